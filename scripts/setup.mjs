@@ -1,0 +1,233 @@
+// Makes a fresh clone ready: npm packages, libtorch, the native bridge, the generated types, the TypeScript.
+// Plain JavaScript without dependencies; every step is skipped when there is nothing to do.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const torchPackage = join(root, 'packages/torch');
+const build = join(torchPackage, 'build');
+const quiet = process.argv.includes('--quiet');
+const started = Date.now();
+
+function say(text) {
+  if (!quiet) console.log(`set-up: ${text}`);
+}
+
+function fail(text) {
+  console.error(`set-up: ${text}`);
+  process.exit(1);
+}
+
+/** Runs a command; its output is shown only if it fails. */
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28, ...options });
+  if (result.error || result.status !== 0) {
+    fail(
+      `\`${command} ${args.join(' ')}\` failed\n${result.error ?? ''}${result.stdout ?? ''}${result.stderr ?? ''}`,
+    );
+  }
+  return result.stdout;
+}
+
+function output(command, args) {
+  const result = spawnSync(command, args, { encoding: 'utf8' });
+  return result.status === 0 ? result.stdout.trim() : undefined;
+}
+
+const has = (command) => output('sh', ['-c', `command -v ${command}`]) !== undefined;
+
+function hash(...parts) {
+  const digest = createHash('sha256');
+  for (const part of parts) digest.update(part).update('\0');
+  return digest.digest('hex');
+}
+
+/** Runs `make` unless `stamp` already holds `key`; writes the stamp only after success. */
+function once(stamp, key, make) {
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return false;
+  make();
+  writeFileSync(stamp, key);
+  return true;
+}
+
+// ---- npm packages ----
+
+function installPackages() {
+  const manifests = [
+    'package.json',
+    'package-lock.json',
+    'packages/torch/package.json',
+    'packages/pgpc/package.json',
+  ];
+  const key = hash(...manifests.map((file) => readFileSync(join(root, file))));
+  const stamp = join(root, 'node_modules/.setup-stamp');
+  once(stamp, key, () => {
+    say('installing npm packages');
+    run('npm', ['ci', '--no-audit', '--no-fund']);
+    mkdirSync(join(root, 'node_modules'), { recursive: true });
+  });
+}
+
+// ---- libtorch ----
+
+/** A folder laid out like the libtorch archive or Python's torch package. */
+function fromFolder(folder, source) {
+  const include = join(folder, 'include');
+  const library = join(folder, 'lib');
+  if (!existsSync(join(include, 'ATen/ATen.h'))) return undefined;
+  const config = join(folder, 'share/cmake/Torch/TorchConfig.cmake');
+  const flag = existsSync(config) ? /_GLIBCXX_USE_CXX11_ABI=([01])/.exec(readFileSync(config, 'utf8')) : null;
+  return {
+    source,
+    include: [include, join(include, 'torch/csrc/api/include')],
+    library,
+    abi: flag ? flag[1] : '1',
+  };
+}
+
+function findLibtorch() {
+  if (process.env.LIBTORCH) {
+    const found = fromFolder(process.env.LIBTORCH, `LIBTORCH=${process.env.LIBTORCH}`);
+    if (!found)
+      fail(`LIBTORCH is set to ${process.env.LIBTORCH}, but that folder has no include/ATen/ATen.h`);
+    return found;
+  }
+  const python = output('python3', [
+    '-c',
+    'import os, torch; print(os.path.dirname(torch.__file__)); print(int(torch._C._GLIBCXX_USE_CXX11_ABI))',
+  ]);
+  if (python) {
+    const [folder, abi] = python.split('\n');
+    const found = fromFolder(folder, `the torch of ${output('sh', ['-c', 'command -v python3'])}`);
+    if (found) return { ...found, abi };
+  }
+  if (existsSync('/usr/include/torch') && existsSync('/usr/include/ATen/ATen.h')) {
+    const multiarch = output('gcc', ['-print-multiarch']) ?? '';
+    return {
+      source: 'the system',
+      include: ['/usr/include', '/usr/include/torch/csrc/api/include'],
+      library: join('/usr/lib', multiarch),
+      abi: '1',
+    };
+  }
+  return undefined;
+}
+
+/** Installs Debian packages, saying so first. */
+function aptInstall(packages, why) {
+  const command = `apt-get install -y --no-install-recommends ${packages.join(' ')}`;
+  if (!has('apt-get')) {
+    fail(
+      `${why}. Get libtorch from https://pytorch.org (or \`pip install torch\`) and set LIBTORCH to its folder;\n` +
+        'a C++17 compiler and cmake are needed too. Then run this again.',
+    );
+  }
+  const isRoot = process.getuid?.() === 0;
+  if (!isRoot && !has('sudo')) fail(`${why}. As root, run:\n  apt-get update && ${command}`);
+  say(`${why}; installing ${packages.join(', ')} with apt`);
+  const prefix = isRoot ? [] : ['sudo'];
+  const environment = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+  const apt = (...args) => run(prefix[0] ?? args[0], prefix.length ? args : args.slice(1), environment);
+  apt('apt-get', 'update');
+  apt('apt-get', 'install', '-y', '--no-install-recommends', ...packages);
+}
+
+function ensureLibtorch() {
+  const tools = [];
+  if (!has('cmake')) tools.push('cmake');
+  if (!has('make')) tools.push('make');
+  if (!has('c++')) tools.push('g++');
+  if (tools.length > 0) aptInstall(tools, 'the bridge to libtorch is compiled here');
+  let libtorch = findLibtorch();
+  if (!libtorch) {
+    aptInstall(['libtorch-dev', 'libopenblas0-pthread'], 'no libtorch was found');
+    libtorch =
+      findLibtorch() ?? fail('libtorch-dev is installed, but its headers are not where they should be');
+  }
+  return libtorch;
+}
+
+/** Debian's default BLAS is the reference one, 40 times slower than OpenBLAS in matrix products. */
+function ensureBlas(libtorch) {
+  if (libtorch.source !== 'the system') return 'inside libtorch';
+  const link = join(libtorch.library, 'libblas.so.3');
+  const isReference = () => !existsSync(link) || /\/blas\/libblas/.test(realpathSync(link));
+  if (isReference()) aptInstall(['libopenblas0-pthread'], "the system's BLAS is the slow reference one");
+  if (isReference()) {
+    fail(
+      'the reference BLAS is still in use: choose OpenBLAS with `update-alternatives --config libblas.so.3-*`',
+    );
+  }
+  return realpathSync(link);
+}
+
+// ---- the bridge ----
+
+function buildBridge(libtorch) {
+  const native = join(torchPackage, 'native');
+  const sources = readdirSync(native).sort();
+  const version = join(libtorch.include.at(-1), 'torch/version.h');
+  const key = hash(
+    JSON.stringify(libtorch),
+    existsSync(version) ? readFileSync(version) : '',
+    root,
+    readFileSync(join(torchPackage, 'CMakeLists.txt')),
+    ...sources.map((file) => readFileSync(join(native, file))),
+  );
+  return once(join(torchPackage, '.bridge-stamp'), key, () => {
+    say(`building the bridge to libtorch (${libtorch.source})`);
+    rmSync(build, { recursive: true, force: true });
+    mkdirSync(build, { recursive: true });
+    const libraries = ['torch', 'torch_cpu', 'c10', 'torch_cuda', 'c10_cuda'].filter((name) =>
+      existsSync(join(libtorch.library, `lib${name}.so`)),
+    );
+    const headers = ['node-api-headers/include', 'node-addon-api'].map((name) =>
+      join(root, 'node_modules', name),
+    );
+    run('cmake', [
+      '-S',
+      torchPackage,
+      '-B',
+      build,
+      `-DTORCH_INCLUDE_DIRS=${libtorch.include.join(';')}`,
+      `-DTORCH_LIBRARY_DIR=${libtorch.library}`,
+      `-DTORCH_LIBRARIES=${libraries.join(';')}`,
+      `-DTORCH_CXX11_ABI=${libtorch.abi}`,
+      `-DNODE_API_INCLUDE_DIRS=${headers.join(';')}`,
+    ]);
+    run('cmake', ['--build', build, '--parallel', String(availableParallelism())]);
+  });
+}
+
+function generateTypes(rebuilt) {
+  const generator = join(torchPackage, 'scripts/generate-types.mjs');
+  const key = hash(readFileSync(generator));
+  const stamp = join(torchPackage, 'src/generated/.stamp');
+  if (rebuilt) rmSync(stamp, { force: true });
+  mkdirSync(join(torchPackage, 'src/generated'), { recursive: true });
+  once(stamp, key, () => execFileSync(process.execPath, [generator], { cwd: root, stdio: 'inherit' }));
+}
+
+if (Number(process.versions.node.split('.')[0]) < 20)
+  fail(`Node 20 or newer is needed; this is ${process.version}`);
+if (process.platform === 'win32') fail('Windows is supported through WSL: run this inside it');
+installPackages();
+const libtorch = ensureLibtorch();
+const blas = ensureBlas(libtorch);
+const rebuilt = buildBridge(libtorch);
+generateTypes(rebuilt);
+run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', 'packages/pgpc']);
+say(`ready in ${((Date.now() - started) / 1000).toFixed(1)} s (libtorch: ${libtorch.source}; BLAS: ${blas})`);
