@@ -1,0 +1,82 @@
+// Element types: their names, libtorch's codes and the typed arrays that hold them.
+
+/** Element types that have a form in JavaScript. */
+export type DType =
+  | 'uint8'
+  | 'int8'
+  | 'int16'
+  | 'int32'
+  | 'int64'
+  | 'float16'
+  | 'float32'
+  | 'float64'
+  | 'bool'
+  | 'bfloat16';
+
+export type TypedArray =
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | BigInt64Array
+  | Float32Array
+  | Float64Array;
+
+/** c10::ScalarType's values. */
+export const dtypeCodes: Readonly<Record<DType, number>> = {
+  uint8: 0,
+  int8: 1,
+  int16: 2,
+  int32: 3,
+  int64: 4,
+  float16: 5,
+  float32: 6,
+  float64: 7,
+  bool: 11,
+  bfloat16: 15,
+};
+
+const names = new Map(Object.entries(dtypeCodes).map(([name, code]) => [code, name as DType]));
+
+/** The name of a c10::ScalarType; `type <code>` for those that have no form here (complex, quantized). */
+export function dtypeName(code: number): DType {
+  return names.get(code) ?? (`type ${code}` as DType);
+}
+
+export function isDType(value: unknown): value is DType {
+  return typeof value === 'string' && Object.hasOwn(dtypeCodes, value);
+}
+
+/** The dtype whose elements a typed array holds, or undefined where libtorch has none (unsigned 16, 32, 64 bit). */
+export function dtypeOfTypedArray(array: ArrayBufferView): DType | undefined {
+  if (array instanceof Float32Array) return 'float32';
+  if (array instanceof Float64Array) return 'float64';
+  if (array instanceof Uint8Array || array instanceof Uint8ClampedArray) return 'uint8';
+  if (array instanceof Int8Array) return 'int8';
+  if (array instanceof Int16Array) return 'int16';
+  if (array instanceof Int32Array) return 'int32';
+  if (array instanceof BigInt64Array) return 'int64';
+  return undefined;
+}
+
+const arrays = {
+  uint8: Uint8Array,
+  int8: Int8Array,
+  int16: Int16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  float32: Float32Array,
+  float64: Float64Array,
+  bool: Uint8Array,
+} as const;
+
+/** The typed array class for a dtype; undefined for the 16-bit floats, which JavaScript does not have. */
+export function arrayClass(dtype: DType): (typeof arrays)[keyof typeof arrays] | undefined {
+  return dtype === 'float16' || dtype === 'bfloat16' ? undefined : arrays[dtype];
+}
+
+/** Bytes of one element. */
+export function itemSize(dtype: DType): number {
+  return arrayClass(dtype)?.BYTES_PER_ELEMENT ?? 2;
+}

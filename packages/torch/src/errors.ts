@@ -1,0 +1,40 @@
+// Errors of operator calls.
+
+import { Tensor } from './tensor.js';
+
+/** What libtorch refused: the operator, the arguments given and libtorch's first line. */
+export class TorchError extends Error {
+  override readonly name = 'TorchError';
+
+  constructor(
+    readonly operator: string,
+    readonly reason: string,
+    given: string,
+  ) {
+    super(`${operator}(${given}): ${reason}`);
+  }
+}
+
+/** Arguments as a person would write them: tensors by dtype and shape. */
+export function describeArguments(values: readonly unknown[]): string {
+  return values.map((value) => describeValue(value)).join(', ');
+}
+
+function describeValue(value: unknown, depth = 0): string {
+  if (value instanceof Tensor) {
+    return value.disposed ? 'a disposed tensor' : `${value.dtype}[${value.shape.join(',')}]`;
+  }
+  if (typeof value === 'string')
+    return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value !== 'object' || value === null) return String(value);
+  if (ArrayBuffer.isView(value)) return value.constructor.name;
+  if (depth > 2) return '...';
+  if (Array.isArray(value)) {
+    const shown = value.slice(0, 6).map((item) => describeValue(item, depth + 1));
+    return `[${shown.join(', ')}${value.length > 6 ? `, ... ${value.length} in all` : ''}]`;
+  }
+  const entries = Object.entries(value).slice(0, 6);
+  return `{ ${entries.map(([key, item]) => `${key}: ${describeValue(item, depth + 1)}`).join(', ')} }`;
+}

@@ -1,0 +1,158 @@
+// Tensors from JavaScript's values and typed arrays.
+
+import {
+  arrayClass,
+  type DType,
+  dtypeCodes,
+  dtypeOfTypedArray,
+  isDType,
+  itemSize,
+  type TypedArray,
+} from './dtype.js';
+import type { Generator } from './generator.js';
+import { native } from './native.js';
+import { ops } from './ops.js';
+import { Tensor, tidy } from './tensor.js';
+
+export interface TensorOptions {
+  /** Default float32. */
+  dtype?: DType;
+  requiresGrad?: boolean;
+}
+
+export interface RandomOptions extends TensorOptions {
+  /** Default: the process's generator, see `manualSeed`. */
+  generator?: Generator;
+}
+
+export type NestedNumbers = number | boolean | readonly NestedNumbers[];
+
+function shapeOf(value: NestedNumbers): number[] {
+  const shape: number[] = [];
+  let level = value;
+  while (Array.isArray(level)) {
+    shape.push(level.length);
+    level = level[0] ?? 0;
+  }
+  return shape;
+}
+
+function checkShape(shape: readonly number[]): void {
+  if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+    throw new TypeError(`a shape is a list of whole numbers from 0, not ${JSON.stringify(shape)}`);
+  }
+}
+
+function withGrad(tensor: Tensor, options: TensorOptions): Tensor {
+  return options.requiresGrad ? tensor.requiresGrad_() : tensor;
+}
+
+/**
+ * A tensor with a copy of nested arrays of numbers; booleans alone give dtype bool, numbers float32.
+ * @throws RangeError if the nesting is ragged.
+ */
+export function tensor(values: NestedNumbers | TypedArray, options: TensorOptions = {}): Tensor {
+  if (ArrayBuffer.isView(values)) {
+    return withGrad(
+      tidy(() => {
+        const shared = fromTypedArray(values, [values.length]);
+        return options.dtype ? shared.to(options.dtype, false, true) : shared.clone();
+      }),
+      options,
+    );
+  }
+  const shape = shapeOf(values);
+  const flat = ([values] as unknown[]).flat(Number.POSITIVE_INFINITY as 1) as (number | boolean)[];
+  const ragged = (value: NestedNumbers, depth: number): boolean =>
+    Array.isArray(value)
+      ? value.length !== shape[depth] || value.some((item) => ragged(item, depth + 1))
+      : depth !== shape.length;
+  if (ragged(values, 0)) throw new RangeError('the nested arrays are not of one shape');
+  const dtype =
+    options.dtype ?? (flat.length > 0 && flat.every((v) => typeof v === 'boolean') ? 'bool' : 'float32');
+  const Class = arrayClass(dtype);
+  const made = tidy(() => {
+    if (Class === undefined) return fromTypedArray(Float64Array.from(flat, Number), shape).to(dtype);
+    if (Class === BigInt64Array) return fromTypedArray(BigInt64Array.from(flat, BigInt), shape);
+    return fromTypedArray((Class as Float64ArrayConstructor).from(flat, Number), shape, { dtype });
+  });
+  return withGrad(made, options);
+}
+
+/**
+ * A tensor over a typed array's own memory, without a copy: writes to one are seen in the other. The array is held
+ * as long as the tensor lives; do not transfer its buffer to another thread meanwhile.
+ * @param dtype to read the bytes as, e.g. 'bool' or 'float16' for a Uint8Array; default the array's own.
+ * @throws TypeError for an array that libtorch has no type for, or a resizable buffer; RangeError if the shape
+ * does not fit the array's length.
+ */
+export function fromTypedArray(
+  array: TypedArray,
+  shape: readonly number[],
+  options: { dtype?: DType } = {},
+): Tensor {
+  checkShape(shape);
+  const own = ArrayBuffer.isView(array) ? dtypeOfTypedArray(array) : undefined;
+  if (own === undefined) {
+    throw new TypeError('fromTypedArray needs a Float32/64, Int8/16/32, BigInt64 or Uint8 array');
+  }
+  if ((array.buffer as { resizable?: boolean }).resizable) {
+    throw new TypeError('the memory of a resizable ArrayBuffer can shrink under the tensor; copy it first');
+  }
+  const dtype = options.dtype ?? own;
+  if (!isDType(dtype))
+    throw new TypeError(`there is no dtype ${dtype}; allowed: ${Object.keys(dtypeCodes).join(', ')}`);
+  const bytes = shape.reduce((product, size) => product * size, itemSize(dtype));
+  if (bytes !== array.byteLength) {
+    throw new RangeError(
+      `shape [${shape}] of ${dtype} needs ${bytes} bytes; the array has ${array.byteLength}`,
+    );
+  }
+  if (array.byteOffset % itemSize(dtype) !== 0) {
+    throw new RangeError(`the array starts at byte ${array.byteOffset}, which is no place for ${dtype}`);
+  }
+  return new Tensor(native.fromTypedArray(array, dtypeCodes[dtype], shape));
+}
+
+/** Zeros. */
+export function zeros(shape: readonly number[], options: TensorOptions = {}): Tensor {
+  return withGrad(ops.zeros(shape, { dtype: options.dtype ?? 'float32' }), options);
+}
+
+/** Ones. */
+export function ones(shape: readonly number[], options: TensorOptions = {}): Tensor {
+  return withGrad(ops.ones(shape, { dtype: options.dtype ?? 'float32' }), options);
+}
+
+/** One value everywhere. */
+export function full(shape: readonly number[], value: number | boolean, options: TensorOptions = {}): Tensor {
+  return withGrad(ops.full(shape, value, { dtype: options.dtype ?? 'float32' }), options);
+}
+
+/** 0, 1, ..., end - 1; int64 by default. */
+export function arange(end: number, options: TensorOptions = {}): Tensor {
+  return withGrad(ops.arange(end, { dtype: options.dtype ?? 'int64' }), options);
+}
+
+/** Uniform on [0, 1). */
+export function rand(shape: readonly number[], options: RandomOptions = {}): Tensor {
+  const made = ops.empty(shape, { dtype: options.dtype ?? 'float32' });
+  return withGrad(made.uniform_(0, 1, { generator: options.generator ?? null }), options);
+}
+
+/** Standard normal. */
+export function randn(shape: readonly number[], options: RandomOptions = {}): Tensor {
+  const made = ops.empty(shape, { dtype: options.dtype ?? 'float32' });
+  return withGrad(made.normal_(0, 1, { generator: options.generator ?? null }), options);
+}
+
+/** Whole numbers from `low` to `high` - 1; int64 by default. */
+export function randint(
+  low: number,
+  high: number,
+  shape: readonly number[],
+  options: RandomOptions = {},
+): Tensor {
+  const made = ops.empty(shape, { dtype: options.dtype ?? 'int64' });
+  return withGrad(made.random_(low, high, { generator: options.generator ?? null }), options);
+}

@@ -1,0 +1,26 @@
+// @pgpc/torch: libtorch for TypeScript.
+
+export { enableGrad, type GradOptions, grad, inferenceMode, noGrad } from './autograd.js';
+export type { DType, TypedArray } from './dtype.js';
+export { TorchError } from './errors.js';
+export {
+  arange,
+  fromTypedArray,
+  full,
+  type NestedNumbers,
+  ones,
+  type RandomOptions,
+  rand,
+  randint,
+  randn,
+  type TensorOptions,
+  tensor,
+  zeros,
+} from './factories.js';
+export { Generator, globalRngState, manualSeed, setGlobalRngState } from './generator.js';
+export * as nn from './nn/index.js';
+export { ops } from './ops.js';
+export * as optim from './optim/index.js';
+export { type BuildInfo, buildInfo, setNumThreads } from './runtime.js';
+export * from './serialize/index.js';
+export { keep, liveTensors, memory, Tensor, tidy } from './tensor.js';

@@ -1,0 +1,99 @@
+// Loads the native bridge (native/bridge.cpp) and owns the command buffer that calls travel through.
+
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** A schema's argument, as the dispatcher knows it; names are in camelCase. */
+export interface SchemaArgument {
+  name: string;
+  /** The schema's type: 'Tensor', 'Tensor?', 'int[]', 'ScalarType?', ... */
+  type: string;
+  /** The N of `int[N]`: a single number stands for N equal ones. */
+  size?: number;
+  hasDefault: boolean;
+  keywordOnly: boolean;
+  written: boolean;
+}
+
+export interface SchemaOverload {
+  /** The operator's place in the native table. */
+  index: number;
+  overload: string;
+  schema: string;
+  arguments: SchemaArgument[];
+  returns: string[];
+  /** For in-place and `out` operators: which arguments the results are. */
+  returnedArguments?: number[];
+}
+
+/** What the process runs on. */
+export interface BuildInfo {
+  libtorch: string;
+  threads: number;
+  cuda: boolean;
+  mkldnn: boolean;
+  mkl: boolean;
+  /** The file that holds the matrix product in use. */
+  blas: string;
+}
+
+interface Native {
+  call(): void;
+  callWithStrings(strings: string[]): void;
+  setCommandBuffer(buffer: Float64Array): void;
+  operatorNames(): [name: string, jsName: string, isMethod: boolean][];
+  lookup(name: string): SchemaOverload[];
+  lastError(): string;
+  describe(handle: number): number[];
+  deviceOf(handle: number): string;
+  dispose(handle: number): void;
+  disposeMany(): void;
+  reportMemory(handle: number): void;
+  memory(): [tensors: number, bytes: number];
+  fromTypedArray(array: ArrayBufferView, dtype: number, shape: readonly number[]): number;
+  arrayBuffer(handle: number): ArrayBuffer;
+  copyTo(handle: number, array: ArrayBufferView): void;
+  requiresGrad(handle: number): boolean;
+  setRequiresGrad(handle: number, on: boolean): void;
+  getGrad(handle: number): number;
+  setGrad(handle: number, grad: number): void;
+  backward(outputs: number[], gradients: number[], retainGraph: boolean, createGraph: boolean): void;
+  grad(
+    outputs: number[],
+    inputs: number[],
+    gradients: number[],
+    retainGraph: boolean,
+    createGraph: boolean,
+    allowUnused: boolean,
+  ): number[];
+  setGradMode(enabled: boolean): boolean;
+  enterInferenceMode(): void;
+  leaveInferenceMode(): void;
+  newGenerator(seed: number): number;
+  disposeGenerator(generator: number): void;
+  seedGenerator(generator: number, seed: number): void;
+  generatorState(generator: number): number;
+  setGeneratorState(generator: number, state: number): void;
+  setNumThreads(threads: number): void;
+  buildInfo(): BuildInfo;
+}
+
+const addon = fileURLToPath(new URL('../build/bridge.node', import.meta.url));
+if (!existsSync(addon)) {
+  throw new Error('the native bridge to libtorch is not built: run `npm run setup` in the project folder');
+}
+
+export const native: Native = createRequire(import.meta.url)(addon);
+
+/** Doubles that a call's arguments and results travel in; grown by {@link growCommand}. */
+export let command = new Float64Array(1 << 14);
+native.setCommandBuffer(command);
+
+/** Makes room for `length` doubles; what is in the buffer stays. */
+export function growCommand(length: number): void {
+  const grown = new Float64Array(2 ** Math.ceil(Math.log2(length)));
+  grown.set(command);
+  command = grown;
+  native.setCommandBuffer(command);
+}

@@ -1,0 +1,352 @@
+// Every ATen operator as a function and, where its first argument is `self`, as a method of Tensor: arguments are
+// checked and encoded by the operator's own schema, and the native dispatcher does the rest.
+
+import { dtypeCodes, isDType } from './dtype.js';
+import { describeArguments, TorchError } from './errors.js';
+import type { Ops } from './generated/ops.js';
+import { Generator } from './generator.js';
+import { command, growCommand, native, type SchemaOverload } from './native.js';
+import { Tensor } from './tensor.js';
+
+// Tags of the command buffer; they equal those of native/bridge.cpp.
+const NONE = 0;
+const TENSOR = 1;
+const INT = 2;
+const DOUBLE = 3;
+const BOOL = 4;
+const STRING = 5;
+const INT_LIST = 6;
+const DOUBLE_LIST = 7;
+const BOOL_LIST = 8;
+const TENSOR_LIST = 9;
+const OPTIONAL_TENSOR_LIST = 10;
+const SCALAR_LIST = 11;
+const DEVICE = 12;
+const GENERATOR = 13;
+const DEFAULT = 14;
+
+const memoryFormats = ['contiguous', 'preserve', 'channelsLast', 'channelsLast3d'];
+const layouts = ['strided'];
+
+/** How a value of one schema type is written to the buffer: the next free place, or -1 if it is of another type. */
+type Encoder = (value: unknown, at: number, size: number) => number;
+
+let strings: string[] = [];
+
+/** More doubles than the arguments of any one operator take, lists aside; a list makes room for itself and these. */
+const FIXED_ROOM = 256;
+
+function reserve(length: number): void {
+  if (length > command.length) growCommand(length);
+}
+
+function put(tag: number, value: number, at: number): number {
+  command[at] = tag;
+  command[at + 1] = value;
+  return at + 2;
+}
+
+/** A tensor that is there, or 0: a disposed one is not looked for in another overload, it is an error. */
+function handleOf(value: unknown): number {
+  if (!(value instanceof Tensor)) return 0;
+  if (value.handle === 0) throw new DisposedArgument();
+  return value.handle;
+}
+
+class DisposedArgument extends Error {}
+
+function list(tag: number, value: unknown, at: number, item: (value: unknown) => number | undefined): number {
+  if (!Array.isArray(value)) return -1;
+  reserve(at + value.length + FIXED_ROOM);
+  command[at] = tag;
+  command[at + 1] = value.length;
+  for (let i = 0; i < value.length; i++) {
+    const number = item(value[i]);
+    if (number === undefined) return -1;
+    command[at + 2 + i] = number;
+  }
+  return at + 2 + value.length;
+}
+
+function scalar(value: unknown, at: number): number {
+  if (typeof value === 'boolean') return put(BOOL, value ? 1 : 0, at);
+  if (typeof value !== 'number') return -1;
+  return put(Number.isSafeInteger(value) ? INT : DOUBLE, value, at);
+}
+
+const asInt = (value: unknown) => (Number.isSafeInteger(value) ? (value as number) : undefined);
+const asDouble = (value: unknown) => (typeof value === 'number' ? value : undefined);
+const asBool = (value: unknown) => (typeof value === 'boolean' ? Number(value) : undefined);
+const asTensor = (value: unknown) => handleOf(value) || undefined;
+const asOptionalTensor = (value: unknown) => (value === null || value === undefined ? 0 : asTensor(value));
+
+const encodeInt: Encoder = (value, at) => (Number.isSafeInteger(value) ? put(INT, value as number, at) : -1);
+
+const encodeIntList: Encoder = (value, at, size) => {
+  if (size > 0 && Number.isSafeInteger(value)) {
+    return list(INT_LIST, new Array(size).fill(value), at, asInt);
+  }
+  return list(INT_LIST, value, at, asInt);
+};
+
+function oneOf(names: readonly string[]): Encoder {
+  return (value, at) => {
+    const index = typeof value === 'string' ? names.indexOf(value) : -1;
+    return index < 0 ? -1 : put(INT, index, at);
+  };
+}
+
+const encoders: Readonly<Record<string, Encoder>> = {
+  Tensor: (value, at) => {
+    const handle = handleOf(value);
+    return handle === 0 ? -1 : put(TENSOR, handle, at);
+  },
+  'Tensor[]': (value, at) => list(TENSOR_LIST, value, at, asTensor),
+  'Tensor?[]': (value, at) => list(OPTIONAL_TENSOR_LIST, value, at, asOptionalTensor),
+  int: encodeInt,
+  SymInt: encodeInt,
+  'int[]': encodeIntList,
+  'SymInt[]': encodeIntList,
+  float: (value, at) => (typeof value === 'number' ? put(DOUBLE, value, at) : -1),
+  'float[]': (value, at) => list(DOUBLE_LIST, value, at, asDouble),
+  bool: (value, at) => (typeof value === 'boolean' ? put(BOOL, value ? 1 : 0, at) : -1),
+  'bool[]': (value, at) => list(BOOL_LIST, value, at, asBool),
+  Scalar: scalar,
+  'Scalar[]': (value, at) => {
+    if (!Array.isArray(value)) return -1;
+    reserve(at + 2 * value.length + FIXED_ROOM);
+    let next = put(SCALAR_LIST, value.length, at);
+    for (const item of value) {
+      next = scalar(item, next);
+      if (next < 0) return -1;
+    }
+    return next;
+  },
+  str: (value, at) => (typeof value === 'string' ? put(STRING, strings.push(value) - 1, at) : -1),
+  ScalarType: (value, at) => (isDType(value) ? put(INT, dtypeCodes[value], at) : -1),
+  Layout: oneOf(layouts),
+  MemoryFormat: oneOf(memoryFormats),
+  Device: (value, at) =>
+    typeof value === 'string' && /^[a-z]+(:\d+)?$/.test(value)
+      ? put(DEVICE, strings.push(value) - 1, at)
+      : -1,
+  Generator: (value, at) =>
+    value instanceof Generator && !value.disposed ? put(GENERATOR, value.index, at) : -1,
+};
+
+const resultTypes = new Set([
+  'Tensor',
+  'Tensor[]',
+  'int',
+  'SymInt',
+  'float',
+  'bool',
+  'Scalar',
+  'int[]',
+  'float[]',
+]);
+
+interface Overload {
+  readonly index: number;
+  readonly name: string;
+  readonly schema: string;
+  readonly names: readonly string[];
+  readonly encoders: readonly Encoder[];
+  readonly optional: readonly boolean[];
+  readonly sizes: readonly number[];
+  readonly hasDefault: readonly boolean[];
+  /** How many arguments may be given by position. */
+  readonly positional: number;
+  readonly results: number;
+  readonly returnedArguments: readonly number[] | undefined;
+  readonly written: readonly boolean[];
+}
+
+/** Overloads whose types have no form in JavaScript (dimension names, streams, ...) do not exist here. */
+function compile(name: string, schema: SchemaOverload): Overload | undefined {
+  const encoded = schema.arguments.map((argument) => encoders[argument.type.replace(/\?$/, '')]);
+  if (encoded.includes(undefined) || schema.returns.some((type) => !resultTypes.has(type))) return undefined;
+  const keyword = schema.arguments.findIndex((argument) => argument.keywordOnly);
+  return {
+    index: schema.index,
+    name: schema.overload === '' ? name : `${name}.${schema.overload}`,
+    schema: schema.schema,
+    names: schema.arguments.map((argument) => argument.name),
+    encoders: encoded as Encoder[],
+    optional: schema.arguments.map((argument) => argument.type.endsWith('?')),
+    sizes: schema.arguments.map((argument) => argument.size ?? 0),
+    hasDefault: schema.arguments.map((argument) => argument.hasDefault),
+    positional: keyword < 0 ? schema.arguments.length : keyword,
+    results: schema.returns.length,
+    returnedArguments: schema.returnedArguments,
+    written: schema.arguments.map((argument) => argument.written),
+  };
+}
+
+type Options = Readonly<Record<string, unknown>>;
+
+function isOptions(value: unknown): value is Options {
+  if (typeof value !== 'object' || value === null || value instanceof Tensor) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** Writes the arguments by this overload's schema; false if they do not fit it. */
+function encode(
+  overload: Overload,
+  values: readonly unknown[],
+  given: number,
+  options: Options | undefined,
+): boolean {
+  if (given > overload.positional) return false;
+  const { names, encoders, hasDefault, optional } = overload;
+  let used = 0;
+  let at = 1;
+  for (let i = 0; i < encoders.length; i++) {
+    let value: unknown;
+    if (i < given) {
+      value = values[i];
+    } else if (options !== undefined && Object.hasOwn(options, names[i]!)) {
+      value = options[names[i]!];
+      used++;
+    }
+    if (value === undefined && hasDefault[i]) {
+      command[at++] = DEFAULT;
+    } else if ((value === undefined || value === null) && optional[i]) {
+      command[at++] = NONE;
+    } else {
+      at = encoders[i]!(value, at, overload.sizes[i]!);
+      if (at < 0) return false;
+    }
+  }
+  if (options !== undefined && used !== Object.keys(options).length) return false;
+  command[0] = overload.index;
+  return true;
+}
+
+function readResult(cursor: { at: number }): unknown {
+  const tag = command[cursor.at++];
+  const value = command[cursor.at++]!;
+  switch (tag) {
+    case TENSOR:
+      return value === 0 ? null : new Tensor(value);
+    case BOOL:
+      return value !== 0;
+    case NONE:
+      return null;
+    case TENSOR_LIST:
+      return Array.from({ length: value }, () => new Tensor(command[cursor.at++]!));
+    case INT_LIST:
+    case DOUBLE_LIST:
+      return Array.from({ length: value }, () => command[cursor.at++]!);
+    default:
+      return value;
+  }
+}
+
+function run(
+  overload: Overload,
+  args: readonly unknown[],
+  given: number,
+  options: Options | undefined,
+): unknown {
+  if (strings.length === 0) {
+    native.call();
+  } else {
+    native.callWithStrings(strings);
+    strings = [];
+  }
+  if (command[0] !== 0) {
+    throw new TorchError(overload.name, native.lastError(), describeArguments(args));
+  }
+  if (overload.returnedArguments !== undefined) {
+    const argument = (i: number) => (i < given ? args[i] : options?.[overload.names[i]!]) as Tensor;
+    for (let i = 0; i < overload.written.length; i++) {
+      if (overload.written[i]) argument(i).changed();
+    }
+    const [first, ...more] = overload.returnedArguments;
+    return more.length === 0 ? argument(first!) : overload.returnedArguments.map(argument);
+  }
+  if (overload.results === 1) {
+    return command[2] === TENSOR && command[3] !== 0 ? new Tensor(command[3]!) : readResult({ at: 2 });
+  }
+  if (overload.results === 0) return undefined;
+  const cursor = { at: 2 };
+  const results: unknown[] = [];
+  for (let i = 0; i < overload.results; i++) results.push(readResult(cursor));
+  return results;
+}
+
+function invoke(overloads: readonly Overload[], name: string, args: readonly unknown[]): unknown {
+  const last = args[args.length - 1];
+  const options = isOptions(last) ? last : undefined;
+  let given = options === undefined ? args.length : args.length - 1;
+  // A trailing `undefined` is an argument left out.
+  while (given > 0 && args[given - 1] === undefined) given--;
+  try {
+    for (let i = 0; i < overloads.length; i++) {
+      const overload = overloads[i]!;
+      if (encode(overload, args, given, options)) return run(overload, args, given, options);
+      if (strings.length > 0) strings = [];
+    }
+  } catch (error) {
+    strings = [];
+    if (!(error instanceof DisposedArgument)) throw error;
+    throw new TypeError(`${name}(${describeArguments(args)}): a tensor given was disposed`);
+  }
+  const wanted = overloads.map((overload) => `\n  ${overload.schema}`).join('');
+  throw new TypeError(
+    `${name}(${describeArguments(args)}): no form of the operator takes these arguments.${wanted}`,
+  );
+}
+
+const compiled = new Map<string, Overload[]>();
+
+function overloadsOf(qualified: string): Overload[] {
+  let overloads = compiled.get(qualified);
+  if (overloads === undefined) {
+    overloads = native
+      .lookup(qualified)
+      .map((schema) => compile(qualified, schema))
+      .filter((overload) => overload !== undefined);
+    compiled.set(qualified, overloads);
+  }
+  return overloads;
+}
+
+/**
+ * Calls an operator by its exact name, as 'add.Tensor' (namespace `aten`) or 'pgpc::depthwise_conv2d'.
+ * @throws TypeError if there is no such operator or overload, or the arguments do not fit its schema.
+ */
+function callByName(name: string, ...args: unknown[]): unknown {
+  const qualified = name.includes('::') ? name : `aten::${name}`;
+  const [base, overload = ''] = qualified.split('.');
+  const found = overloadsOf(base!).filter(
+    (candidate) => overload === '' || candidate.name === `${base}.${overload}`,
+  );
+  if (found.length === 0) throw new TypeError(`there is no operator ${name}`);
+  return invoke(found, qualified, args);
+}
+
+/** Every operator by ATen's name in camelCase; see {@link Ops} (generated from the registered schemas). */
+export const ops = { call: callByName } as unknown as Ops;
+
+for (const [qualified, name, isMethod] of native.operatorNames()) {
+  let overloads: Overload[] | undefined;
+  const bind = () => {
+    overloads = overloadsOf(qualified);
+    return overloads;
+  };
+  (ops as unknown as Record<string, unknown>)[name] = (...args: unknown[]) =>
+    invoke(overloads ?? bind(), qualified, args);
+  if (isMethod && !(name in Tensor.prototype)) {
+    Object.defineProperty(Tensor.prototype, name, {
+      value: function (this: Tensor, ...args: unknown[]) {
+        args.unshift(this);
+        return invoke(overloads ?? bind(), qualified, args);
+      },
+      writable: true,
+      configurable: true,
+    });
+  }
+}
