@@ -1,0 +1,64 @@
+// Modules that hold other modules: in sequence, in a list, by name.
+
+import type { Tensor } from '../tensor.js';
+import { type AnyModule, Module } from './module.js';
+
+/** Runs modules one after the other; their names are their positions. */
+export class Sequential extends Module {
+  readonly layers: readonly Module[];
+
+  constructor(...layers: Module[]) {
+    super();
+    this.layers = layers.map((layer, index) => this.registerModule(String(index), layer));
+  }
+
+  /** Disposes each layer's output as soon as the next layer has used it. */
+  forward(input: Tensor): Tensor {
+    let x = input;
+    for (const layer of this.layers) {
+      const y = layer.call(x);
+      if (x !== y && x !== input) x.dispose();
+      x = y;
+    }
+    return x;
+  }
+}
+
+/** A list of modules for the parent to call as it likes; their names are their positions. */
+export class ModuleList<M extends AnyModule> extends Module<[], never> implements Iterable<M> {
+  readonly items: readonly M[];
+
+  constructor(items: Iterable<M>) {
+    super();
+    this.items = Array.from(items, (item, index) => this.registerModule(String(index), item));
+  }
+
+  get length(): number {
+    return this.items.length;
+  }
+
+  [Symbol.iterator](): Iterator<M> {
+    return this.items[Symbol.iterator]();
+  }
+
+  /** @throws Error always: a list says nothing about how its modules follow each other */
+  forward(): never {
+    throw new Error('A ModuleList cannot be called; call the modules in it, or use Sequential.');
+  }
+}
+
+/** Modules by name, for the parent to call as it likes. */
+export class ModuleDict<Items extends Readonly<Record<string, AnyModule>>> extends Module<[], never> {
+  readonly items: Items;
+
+  constructor(items: Items) {
+    super();
+    this.items = items;
+    for (const [name, item] of Object.entries(items)) this.registerModule(name, item);
+  }
+
+  /** @throws Error always: a dictionary says nothing about how its modules follow each other */
+  forward(): never {
+    throw new Error('A ModuleDict cannot be called; call the modules in it.');
+  }
+}

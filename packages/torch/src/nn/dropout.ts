@@ -1,0 +1,53 @@
+// Layers that drop values at random in training mode and pass their input through in evaluation mode.
+
+import type { Tensor } from '../tensor.js';
+import type { GeneratorOption } from './init.js';
+import { Module } from './module.js';
+
+/** Draws a mask over some axes, broadcast over the others; what is kept is divided by the share that is kept. */
+abstract class RandomDrop extends Module {
+  readonly #rate: number;
+  readonly #random: GeneratorOption;
+
+  /**
+   * @param rate probability of being dropped, 0 <= rate < 1
+   * @throws RangeError for another rate
+   */
+  constructor(rate: number, { generator }: GeneratorOption = {}) {
+    super();
+    if (!(rate >= 0 && rate < 1)) throw new RangeError(`A drop rate must be in [0, 1), but is ${rate}.`);
+    this.#rate = rate;
+    this.#random = { generator };
+  }
+
+  /** The shape of the mask for an input of this shape. */
+  protected abstract maskShape(shape: readonly number[]): number[];
+
+  forward(x: Tensor): Tensor {
+    if (!this.training || this.#rate === 0) return x;
+    const kept = 1 - this.#rate;
+    const mask = x.newEmpty(this.maskShape(x.shape)).bernoulli_(kept, this.#random);
+    return x.mul(mask.div_(kept));
+  }
+}
+
+/** Drops single values (Srivastava et al. 2014). */
+export class Dropout extends RandomDrop {
+  protected maskShape(shape: readonly number[]): number[] {
+    return [...shape];
+  }
+}
+
+/** Drops whole channels of (N, C, H, W) (Tompson et al. 2015). */
+export class Dropout2d extends RandomDrop {
+  protected maskShape(shape: readonly number[]): number[] {
+    return shape.map((size, axis) => (axis < 2 ? size : 1));
+  }
+}
+
+/** Drops the whole input of a sample (first axis): stochastic depth, for residual branches (Huang et al. 2016). */
+export class DropPath extends RandomDrop {
+  protected maskShape(shape: readonly number[]): number[] {
+    return shape.map((size, axis) => (axis < 1 ? size : 1));
+  }
+}

@@ -1,0 +1,47 @@
+// The teacher's weights: copies and running averages of another module's parameters.
+
+import { noGrad } from '../autograd.js';
+import { ops } from '../ops.js';
+import type { Tensor } from '../tensor.js';
+import type { AnyModule } from './module.js';
+
+/**
+ * Copies all parameters of `from` into `to`; buffers, such as running statistics, stay as they are.
+ * @throws Error if the modules' parameters differ in name or shape
+ */
+export function copyParameters(from: AnyModule, to: AnyModule): void {
+  const [sources, targets] = pairParameters(from, to);
+  noGrad(() => {
+    for (const [index, target] of targets.entries()) target.copy_(sources[index]!);
+  });
+}
+
+/**
+ * teacher <- alpha teacher + (1 - alpha) student, over all parameters; buffers stay as they are
+ * (Tarvainen & Valpola 2017).
+ * @param alpha the teacher's own share, 0 ... 1
+ * @throws Error if the modules' parameters differ in name or shape
+ */
+export function emaUpdate_(teacher: AnyModule, student: AnyModule, alpha: number): void {
+  if (!(alpha >= 0 && alpha <= 1))
+    throw new RangeError(`The EMA share alpha must be in [0, 1], but is ${alpha}.`);
+  const [sources, targets] = pairParameters(student, teacher);
+  if (targets.length === 0) return;
+  noGrad(() => {
+    ops._foreachMul_(targets, alpha);
+    ops._foreachAdd_(targets, sources, { alpha: 1 - alpha });
+  });
+}
+
+function pairParameters(from: AnyModule, to: AnyModule): [sources: Tensor[], targets: Tensor[]] {
+  const sources = from.namedParameters();
+  const targets = to.namedParameters();
+  const describe = (named: Map<string, Tensor>) =>
+    [...named].map(([name, { shape }]) => `${name} [${shape}]`);
+  const theirs = new Set(describe(targets));
+  const odd = describe(sources).find((line) => !theirs.delete(line)) ?? [...theirs][0];
+  if (odd !== undefined) {
+    throw new Error(`The two modules must have the same parameters, but only one has ${odd}.`);
+  }
+  return [[...sources.values()], [...sources.keys()].map((name) => targets.get(name)!)];
+}

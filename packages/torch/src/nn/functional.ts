@@ -1,0 +1,45 @@
+// Functions that networks and losses share and that need more than one operator's arguments spelled out.
+
+import { ops } from '../ops.js';
+import type { Tensor } from '../tensor.js';
+
+export interface InterpolateOptions {
+  /** Whether the corner pixels' centres of input and output coincide, rather than the corners of the images. */
+  alignCorners?: boolean;
+}
+
+/** Resizes (N, C, H, W) bilinearly to (N, C, ...size). */
+export function interpolate(
+  x: Tensor,
+  size: readonly [height: number, width: number],
+  { alignCorners = false }: InterpolateOptions = {},
+): Tensor {
+  return ops.upsampleBilinear2d(x, size, alignCorners);
+}
+
+export interface CrossEntropyOptions {
+  /** The target value of pixels that have no class: their loss is 0 and they do not count in the mean. */
+  ignoreIndex?: number;
+  /** `mean` divides by the number (with `weight`: the summed weights) of the pixels that are not ignored. */
+  reduction?: Reduction;
+  /** (C), a factor for each class */
+  weight?: Tensor | null;
+}
+
+/** How per-pixel losses become one number, or, with `none`, that they do not. */
+export type Reduction = 'none' | 'mean' | 'sum';
+
+// The numbers are those of libtorch's enum at::Reduction.
+const REDUCTIONS: Readonly<Record<Reduction, number>> = { none: 0, mean: 1, sum: 2 };
+
+/**
+ * Cross entropy of the softmax over axis 1.
+ * @param logits (N, C, H, W), or (N, C)
+ * @param target (N, H, W), or (N): int64 classes 0 ... C-1, or `ignoreIndex`
+ * @returns a scalar, or with reduction `none` the losses in the target's shape; NaN for a mean over no pixel
+ * @throws TorchError if shapes do not agree or a target is out of range
+ */
+export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  const { ignoreIndex = 255, reduction = 'mean', weight = null } = options;
+  return ops.crossEntropyLoss(logits, target, weight, REDUCTIONS[reduction], ignoreIndex);
+}

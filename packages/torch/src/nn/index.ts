@@ -1,0 +1,22 @@
+// Layers, losses and what modules share.
+
+export * from './activation.js';
+export * from './containers.js';
+export * from './dropout.js';
+export * from './ema.js';
+export * from './functional.js';
+export {
+  constant_,
+  type GeneratorOption,
+  type KaimingOptions,
+  kaimingNormal_,
+  kaimingUniform_,
+  normal_,
+  type TruncNormalOptions,
+  truncNormal_,
+  uniform_,
+} from './init.js';
+export * from './linear.js';
+export * from './module.js';
+export * from './norm.js';
+export * from './pooling.js';

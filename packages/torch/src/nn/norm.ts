@@ -1,0 +1,79 @@
+// Normalisation layers: layer norm and batch norm.
+
+import { noGrad } from '../autograd.js';
+import { ones, zeros } from '../factories.js';
+import { ops } from '../ops.js';
+import type { Tensor } from '../tensor.js';
+import { Module } from './module.js';
+
+/** Normalises the last axis, of length `size`, to mean 0 and variance 1, then scales and shifts (Ba et al. 2016). */
+export class LayerNorm extends Module {
+  /** (size) */
+  readonly weight: Tensor;
+  /** (size) */
+  readonly bias: Tensor;
+  readonly #size: number;
+  readonly #eps: number;
+
+  /** @param options.eps added to the variance */
+  constructor(size: number, { eps = 1e-5 } = {}) {
+    super();
+    this.#size = size;
+    this.#eps = eps;
+    this.weight = this.registerParameter('weight', ones([size]));
+    this.bias = this.registerParameter('bias', zeros([size]));
+  }
+
+  forward(x: Tensor): Tensor {
+    return ops.layerNorm(x, [this.#size], this.weight, this.bias, this.#eps);
+  }
+}
+
+/**
+ * Normalises each channel of (N, channels, H, W), then scales and shifts (Ioffe & Szegedy 2015). In training mode
+ * by the statistics of the batch, which also move the running ones; in evaluation mode by the running ones.
+ */
+export class BatchNorm2d extends Module {
+  /** (channels) */
+  readonly weight: Tensor;
+  /** (channels) */
+  readonly bias: Tensor;
+  /** (channels) */
+  readonly runningMean: Tensor;
+  /** (channels), of the unbiased variances */
+  readonly runningVar: Tensor;
+  /** int64 scalar: the number of passes in training mode */
+  readonly numBatchesTracked: Tensor;
+  readonly #eps: number;
+  readonly #momentum: number;
+
+  /**
+   * @param options.eps added to the variance
+   * @param options.momentum the share of the new batch in the running statistics
+   */
+  constructor(channels: number, { eps = 1e-5, momentum = 0.1 } = {}) {
+    super();
+    this.#eps = eps;
+    this.#momentum = momentum;
+    this.weight = this.registerParameter('weight', ones([channels]));
+    this.bias = this.registerParameter('bias', zeros([channels]));
+    this.runningMean = this.registerBuffer('running_mean', zeros([channels]));
+    this.runningVar = this.registerBuffer('running_var', ones([channels]));
+    this.numBatchesTracked = this.registerBuffer('num_batches_tracked', zeros([], { dtype: 'int64' }));
+  }
+
+  forward(x: Tensor): Tensor {
+    if (this.training) noGrad(() => this.numBatchesTracked.add_(1));
+    return ops.batchNorm(
+      x,
+      this.weight,
+      this.bias,
+      this.runningMean,
+      this.runningVar,
+      this.training,
+      this.#momentum,
+      this.#eps,
+      true,
+    );
+  }
+}
