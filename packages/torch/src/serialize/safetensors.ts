@@ -1,0 +1,296 @@
+// The safetensors format, both ways: a JSON header of names, dtypes, shapes and offsets, then the raw bytes.
+import { randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { type DType, itemSize } from '../dtype.js';
+import { type Tensor, tidy } from '../tensor.js';
+import { MappedFile } from './mapped-file.js';
+import type { LoadOptions } from './pth.js';
+import {
+  type ByteSource,
+  decodeUtf8,
+  FileSource,
+  isCounts,
+  isShape,
+  quoted,
+  WeightsFileError,
+} from './reader.js';
+
+/** Tensors by name, in the file's order, and the texts that a weights file carries beside them. */
+export interface Weights {
+  tensors: Map<string, Tensor>;
+  /** Without prototype, so that any key is safe. */
+  metadata: Record<string, string>;
+}
+
+/** Where a tensor lies; `start` and `end` count bytes from the end of the header. */
+interface Entry {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly start: number;
+  readonly end: number;
+}
+
+const METADATA = '__metadata__';
+const MOST_HEADER_BYTES = 100_000_000;
+const ALIGNMENT = 64;
+const WRITE_BYTES = 1 << 26;
+
+const CODES: readonly (readonly [DType, string])[] = [
+  ['float64', 'F64'],
+  ['float32', 'F32'],
+  ['float16', 'F16'],
+  ['bfloat16', 'BF16'],
+  ['int64', 'I64'],
+  ['int32', 'I32'],
+  ['int16', 'I16'],
+  ['int8', 'I8'],
+  ['uint8', 'U8'],
+  ['bool', 'BOOL'],
+];
+const CODE_OF = new Map(CODES);
+const DTYPE_OF = new Map(CODES.map(([dtype, code]) => [code, dtype]));
+
+/**
+ * Writes tensors, of any device, to a safetensors file; views are written in full. The file takes its name only when
+ * its bytes are complete and on disk (a temporary file beside it, then a rename). The header keeps the order given;
+ * the data starts at a multiple of 64 bytes, wide elements first, so that a reader can map all of it.
+ *
+ * @param metadata texts by key, kept in the header under `__metadata__`
+ * @throws WeightsFileError for the reserved name `__metadata__`, a dtype that the format lacks or metadata that is no
+ * text; the system's error where the disk refuses. In each case `path` is left as it was.
+ */
+export function saveSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+  metadata: Readonly<Record<string, string>> = {},
+): void {
+  const named: [string, Tensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
+  const wideFirst = named.toSorted(([, a], [, b]) => itemSize(b.dtype) - itemSize(a.dtype));
+  const header = encodeHeader(path, named, wideFirst, metadata);
+  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+  const fd = openSync(temporary, 'wx');
+  try {
+    try {
+      writeAll(fd, header);
+      for (const [, tensor] of wideFirst) writeTensor(fd, tensor);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+function encodeHeader(
+  path: string,
+  named: readonly [string, Tensor][],
+  writeOrder: readonly [string, Tensor][],
+  metadata: Readonly<Record<string, string>>,
+): Buffer {
+  const offsets = new Map<string, readonly [number, number]>();
+  let end = 0;
+  for (const [name, tensor] of writeOrder) {
+    const start = end;
+    end += tensor.numel * itemSize(tensor.dtype);
+    offsets.set(name, [start, end]);
+  }
+  const parts: string[] = [];
+  for (const [key, value] of Object.entries(metadata)) {
+    if (typeof value !== 'string') {
+      throw new WeightsFileError(`${path}: metadata ${quoted(key)} must be a text`);
+    }
+  }
+  if (Object.keys(metadata).length > 0) parts.push(`"${METADATA}":${JSON.stringify(metadata)}`);
+  for (const [name, { dtype, shape }] of named) {
+    const code = CODE_OF.get(dtype);
+    if (code === undefined) {
+      throw new WeightsFileError(`${path}: ${quoted(name)}: safetensors has no dtype ${dtype}`);
+    }
+    if (name === METADATA) {
+      throw new WeightsFileError(`${path}: the name ${METADATA} is reserved by the format`);
+    }
+    parts.push(
+      `${JSON.stringify(name)}:${JSON.stringify({ dtype: code, shape, data_offsets: offsets.get(name) })}`,
+    );
+  }
+  const json = Buffer.from(`{${parts.join(',')}}`, 'utf8');
+  const length = Math.ceil((8 + json.length) / ALIGNMENT) * ALIGNMENT - 8;
+  if (length > MOST_HEADER_BYTES) {
+    throw new WeightsFileError(
+      `${path}: a header of ${length} bytes is over the format's ${MOST_HEADER_BYTES}`,
+    );
+  }
+  const header = Buffer.alloc(8 + length, ' ');
+  header.writeBigUInt64LE(BigInt(length));
+  json.copy(header, 8);
+  return header;
+}
+
+function writeTensor(fd: number, tensor: Tensor): void {
+  if (tensor.numel === 0) return;
+  tidy(() => {
+    const bytes = tensor.detach().contiguous().reshape([-1]).view('uint8');
+    for (let start = 0; start < bytes.numel; start += WRITE_BYTES) {
+      tidy(() => {
+        const length = Math.min(WRITE_BYTES, bytes.numel - start);
+        writeAll(fd, bytes.narrow(0, start, length).toArray() as Uint8Array);
+      });
+    }
+  });
+}
+
+function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+}
+
+/**
+ * Reads a safetensors file; the whole header is checked before any tensor is made.
+ *
+ * @throws WeightsFileError naming the file and the entry: for a header that is too long or no JSON object, unknown
+ * dtypes, repeated names, and offsets that do not fit the shapes or do not tile the data without gap and overlap.
+ */
+export function loadSafetensors(path: string, { mmap = true }: LoadOptions = {}): Weights {
+  const file = new FileSource(path);
+  const mapped = new MappedFile(path, file.size, !mmap);
+  const tensors = new Map<string, Tensor>();
+  try {
+    const { entries, metadata, dataStart } = readHeader(file);
+    for (const { name, dtype, shape, start } of entries) {
+      const numel = shape.reduce((product, size) => product * size, 1);
+      const flat = mapped.tensor(dataStart + start, numel, dtype);
+      tensors.set(name, flat.view(shape));
+      flat.dispose();
+    }
+    return { tensors, metadata };
+  } catch (error) {
+    for (const tensor of tensors.values()) tensor.dispose();
+    throw error;
+  } finally {
+    mapped.dispose();
+    file.close();
+  }
+}
+
+interface Header {
+  readonly entries: Entry[];
+  readonly metadata: Record<string, string>;
+  readonly dataStart: number;
+}
+
+function readHeader(file: ByteSource): Header {
+  const fault = (what: string) => new WeightsFileError(`${file.name}: ${what}`);
+  if (file.size < 8) throw fault(`${file.size} bytes are too few for a safetensors file: truncated`);
+  const length = file.read(0, 8).readBigUInt64LE();
+  if (length > BigInt(MOST_HEADER_BYTES)) {
+    throw fault(
+      `a header of ${length} bytes is over the format's ${MOST_HEADER_BYTES}: corrupt, or no safetensors file`,
+    );
+  }
+  const dataStart = 8 + Number(length);
+  if (dataStart > file.size) {
+    throw fault(`the header ends at byte ${dataStart}, past the file's ${file.size}: truncated`);
+  }
+  const text = decodeUtf8(file.read(8, Number(length)));
+  if (text === null) throw fault('the header is not UTF-8');
+  if (!text.startsWith('{')) throw fault('the header does not start with {: corrupt, or no safetensors file');
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new WeightsFileError(`${file.name}: the header is not JSON: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  const header = new Map(Object.entries(json as Record<string, unknown>));
+  const names = keysOf(text);
+  const unseen = new Set(names);
+  const repeated = names.find((name) => !unseen.delete(name));
+  if (repeated !== undefined) throw fault(`the header names ${quoted(repeated)} twice`);
+  const metadata = checkMetadata(header.get(METADATA) ?? {}, fault);
+  const entries = names
+    .filter((name) => name !== METADATA)
+    .map((name) => checkEntry(name, header.get(name), fault));
+  checkTiling(entries, file.size - dataStart, fault);
+  return { entries, metadata, dataStart };
+}
+
+/** The keys of a JSON object's (valid) text in its order, with the repeated ones, which JSON.parse would drop. */
+function keysOf(text: string): string[] {
+  const keys: string[] = [];
+  const marks = /["{}[\]]/g;
+  let depth = 0;
+  for (let mark = marks.exec(text); mark !== null; mark = marks.exec(text)) {
+    if (mark[0] === '{' || mark[0] === '[') depth++;
+    else if (mark[0] === '}' || mark[0] === ']') depth--;
+    else {
+      const end = endOfString(text, mark.index);
+      marks.lastIndex = end;
+      if (depth === 1 && /^\s*:/.test(text.slice(end)))
+        keys.push(JSON.parse(text.slice(mark.index, end)) as string);
+    }
+  }
+  return keys;
+}
+
+/** The index after the closing quote of the JSON string that opens at `start`. */
+function endOfString(text: string, start: number): number {
+  for (let quote = text.indexOf('"', start + 1); ; quote = text.indexOf('"', quote + 1)) {
+    let slashes = 0;
+    while (text[quote - 1 - slashes] === '\\') slashes++;
+    if (slashes % 2 === 0) return quote + 1;
+  }
+}
+
+type Fault = (what: string) => WeightsFileError;
+
+function checkMetadata(value: unknown, fault: Fault): Record<string, string> {
+  const metadata: Record<string, string> = Object.create(null);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw fault(`${METADATA} is not an object`);
+  }
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== 'string') throw fault(`${METADATA}: ${quoted(key)} is not a text`);
+    metadata[key] = text;
+  }
+  return metadata;
+}
+
+function checkEntry(name: string, value: unknown, fault: Fault): Entry {
+  const where = `tensor ${quoted(name)}`;
+  if (typeof value !== 'object' || value === null) throw fault(`${where}: its entry is not an object`);
+  const { dtype: code, shape, data_offsets: offsets } = value as Record<string, unknown>;
+  const dtype = typeof code === 'string' ? DTYPE_OF.get(code) : undefined;
+  if (dtype === undefined) {
+    const known = CODES.map(([, each]) => each).join(', ');
+    throw fault(`${where}: dtype ${quoted(String(code))} is not read; these are: ${known}`);
+  }
+  if (!isShape(shape)) throw fault(`${where}: its shape is not a list of sizes`);
+  if (!isCounts(offsets) || offsets.length !== 2) {
+    throw fault(`${where}: its data_offsets are not two positions`);
+  }
+  const [start, end] = offsets as [number, number];
+  const bytes = shape.reduce((product, size) => product * size, itemSize(dtype));
+  if (end - start !== bytes) {
+    throw fault(
+      `${where}: shape [${shape}] of ${code} needs ${bytes} bytes, its offsets [${start}, ${end}] hold ${end - start}`,
+    );
+  }
+  return { name, dtype, shape, start, end };
+}
+
+/** Every byte of the data belongs to exactly one tensor. */
+function checkTiling(entries: readonly Entry[], size: number, fault: Fault): void {
+  let end = 0;
+  for (const entry of entries.toSorted((a, b) => a.start - b.start || a.end - b.end)) {
+    const where = `tensor ${quoted(entry.name)}: its data starts at ${entry.start}`;
+    if (entry.start < end) throw fault(`${where}, inside of the one before, which ends at ${end}`);
+    if (entry.start > end) throw fault(`${where} and leaves a gap from ${end}`);
+    end = entry.end;
+  }
+  if (end > size) throw fault(`the tensors need ${end} bytes of data and the file has ${size}: truncated`);
+  if (end < size) throw fault(`${size - end} bytes follow the last tensor: corrupt`);
+}
