@@ -1,0 +1,73 @@
+// A first-in-first-out queue of features for every class, all in one tensor, with pointers on the device.
+
+import { arange, type Generator, nn, noGrad, ops, rand, type Tensor, tidy, zeros } from '@pgpc/torch';
+
+/** Rows of unit length, or any other width, kept for every class. Part of a checkpoint through its buffers. */
+export class MemoryBank extends nn.Module<[], never> {
+  /** (C, K, D): the queues as rings. */
+  readonly rows: Tensor;
+  /** (C), int64: where the next row goes. */
+  readonly next: Tensor;
+  /** (C), int64: how many rows have been written, at most K; they are the first ones of the ring. */
+  readonly filled: Tensor;
+
+  /** @param capacity K, rows a class. */
+  constructor(
+    readonly classes: number,
+    readonly capacity: number,
+    width: number,
+  ) {
+    super();
+    this.rows = this.registerBuffer('rows', zeros([classes, capacity, width]));
+    this.next = this.registerBuffer('next', zeros([classes], { dtype: 'int64' }));
+    this.filled = this.registerBuffer('filled', zeros([classes], { dtype: 'int64' }));
+  }
+
+  /**
+   * Appends to every class's queue its valid rows; the oldest give way.
+   * @param rows (C, n, D), n at most K. @param valid (C, n), bool, the valid ones first.
+   */
+  enqueue(rows: Tensor, valid: Tensor): void {
+    const n = rows.shape[1]!;
+    if (n > this.capacity) {
+      throw new RangeError(`${n} rows at once do not fit a memory bank of ${this.capacity} a class`);
+    }
+    noGrad(() =>
+      tidy(() => {
+        const count = valid.sum([1]);
+        const slot = this.next.unsqueeze(1).add(arange(n)).remainder(this.capacity);
+        const owner = arange(this.classes).unsqueeze(1).expandAs(slot);
+        // Invalid rows write back what is there, so that no count has to be read from the device.
+        const kept = this.rows.index([owner, slot]);
+        this.rows.indexPut_([owner, slot], ops.where(valid.unsqueeze(2), rows, kept));
+        this.next.add_(count).remainder_(this.capacity);
+        this.filled.add_(count).clampMax_(this.capacity);
+      }),
+    );
+  }
+
+  /**
+   * n rows of every class's queue, drawn uniformly with replacement: (C, n, D). A class without rows gives rows of
+   * zeros; `filled` tells which.
+   */
+  draw(n: number, generator: Generator): Tensor {
+    return tidy(() => {
+      const slot = rand([this.classes, n], { generator })
+        .mul(this.filled.unsqueeze(1))
+        .to('int64')
+        .minimum(this.filled.unsqueeze(1).sub(1).clampMin(0));
+      return this.rows.index([arange(this.classes).unsqueeze(1).expandAs(slot), slot]);
+    });
+  }
+
+  /** The mean of every class's queue: (C, D), zeros for a class without rows. */
+  mean(): Tensor {
+    // Rows not yet written are zeros and add nothing.
+    return tidy(() => this.rows.sum([1]).div(this.filled.clampMin(1).unsqueeze(1)));
+  }
+
+  /** @throws Error always: a bank stores, it computes nothing. */
+  forward(): never {
+    throw new Error('a MemoryBank is not called; enqueue, draw and mean are what it does');
+  }
+}

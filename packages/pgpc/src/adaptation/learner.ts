@@ -1,0 +1,27 @@
+// The network that is trained: a segmentor and, where the method contrasts pixels, a projection head.
+
+import { nn } from '@pgpc/torch';
+import { Segmentor, type SegmentorConfig } from '../models/segmentor.js';
+import { ProjectionHead } from './contrast/projection-head.js';
+
+/** Student and teacher are of this form alike. */
+export class Learner extends nn.Module<[], never> {
+  readonly segmentor: Segmentor;
+  readonly projection: ProjectionHead | undefined;
+
+  /** @param projection width and depth of the head, left out where no pixels are contrasted. */
+  constructor(config: SegmentorConfig, seed: number, projection?: { width: number; depth: number }) {
+    super();
+    this.segmentor = this.registerModule('segmentor', new Segmentor(config, seed));
+    if (projection) {
+      const { width, depth } = projection;
+      const head = new ProjectionHead(config.channels, width, depth, this.segmentor.generator);
+      this.projection = this.registerModule('projection', head);
+    }
+  }
+
+  /** @throws Error always: the step calls its parts. */
+  forward(): never {
+    throw new Error('a Learner is not called; call its segmentor or its projection');
+  }
+}

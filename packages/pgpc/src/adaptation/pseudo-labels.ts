@@ -1,0 +1,42 @@
+// What the teacher says about the target image, and how much it is to be believed.
+
+import { nn, ops, type Tensor } from '@pgpc/torch';
+
+export interface PseudoLabels {
+  /** (N, H, W), int64: the most likely class of every target pixel. */
+  label: Tensor;
+  /** (N, H, W): q, the same for all pixels of the batch but for margins, where it is 0. */
+  weight: Tensor;
+  /** Scalar: q, the share of the batch's target pixels whose top probability reaches the threshold. */
+  q: Tensor;
+}
+
+export interface PseudoLabelOptions {
+  /** The top probability from which on a pixel counts as certain: 0.968 in DAFormer. */
+  threshold: number;
+  /** Rows of the crop whose weight is 0, where the target camera shows its own car or the lens's edge. */
+  ignoreTop: number;
+  ignoreBottom: number;
+}
+
+/**
+ * Hard pseudo-labels with DAFormer's quality weight: no pixel is discarded by its own confidence.
+ * @param logits the teacher's, (N, C, h, w).
+ * @param size H and W of the target image.
+ */
+export function pseudoLabels(
+  logits: Tensor,
+  size: readonly [number, number],
+  { threshold, ignoreTop, ignoreBottom }: PseudoLabelOptions,
+): PseudoLabels {
+  const [confidence, label] = nn.interpolate(logits, size).softmax(1).max(1) as [Tensor, Tensor];
+  const q = confidence.ge(threshold).to('float32').mean();
+  const weight = ops.onesLike(confidence).mul(q);
+  const [height] = size;
+  if (ignoreTop > 0) weight.narrow(1, 0, Math.min(ignoreTop, height)).fill_(0);
+  if (ignoreBottom > 0) {
+    const rows = Math.min(ignoreBottom, height);
+    weight.narrow(1, height - rows, rows).fill_(0);
+  }
+  return { label, weight, q };
+}

@@ -1,0 +1,127 @@
+// The training step, top to bottom as METHOD has it: L = L_s + lambda_t L_t + lambda_c L_c.
+
+import { Generator, noGrad, ops, type optim, type Tensor, tidy, zeros } from '@pgpc/torch';
+import type { Segmentor } from '../models/segmentor.js';
+import { Rng } from '../pipeline/rng.js';
+import { classMixMask, mix } from './class-mix.js';
+import type { MethodConfig } from './config.js';
+import { PixelContrast } from './contrast/contrast.js';
+import type { Learner } from './learner.js';
+import { segmentationLoss } from './losses.js';
+import { pseudoLabels } from './pseudo-labels.js';
+import { strongAugment } from './strong-augment.js';
+import { Teacher } from './teacher.js';
+
+/** Shapes: images (N, 3, H, W), normalised; labels (N, H, W), int64, 255 = no class. */
+export interface Batch {
+  sourceImage: Tensor;
+  sourceLabel: Tensor;
+  /** Absent for methods that train on the source alone. */
+  targetImage?: Tensor;
+}
+
+/** Scalars on the device: reading one waits for it, so only the log does. */
+export interface StepLosses {
+  total: Tensor;
+  source: Tensor;
+  target?: Tensor;
+  contrast?: Tensor;
+  /** q: the share of target pixels that the teacher is certain of. */
+  q?: Tensor;
+}
+
+/** One method on one student: the parts that carry state from step to step, and the step itself. */
+export class AdaptationStep {
+  readonly teacher: Teacher | undefined;
+  readonly contrast: PixelContrast | undefined;
+  /** Chooses the classes that ClassMix pastes. */
+  readonly mixGenerator: Generator;
+  /** Draws colour jitter and blur. */
+  readonly augmentRng: Rng;
+
+  /** @param totalIterations length of the run, of which the contrast's warm-up is a share. */
+  constructor(
+    readonly method: MethodConfig,
+    readonly student: Learner,
+    readonly optimizer: optim.Optimizer,
+    readonly totalIterations: number,
+    seed: number,
+  ) {
+    const { config } = student.segmentor as Segmentor;
+    this.mixGenerator = new Generator(seed);
+    this.augmentRng = new Rng(seed, 'augment');
+    if (method.selfTraining) this.teacher = new Teacher(config, student, method.contrast);
+    if (method.contrast) this.contrast = new PixelContrast(config.classes, method.contrast, seed);
+  }
+
+  /** One iteration; `iteration` counts from 0. The caller owns the losses returned. */
+  run(batch: Batch, iteration: number): StepLosses {
+    return tidy(() => {
+      const { student, teacher, contrast, optimizer } = this;
+      const { selfTraining } = this.method;
+      const { sourceImage, sourceLabel, targetImage } = batch;
+      optimizer.zeroGrad();
+
+      // theta' <- a theta' + (1 - a) theta, before anything of this step is learned.
+      if (teacher && selfTraining) teacher.update(student, iteration, selfTraining.alpha);
+
+      // L_s, with a backward pass of its own, so that its activations are gone before the next forward pass.
+      const source = student.segmentor.call(sourceImage);
+      const sourceLoss = segmentationLoss(source.logits, sourceLabel);
+      sourceLoss.backward();
+      if (!teacher || !selfTraining || !targetImage) {
+        optimizer.step();
+        return { total: sourceLoss.detach(), source: sourceLoss.detach() };
+      }
+
+      // The teacher looks at the clean target image.
+      const view = teacher.view(targetImage);
+      const size = targetImage.shape.slice(2) as [number, number];
+      const pseudo = noGrad(() => pseudoLabels(view.logits, size, selfTraining));
+
+      // The student sees half of the source's classes pasted onto the target, strongly augmented.
+      const mixed = noGrad(() => {
+        const mask = classMixMask(sourceLabel, view.logits.shape[1]!, this.mixGenerator);
+        return {
+          mask,
+          image: strongAugment(mix(mask, sourceImage, targetImage), selfTraining, this.augmentRng),
+          label: mix(mask, sourceLabel, pseudo.label),
+          weight: mix(mask, ops.onesLike(pseudo.weight), pseudo.weight.mul(selfTraining.weight)),
+        };
+      });
+      const target = student.segmentor.call(mixed.image);
+
+      // L_t
+      const targetLoss = segmentationLoss(target.logits, mixed.label, mixed.weight);
+
+      // L_c: the banks fill from the first step, the loss sets in after the warm-up.
+      let contrastLoss: Tensor | undefined;
+      if (contrast) {
+        contrast.storeSource(source.features, sourceLabel, teacher.network.projection!);
+        contrast.storeTarget(view, teacher.network.projection!);
+        contrastLoss =
+          iteration >= contrast.options.warmup * this.totalIterations
+            ? contrast.loss(target.features, mixed.mask, view, student.projection!)
+            : zeros([]);
+      }
+
+      const loss = contrastLoss ? targetLoss.add(contrastLoss.mul(contrast!.options.weight)) : targetLoss;
+      loss.backward();
+      optimizer.step();
+      return {
+        total: sourceLoss.detach().add(loss.detach()),
+        source: sourceLoss.detach(),
+        target: targetLoss.detach(),
+        contrast: contrastLoss?.detach(),
+        q: pseudo.q,
+      };
+    });
+  }
+
+  /** Frees the teacher and the banks; student and optimizer are the caller's. */
+  dispose(): void {
+    this.teacher?.network.dispose();
+    this.contrast?.dispose();
+    this.mixGenerator.dispose();
+  }
+}

@@ -1,0 +1,37 @@
+// The teacher: the running average of the student (Tarvainen & Valpola 2017), in the mode that DAFormer runs it in.
+
+import { nn, noGrad, type Tensor, tidy } from '@pgpc/torch';
+import type { SegmentorConfig } from '../models/segmentor.js';
+import type { TeacherView } from './contrast/contrast.js';
+import { Learner } from './learner.js';
+
+/** a = min(1 - 1 / (t + 1), alpha): 0 at the first step, so that the teacher starts as the student. */
+export function emaDecay(iteration: number, alpha: number): number {
+  return Math.min(1 - 1 / (iteration + 1), alpha);
+}
+
+/** theta' <- a theta' + (1 - a) theta; no gradient enters it. */
+export class Teacher {
+  readonly network: Learner;
+
+  constructor(config: SegmentorConfig, student: Learner, projection?: { width: number; depth: number }) {
+    this.network = new Learner(config, 0, projection);
+    this.network.loadStateDict(student.stateDict());
+    this.network.requiresGrad_(false);
+    // As in the reference: batch norm works on the batch's statistics, and nothing is dropped.
+    this.network.apply((module) => {
+      const drops = module instanceof nn.Dropout2d || module instanceof nn.DropPath;
+      module.train(!drops);
+    });
+  }
+
+  /** Moves the parameters towards the student's; batch-norm statistics stay the teacher's own. */
+  update(student: Learner, iteration: number, alpha: number): void {
+    nn.emaUpdate_(this.network, student, emaDecay(iteration, alpha));
+  }
+
+  /** Features and logits of the clean target batch, without gradient. */
+  view(image: Tensor): TeacherView {
+    return tidy(() => noGrad(() => this.network.segmentor.call(image)));
+  }
+}
