@@ -1,0 +1,420 @@
+// The report of a run: one HTML file with everything in it, written from the run directory alone.
+import { existsSync } from 'node:fs';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import sharp from 'sharp';
+import { type MethodResult, openRun, type Run } from '../training/run-directory.js';
+import { barChart, type Line, lineChart } from './chart.js';
+import { duration, number, percent, points } from './format.js';
+import { type Html, html } from './html.js';
+import { linearAxis, meanAndSpread } from './series.js';
+import { STYLE } from './style.js';
+
+/** The methods with a part of their own in the report: what the gain is measured from, and the upper bound. */
+const BASELINE = 'source-only';
+const ORACLE = 'oracle';
+
+const MAX_PICTURE_WIDTH = 768;
+
+const METRIC_TITLES: Readonly<Record<string, string>> = {
+  q: 'Pseudo-label weight q',
+  lr: 'Learning rate',
+  'val/miou': 'mIoU on validation images',
+};
+
+const COMPONENT_COLORS: Readonly<Record<string, string>> = {
+  'loss/total': 'var(--ink)',
+  'loss/source': 'var(--method-1)',
+  'loss/target': 'var(--method-2)',
+  'loss/contrast': 'var(--method-3)',
+};
+
+const PHASE_COLORS = [
+  'var(--baseline)',
+  'var(--method-1)',
+  'var(--method-2)',
+  'var(--method-3)',
+  'var(--method-4)',
+];
+
+/** A method over its seeds: means of fractions and of seconds; `spread` is the standard deviation of the mIoU. */
+interface MethodSummary {
+  readonly name: string;
+  readonly label: string;
+  readonly color: string;
+  readonly runs: number;
+  readonly miou: number;
+  readonly spread: number;
+  readonly iou: readonly number[];
+  readonly accuracy: number;
+  readonly seconds: number;
+}
+
+/**
+ * Writes `report.html` into a run directory: results, IoU of every class, pictures, curves, configuration. The file
+ * has no outside references, pictures are embedded (reduced to 768 pixels in width), and it is replaced atomically.
+ * Works on a run that is still going, with what there is.
+ *
+ * @returns the path of the file
+ * @throws Error if the directory holds no readable run, see `openRun`
+ */
+export async function writeReport(runDirectory: string): Promise<string> {
+  const run = openRun(runDirectory);
+  const methods = summarize(run.results);
+  const page = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${run.info.title ?? run.info.name}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<main>
+${introduction(run, methods)}
+${headline(methods)}
+${perClass(run, methods)}
+${await pictures(run, methods)}
+${curves(run, methods)}
+${reproduction(run)}
+</main>
+</body>
+</html>
+`;
+  const file = path.join(runDirectory, 'report.html');
+  const temporary = `${file}.${process.pid}.tmp`;
+  await writeFile(temporary, page.toString());
+  await rename(temporary, file);
+  return file;
+}
+
+function summarize(results: readonly MethodResult[]): MethodSummary[] {
+  const names = [...new Set(results.map(({ name }) => name))];
+  let adapted = 0;
+  const summaries = names.map((name): MethodSummary => {
+    const runs = results.filter((result) => result.name === name);
+    const { mean, spread } = meanAndSpread(runs.map(({ miou }) => miou));
+    return {
+      name,
+      label: runs[0]!.label,
+      color:
+        name === BASELINE
+          ? 'var(--baseline)'
+          : name === ORACLE
+            ? 'var(--oracle)'
+            : `var(--method-${(adapted++ % 4) + 1})`,
+      runs: runs.length,
+      miou: mean,
+      spread,
+      iou: runs[0]!.iou.map((_, index) => meanAndSpread(runs.map(({ iou }) => iou[index]!)).mean),
+      accuracy: meanAndSpread(runs.map(({ accuracy }) => accuracy)).mean,
+      seconds: meanAndSpread(runs.map(({ seconds }) => seconds)).mean,
+    };
+  });
+  return [
+    ...summaries.filter(({ name }) => name !== ORACLE),
+    ...summaries.filter(({ name }) => name === ORACLE),
+  ];
+}
+
+function isAdapted({ name }: MethodSummary): boolean {
+  return name !== BASELINE && name !== ORACLE;
+}
+
+function introduction(run: Run, methods: readonly MethodSummary[]): Html {
+  const { info } = run;
+  const baseline = methods.find(({ name }) => name === BASELINE);
+  const best = bestOf(methods.filter((method) => isAdapted(method) && Number.isFinite(method.miou)));
+  const seeds = Math.max(0, ...methods.map(({ runs }) => runs));
+  const status = {
+    running: html`<p class="notice">This run had not ended when the report was written.</p>`,
+    stopped: html`<p class="notice">This run was stopped before its end.</p>`,
+    failed: html`<p class="notice failed">This run failed${info.error && `: ${info.error}`}</p>`,
+    finished: undefined,
+  }[info.status];
+  const ended =
+    info.finished === undefined ? undefined : Date.parse(info.finished) - Date.parse(info.started);
+  const finding =
+    best &&
+    html`<p class="lede">Best adapted method on the target: ${best.label}, <strong>${percent(best.miou)} % mIoU</strong>${
+      baseline && `, ${comparison(best.miou - baseline.miou)} ${baseline.label}`
+    } (${seeds > 1 ? `mean over ${seeds} seeds` : 'one seed'}).</p>`;
+  return html`<header>
+<h1>${info.title ?? info.name}</h1>
+<p class="lede">${info.description ?? 'A segmentation network trained on labelled source images and adapted to unlabelled target images.'}</p>
+${finding}
+<p class="facts">${info.name} · ${info.started.slice(0, 16).replace('T', ' ')} UTC${
+    ended !== undefined && info.resumed.length === 0 && ` · ${duration(ended / 1000)}`
+  } · seed ${info.seed}</p>
+${status}
+</header>`;
+}
+
+function headline(methods: readonly MethodSummary[]): Html {
+  if (methods.length === 0) return html`<p class="muted">No method has been evaluated yet.</p>`;
+  const baseline = methods.find(({ name }) => name === BASELINE);
+  const oracle = methods.find(({ name }) => name === ORACLE);
+  const gap = baseline && oracle && oracle.miou > baseline.miou ? oracle.miou - baseline.miou : undefined;
+  return html`<section>
+<h2>Results on the target</h2>
+<div class="scroll"><table class="headline">
+<thead><tr><th>Method</th><th>mIoU, %</th>${baseline && html`<th>Gain, points</th>`}${
+    gap && html`<th>Gap to oracle closed</th>`
+  }<th>Pixel accuracy, %</th><th>Training time</th></tr></thead>
+<tbody>
+${methods.map((method) => {
+  const gain = baseline && method !== baseline ? method.miou - baseline.miou : undefined;
+  return html`<tr class="${method.name === ORACLE ? 'oracle' : ''}"><td><i style="background:${method.color}"></i>${method.label}</td>
+<td class="score">${percent(method.miou)}${
+    method.runs > 1 && html` <span class="muted">± ${percent(method.spread)}</span>`
+  }</td>${baseline && html`<td class="${gain === undefined ? '' : gain < 0 ? 'loss' : 'gain'}">${gain !== undefined && points(gain)}</td>`}${
+    gap && html`<td>${gain !== undefined && isAdapted(method) && `${Math.round((gain / gap) * 100)} %`}</td>`
+  }<td>${percent(method.accuracy)}</td><td>${duration(method.seconds)}</td></tr>
+`;
+})}</tbody>
+</table></div>
+<p class="facts">${
+    methods.some(({ runs }) => runs > 1)
+      ? html`Mean over seeds, ± standard deviation; ${methods.map(({ label, runs }) => `${label}: ${runs}`).join(', ')}.`
+      : 'One seed: what another seed would change is not known from this run.'
+  }</p>
+</section>`;
+}
+
+function perClass(run: Run, methods: readonly MethodSummary[]): Html | undefined {
+  if (methods.length === 0) return undefined;
+  const { classes } = run.info;
+  const adapted = methods.filter(isAdapted);
+  const cells = (value: (method: MethodSummary) => number) => {
+    const shown = adapted.map((method) => percent(value(method)));
+    const best = percent(Math.max(...adapted.map(value).filter(Number.isFinite)));
+    const differs = shown.some((text) => text !== best);
+    return methods.map((method) => {
+      const text = percent(value(method));
+      const wins = differs && text === best && isAdapted(method);
+      return html`<td>${wins ? html`<strong>${text}</strong>` : text}</td>`;
+    });
+  };
+  return html`<section>
+<h2>IoU of every class, %</h2>
+<div class="per-class">
+<div class="scroll"><table>
+<thead><tr><th>Class</th>${methods.map(({ label }) => html`<th>${label}</th>`)}</tr></thead>
+<tbody>
+${classes.map(
+  ({ name, color }, index) =>
+    html`<tr><td><i style="background:${css(color)}"></i>${name}</td>${cells(({ iou }) => iou[index]!)}</tr>
+`,
+)}</tbody>
+<tfoot><tr><td>Mean</td>${cells(({ miou }) => miou)}</tr></tfoot>
+</table>
+<p class="facts">${adapted.length > 1 && 'Bold: the best adapted method. '}–: the class occurs neither in truth nor in prediction.</p></div>
+${barChart(
+  'IoU of every class by method, in percent',
+  methods,
+  classes.map(({ name, color }, index) => ({
+    label: name,
+    color: css(color),
+    values: methods.map(({ iou }) => iou[index]!),
+  })),
+)}
+</div>
+</section>`;
+}
+
+async function pictures(run: Run, methods: readonly MethodSummary[]): Promise<Html | undefined> {
+  const index = run.pictures;
+  if (index === undefined) return undefined;
+  const labels = new Map(methods.map(({ name, label }) => [name, label]));
+  const predicted = new Set(index.target.flatMap(({ predictions }) => Object.keys(predictions)));
+  const order = [...labels.keys(), ...predicted].filter(
+    (name, i, all) => predicted.has(name) && all.indexOf(name) === i,
+  );
+  const picture = async (file: string, kind: 'photo' | 'labels', caption: string) => {
+    const data = await dataUri(path.join(run.directory, 'pictures', file), kind);
+    const body = data
+      ? html`<img src="${data}" alt="${caption}">`
+      : html`<div class="missing">${file} is missing</div>`;
+    return html`<figure>${body}<figcaption>${caption}</figcaption></figure>`;
+  };
+  const rows: Html[] = [];
+  for (const sample of index.target) {
+    const figures = [await picture(sample.image, 'photo', sample.id)];
+    if (sample.truth !== undefined) figures.push(await picture(sample.truth, 'labels', 'Truth'));
+    for (const name of order) {
+      const file = sample.predictions[name];
+      if (file !== undefined) figures.push(await picture(file, 'labels', labels.get(name) ?? name));
+    }
+    rows.push(html`<div class="sample" style="--columns:${figures.length}">${figures}</div>
+`);
+  }
+  const pairs: Html[] = [];
+  for (const { image, label } of index.source) {
+    pairs.push(html`<div class="sample" style="--columns:2">${await picture(image, 'photo', 'Source image')}${await picture(label, 'labels', 'Its label')}</div>
+`);
+  }
+  return html`<section>
+<h2>Pictures</h2>
+<ul class="legend">${run.info.classes.map(({ name, color }) => html`<li><i style="background:${css(color)}"></i>${name}</li>`)}<li><i style="background:#000"></i>ignored</li></ul>
+${
+  rows.length > 0 &&
+  html`<h3>Target images, which no method saw in training, and what each method makes of them</h3>
+${rows}`
+}
+${
+  pairs.length > 0 &&
+  html`<h3>Source images and the labels that come with them</h3>
+<div class="pairs">${pairs}</div>`
+}
+</section>`;
+}
+
+// Photographs are reduced smoothly and stored as JPEG; label maps keep their pure colours.
+async function dataUri(file: string, kind: 'photo' | 'labels'): Promise<string | undefined> {
+  if (!existsSync(file)) return undefined;
+  const bytes = await readFile(file);
+  if ((await sharp(bytes).metadata()).width <= MAX_PICTURE_WIDTH) {
+    return `data:image/png;base64,${bytes.toString('base64')}`;
+  }
+  if (kind === 'photo') {
+    const jpeg = await sharp(bytes).resize({ width: MAX_PICTURE_WIDTH }).jpeg({ quality: 88 }).toBuffer();
+    return `data:image/jpeg;base64,${jpeg.toString('base64')}`;
+  }
+  const png = await sharp(bytes).resize({ width: MAX_PICTURE_WIDTH, kernel: 'nearest' }).png().toBuffer();
+  return `data:image/png;base64,${png.toString('base64')}`;
+}
+
+function curves(run: Run, methods: readonly MethodSummary[]): Html | undefined {
+  if (run.metrics.length === 0) return undefined;
+  const phases = [...new Set(run.metrics.map(({ phase }) => phase))];
+  const names = [...new Set(run.metrics.flatMap(({ values }) => Object.keys(values)))];
+  const line = (records: Run['metrics'], metric: string, label: string, color: string): Line => ({
+    label,
+    color,
+    points: records
+      .filter(({ values }) => metric in values)
+      .map(({ iteration, values }) => ({ x: iteration, y: values[metric]! })),
+  });
+  const seedsOf = (phase: string) => [
+    ...new Set(run.metrics.filter((record) => record.phase === phase).map(({ seed }) => seed)),
+  ];
+  const recordsOf = (phase: string, seed: number | undefined) =>
+    run.metrics.filter((record) => record.phase === phase && record.seed === seed);
+  // A phase that is a method has the method's colour everywhere.
+  const unevaluated = phases.filter((phase) => !methods.some(({ name }) => name === phase));
+  const free = PHASE_COLORS.filter((color) => !methods.some((method) => method.color === color));
+  const colorOf = (phase: string) =>
+    methods.find(({ name }) => name === phase)?.color ?? free[unevaluated.indexOf(phase)] ?? 'var(--soft)';
+  const withSeed = (label: string, seed: number | undefined, several: boolean) =>
+    several && seed !== undefined ? `${label}, seed ${seed}` : label;
+
+  const known = Object.keys(COMPONENT_COLORS);
+  const lossNames = [
+    ...known.filter((name) => names.includes(name)),
+    ...names.filter((name) => name.startsWith('loss/') && !known.includes(name)),
+  ];
+  const losses = phases.flatMap((phase) =>
+    seedsOf(phase).map((seed, _, seeds) => {
+      const lines = lossNames
+        .map((name, index) => {
+          const color = COMPONENT_COLORS[name] ?? `var(--method-${(index % 4) + 1})`;
+          return line(recordsOf(phase, seed), name, name.slice('loss/'.length), color);
+        })
+        .filter((candidate) => candidate.points.length > 0);
+      return lines.length > 0 && lineChart(`Loss: ${withSeed(phase, seed, seeds.length > 1)}`, lines);
+    }),
+  );
+  const otherCharts = names
+    .filter((name) => !name.startsWith('loss/'))
+    .map((name) => {
+      const lines = phases.flatMap((phase) =>
+        seedsOf(phase).map((seed) => line(recordsOf(phase, seed), name, phase, colorOf(phase))),
+      );
+      return lineChart(
+        METRIC_TITLES[name] ?? name,
+        lines.filter((candidate) => candidate.points.length > 0),
+        name === 'q' ? linearAxis(0, 1) : undefined,
+      );
+    });
+  return html`<section>
+<h2>Training</h2>
+<p class="facts">Over iterations; noisy curves are smoothed, their raw values faint behind them.</p>
+<div class="charts">
+${losses}
+${otherCharts}
+</div>
+<h3>Phases</h3>
+<div class="scroll"><table>
+<thead><tr><th>Phase</th><th>Iterations</th><th>Time</th><th>Iterations a second</th><th>Last loss</th></tr></thead>
+<tbody>
+${phases.flatMap((phase) =>
+  seedsOf(phase).map((seed, _, seeds) =>
+    phaseRow(withSeed(phase, seed, seeds.length > 1), recordsOf(phase, seed)),
+  ),
+)}</tbody>
+</table></div>
+</section>`;
+}
+
+function phaseRow(label: string, records: Run['metrics']): Html {
+  const first = records[0]!;
+  const last = records.at(-1)!;
+  const seconds = last.wall - first.wall;
+  const speed = (last.iteration - first.iteration) / seconds;
+  const loss = records.findLast(({ values }) => 'loss/total' in values)?.values['loss/total'];
+  return html`<tr><td>${label}</td><td>${number(last.iteration)}</td><td>${duration(seconds)}</td><td>${
+    Number.isFinite(speed) && number(speed)
+  }</td><td>${loss !== undefined && number(loss)}</td></tr>
+`;
+}
+
+function reproduction(run: Run): Html {
+  const { info } = run;
+  const facts: readonly (readonly [string, string | undefined])[] = [
+    ['Status', info.status],
+    ['Started', info.started],
+    ...info.resumed.map((time) => ['Resumed', time] as const),
+    ['Ended', info.finished],
+    ['Seed', String(info.seed)],
+    ['Git revision', info.gitRevision],
+    ...Object.entries(info.versions),
+    ['Machine', info.machine],
+  ];
+  return html`<section>
+<h2>How to repeat it</h2>
+${info.command !== undefined && html`<pre>${info.command}</pre>`}
+<dl>${facts.map(([term, value]) => value !== undefined && html`<dt>${term}</dt><dd>${value}</dd>`)}</dl>
+<details>
+<summary>Configuration</summary>
+<dl>${flatten(info.config).map(([key, value]) => html`<dt>${key}</dt><dd>${value}</dd>`)}</dl>
+</details>
+</section>`;
+}
+
+/** Nested JSON as `a.b.c` and a value; lists of plain values stay on one line. */
+function flatten(value: unknown, key = ''): [string, string][] {
+  const nested = typeof value === 'object' && value !== null;
+  if (nested && !(Array.isArray(value) && value.every((item) => typeof item !== 'object' || item === null))) {
+    return Object.entries(value).flatMap(([name, item]) =>
+      flatten(item, key === '' ? name : `${key}.${name}`),
+    );
+  }
+  if (Array.isArray(value)) return [[key, value.join(', ')]];
+  return [[key, String(value)]];
+}
+
+function comparison(difference: number): string {
+  const text = (Math.abs(difference) * 100).toFixed(1);
+  return text === '0.0' ? 'the same as' : `${text} points ${difference > 0 ? 'above' : 'below'}`;
+}
+
+function bestOf(methods: readonly MethodSummary[]): MethodSummary | undefined {
+  return methods.reduce<MethodSummary | undefined>(
+    (best, method) => (best === undefined || method.miou > best.miou ? method : best),
+    undefined,
+  );
+}
+
+function css([red, green, blue]: readonly [number, number, number]): string {
+  return `rgb(${red} ${green} ${blue})`;
+}
