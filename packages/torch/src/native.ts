@@ -84,6 +84,10 @@ if (!existsSync(addon)) {
   throw new Error('the native bridge to libtorch is not built: run `npm run setup` in the project folder');
 }
 
+// GNU OpenMP reads this when it is loaded. Its default is to spin at the end of every parallel loop; where another
+// process has one of the cores, each loop then waits for a whole time slice of the scheduler: measured 20 times slower.
+process.env.OMP_WAIT_POLICY ??= 'passive';
+
 export const native: Native = createRequire(import.meta.url)(addon);
 
 /** Doubles that a call's arguments and results travel in; grown by {@link growCommand}. */

@@ -118,6 +118,11 @@ export class AdaptationStep {
     });
   }
 
+  /** Makes the teacher a copy of the student again, buffers too: after weights were loaded into the student. */
+  restartTeacher(): void {
+    this.teacher?.network.loadStateDict(this.student.stateDict());
+  }
+
   /** Frees the teacher and the banks; student and optimizer are the caller's. */
   dispose(): void {
     this.teacher?.network.dispose();

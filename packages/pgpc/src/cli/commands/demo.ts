@@ -1,0 +1,27 @@
+// `pgpc demo`
+import { examples, option, type Register } from '../command.js';
+import { existingFile, integer, outputFolder, runName, seed } from '../values.js';
+
+export const registerDemo: Register = (parent, handlers, io) => {
+  parent
+    .command('demo')
+    .summary('train and compare every method on rendered streets')
+    .description(
+      'Render street scenes of two looks, train every method on them, compare the results on the target and write a report.',
+    )
+    .option('--quick', 'fewer images and iterations: minutes, and lower numbers', false)
+    .addOption(option('--seed <number>', 'seed of data and training', seed, 1))
+    .addOption(
+      option('--seeds <count>', 'number of seeds to run, counted up from --seed', integer(1, 100), 1),
+    )
+    .addOption(option('--name <name>', 'name of the run (default: demo, or demo-2, ... if taken)', runName))
+    .addOption(option('--out <folder>', 'folder for run directories', outputFolder, 'runs'))
+    .option('--overwrite', 'replace the run that has the name', false)
+    .addOption(
+      option('--weights <file>', 'weights to start the encoder from (default: random)', existingFile),
+    )
+    .addHelpText('after', examples('pgpc demo', 'pgpc demo --quick --seed 7 --name first-try'))
+    .action(async ({ quick, seed, seeds, name, out, overwrite, weights }) => {
+      await handlers.demo({ quick, seed, seeds, name, out, overwrite, weights }, io);
+    });
+};

@@ -1,0 +1,13 @@
+// What the command line gives every command besides its options.
+
+/** The surroundings of a command. */
+export interface CommandIo {
+  /** Aborted by the first Ctrl-C: finish the step at hand, save what there is, and return or throw. */
+  readonly signal: AbortSignal;
+  /** For results. */
+  readonly stdout: NodeJS.WritableStream;
+  /** For progress and remarks. */
+  readonly stderr: NodeJS.WritableStream;
+  /** The command line as a shell would take it, for `run.json`. */
+  readonly command: string;
+}

@@ -1,0 +1,96 @@
+// Values of options: from the text on the command line to a checked value, or a message that says what is allowed.
+import { statSync } from 'node:fs';
+import { InvalidArgumentError } from 'commander';
+import { z } from 'zod';
+import { isRunName, RUN_NAME_RULE } from '../training/run-name.js';
+import { didYouMean } from './did-you-mean.js';
+
+/** Width and height in pixels. */
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Turns a schema into commander's parser; the schema's message follows the option and its value. */
+export function checkedBy<T>(schema: z.ZodType<T, string>): (text: string) => T {
+  return (text) => {
+    const parsed = schema.safeParse(text);
+    if (parsed.success) return parsed.data;
+    throw new InvalidArgumentError(parsed.error.issues[0]!.message);
+  };
+}
+
+/** Whole numbers from `least` to `most`, in decimal digits. */
+export function integer(least: number, most = Number.MAX_SAFE_INTEGER): z.ZodType<number, string> {
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  const error = `must be a whole number ${range}`;
+  return z
+    .string()
+    .regex(/^\d{1,16}$/, { error })
+    .transform(Number)
+    .pipe(z.number().min(least, { error }).max(most, { error }));
+}
+
+/** Seeds of the random number generators. */
+export const seed = integer(0, 2 ** 32 - 1);
+
+/** Numbers above zero, such as `6e-5`. */
+export const positiveNumber: z.ZodType<number, string> = z
+  .string()
+  .regex(/^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, { error: 'must be a number above 0' })
+  .transform(Number)
+  .pipe(z.number({ error: 'must be a finite number' }).positive({ error: 'must be a number above 0' }));
+
+/** `WIDTHxHEIGHT` in pixels, each from 16 to 8192. */
+export const size: z.ZodType<Size, string> = z
+  .string()
+  .regex(/^\d{1,5}x\d{1,5}$/, { error: 'must be WIDTHxHEIGHT in pixels, such as 512x256' })
+  .transform((text) => {
+    const [width, height] = text.split('x').map(Number);
+    return { width: width!, height: height! };
+  })
+  .refine((value) => [value.width, value.height].every((side) => side >= 16 && side <= 8192), {
+    error: 'width and height must be from 16 to 8192 pixels',
+  });
+
+/** One of a few words. */
+export function oneOf<T extends string>(words: readonly T[]): z.ZodType<T, string> {
+  return z.string().transform((text, context) => {
+    const word = words.find((candidate) => candidate === text);
+    if (word !== undefined) return word;
+    context.addIssue(`must be one of ${words.join(', ')}${didYouMean(text, words)}`);
+    return z.NEVER;
+  });
+}
+
+/** Names of runs. */
+export const runName: z.ZodType<string, string> = z
+  .string()
+  .refine(isRunName, { error: `must be ${RUN_NAME_RULE}` });
+
+/** Paths of files that exist. */
+export const existingFile: z.ZodType<string, string> = z
+  .string()
+  .refine((file) => kindOf(file) === 'file', { error: 'there is no such file' });
+
+/** Paths of folders that exist. */
+export const existingFolder: z.ZodType<string, string> = z
+  .string()
+  .refine((folder) => kindOf(folder) === 'folder', { error: 'there is no such folder' });
+
+/** Paths of files or folders that exist. */
+export const existingPath: z.ZodType<string, string> = z
+  .string()
+  .refine((path) => kindOf(path) !== undefined, { error: 'there is no such file or folder' });
+
+/** Paths of folders to write to: they may exist or not, but not as a file. */
+export const outputFolder: z.ZodType<string, string> = z
+  .string()
+  .min(1, { error: 'must name a folder' })
+  .refine((folder) => kindOf(folder) !== 'file', { error: 'is a file, not a folder' });
+
+function kindOf(path: string): 'file' | 'folder' | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) return undefined;
+  return stats.isDirectory() ? 'folder' : 'file';
+}

@@ -1,0 +1,189 @@
+// The training loop: batch, learning rate, step, log; and the checkpoint from which it goes on exactly.
+
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { fromTypedArray, loadSafetensors, optim, saveSafetensors, type Tensor, tidy } from '@pgpc/torch';
+import { Learner } from '../adaptation/learner.js';
+import { AdaptationStep, type StepLosses } from '../adaptation/step.js';
+import { saveSegmentor } from '../models/weights.js';
+import { BatchLoader, disposeBatch } from '../pipeline/loader.js';
+import type { PixelStore } from '../pipeline/pixels.js';
+import { RareClassSampler } from '../pipeline/rare-class-sampling.js';
+import type { Experiment } from './experiment.js';
+import { buildOptimizer } from './optimizer.js';
+
+/** What a run trains on. */
+export interface TrainingData {
+  source: PixelStore;
+  /** Pixels of every class in every source image, which rare class sampling needs. */
+  sourceCounts?: readonly (readonly number[])[];
+  target?: PixelStore;
+}
+
+export interface LogEntry {
+  /** Steps done. */
+  iteration: number;
+  /** 'loss/total', 'loss/source', 'loss/target', 'loss/contrast', 'q', 'lr'. */
+  values: Record<string, number>;
+}
+
+export interface RunOptions {
+  signal?: AbortSignal;
+  /** Losses are read, which waits for the device, every so many steps. */
+  logEvery?: number;
+  onLog?: (entry: LogEntry) => void;
+  onStep?: (done: number) => void;
+}
+
+export const CHECKPOINT_FILE = 'training.safetensors';
+export const MODEL_FILE = 'model.safetensors';
+const FORMAT = 'pgpc-training/1';
+
+/** One student, its method and its data, at some iteration. */
+export class Trainer {
+  readonly learner: Learner;
+  readonly step: AdaptationStep;
+  readonly optimizer: optim.AdamW;
+  readonly loader: BatchLoader;
+  /** Steps done. */
+  iteration = 0;
+  readonly #scale: (t: number) => number;
+  readonly #peaks: number[];
+
+  constructor(
+    readonly experiment: Experiment,
+    data: TrainingData,
+  ) {
+    const { segmentor, method, seed, crop, batch, rareClasses, schedule, iterations } = experiment;
+    this.learner = new Learner(segmentor, seed, method.contrast);
+    this.optimizer = buildOptimizer(this.learner, experiment.optimizer);
+    this.#peaks = this.optimizer.groups.map(({ lr }) => lr);
+    this.#scale = optim.polySchedule({ baseLr: 1, maxIters: iterations, ...schedule });
+    this.step = new AdaptationStep(method, this.learner, this.optimizer, iterations, seed);
+    const { source, target, sourceCounts } = data;
+    if (method.selfTraining && !target) throw new Error('self-training needs target images');
+    if (rareClasses && !sourceCounts)
+      throw new Error('rare class sampling needs the class counts of the source');
+    this.loader = new BatchLoader({
+      source,
+      target: method.selfTraining ? target : undefined,
+      rareClasses:
+        rareClasses && new RareClassSampler(sourceCounts!, imagePixels(sourceCounts!), rareClasses),
+      batch,
+      crop,
+      seed,
+    });
+  }
+
+  /** Trains to the end of the experiment, or until the signal, and leaves everything at a whole step. */
+  async run({ signal, logEvery = 10, onLog, onStep }: RunOptions = {}): Promise<'finished' | 'stopped'> {
+    const { iterations } = this.experiment;
+    while (this.iteration < iterations) {
+      // The step blocks JavaScript; here signals and timers get their turn.
+      await setImmediate();
+      if (signal?.aborted) return 'stopped';
+      const batch = await this.loader.next();
+      const scale = this.#scale(this.iteration);
+      for (const [group, peak] of this.#peaks.entries()) this.optimizer.setLr(group, peak * scale);
+      const losses = this.step.run(batch, this.iteration);
+      disposeBatch(batch);
+      this.iteration++;
+      onStep?.(this.iteration);
+      if (this.iteration % logEvery === 0 || this.iteration === iterations) {
+        onLog?.({
+          iteration: this.iteration,
+          values: { ...readLosses(losses), lr: this.#peaks[0]! * scale },
+        });
+      }
+      for (const loss of Object.values(losses)) (loss as Tensor | undefined)?.dispose();
+    }
+    return 'finished';
+  }
+
+  /** Writes the checkpoint and the student's model into `directory`, each file atomically. */
+  save(directory: string): void {
+    const { teacher, contrast, mixGenerator, augmentRng } = this.step;
+    const optimizer = this.optimizer.stateDict();
+    tidy(() => {
+      const bytes = (state: Uint8Array) => fromTypedArray(state, [state.length]);
+      const tensors = new Map<string, Tensor>([
+        ...prefixed('student', this.learner.stateDict()),
+        ...(teacher ? prefixed('teacher', teacher.network.stateDict()) : []),
+        ...(contrast ? prefixed('contrast', contrast.stateDict()) : []),
+        ...prefixed('optimizer', optimizer.tensors),
+        ['rng.model', bytes(this.learner.segmentor.generator.getState())],
+        ['rng.mix', bytes(mixGenerator.getState())],
+        ...(contrast ? [['rng.contrast', bytes(contrast.generator.getState())] as const] : []),
+      ]);
+      saveSafetensors(join(directory, CHECKPOINT_FILE), tensors, {
+        format: FORMAT,
+        experiment: JSON.stringify(this.experiment),
+        state: JSON.stringify({
+          iteration: this.iteration,
+          optimizer: optimizer.settings,
+          augment: augmentRng.getState(),
+          loader: this.loader.getState(),
+        }),
+      });
+    });
+    saveSegmentor(join(directory, MODEL_FILE), this.learner.segmentor);
+  }
+
+  /**
+   * Takes up the state that `save` wrote: what follows is what would have followed there.
+   * @throws Error if the file is of another experiment.
+   */
+  restore(directory: string): void {
+    const path = join(directory, CHECKPOINT_FILE);
+    tidy(() => {
+      const { tensors, metadata } = loadSafetensors(path);
+      if (metadata.format !== FORMAT) throw new Error(`${path} is no training checkpoint of this version`);
+      if (metadata.experiment !== JSON.stringify(this.experiment)) {
+        throw new Error(`${path} belongs to another experiment than the one that is to go on`);
+      }
+      const state = JSON.parse(metadata.state!);
+      const { teacher, contrast, mixGenerator, augmentRng } = this.step;
+      const part = (prefix: string) =>
+        new Map(
+          [...tensors].flatMap(([name, value]) =>
+            name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), value] as const] : [],
+          ),
+        );
+      const bytes = (name: string) => tensors.get(name)!.toArray() as Uint8Array;
+      this.learner.loadStateDict(part('student'));
+      teacher?.network.loadStateDict(part('teacher'));
+      contrast?.loadStateDict(part('contrast'));
+      this.optimizer.loadStateDict({ tensors: part('optimizer'), settings: state.optimizer });
+      this.learner.segmentor.generator.setState(bytes('rng.model'));
+      mixGenerator.setState(bytes('rng.mix'));
+      contrast?.generator.setState(bytes('rng.contrast'));
+      augmentRng.setState(state.augment);
+      this.loader.setState(state.loader);
+      this.iteration = state.iteration;
+    });
+  }
+
+  /** Frees everything but the data. */
+  async dispose(): Promise<void> {
+    await this.loader.dispose();
+    this.step.dispose();
+    this.optimizer.dispose();
+    this.learner.dispose();
+  }
+}
+
+function imagePixels(counts: readonly (readonly number[])[]): number {
+  return Math.max(...counts.map((row) => row.reduce((sum, n) => sum + n, 0)));
+}
+
+function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): [string, Tensor][] {
+  return [...tensors].map(([name, value]) => [`${prefix}.${name}`, value]);
+}
+
+function readLosses({ total, source, target, contrast, q }: StepLosses): Record<string, number> {
+  const values: Record<string, number> = { 'loss/total': total.item(), 'loss/source': source.item() };
+  if (target) values['loss/target'] = target.item();
+  if (contrast) values['loss/contrast'] = contrast.item();
+  if (q) values.q = q.item();
+  return values;
+}

@@ -1,0 +1,424 @@
+// The command line: help, refusals, exit codes and what reaches the library; then the built program as a process.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { didYouMean } from '../src/cli/did-you-mean.js';
+import type { Handlers } from '../src/cli/handlers.js';
+import type { CommandIo } from '../src/cli/io.js';
+import { main } from '../src/cli/main.js';
+import { iouTable, textTable } from '../src/cli/table.js';
+import { writeFakeRun } from './report-fake-run.js';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'pgpc-cli-'));
+  mkdirSync(path.join(folder, 'images'));
+  writeFileSync(path.join(folder, 'weights.safetensors'), '');
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+class Sink extends Writable {
+  text = '';
+  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
+    this.text += chunk.toString();
+    callback();
+  }
+}
+
+interface Call {
+  readonly command: string;
+  readonly options: unknown;
+  readonly io: CommandIo;
+}
+
+/** Runs a command line with handlers that only note what they are called with. */
+async function run(
+  args: readonly string[],
+  settings: { act?: (call: Call) => unknown; signal?: AbortSignal; env?: Record<string, string> } = {},
+) {
+  const stdout = new Sink();
+  const stderr = new Sink();
+  const calls: Call[] = [];
+  const handler = (command: string) => async (options: unknown, io: CommandIo) => {
+    calls.push({ command, options, io });
+    await settings.act?.(calls.at(-1)!);
+  };
+  const handlers: Handlers = {
+    demo: handler('demo'),
+    render: handler('render'),
+    train: handler('train'),
+    evaluate: handler('evaluate'),
+    report: handler('report'),
+  };
+  const signal = settings.signal ?? new AbortController().signal;
+  const code = await main(args, { stdout, stderr, handlers, signal, env: settings.env ?? {} });
+  return { code, out: stdout.text, err: stderr.text, calls };
+}
+
+async function optionsOf(args: readonly string[]): Promise<unknown> {
+  const { code, err, calls } = await run(args);
+  expect([code, err]).toEqual([0, '']);
+  expect(calls).toHaveLength(1);
+  return calls[0]!.options;
+}
+
+describe('what reaches the library', () => {
+  test('demo', async () => {
+    expect(await optionsOf(['demo'])).toEqual({
+      quick: false,
+      seed: 1,
+      seeds: 1,
+      name: undefined,
+      out: 'runs',
+      overwrite: false,
+      weights: undefined,
+    });
+    const weights = path.join(folder, 'weights.safetensors');
+    const args = [
+      'demo',
+      '--quick',
+      '--seed=7',
+      '--seeds',
+      '3',
+      '--name',
+      'mine',
+      '--out',
+      folder,
+      '--overwrite',
+    ];
+    expect(await optionsOf([...args, '--weights', weights])).toEqual({
+      quick: true,
+      seed: 7,
+      seeds: 3,
+      name: 'mine',
+      out: folder,
+      overwrite: true,
+      weights,
+    });
+  });
+
+  test('data render', async () => {
+    const args = [
+      'data',
+      'render',
+      '--out',
+      path.join(folder, 'new'),
+      '--size',
+      '512x256',
+      '--target-val',
+      '0',
+    ];
+    expect(await optionsOf(args)).toEqual({
+      out: path.join(folder, 'new'),
+      seed: 1,
+      size: { width: 512, height: 256 },
+      sourceTrain: 500,
+      sourceVal: 50,
+      targetTrain: 500,
+      targetVal: 0,
+    });
+  });
+
+  test('train', async () => {
+    const images = path.join(folder, 'images');
+    const roots = ['--source-root', images, '--target-root', images];
+    expect(await optionsOf(['train', ...roots])).toEqual({
+      resume: undefined,
+      sourceRoot: images,
+      sourceFormat: 'gta5',
+      targetRoot: images,
+      method: 'pgpc',
+      iterations: 40_000,
+      batch: 2,
+      crop: { width: 512, height: 512 },
+      lr: 6e-5,
+      seed: 1,
+      weights: undefined,
+      name: undefined,
+      overwrite: false,
+      out: 'runs',
+    });
+    expect(
+      await optionsOf([
+        'train',
+        ...roots,
+        '--method',
+        'source-only',
+        '--lr',
+        '1E-3',
+        '--crop',
+        '64x32',
+        '--batch',
+        '4',
+      ]),
+    ).toMatchObject({ method: 'source-only', lr: 0.001, crop: { width: 64, height: 32 }, batch: 4 });
+    expect(await optionsOf(['train', '--resume', images])).toEqual({ resume: images });
+  });
+
+  test('eval and report', async () => {
+    const images = path.join(folder, 'images');
+    expect(await optionsOf(['eval', '--checkpoint', images, '--target-root', images])).toEqual({
+      checkpoint: images,
+      targetRoot: images,
+      split: 'val',
+      savePredictions: undefined,
+    });
+    expect(await optionsOf(['report', images])).toEqual({ run: images });
+  });
+
+  test('the command line, quoted for a shell', async () => {
+    const { calls } = await run(['demo', '--out', "it's here"]);
+    expect(calls[0]!.io.command).toBe("pgpc demo --out 'it'\\''s here'");
+  });
+});
+
+describe('help', () => {
+  test('lists the commands', async () => {
+    const { code, out, err } = await run(['--help']);
+    expect([code, err]).toEqual([0, '']);
+    for (const command of ['demo', 'data', 'train', 'eval', 'report']) {
+      expect(out).toMatch(new RegExp(`^ {2}${command}\\b.* {2}\\S`, 'm'));
+    }
+  });
+
+  test('of every command describes every option, with defaults and an example', async () => {
+    for (const args of [['demo'], ['data', 'render'], ['train'], ['eval'], ['report']]) {
+      const { code, out } = await run([...args, '--help']);
+      expect(code).toBe(0);
+      expect(out).toMatch(new RegExp(`Examples?:\\n {2}pgpc ${args.join(' ')}`));
+      const options = out.split('Options:\n')[1]!.split('\n\n')[0]!.split('\n');
+      for (const line of options) expect(line).toMatch(/^ +(-h, )?--[a-z-]+( <\w+>)? {2,}\S+/);
+    }
+    const { out } = await run(['train', '--help']);
+    for (const shown of ['512x512', '6e-5', '40000', '"pgpc"', 'source-only, self-training, pgpc']) {
+      expect(out).toContain(shown);
+    }
+  });
+
+  test('is what a bare command gets, as wrong usage', async () => {
+    for (const args of [[], ['data']]) {
+      const { code, out, err } = await run(args);
+      expect([code, out]).toEqual([2, '']);
+      expect(err).toMatch(/^Usage: pgpc/);
+    }
+  });
+
+  test('the version is the one of the package', async () => {
+    expect((await run(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe('refuses', () => {
+  test.each([
+    [
+      ['dmeo'],
+      /unknown command 'dmeo' \(did you mean 'demo'\?\); commands of 'pgpc': demo, data, train, eval, report$/,
+    ],
+    [
+      ['data', 'rendr'],
+      /unknown command 'rendr' \(did you mean 'render'\?\); commands of 'pgpc data': render$/,
+    ],
+    [
+      ['demo', '--qick'],
+      /unknown option '--qick' \(did you mean '--quick'\?\); options of 'pgpc demo': --quick, --seed,/,
+    ],
+    [['demo', '--sede=4'], /unknown option '--sede=4' \(did you mean '--seed'\?\)/],
+    [['demo', 'extra'], /too many arguments.*see 'pgpc demo --help'/],
+    [
+      ['train', '--method', 'pgcp'],
+      /--method 'pgcp': must be one of source-only, self-training, pgpc \(did you mean 'pgpc'\?\)$/,
+    ],
+    [['train', '--iterations', '1.5'], /--iterations '1\.5': must be a whole number of at least 1$/],
+    [['train', '--iterations', '0'], /--iterations '0': must be a whole number of at least 1$/],
+    [['train', '--lr', '0'], /--lr '0': must be a number above 0$/],
+    [['train', '--lr', '1e999'], /--lr '1e999': must be a finite number$/],
+    [['train', '--crop', '512'], /--crop '512': must be WIDTHxHEIGHT in pixels, such as 512x256$/],
+    [['train', '--crop', '8x512'], /width and height must be from 16 to 8192 pixels$/],
+    [['demo', '--seed', '-1'], /--seed '-1': must be a whole number from 0 to 4294967295$/],
+    [['demo', '--seed', '0x10'], /--seed '0x10': must be a whole number/],
+    [['demo', '--seed', ''], /--seed '': must be a whole number/],
+    [['demo', '--seed'], /'--seed <number>' argument missing/],
+    [['demo', '--name', '../up'], /--name '\.\.\/up': must be up to 100 letters/],
+    [['demo', '--weights', 'no-such-file'], /--weights 'no-such-file': there is no such file$/],
+    [['demo', '--out', 'package.json'], /--out 'package\.json': is a file, not a folder$/],
+    [['train'], /train needs --source-root <folder>, or --resume <run>$/],
+    [['train', '--source-root', '.'], /train needs --target-root/],
+    [
+      ['train', '--resume', '.', '--lr', '1', '--seed', '2'],
+      /--resume takes everything.*leave out --lr, --seed$/,
+    ],
+    [['eval', '--target-root', '.'], /required option '--checkpoint <path>' not specified/],
+    [['eval', '--split', 'tset'], /--split 'tset': must be one of train, val$/],
+    [['report', 'no-such-run'], /run 'no-such-run': there is no such folder$/],
+  ])('%j', async (args, message) => {
+    const { code, out, err, calls } = await run(args);
+    expect(calls).toEqual([]);
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toMatch(/^pgpc: [^\n]*\n$/);
+    expect(err.trimEnd()).toMatch(message);
+  });
+
+  test('anything made up, in one line and without failing', async () => {
+    const word = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 6 }),
+      fc.constantFrom('demo', 'data', 'train', '--seed', '--name', '--', '-x', '--no-quick', '--size', '1x'),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(word, { minLength: 1, maxLength: 5 }), async (args) => {
+        const { code, err, calls } = await run(args);
+        if (calls.length > 0 || code === 0) {
+          expect([code, err]).toEqual([0, '']);
+        } else {
+          expect(code).toBe(2);
+          expect(err).toMatch(/^(pgpc: [^\n]*\n$|Usage: pgpc)/);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe('ends with', () => {
+  test('1 and one line for a failure; the stack only when asked for', async () => {
+    const act = () => {
+      throw new Error('weights.pth: tensor a is missing\n  tensor b is missing');
+    };
+    const failed = await run(['demo'], { act });
+    expect(failed).toMatchObject({
+      code: 1,
+      err: 'pgpc: weights.pth: tensor a is missing tensor b is missing\n',
+    });
+    const debugged = await run(['demo'], { act, env: { PGPC_DEBUG: '1' } });
+    expect(debugged.code).toBe(1);
+    expect(debugged.err).toMatch(/^pgpc: .*\nError: weights.*\n.*\n +at .*cli\.test\.ts/s);
+  });
+
+  test('130 when stopped, whether the command returns or throws', async () => {
+    for (const ending of ['returns', 'throws'] as const) {
+      const controller = new AbortController();
+      const act = ({ io }: Call) => {
+        controller.abort();
+        if (ending === 'throws') io.signal.throwIfAborted();
+      };
+      expect(await run(['demo'], { act, signal: controller.signal })).toMatchObject({
+        code: 130,
+        err: 'pgpc: stopped\n',
+      });
+    }
+  });
+
+  test('1 for a failure of another kind while stopping', async () => {
+    const controller = new AbortController();
+    const act = () => {
+      controller.abort();
+      throw new Error('disk full');
+    };
+    expect(await run(['demo'], { act, signal: controller.signal })).toMatchObject({
+      code: 1,
+      err: 'pgpc: disk full\n',
+    });
+  });
+});
+
+test('suggestions are near words only', () => {
+  const words = ['--quick', '--seed', '--seeds'];
+  expect(didYouMean('--sede', words)).toBe(" (did you mean '--seed'?)");
+  expect(didYouMean('--QUICK', words)).toBe(" (did you mean '--quick'?)");
+  expect(didYouMean('--elephant', words)).toBe('');
+  expect(didYouMean('', ['a', 'ab'])).toBe('');
+});
+
+test('tables align, with a dash where a class is absent', () => {
+  expect(textTable(['a', 'long'], [['longer', '1'], ['b']])).toBe(
+    'a       long\n------------\nlonger     1\nb\n',
+  );
+  const results = [
+    { name: 'a', label: 'Source only', miou: 0.25, iou: [0.25, Number.NaN], accuracy: 0.5, seconds: 1 },
+    { name: 'b', label: 'PGPC', seed: 2, miou: 1, iou: [1, 1], accuracy: 1, seconds: 1 },
+  ];
+  expect(iouTable(results, [{ name: 'road' }, { name: 'train' }])).toBe(
+    [
+      'IoU, %  Source only  PGPC (2)',
+      '-----------------------------',
+      'road           25.0     100.0',
+      'train             –     100.0',
+      'mIoU           25.0     100.0',
+      '',
+    ].join('\n'),
+  );
+});
+
+describe('the built program', () => {
+  const bin = fileURLToPath(new URL('../bin/pgpc.js', import.meta.url));
+  const entry = new URL('../dist/cli/main.js', import.meta.url);
+  beforeAll(() => {
+    expect(existsSync(entry), 'run `npx tsc -b packages/pgpc` first').toBe(true);
+  });
+  const pgpc = (...args: string[]) => spawnSync(process.execPath, [bin, ...args], { encoding: 'utf8' });
+
+  test('prints help, and refuses, with the right exit codes and streams', () => {
+    expect(pgpc('--help')).toMatchObject({
+      status: 0,
+      stderr: '',
+      stdout: expect.stringMatching(/^Usage: pgpc/),
+    });
+    expect(pgpc('train', '--method', 'x')).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringMatching(/^pgpc: --method/),
+    });
+  });
+
+  test('writes a report', async () => {
+    const { path: directory } = await writeFakeRun(folder, { samples: 1 });
+    const file = path.join(directory, 'report.html');
+    expect(pgpc('report', directory)).toMatchObject({ status: 0, stderr: '', stdout: `${file}\n` });
+    expect(existsSync(file)).toBe(true);
+    expect(pgpc('report', path.join(folder, 'images'))).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^pgpc: .*images is no run directory: it has no run\.json\n$/),
+    });
+  });
+
+  // The command waits for its signal, or, when it is told to, for nothing but its end.
+  const interrupt = (stubborn: boolean) =>
+    new Promise<{ code: number | null; err: string }>((resolve) => {
+      const program = `
+        import { main } from ${JSON.stringify(entry.href)};
+        const demo = (options, { signal, stdout }) => new Promise((resolve) => {
+          const timer = setTimeout(resolve, 30_000);
+          if (${!stubborn}) signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); });
+          stdout.write('ready');
+        });
+        process.exitCode = await main(['demo'], { handlers: { demo } });`;
+      const child = spawn(process.execPath, ['--input-type=module', '-e', program]);
+      let err = '';
+      child.stderr.on('data', (chunk) => {
+        err += chunk;
+        if (stubborn) child.kill('SIGINT');
+      });
+      child.stdout.once('data', () => child.kill('SIGINT'));
+      child.on('close', (code) => resolve({ code, err }));
+    });
+
+  test('stops cleanly at the first Ctrl-C', async () => {
+    expect(await interrupt(false)).toEqual({
+      code: 130,
+      err: '\npgpc: stopping; Ctrl-C again ends at once\npgpc: stopped\n',
+    });
+  });
+
+  test('ends at once at the second', async () => {
+    expect(await interrupt(true)).toEqual({
+      code: 130,
+      err: '\npgpc: stopping; Ctrl-C again ends at once\n',
+    });
+  });
+});
