@@ -1,0 +1,783 @@
+// Depthwise 2-D convolution on the CPU, with its gradient, as operators of libtorch's dispatcher.
+//
+//   pgpc::depthwise_conv2d           y[n,c,i,j] = b[c] + sum_{k,l} w[c,0,k,l] x[n, c, i s + k d - p, j s + l d - p]
+//   pgpc::depthwise_conv2d_backward  the gradients of x, w and b
+// with stride s, padding p and dilation d.
+//
+// libtorch computes a dilated one as C small matrix products. Here every value is read about once from memory,
+// which is what bounds the operator. float32 on the CPU at stride 1 with one filter per channel is computed
+// here, in NCHW or channels-last as the input lies; everything else, and the one case that oneDNN does faster,
+// goes to at::conv2d.
+//
+// Every sum is taken in an order that depends on the shapes alone, so results do not depend on the number of
+// threads.
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using at::IntArrayRef;
+using at::Tensor;
+using OptionalTensor = c10::optional<Tensor>;
+using Gradients = std::tuple<Tensor, Tensor, Tensor>;
+
+// ---- Eight floats at a time -------------------------------------------------------------------------------
+
+// Eight on every machine, whatever its registers hold: the compiler splits or joins them, and the order of a
+// sum stays the same.
+constexpr int64_t kLanes = 8;
+typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float))));
+
+inline __attribute__((always_inline)) Lanes load(const float* from) {
+  Lanes lanes;
+  std::memcpy(&lanes, from, sizeof lanes);
+  return lanes;
+}
+
+inline __attribute__((always_inline)) void store(float* to, const Lanes& lanes) {
+  std::memcpy(to, &lanes, sizeof lanes);
+}
+
+inline double sum_of(const Lanes& lanes) {
+  const auto pair = [&](int i) { return static_cast<double>(lanes[i]) + lanes[i + 1]; };
+  return (pair(0) + pair(2)) + (pair(4) + pair(6));
+}
+
+// ---- Geometry ---------------------------------------------------------------------------------------------
+
+// Neighbouring output positions under the same taps. All but the borders of an image are one run.
+struct Run {
+  int64_t begin, end;
+  std::vector<int64_t> taps;
+};
+
+// One axis of a correlation of stride 1: at output position `p`, tap `t` reads the input at
+// `p + offset + t * dilation`, or a zero outside of the image.
+struct Axis {
+  int64_t in, out, taps, offset, dilation;
+
+  int64_t source(int64_t position, int64_t tap) const { return position + offset + tap * dilation; }
+
+  bool meets_input(int64_t position, int64_t tap) const {
+    const int64_t at = source(position, tap);
+    return at >= 0 && at < in;
+  }
+
+  // The taps that meet the image anywhere: a dilation larger than the image leaves only some.
+  std::vector<int64_t> live() const {
+    std::vector<int64_t> live;
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      if (source(0, tap) < in && source(out - 1, tap) >= 0) live.push_back(tap);
+    }
+    return live;
+  }
+
+  std::vector<Run> runs() const {
+    std::vector<Run> runs;
+    for (int64_t position = 0; position < out; ++position) {
+      std::vector<int64_t> meeting;
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        if (meets_input(position, tap)) meeting.push_back(tap);
+      }
+      if (!runs.empty() && runs.back().taps == meeting) {
+        runs.back().end = position + 1;
+      } else {
+        runs.push_back({position, position + 1, std::move(meeting)});
+      }
+    }
+    return runs;
+  }
+
+  // The axis of the input's gradient, whose taps run backwards.
+  Axis adjoint() const { return {out, in, taps, -offset - (taps - 1) * dilation, dilation}; }
+};
+
+struct Geometry {
+  int64_t batch, channels;
+  Axis y, x;
+
+  int64_t taps() const { return y.taps * x.taps; }
+  Geometry adjoint() const { return {batch, channels, y.adjoint(), x.adjoint()}; }
+};
+
+Axis convolution_axis(int64_t in, int64_t taps, int64_t padding, int64_t dilation) {
+  return {in, in + 2 * padding - (taps - 1) * dilation, taps, -padding, dilation};
+}
+
+Geometry geometry_of(const Tensor& input, const Tensor& weight, IntArrayRef padding, IntArrayRef dilation) {
+  return {input.size(0), input.size(1),
+          convolution_axis(input.size(2), weight.size(2), padding[0], dilation[0]),
+          convolution_axis(input.size(3), weight.size(3), padding[1], dilation[1])};
+}
+
+// Items per task, so that a task is worth handing to a thread.
+int64_t grain(int64_t operations_per_item) {
+  return std::max<int64_t>(1, 32768 / std::max<int64_t>(1, operations_per_item));
+}
+
+// ---- NCHW: one plane at a time ----------------------------------------------------------------------------
+
+// A plane that may be read outside of the image: `origin[y * pitch + x]`.
+struct PaddedPlane {
+  const float* origin;
+  int64_t pitch;
+};
+
+// Lays planes out amid the zeros that the taps read. The margins are cleared once; only the image is rewritten
+// from plane to plane.
+class Padder {
+ public:
+  Padder(const Axis& y, const Axis& x) : height_(y.in), width_(x.in) {
+    const auto vertical = margins(y), horizontal = margins(x);
+    pitch_ = horizontal.first + width_ + horizontal.second;
+    origin_ = vertical.first * pitch_ + horizontal.first;
+    const int64_t size = (vertical.first + height_ + vertical.second) * pitch_;
+    if (size > height_ * width_) buffer_.assign(size, 0.f);
+  }
+
+  PaddedPlane operator()(const float* plane) {
+    if (buffer_.empty()) return {plane, pitch_};
+    for (int64_t y = 0; y < height_; ++y) {
+      const float* from = plane + y * width_;
+      float* to = buffer_.data() + origin_ + y * pitch_;
+      int64_t x = 0;
+      for (; x + kLanes <= width_; x += kLanes) store(to + x, load(from + x));
+      for (; x < width_; ++x) to[x] = from[x];
+    }
+    return {buffer_.data() + origin_, pitch_};
+  }
+
+ private:
+  // How far the live taps read before and after the image.
+  static std::pair<int64_t, int64_t> margins(const Axis& axis) {
+    const auto live = axis.live();
+    if (live.empty()) return {0, 0};
+    return {std::max<int64_t>(0, -axis.source(0, live.front())),
+            std::max<int64_t>(0, axis.source(axis.out - 1, live.back()) + 1 - axis.in)};
+  }
+
+  int64_t height_, width_, pitch_, origin_;
+  std::vector<float> buffer_;
+};
+
+constexpr int kFused = 9;  // taps summed in registers: all of a 3x3 filter
+
+// out[y, x] = start + sum_t weights[t] * taps[t][y * pitch + x], or added to out.
+template <int Taps, bool Add>
+void correlate_rows(float* out, int64_t rows, int64_t count, const float* const* taps, int64_t pitch,
+                    const float* weights, float start) {
+  const float* tap[Taps];
+  Lanes weight[Taps];
+  for (int t = 0; t < Taps; ++t) {
+    tap[t] = taps[t];
+    weight[t] = Lanes{} + weights[t];
+  }
+  for (int64_t row = 0; row < rows; ++row) {
+    int64_t x = 0;
+    for (; x + kLanes <= count; x += kLanes) {
+      Lanes sum = Add ? load(out + x) : Lanes{} + start;
+      for (int t = 0; t < Taps; ++t) sum += weight[t] * load(tap[t] + x);
+      store(out + x, sum);
+    }
+    for (; x < count; ++x) {
+      float sum = Add ? out[x] : start;
+      for (int t = 0; t < Taps; ++t) sum += weight[t][0] * tap[t][x];
+      out[x] = sum;
+    }
+    for (int t = 0; t < Taps; ++t) tap[t] += pitch;
+    out += count;
+  }
+}
+
+using RowsKernel = void (*)(float*, int64_t, int64_t, const float* const*, int64_t, const float*, float);
+
+template <bool Add, int... Index>
+constexpr std::array<RowsKernel, sizeof...(Index)> rows_kernels(std::integer_sequence<int, Index...>) {
+  return {{correlate_rows<Index + 1, Add>...}};
+}
+
+// Correlates planes of one geometry with filters; holds what is the same for all of them.
+class PlaneCorrelator {
+ public:
+  explicit PlaneCorrelator(const Geometry& geometry) : y_(geometry.y), x_(geometry.x), pad_(y_, x_) {
+    for (const int64_t ky : y_.live()) {
+      for (const int64_t kx : x_.live()) live_.emplace_back(ky, kx);
+    }
+    taps_.resize(live_.size());
+    weights_.resize(live_.size());
+  }
+
+  // `filter` has y.taps * x.taps values; `reversed` reads it from its end (the adjoint's filter).
+  void operator()(const float* plane, const float* filter, bool reversed, float bias, float* out) {
+    using Counts = std::make_integer_sequence<int, kFused>;
+    static constexpr auto set = rows_kernels<false>(Counts{});
+    static constexpr auto add = rows_kernels<true>(Counts{});
+    const PaddedPlane padded = pad_(plane);
+    const int64_t last = y_.taps * x_.taps - 1;
+    const int count = static_cast<int>(live_.size());
+    for (int i = 0; i < count; ++i) {
+      const auto [ky, kx] = live_[i];
+      const int64_t index = ky * x_.taps + kx;
+      taps_[i] = padded.origin + y_.source(0, ky) * padded.pitch + x_.source(0, kx);
+      weights_[i] = filter[reversed ? last - index : index];
+    }
+    if (count == 0) std::fill_n(out, y_.out * x_.out, bias);
+    for (int first = 0; first < count; first += kFused) {
+      const auto& kernels = first == 0 ? set : add;
+      kernels[std::min(kFused, count - first) - 1](out, y_.out, x_.out, taps_.data() + first, padded.pitch,
+                                                   weights_.data() + first, bias);
+    }
+  }
+
+ private:
+  Axis y_, x_;
+  Padder pad_;
+  std::vector<std::pair<int64_t, int64_t>> live_;  // the taps (ky, kx) that meet the image
+  std::vector<const float*> taps_;
+  std::vector<float> weights_;
+};
+
+void forward_planes(const Geometry& g, const float* input, const float* weight, const float* bias, float* out) {
+  const int64_t in_plane = g.y.in * g.x.in, out_plane = g.y.out * g.x.out;
+  at::parallel_for(0, g.batch * g.channels, grain(out_plane * g.taps()), [&](int64_t begin, int64_t end) {
+    PlaneCorrelator correlate(g);
+    for (int64_t plane = begin; plane < end; ++plane) {
+      const int64_t channel = plane % g.channels;
+      correlate(input + plane * in_plane, weight + channel * g.taps(), false, bias ? bias[channel] : 0.f,
+                out + plane * out_plane);
+    }
+  });
+}
+
+// Rows summed in float before their total goes to a double: short enough to keep the rounding error of a
+// large map near that of one row, and to stay in the first-level cache.
+constexpr int64_t kBlockRows = 16;
+constexpr int kFusedDots = 3;
+
+// sums[k] += sum over rows and x of gradient[x] * taps[x + k * dilation].
+template <int Taps>
+void dot_rows(const float* gradient, int64_t rows, int64_t count, const float* taps, int64_t pitch,
+              int64_t dilation, double* sums) {
+  Lanes even[Taps] = {}, odd[Taps] = {};  // two chains, to hide the latency of an addition
+  float rest[Taps] = {};
+  for (int64_t row = 0; row < rows; ++row, gradient += count, taps += pitch) {
+    int64_t x = 0;
+    for (; x + 2 * kLanes <= count; x += 2 * kLanes) {
+      const Lanes first = load(gradient + x), second = load(gradient + x + kLanes);
+      for (int k = 0; k < Taps; ++k) {
+        even[k] += first * load(taps + x + k * dilation);
+        odd[k] += second * load(taps + x + kLanes + k * dilation);
+      }
+    }
+    for (; x + kLanes <= count; x += kLanes) {
+      const Lanes first = load(gradient + x);
+      for (int k = 0; k < Taps; ++k) even[k] += first * load(taps + x + k * dilation);
+    }
+    for (; x < count; ++x) {
+      for (int k = 0; k < Taps; ++k) rest[k] += gradient[x] * taps[x + k * dilation];
+    }
+  }
+  for (int k = 0; k < Taps; ++k) sums[k] += sum_of(even[k] + odd[k]) + rest[k];
+}
+
+// sums[ky, kx] += the filter's gradient from one plane.
+void dot_plane(const Geometry& g, const std::vector<int64_t>& live_y, const std::vector<int64_t>& live_x,
+               const float* gradient, const PaddedPlane& input, double* sums) {
+  const int64_t columns = live_x.size();  // live taps are neighbours
+  for (int64_t block = 0; block < g.y.out; block += kBlockRows) {
+    const int64_t rows = std::min(kBlockRows, g.y.out - block);
+    for (const int64_t ky : live_y) {
+      for (int64_t first = 0; first < columns; first += kFusedDots) {
+        const int64_t kx = live_x[first], left = columns - first;
+        const auto dot = left >= kFusedDots ? dot_rows<kFusedDots> : left == 2 ? dot_rows<2> : dot_rows<1>;
+        dot(gradient + block * g.x.out, rows, g.x.out,
+            input.origin + g.y.source(block, ky) * input.pitch + g.x.source(0, kx), input.pitch, g.x.dilation,
+            sums + ky * g.x.taps + kx);
+      }
+    }
+  }
+}
+
+double sum_plane(const float* values, int64_t rows, int64_t count) {
+  double sum = 0;
+  for (int64_t block = 0; block < rows * count; block += kBlockRows * count) {
+    const int64_t end = std::min(block + kBlockRows * count, rows * count);
+    Lanes even = {}, odd = {};
+    int64_t i = block;
+    for (; i + 2 * kLanes <= end; i += 2 * kLanes) {
+      even += load(values + i);
+      odd += load(values + i + kLanes);
+    }
+    sum += sum_of(even + odd);
+    for (; i < end; ++i) sum += values[i];
+  }
+  return sum;
+}
+
+// Any of the three results may be null. A channel belongs to one thread, which takes its images in order.
+void backward_planes(const Geometry& g, const float* gradient, const float* input, const float* weight,
+                     float* grad_input, float* grad_weight, float* grad_bias) {
+  const int64_t in_plane = g.y.in * g.x.in, out_plane = g.y.out * g.x.out;
+  at::parallel_for(0, g.channels, grain(g.batch * out_plane * g.taps()), [&](int64_t begin, int64_t end) {
+    PlaneCorrelator correlate(g.adjoint());
+    Padder pad(g.y, g.x);
+    const auto live_y = g.y.live(), live_x = g.x.live();
+    std::vector<double> sums(g.taps());
+    for (int64_t channel = begin; channel < end; ++channel) {
+      std::fill(sums.begin(), sums.end(), 0.);
+      double bias_sum = 0;
+      for (int64_t image = 0; image < g.batch; ++image) {
+        const int64_t plane = image * g.channels + channel;
+        const float* from = gradient + plane * out_plane;
+        if (grad_input) {
+          correlate(from, weight + channel * g.taps(), true, 0.f, grad_input + plane * in_plane);
+        }
+        if (grad_weight) dot_plane(g, live_y, live_x, from, pad(input + plane * in_plane), sums.data());
+        if (grad_bias) bias_sum += sum_plane(from, g.y.out, g.x.out);
+      }
+      if (grad_weight) std::copy(sums.begin(), sums.end(), grad_weight + channel * g.taps());
+      if (grad_bias) grad_bias[channel] = static_cast<float>(bias_sum);
+    }
+  });
+}
+
+// ---- Channels-last: all channels of a pixel at a time -----------------------------------------------------
+
+// Filters and their sums lie in blocks of kLanes channels, (C / kLanes, taps, kLanes), so that the taps of a
+// channel are neighbours in memory: at a distance of C they would compete for the same lines of the cache.
+int64_t blocks_of(int64_t channels) { return (channels + kLanes - 1) / kLanes; }
+
+// (C, taps) to blocks, the last padded with zeros.
+std::vector<float> blocked_filters(const Geometry& g, const float* weight, bool reversed) {
+  const int64_t taps = g.taps();
+  std::vector<float> filters(blocks_of(g.channels) * taps * kLanes, 0.f);
+  for (int64_t c = 0; c < g.channels; ++c) {
+    float* to = filters.data() + c / kLanes * taps * kLanes + c % kLanes;
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      to[tap * kLanes] = weight[c * taps + (reversed ? taps - 1 - tap : tap)];
+    }
+  }
+  return filters;
+}
+
+constexpr int kPixels = 8;  // neighbouring output pixels that share a load of the weights
+
+// Taps that lie side by side in a row of the input.
+struct RowTaps {
+  const float* input;   // the pixel under the first tap
+  const float* weight;  // the first tap's weights in the first block; the next tap's follow
+};
+
+// Taps of a row go by threes where they can, else one by one.
+int64_t taps_together(const Run& run) { return run.taps.size() % 3 == 0 ? 3 : 1; }
+
+// What the output pixels of a run have in common.
+struct RunShape {
+  int64_t channels;
+  int64_t apart;  // floats from the pixel under a tap to that under the next
+  int64_t block;  // floats from a block of weights to the next
+  const float* bias;
+};
+
+// All channels of `Pixels` neighbouring output pixels, `Taps` taps to an entry of `rows`. `Dense`: with a
+// dilation of 1, a pixel of the input is loaded once for all the output pixels under it.
+template <int Pixels, int Taps, bool Dense>
+void correlate_pixels(const std::vector<RowTaps>& rows, const RunShape& shape, float* out) {
+  const int64_t channels = shape.channels;
+  int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) {
+    Lanes sum[Pixels];
+    for (int p = 0; p < Pixels; ++p) sum[p] = shape.bias ? load(shape.bias + c) : Lanes{};
+    for (const RowTaps& row : rows) {
+      const float* input = row.input + c;
+      const float* from = row.weight + c / kLanes * shape.block;
+      Lanes weight[Taps];
+      for (int t = 0; t < Taps; ++t) weight[t] = load(from + t * kLanes);
+      if (Dense) {
+        for (int column = 0; column < Pixels + Taps - 1; ++column) {
+          const Lanes value = load(input + column * channels);
+          for (int t = 0; t < Taps; ++t) {
+            if (column >= t && column - t < Pixels) sum[column - t] += weight[t] * value;
+          }
+        }
+      } else {
+        for (int t = 0; t < Taps; ++t) {
+          for (int p = 0; p < Pixels; ++p) sum[p] += weight[t] * load(input + t * shape.apart + p * channels);
+        }
+      }
+    }
+    for (int p = 0; p < Pixels; ++p) store(out + p * channels + c, sum[p]);
+  }
+  for (; c < channels; ++c) {
+    for (int p = 0; p < Pixels; ++p) {
+      float sum = shape.bias ? shape.bias[c] : 0.f;
+      for (const RowTaps& row : rows) {
+        const float* weight = row.weight + c / kLanes * shape.block + c % kLanes;
+        for (int t = 0; t < Taps; ++t) {
+          sum += weight[t * kLanes] * row.input[t * shape.apart + p * channels + c];
+        }
+      }
+      out[p * channels + c] = sum;
+    }
+  }
+}
+
+template <int Taps>
+void correlate_run(std::vector<RowTaps>& rows, const RunShape& shape, int64_t count, float* out) {
+  const bool dense = shape.apart == shape.channels;
+  const auto correlate = dense ? correlate_pixels<kPixels, Taps, true> : correlate_pixels<kPixels, Taps, false>;
+  const auto advance = [&](int64_t pixels) {
+    for (RowTaps& row : rows) row.input += pixels * shape.channels;
+    out += pixels * shape.channels;
+  };
+  int64_t x = 0;
+  for (; x + kPixels <= count; x += kPixels, advance(kPixels)) correlate(rows, shape, out);
+  for (; x < count; ++x, advance(1)) correlate_pixels<1, Taps, false>(rows, shape, out);
+}
+
+// `filters` is in blocks, and reversed for the adjoint.
+void correlate_channels_last(const Geometry& g, const float* input, const float* filters, const float* bias,
+                             float* out) {
+  const int64_t channels = g.channels;
+  const std::vector<Run> runs = g.x.runs();
+  const RunShape shape = {channels, g.x.dilation * channels, g.taps() * kLanes, bias};
+  const auto correlate_rows = [&](int64_t begin, int64_t end) {
+    std::vector<RowTaps> rows;
+    for (int64_t index = begin; index < end; ++index) {
+      const int64_t y = index % g.y.out;
+      const float* image = input + index / g.y.out * g.y.in * g.x.in * channels;
+      for (const Run& run : runs) {
+        const int64_t width = taps_together(run);
+        rows.clear();
+        for (int64_t ky = 0; ky < g.y.taps; ++ky) {
+          if (!g.y.meets_input(y, ky)) continue;
+          for (size_t first = 0; first < run.taps.size(); first += width) {
+            const int64_t kx = run.taps[first];
+            const int64_t pixel = g.y.source(y, ky) * g.x.in + g.x.source(run.begin, kx);
+            rows.push_back({image + pixel * channels, filters + (ky * g.x.taps + kx) * kLanes});
+          }
+        }
+        const auto correlate = width == 3 ? correlate_run<3> : correlate_run<1>;
+        correlate(rows, shape, run.end - run.begin, out + (index * g.x.out + run.begin) * channels);
+      }
+    }
+  };
+  at::parallel_for(0, g.batch * g.y.out, grain(g.x.out * channels * g.taps()), correlate_rows);
+}
+
+// sums[v * block + t * kLanes + c] += sum over `count` pixels of gradient[c] * (the input under tap t)[c], for
+// Vectors blocks of channels and `Taps` taps.
+template <int Vectors, int Taps>
+void dot_pixels(const float* gradient, const float* input, const RunShape& shape, int64_t count, float* sums) {
+  Lanes sum[Taps][Vectors] = {};
+  for (int64_t pixel = 0; pixel < count; ++pixel) {
+    for (int v = 0; v < Vectors; ++v) {
+      const Lanes value = load(gradient + v * kLanes);
+      for (int t = 0; t < Taps; ++t) sum[t][v] += value * load(input + t * shape.apart + v * kLanes);
+    }
+    gradient += shape.channels;
+    input += shape.channels;
+  }
+  for (int t = 0; t < Taps; ++t) {
+    for (int v = 0; v < Vectors; ++v) {
+      float* to = sums + v * shape.block + t * kLanes;
+      store(to, load(to) + sum[t][v]);
+    }
+  }
+}
+
+// The same for one channel and one tap.
+void dot_channel(const float* gradient, const float* input, int64_t channels, int64_t count, float* sum) {
+  float total = 0;
+  for (int64_t pixel = 0; pixel < count; ++pixel) total += gradient[pixel * channels] * input[pixel * channels];
+  *sum += total;
+}
+
+// sums (in blocks) += the filters' gradient from one row of the output's gradient.
+void dot_row_channels_last(const Geometry& g, const std::vector<Run>& runs, const float* gradient,
+                           const float* image, int64_t row, float* sums) {
+  constexpr int64_t kVectors = 4;
+  const int64_t channels = g.channels;
+  const RunShape shape = {channels, g.x.dilation * channels, g.taps() * kLanes, nullptr};
+  for (int64_t ky = 0; ky < g.y.taps; ++ky) {
+    if (!g.y.meets_input(row, ky)) continue;
+    const float* input_row = image + g.y.source(row, ky) * g.x.in * channels;
+    for (const Run& run : runs) {
+      const int64_t count = run.end - run.begin;
+      const int64_t width = taps_together(run);
+      for (size_t first = 0; first < run.taps.size(); first += width) {
+        const int64_t kx = run.taps[first];
+        const float* from = gradient + run.begin * channels;
+        const float* input = input_row + g.x.source(run.begin, kx) * channels;
+        float* sum = sums + (ky * g.x.taps + kx) * kLanes;
+        const auto wide = width == 3 ? dot_pixels<kVectors, 3> : dot_pixels<kVectors, 1>;
+        const auto narrow = width == 3 ? dot_pixels<1, 3> : dot_pixels<1, 1>;
+        int64_t c = 0;
+        for (; c + kVectors * kLanes <= channels; c += kVectors * kLanes) {
+          wide(from + c, input + c, shape, count, sum + c / kLanes * shape.block);
+        }
+        for (; c + kLanes <= channels; c += kLanes) {
+          narrow(from + c, input + c, shape, count, sum + c / kLanes * shape.block);
+        }
+        for (; c < channels; ++c) {
+          for (int64_t t = 0; t < width; ++t) {
+            dot_channel(from + c, input + t * shape.apart + c, channels, count,
+                        sum + c / kLanes * shape.block + t * kLanes + c % kLanes);
+          }
+        }
+      }
+    }
+  }
+}
+
+// The gradients of filter (C, taps) and bias; either may be null. Rows are summed in a number of chunks that
+// does not depend on the threads, and the chunks in order.
+void reduce_channels_last(const Geometry& g, const float* gradient, const float* input, float* grad_weight,
+                          float* grad_bias) {
+  constexpr int64_t kMostChunks = 32, kPixelsPerChunk = 32;
+  const int64_t channels = g.channels, taps = g.taps(), rows = g.batch * g.y.out;
+  const int64_t chunks = std::min({kMostChunks, rows, rows * g.x.out / kPixelsPerChunk + 1});
+  const int64_t bias_at = blocks_of(channels) * taps * kLanes, chunk_size = bias_at + channels;
+  const std::vector<Run> runs = g.x.runs();
+  std::vector<float> partial(chunks * chunk_size, 0.f);
+  at::parallel_for(0, chunks, grain(rows / chunks * g.x.out * chunk_size), [&](int64_t begin, int64_t end) {
+    for (int64_t chunk = begin; chunk < end; ++chunk) {
+      float* sums = partial.data() + chunk * chunk_size;
+      float* bias_sums = sums + bias_at;
+      for (int64_t index = rows * chunk / chunks; index < rows * (chunk + 1) / chunks; ++index) {
+        const float* from = gradient + index * g.x.out * channels;
+        if (grad_weight) {
+          const float* image = input + index / g.y.out * g.y.in * g.x.in * channels;
+          dot_row_channels_last(g, runs, from, image, index % g.y.out, sums);
+        }
+        if (grad_bias) {
+          for (int64_t x = 0; x < g.x.out; ++x) {
+#pragma omp simd
+            for (int64_t c = 0; c < channels; ++c) bias_sums[c] += from[x * channels + c];
+          }
+        }
+      }
+    }
+  });
+  std::vector<double> total(chunk_size, 0.);
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+#pragma omp simd
+    for (int64_t i = 0; i < chunk_size; ++i) total[i] += partial[chunk * chunk_size + i];
+  }
+  for (int64_t c = 0; c < channels; ++c) {
+    if (grad_weight) {
+      const double* from = total.data() + c / kLanes * taps * kLanes + c % kLanes;
+      for (int64_t tap = 0; tap < taps; ++tap) grad_weight[c * taps + tap] = from[tap * kLanes];
+    }
+    if (grad_bias) grad_bias[c] = total[bias_at + c];
+  }
+}
+
+// ---- Operators --------------------------------------------------------------------------------------------
+
+bool is_plain_float(const Tensor& tensor) {
+  return tensor.device().is_cpu() && tensor.layout() == at::kStrided && tensor.scalar_type() == at::kFloat;
+}
+
+void check_arguments(const Tensor& input, const Tensor& weight, IntArrayRef stride, IntArrayRef padding,
+                     IntArrayRef dilation) {
+  TORCH_CHECK(input.dim() == 4, "depthwise_conv2d: input must be (N, C, H, W), got ", input.sizes());
+  TORCH_CHECK(weight.dim() == 4 && weight.size(1) == 1,
+              "depthwise_conv2d: weight must be (C * multiplier, 1, kernel height, kernel width), got ",
+              weight.sizes());
+  TORCH_CHECK(input.size(1) > 0 && weight.size(0) > 0 && weight.size(0) % input.size(1) == 0,
+              "depthwise_conv2d: weight's first size must be a multiple of the input's channels, got weight ",
+              weight.sizes(), " for input ", input.sizes());
+  TORCH_CHECK(stride.size() == 2 && padding.size() == 2 && dilation.size() == 2,
+              "depthwise_conv2d: stride, padding and dilation each take two numbers (vertical, horizontal)");
+}
+
+// Whether the kernels above compute this; at::conv2d takes the rest and reports what is wrong with it.
+bool has_kernel(const Tensor& input, const Tensor& weight, const OptionalTensor& bias, IntArrayRef stride,
+                IntArrayRef padding, IntArrayRef dilation) {
+  if (!is_plain_float(input) || !is_plain_float(weight)) return false;
+  if (weight.size(0) != input.size(1) || input.numel() == 0 || weight.numel() == 0) return false;
+  if (bias.has_value() && bias->defined() &&
+      (!is_plain_float(*bias) || bias->dim() != 1 || bias->size(0) != input.size(1))) {
+    return false;
+  }
+  for (int axis = 0; axis < 2; ++axis) {
+    if (stride[axis] != 1 || padding[axis] < 0 || dilation[axis] < 1) return false;
+  }
+  const Geometry g = geometry_of(input, weight, padding, dilation);
+  return g.y.out > 0 && g.x.out > 0;
+}
+
+at::MemoryFormat format_of(const Tensor& input) {
+  const bool channels_last = input.is_contiguous(at::MemoryFormat::ChannelsLast) && !input.is_contiguous();
+  return channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+}
+
+// oneDNN's forward kernel is the faster one without dilation in channels-last.
+bool is_faster_in_onednn(at::MemoryFormat format, IntArrayRef dilation) {
+  return format == at::MemoryFormat::ChannelsLast && dilation[0] == 1 && dilation[1] == 1 && at::hasMKLDNN() &&
+         at::globalContext().userEnabledMkldnn();
+}
+
+Tensor library_forward(const Tensor& input, const Tensor& weight, const OptionalTensor& bias,
+                       IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation) {
+  check_arguments(input, weight, stride, padding, dilation);
+  return at::conv2d(input, weight, bias, stride, padding, dilation, input.size(1));
+}
+
+Gradients library_backward(const Tensor& grad_output, const Tensor& input, const Tensor& weight,
+                           IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
+                           std::array<bool, 3> output_mask) {
+  check_arguments(input, weight, stride, padding, dilation);
+  const int64_t bias_size = weight.size(0);
+  return at::convolution_backward(grad_output, input, weight, IntArrayRef(bias_size), stride, padding, dilation,
+                                  /*transposed=*/false, IntArrayRef{0, 0}, input.size(1), output_mask);
+}
+
+Tensor cpu_forward(const Tensor& input, const Tensor& weight, const OptionalTensor& bias, IntArrayRef stride,
+                   IntArrayRef padding, IntArrayRef dilation) {
+  check_arguments(input, weight, stride, padding, dilation);
+  const at::MemoryFormat format = format_of(input);
+  if (!has_kernel(input, weight, bias, stride, padding, dilation) || is_faster_in_onednn(format, dilation)) {
+    return library_forward(input, weight, bias, stride, padding, dilation);
+  }
+  const Geometry g = geometry_of(input, weight, padding, dilation);
+  const Tensor in = input.contiguous(format), filter = weight.contiguous();
+  const Tensor offset = bias.has_value() && bias->defined() ? bias->contiguous() : Tensor();
+  const Tensor out = at::empty({g.batch, g.channels, g.y.out, g.x.out}, input.options(), format);
+  const float* in_data = in.data_ptr<float>();
+  const float* filter_data = filter.data_ptr<float>();
+  const float* bias_data = offset.defined() ? offset.data_ptr<float>() : nullptr;
+  if (format == at::MemoryFormat::ChannelsLast) {
+    const std::vector<float> filters = blocked_filters(g, filter_data, false);
+    correlate_channels_last(g, in_data, filters.data(), bias_data, out.data_ptr<float>());
+  } else {
+    forward_planes(g, in_data, filter_data, bias_data, out.data_ptr<float>());
+  }
+  return out;
+}
+
+Gradients cpu_backward(const Tensor& grad_output, const Tensor& input, const Tensor& weight, IntArrayRef stride,
+                       IntArrayRef padding, IntArrayRef dilation, std::array<bool, 3> output_mask) {
+  check_arguments(input, weight, stride, padding, dilation);
+  if (!is_plain_float(grad_output) || !has_kernel(input, weight, {}, stride, padding, dilation)) {
+    return library_backward(grad_output, input, weight, stride, padding, dilation, output_mask);
+  }
+  const Geometry g = geometry_of(input, weight, padding, dilation);
+  TORCH_CHECK(grad_output.sizes() == IntArrayRef({g.batch, g.channels, g.y.out, g.x.out}),
+              "depthwise_conv2d_backward: grad_output must have the shape of the output, (", g.batch, ", ",
+              g.channels, ", ", g.y.out, ", ", g.x.out, "), got ", grad_output.sizes());
+  const at::MemoryFormat format = format_of(input);
+  const Tensor gradient = grad_output.contiguous(format), in = input.contiguous(format);
+  const Tensor filter = weight.contiguous();
+  Tensor grad_input, grad_weight, grad_bias;
+  if (output_mask[0]) grad_input = at::empty(input.sizes(), input.options(), format);
+  if (output_mask[1]) grad_weight = at::empty(weight.sizes(), weight.options());
+  if (output_mask[2]) grad_bias = at::empty({g.channels}, weight.options());
+  const auto data_of = [](const Tensor& t) { return t.defined() ? t.data_ptr<float>() : nullptr; };
+  const float* gradient_data = gradient.data_ptr<float>();
+  const float* in_data = in.data_ptr<float>();
+  const float* filter_data = filter.data_ptr<float>();
+  if (format == at::MemoryFormat::ChannelsLast) {
+    if (output_mask[0]) {
+      const std::vector<float> filters = blocked_filters(g, filter_data, true);
+      correlate_channels_last(g.adjoint(), gradient_data, filters.data(), nullptr, data_of(grad_input));
+    }
+    if (output_mask[1] || output_mask[2]) {
+      reduce_channels_last(g, gradient_data, in_data, data_of(grad_weight), data_of(grad_bias));
+    }
+  } else {
+    backward_planes(g, gradient_data, in_data, filter_data, data_of(grad_input), data_of(grad_weight),
+                    data_of(grad_bias));
+  }
+  return {grad_input, grad_weight, grad_bias};
+}
+
+// A gradient that itself needs a gradient is libtorch's, which records it.
+Gradients autograd_backward(const Tensor& grad_output, const Tensor& input, const Tensor& weight,
+                            IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
+                            std::array<bool, 3> output_mask) {
+  const bool records = at::GradMode::is_enabled() &&
+                       (grad_output.requires_grad() || input.requires_grad() || weight.requires_grad());
+  if (records || !grad_output.device().is_cpu()) {
+    return library_backward(grad_output, input, weight, stride, padding, dilation, output_mask);
+  }
+  at::AutoDispatchBelowADInplaceOrView below;
+  return cpu_backward(grad_output, input, weight, stride, padding, dilation, output_mask);
+}
+
+struct DepthwiseConvolution : torch::autograd::Function<DepthwiseConvolution> {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& input, const Tensor& weight,
+                        const OptionalTensor& bias, IntArrayRef stride, IntArrayRef padding,
+                        IntArrayRef dilation) {
+    context->save_for_backward({input, weight});
+    context->saved_data["stride"] = stride.vec();
+    context->saved_data["padding"] = padding.vec();
+    context->saved_data["dilation"] = dilation.vec();
+    context->saved_data["has_bias"] = bias.has_value() && bias->defined();
+    at::AutoDispatchBelowADInplaceOrView below;
+    return cpu_forward(input, weight, bias, stride, padding, dilation);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const bool has_bias = context->saved_data["has_bias"].toBool();
+    const std::array<bool, 3> mask = {context->needs_input_grad(0), context->needs_input_grad(1),
+                                      has_bias && context->needs_input_grad(2)};
+    const auto result = autograd_backward(
+        gradients[0], saved[0], saved[1], context->saved_data["stride"].toIntVector(),
+        context->saved_data["padding"].toIntVector(), context->saved_data["dilation"].toIntVector(), mask);
+    return {std::get<0>(result), std::get<1>(result), std::get<2>(result), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+Tensor autograd_forward(const Tensor& input, const Tensor& weight, const OptionalTensor& bias,
+                        IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation) {
+  check_arguments(input, weight, stride, padding, dilation);
+  if (!has_kernel(input, weight, bias, stride, padding, dilation)) {
+    return library_forward(input, weight, bias, stride, padding, dilation);
+  }
+  return DepthwiseConvolution::apply(input, weight, bias, stride, padding, dilation);
+}
+
+TORCH_LIBRARY(pgpc, m) {
+  m.def(
+      "depthwise_conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, "
+      "int[2] dilation=1) -> Tensor");
+  m.def(
+      "depthwise_conv2d_backward(Tensor grad_output, Tensor input, Tensor weight, int[2] stride, "
+      "int[2] padding, int[2] dilation, bool[3] output_mask) -> (Tensor, Tensor, Tensor)");
+}
+
+TORCH_LIBRARY_IMPL(pgpc, CPU, m) {
+  m.impl("depthwise_conv2d", cpu_forward);
+  m.impl("depthwise_conv2d_backward", cpu_backward);
+}
+
+TORCH_LIBRARY_IMPL(pgpc, CompositeExplicitAutograd, m) {
+  m.impl("depthwise_conv2d", library_forward);
+  m.impl("depthwise_conv2d_backward", library_backward);
+}
+
+TORCH_LIBRARY_IMPL(pgpc, Autograd, m) {
+  m.impl("depthwise_conv2d", autograd_forward);
+  m.impl("depthwise_conv2d_backward", autograd_backward);
+}
+
+// Autocast casts the arguments of at::conv2d by its own rules.
+TORCH_LIBRARY_IMPL(pgpc, AutocastCPU, m) { m.impl("depthwise_conv2d", library_forward); }
+TORCH_LIBRARY_IMPL(pgpc, AutocastCUDA, m) { m.impl("depthwise_conv2d", library_forward); }
+
+}  // namespace
