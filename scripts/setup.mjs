@@ -76,7 +76,8 @@ function installPackages() {
   const stamp = join(root, 'node_modules/.setup-stamp');
   once(stamp, key, () => {
     say('installing npm packages');
-    run('npm', ['ci', '--no-audit', '--no-fund']);
+    // Not `npm ci`: it refuses a lock file without the optional packages of other platforms, which mirrors may lack.
+    run('npm', ['install', '--no-save', '--no-audit', '--no-fund']);
     mkdirSync(join(root, 'node_modules'), { recursive: true });
   });
 }
