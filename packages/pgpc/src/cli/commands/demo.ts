@@ -10,7 +10,9 @@ export const registerDemo: Register = (parent, handlers, io) => {
       'Render street scenes of two looks, train every method on them, compare the results on the target and write a report.',
     )
     .option('--quick', 'fewer images and iterations: minutes, and lower numbers', false)
-    .addOption(option('--seed <number>', 'seed of data and training', seed, 1))
+    .addOption(
+      option('--seed <number>', 'seed of the training; the rendered data is the same for all', seed, 1),
+    )
     .addOption(
       option('--seeds <count>', 'number of seeds to run, counted up from --seed', integer(1, 100), 1),
     )
