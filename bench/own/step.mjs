@@ -1,0 +1,74 @@
+// This library's worker: one step per line of JSON on stdin, its time and losses as JSON on stdout.
+// Run by bench/step.mjs with a folder that it wrote (config.json, tensors.json, tensors.bin) as the only argument.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { buildInfo, fromTypedArray, Generator, setNumThreads } from '@pgpc/torch';
+import { classMixMask } from '../../packages/pgpc/dist/adaptation/class-mix.js';
+import { Learner } from '../../packages/pgpc/dist/adaptation/learner.js';
+import { AdaptationStep } from '../../packages/pgpc/dist/adaptation/step.js';
+import { buildOptimizer } from '../../packages/pgpc/dist/training/optimizer.js';
+
+const arrays = { float32: Float32Array, int64: BigInt64Array };
+
+function readTensors(folder) {
+  const data = readFileSync(join(folder, 'tensors.bin'));
+  const entries = JSON.parse(readFileSync(join(folder, 'tensors.json'), 'utf8'));
+  return new Map(
+    entries.map(({ name, dtype, shape, offset, elements }) => {
+      const start = data.byteOffset + offset;
+      const array = new arrays[dtype](
+        data.buffer.slice(start, start + elements * arrays[dtype].BYTES_PER_ELEMENT),
+      );
+      return [name, fromTypedArray(array, shape)];
+    }),
+  );
+}
+
+/** Writes the mask that ClassMix is about to draw, for the peer to use the same. */
+function writeMask(folder, iteration, step, label, classes) {
+  const twin = new Generator(0);
+  twin.setState(step.mixGenerator.getState());
+  const mask = classMixMask(label, classes, twin);
+  writeFileSync(join(folder, `mask-${iteration}.bin`), mask.toArray());
+  mask.dispose();
+  twin.dispose();
+}
+
+function send(value) {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+const folder = process.argv[2];
+const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+setNumThreads(config.threads);
+
+const { method, segmentor, seed } = config;
+const tensors = readTensors(folder);
+const student = new Learner(segmentor, seed, method.contrast);
+const weights = new Map([...student.stateDict().keys()].map((name) => [name, tensors.get(name)]));
+student.loadStateDict(weights);
+const step = new AdaptationStep(method, student, buildOptimizer(student, config.optimizer), 1, seed);
+const [sourceImage, sourceLabel, targetImage] = ['sourceImage', 'sourceLabel', 'targetImage'].map((name) =>
+  tensors.get(name),
+);
+for (const tensor of weights.values()) tensor.dispose();
+
+const { libtorch, threads } = buildInfo();
+send({ libtorch, threads });
+for await (const line of createInterface({ input: process.stdin })) {
+  const { iteration } = JSON.parse(line);
+  if (config.exact) writeMask(folder, iteration, step, sourceLabel, segmentor.classes);
+  const start = performance.now();
+  const { total, ...losses } = step.run({ sourceImage, sourceLabel, targetImage }, iteration);
+  const ms = performance.now() - start;
+  total.dispose();
+  const values = {};
+  for (const [name, loss] of Object.entries(losses)) {
+    if (loss === undefined) continue;
+    values[name] = loss.item();
+    loss.dispose();
+  }
+  send({ ms, losses: values });
+}

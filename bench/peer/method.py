@@ -1,0 +1,174 @@
+"""The self-training step in plain PyTorch: source-only, DAFormer's, and with pixels contrast."""
+
+import copy
+import math
+import random
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from contrast import PixelContrast
+from network import DropPath
+
+IGNORE = 255
+MEAN = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1) / 255
+STD = torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1) / 255
+
+
+def build_optimizer(learner, lr, head_multiplier, weight_decay):
+    """AdamW; the heads learn faster, the encoder's norms do not decay."""
+    encoder, norms, heads = [], [], []
+    for name, parameter in learner.named_parameters():
+        if not name.startswith("segmentor.backbone."):
+            heads.append(parameter)
+        else:
+            (norms if "norm" in name else encoder).append(parameter)
+    groups = [
+        {"params": encoder},
+        {"params": norms, "weight_decay": 0},
+        {"params": heads, "lr": lr * head_multiplier},
+    ]
+    return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay, foreach=True)
+
+
+def segmentation_loss(logits, label, weight=None):
+    logits = F.interpolate(logits, label.shape[1:], mode="bilinear", align_corners=False)
+    loss = F.cross_entropy(logits, label, ignore_index=IGNORE, reduction="none")
+    return loss.mean() if weight is None else (loss * weight).mean()
+
+
+def class_mix_mask(label):
+    """Pixels (N, H, W) of half of the classes of the batch, drawn for every image."""
+    classes = torch.unique(label)
+    half = (len(classes) + 1) // 2
+    return torch.stack([torch.isin(image, classes[torch.randperm(len(classes))[:half]]) for image in label])
+
+
+def rgb_to_hsv(image):
+    r, g, b = image.unbind(1)
+    value, index = image.max(1)
+    delta = value - image.min(1)[0]
+    saturation = delta / (value + 1e-8)
+    safe = delta.masked_fill(delta == 0, 1)
+    sextants = torch.stack([((g - b) / safe) % 6, (b - r) / safe + 2, (r - g) / safe + 4], 1)
+    return sextants.gather(1, index[:, None])[:, 0] / 6, saturation, value
+
+
+def hsv_to_rgb(hue, saturation, value):
+    k = (torch.tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1) + 6 * hue[:, None]) % 6
+    share = torch.minimum(k, 4 - k).clamp(0, 1)
+    return value[:, None] * (1 - saturation[:, None] * share)
+
+
+def adjust_saturation(image, factor):
+    hue, saturation, value = rgb_to_hsv(image)
+    return hsv_to_rgb(hue, (saturation * factor).clamp(0, 1), value)
+
+
+def adjust_hue(image, turn):
+    hue, saturation, value = rgb_to_hsv(image)
+    return hsv_to_rgb((hue + turn) % 1, saturation, value)
+
+
+def color_jitter(image, strength):
+    factors = [random.uniform(-strength, strength) for _ in range(4)]
+    operations = [
+        lambda x: (x + factors[0]).clamp(0, 1),
+        lambda x: (x * (1 + factors[1])).clamp(0, 1),
+        lambda x: adjust_saturation(x, 1 + factors[2]),
+        lambda x: adjust_hue(x, factors[3]),
+    ]
+    random.shuffle(operations)
+    for operation in operations:
+        image = operation(image)
+    return image
+
+
+def gaussian_blur(image, sigma):
+    """Kernel of an odd side, about a tenth of the image's."""
+    side = math.ceil(0.1 * image.shape[-1])
+    size = math.floor(side - 0.5 + side % 2)
+    weights = torch.exp(-(((torch.arange(size) - size // 2) / sigma) ** 2) / 2)
+    weights = (weights / weights.sum()).expand(3, 1, 1, size)
+    padded = F.pad(image, [size // 2] * 4, mode="reflect")
+    return F.conv2d(F.conv2d(padded, weights, groups=3), weights.transpose(2, 3), groups=3)
+
+
+def strong_augment(image, options):
+    jitter = random.random() < options["jitterProbability"]
+    blur = random.random() < options["blurProbability"]
+    images = []
+    for x in image.split(1):
+        if jitter:
+            pixels = (x * STD + MEAN).clamp(0, 1)
+            x = (color_jitter(pixels, options["jitterStrength"]) - MEAN) / STD
+        if blur:
+            x = gaussian_blur(x, random.uniform(0.15, 1.15))
+        images.append(x)
+    return torch.cat(images)
+
+
+class AdaptationStep:
+    def __init__(self, method, student, optimizer, classes, seed):
+        self.student = student
+        self.optimizer = optimizer
+        self.self_training = method.get("selfTraining")
+        self.contrast = PixelContrast(classes, method["contrast"], seed) if "contrast" in method else None
+        if self.self_training:
+            self.teacher = copy.deepcopy(student).requires_grad_(False)
+            for module in self.teacher.modules():
+                if isinstance(module, (nn.Dropout2d, DropPath)):
+                    module.eval()
+
+    @torch.no_grad()
+    def update_teacher(self, iteration):
+        alpha = min(1 - 1 / (iteration + 1), self.self_training["alpha"])
+        teacher, student = list(self.teacher.parameters()), list(self.student.parameters())
+        torch._foreach_mul_(teacher, alpha)
+        torch._foreach_add_(teacher, student, alpha=1 - alpha)
+
+    @torch.no_grad()
+    def pseudo_labels(self, logits, size):
+        logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+        confidence, label = logits.softmax(1).max(1)
+        q = (confidence >= self.self_training["threshold"]).float().mean()
+        return label, q
+
+    def run(self, source_image, source_label, target_image, iteration, mask=None):
+        """One iteration. `mask`, where given, takes the place of ClassMix's draw. Returns the losses by name."""
+        options = self.self_training
+        self.optimizer.zero_grad(set_to_none=True)
+        if options:
+            self.update_teacher(iteration)
+
+        source_features, source_logits = self.student.segmentor(source_image)
+        source_loss = segmentation_loss(source_logits, source_label)
+        source_loss.backward()
+        source_features = source_features.detach()
+        del source_logits
+        if not options:
+            self.optimizer.step()
+            return {"source": source_loss.detach()}
+
+        with torch.no_grad():
+            teacher_features, teacher_logits = self.teacher.segmentor(target_image)
+            pseudo_label, q = self.pseudo_labels(teacher_logits, target_image.shape[2:])
+            mask = class_mix_mask(source_label) if mask is None else mask
+            image = torch.where(mask[:, None], source_image, target_image)
+            image = strong_augment(image, options)
+            label = torch.where(mask, source_label, pseudo_label)
+            weight = torch.where(mask, torch.ones_like(q), q * options["weight"])
+        features, logits = self.student.segmentor(image)
+        target_loss = segmentation_loss(logits, label, weight)
+        losses = {"source": source_loss.detach(), "target": target_loss.detach(), "q": q}
+
+        loss = target_loss
+        if self.contrast:
+            self.contrast.store_source(source_features, source_label, self.teacher.projection)
+            self.contrast.store_target(teacher_features, teacher_logits, self.teacher.projection)
+            contrast_loss = self.contrast.loss(features, mask, teacher_logits, self.student.projection)
+            losses["contrast"] = contrast_loss.detach()
+            loss = loss + self.contrast.options["weight"] * contrast_loss
+        loss.backward()
+        self.optimizer.step()
+        return losses

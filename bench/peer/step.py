@@ -1,0 +1,66 @@
+"""The peer's worker: one PyTorch step per line of JSON on stdin, its time and losses as JSON on stdout.
+
+Run by bench/step.mjs with a folder that it wrote (config.json, tensors.json, tensors.bin) as the only argument.
+"""
+
+import json
+import pathlib
+import random
+import sys
+import time
+
+import torch
+from method import AdaptationStep, build_optimizer
+from network import Learner
+
+DTYPES = {"float32": torch.float32, "int64": torch.int64}
+
+
+def read_tensors(folder):
+    data = bytearray((folder / "tensors.bin").read_bytes())
+    tensors = {}
+    for entry in json.loads((folder / "tensors.json").read_text()):
+        count = entry["elements"]
+        flat = torch.frombuffer(data, dtype=DTYPES[entry["dtype"]], count=count, offset=entry["offset"])
+        tensors[entry["name"]] = flat.view(entry["shape"]).clone()
+    return tensors
+
+
+def read_mask(folder, iteration, like):
+    data = bytearray((folder / f"mask-{iteration}.bin").read_bytes())
+    return torch.frombuffer(data, dtype=torch.bool).view(like.shape)
+
+
+def send(value):
+    print(json.dumps(value), flush=True)
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    config = json.loads((folder / "config.json").read_text())
+    torch.set_num_threads(config["threads"])
+    torch.manual_seed(config["seed"])
+    random.seed(config["seed"])
+
+    tensors = read_tensors(folder)
+    method = config["method"]
+    student = Learner(config["segmentor"], method.get("contrast"))
+    student.load_state_dict({name: tensors[name] for name in student.state_dict()})
+    options = config["optimizer"]
+    optimizer = build_optimizer(student, options["lr"], options["headMultiplier"], options["weightDecay"])
+    step = AdaptationStep(method, student, optimizer, config["segmentor"]["classes"], config["seed"])
+    batch = [tensors[name] for name in ("sourceImage", "sourceLabel", "targetImage")]
+    tensors.clear()
+
+    send({"libtorch": torch.__version__, "threads": torch.get_num_threads()})
+    for line in sys.stdin:
+        iteration = json.loads(line)["iteration"]
+        mask = read_mask(folder, iteration, batch[1]) if config["exact"] else None
+        start = time.perf_counter()
+        losses = step.run(*batch, iteration, mask)
+        milliseconds = (time.perf_counter() - start) * 1e3
+        values = {name: loss.item() for name, loss in losses.items()}
+        send({"ms": milliseconds, "losses": values})
+
+
+main()
