@@ -24,20 +24,25 @@ export const selfTrainingSchema = z.strictObject({
 
 export type SelfTrainingOptions = z.infer<typeof selfTrainingSchema>;
 
-export const contrastSchema = z.strictObject({
-  weight: z.number().min(0),
-  warmup: share,
-  anchorShare: z.number().gt(0).max(1),
-  anchors: count,
-  negatives: count,
-  rank: count,
-  bankCapacity: count,
-  enqueue: count,
-  prototypeQueue: count,
-  temperature: z.number().gt(0),
-  width: count,
-  depth: count,
-}) satisfies z.ZodType<ContrastOptions>;
+export const contrastSchema = z
+  .strictObject({
+    weight: z.number().min(0),
+    warmup: share,
+    anchorShare: z.number().gt(0).max(1),
+    anchors: count,
+    negatives: count,
+    rank: count,
+    bankCapacity: count,
+    enqueue: count,
+    prototypeQueue: count,
+    temperature: z.number().gt(0),
+    width: count,
+    depth: count,
+  })
+  .refine(({ bankCapacity, enqueue }) => bankCapacity >= enqueue, {
+    path: ['bankCapacity'],
+    error: 'bankCapacity must be at least enqueue: a bank takes what a step adds to it whole',
+  }) satisfies z.ZodType<ContrastOptions>;
 
 /** DAFormer's numbers for a 512 x 512 crop of Cityscapes, without its margins, which belong to the camera. */
 export const daformerSelfTraining: SelfTrainingOptions = {

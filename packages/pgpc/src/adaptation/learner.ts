@@ -1,6 +1,6 @@
 // The network that is trained: a segmentor and, where the method contrasts pixels, a projection head.
 
-import { nn } from '@pgpc/torch';
+import { Generator, nn } from '@pgpc/torch';
 import { Segmentor, type SegmentorConfig } from '../models/segmentor.js';
 import { ProjectionHead } from './contrast/projection-head.js';
 
@@ -15,7 +15,9 @@ export class Learner extends nn.Module<[], never> {
     this.segmentor = this.registerModule('segmentor', new Segmentor(config, seed));
     if (projection) {
       const { width, depth } = projection;
-      const head = new ProjectionHead(config.channels, width, depth, this.segmentor.generator);
+      // Not the segmentor's generator: its masks of dropout should be the same with and without this head.
+      using generator = new Generator(seed);
+      const head = new ProjectionHead(config.channels, width, depth, generator);
       this.projection = this.registerModule('projection', head);
     }
   }

@@ -19,10 +19,9 @@ export class Teacher {
     this.network.loadStateDict(student.stateDict());
     this.network.requiresGrad_(false);
     // As in the reference: batch norm works on the batch's statistics, and nothing is dropped.
-    this.network.apply((module) => {
-      const drops = module instanceof nn.Dropout2d || module instanceof nn.DropPath;
-      module.train(!drops);
-    });
+    for (const module of this.network.namedModules().values()) {
+      if (module instanceof nn.Dropout2d || module instanceof nn.DropPath) module.eval();
+    }
   }
 
   /** Moves the parameters towards the student's; batch-norm statistics stay the teacher's own. */

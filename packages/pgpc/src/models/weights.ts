@@ -26,8 +26,17 @@ export function loadSegmentor(path: string): Segmentor {
     if (metadata.format !== FORMAT) {
       throw new Error(`${path} is no model of this project: its header lacks format ${FORMAT}`);
     }
-    const segmentor = new Segmentor(segmentorSchema.parse(JSON.parse(metadata.config ?? '{}')), 0);
-    segmentor.loadStateDict(tensors);
+    const config = segmentorSchema.safeParse(JSON.parse(metadata.config ?? '{}'));
+    if (!config.success) {
+      throw new Error(`${path}: its configuration is not valid\n${z.prettifyError(config.error)}`);
+    }
+    const segmentor = new Segmentor(config.data, 0);
+    try {
+      segmentor.loadStateDict(tensors);
+    } catch (error) {
+      segmentor.dispose();
+      throw new Error(`${path} does not fit its own configuration: ${(error as Error).message}`);
+    }
     return segmentor;
   });
 }

@@ -29,6 +29,7 @@ function randomOrigin(size: readonly number[], { width, height }: CropOptions, r
   return [rng.below(Math.max(0, imageHeight - height) + 1), rng.below(Math.max(0, imageWidth - width) + 1)];
 }
 
+/** The window of a map, mirrored and then padded to the right and below, as the reference orders it. */
 function cut(
   map: Tensor,
   { top, left, mirrored }: Window,
@@ -38,9 +39,9 @@ function cut(
   const [imageHeight, imageWidth] = map.shape.slice(-2) as [number, number];
   const h = Math.min(height, imageHeight);
   const w = Math.min(width, imageWidth);
-  let window = map.narrow(-2, top, h).narrow(-1, left, w);
-  if (h < height || w < width) window = window.constantPadNd([0, width - w, 0, height - h], fill);
-  return mirrored ? window.flip([-1]) : window;
+  const window = map.narrow(-2, top, h).narrow(-1, left, w);
+  const seen = mirrored ? window.flip([-1]) : window;
+  return h < height || w < width ? seen.constantPadNd([0, width - w, 0, height - h], fill) : seen;
 }
 
 function histogram(label: Tensor): number[] {

@@ -55,15 +55,15 @@ export class Trainer {
     data: TrainingData,
   ) {
     const { segmentor, method, seed, crop, batch, rareClasses, schedule, iterations } = experiment;
+    const { source, target, sourceCounts } = data;
+    if (method.selfTraining && !target) throw new Error('self-training needs target images');
+    if (rareClasses && !sourceCounts)
+      throw new Error('rare class sampling needs the class counts of the source');
     this.learner = new Learner(segmentor, seed, method.contrast);
     this.optimizer = buildOptimizer(this.learner, experiment.optimizer);
     this.#peaks = this.optimizer.groups.map(({ lr }) => lr);
     this.#scale = optim.polySchedule({ baseLr: 1, maxIters: iterations, ...schedule });
     this.step = new AdaptationStep(method, this.learner, this.optimizer, iterations, seed);
-    const { source, target, sourceCounts } = data;
-    if (method.selfTraining && !target) throw new Error('self-training needs target images');
-    if (rareClasses && !sourceCounts)
-      throw new Error('rare class sampling needs the class counts of the source');
     this.loader = new BatchLoader({
       source,
       target: method.selfTraining ? target : undefined,
