@@ -7,7 +7,8 @@
 // by hand below.
 //
 // Command buffer of a call: [operator, argument, argument, ...]; an argument is a tag and its payload.
-// After it: [status, number of results, result, ...]; status 0 is success, 1 an error to be read by lastError.
+// After it: [status, number of results, result, ...]; status 0 is success, 1 an error to be read by lastError,
+// and 2 results for which the buffer is too small: [2, length needed], and they wait for takeResults.
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -16,12 +17,16 @@
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <dlfcn.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <napi.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -133,6 +138,12 @@ void drainReleases() {
   for (napi_ref ref : refs) napi_delete_reference(s.env, ref);
 }
 
+const at::Generator& generatorAt(double index) {
+  const at::Generator& generator = state->generators.at(static_cast<size_t>(index));
+  if (!generator.defined()) throw std::runtime_error("no such generator: it was disposed");
+  return generator;
+}
+
 // The first line of what libtorch says; the rest is a C++ backtrace.
 std::string firstLine(const std::exception& e) {
   std::string text = e.what();
@@ -198,7 +209,7 @@ void pushArgument(Reader& reader, const c10::Argument& argument, const std::vect
       stack.emplace_back(c10::Device(strings.at(static_cast<size_t>(reader.next()))));
       return;
     case kGenerator:
-      stack.emplace_back(state->generators.at(static_cast<size_t>(reader.next())));
+      stack.emplace_back(generatorAt(reader.next()));
       return;
     case kIntList: {
       const size_t n = reader.count();
@@ -266,12 +277,18 @@ void pushArgument(Reader& reader, const c10::Argument& argument, const std::vect
   }
 }
 
+// How much of the command buffer a result takes.
+size_t lengthOf(const c10::IValue& value) {
+  if (value.isTensorList()) return 2 + value.toTensorList().size();
+  if (value.isIntList()) return 2 + value.toIntList().size();
+  if (value.isDoubleList()) return 2 + value.toDoubleList().size();
+  return 2;
+}
+
+// Writes results to the command buffer, which has room for them.
 class Writer {
  public:
-  void put(double value) {
-    if (at_ >= state->commandLength) throw std::runtime_error("the result is larger than the command buffer");
-    state->command[at_++] = value;
-  }
+  void put(double value) { state->command[at_++] = value; }
 
   void result(const c10::IValue& value) {
     if (value.isTensor()) {
@@ -313,9 +330,43 @@ class Writer {
   size_t at_ = 2;
 };
 
-void execute(const std::vector<std::string>& strings) {
+void writeResults() {
   State& s = *state;
+  size_t length = 2;
+  for (const auto& value : s.stack) length += lengthOf(value);
+  if (length > s.commandLength) {
+    s.command[0] = 2;
+    s.command[1] = static_cast<double>(length);
+    return;
+  }
+  s.command[1] = static_cast<double>(s.stack.size());
+  Writer writer;
+  for (const auto& value : s.stack) writer.result(value);
+  s.stack.clear();
+  s.command[0] = 0;
+}
+
+void fail(std::string message) {
+  state->error = std::move(message);
+  state->stack.clear();
+  state->command[0] = 1;
+}
+
+// Runs what may throw and leaves an error where JavaScript finds it.
+template <typename F>
+void reporting(F&& f) {
   try {
+    f();
+  } catch (const std::exception& e) {
+    fail(firstLine(e));
+  } catch (...) {
+    fail("unknown C++ exception");
+  }
+}
+
+void execute(const std::vector<std::string>& strings) {
+  reporting([&] {
+    State& s = *state;
     if (!s.releases->refs.empty()) drainReleases();
     const double index = s.command[0];
     if (!(index >= 0) || index >= static_cast<double>(s.operators.size())) {
@@ -326,24 +377,9 @@ void execute(const std::vector<std::string>& strings) {
     s.stack.clear();
     for (const auto& argument : op.schema->arguments()) pushArgument(reader, argument, strings);
     op.handle.callBoxed(s.stack);
-    if (op.returnsArgument) {
-      s.command[1] = 0;
-    } else {
-      s.command[1] = static_cast<double>(s.stack.size());
-      Writer writer;
-      for (const auto& value : s.stack) writer.result(value);
-    }
-    s.stack.clear();
-    s.command[0] = 0;
-  } catch (const std::exception& e) {
-    s.error = firstLine(e);
-    s.stack.clear();
-    s.command[0] = 1;
-  } catch (...) {
-    s.error = "unknown C++ exception";
-    s.stack.clear();
-    s.command[0] = 1;
-  }
+    if (op.returnsArgument) s.stack.clear();
+    writeResults();
+  });
 }
 
 const std::vector<std::string> kNoStrings;
@@ -351,6 +387,11 @@ const std::vector<std::string> kNoStrings;
 // The hot path: no Node-API call at all, everything is in the command buffer.
 napi_value call(napi_env, napi_callback_info) {
   execute(kNoStrings);
+  return nullptr;
+}
+
+napi_value takeResults(napi_env, napi_callback_info) {
+  reporting(writeResults);
   return nullptr;
 }
 
@@ -625,29 +666,37 @@ Napi::Value arrayBuffer(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
     const at::Tensor& tensor = tensorAt(handleOf(info[0]));
-    if (!tensor.is_contiguous() || !tensor.device().is_cpu()) {
+    // Zero tensors and negative views have no elements of their own in memory.
+    if (tensor.layout() != at::kStrided || !tensor.device().is_cpu() || !tensor.is_contiguous() || tensor.is_neg() ||
+        tensor._is_zerotensor()) {
       throw std::runtime_error("only a contiguous tensor on the CPU can share its memory");
     }
     if (tensor.nbytes() == 0) return Napi::ArrayBuffer::New(env, 0);
-    auto* holder = new at::Tensor(tensor.detach());
+    auto holder = std::make_unique<at::Tensor>(tensor.detach());
+    void* data = holder->data_ptr();
+    const size_t bytes = holder->nbytes();
     return Napi::ArrayBuffer::New(
-        env, holder->data_ptr(), holder->nbytes(), [](Napi::Env, void*, at::Tensor* held) { delete held; }, holder);
+        env, data, bytes, [](Napi::Env, void*, at::Tensor* held) { delete held; }, holder.release());
   });
 }
 
-// (handle, typedArray): copies a CPU tensor's elements, in C order, into an array of the same byte length.
+// (handle, typedArray): copies the elements, in C order, into an array of the same byte length.
 Napi::Value copyTo(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
-    const at::Tensor tensor = tensorAt(handleOf(info[0])).detach().cpu().contiguous();
-    auto array = info[1].As<Napi::TypedArray>();
-    if (array.ByteLength() != tensor.nbytes()) throw std::runtime_error("the array has another size");
+    const at::Tensor tensor = tensorAt(handleOf(info[0])).detach();
+    if (tensor.layout() != at::kStrided) throw std::runtime_error("the tensor is not dense: call toDense() first");
     napi_typedarray_type type;
     size_t length, offset;
     void* data;
     napi_value buffer;
-    napi_get_typedarray_info(env, info[1], &type, &length, &data, &buffer, &offset);
-    if (tensor.nbytes() > 0) std::memcpy(data, tensor.data_ptr(), tensor.nbytes());
+    if (napi_get_typedarray_info(env, info[1], &type, &length, &data, &buffer, &offset) != napi_ok) {
+      throw std::runtime_error("not a typed array");
+    }
+    const auto bytes = static_cast<size_t>(tensor.numel()) * tensor.element_size();
+    if (info[1].As<Napi::TypedArray>().ByteLength() != bytes) throw std::runtime_error("the array has another size");
+    // copy_ knows every kind of tensor: strided, negated, on another device.
+    if (bytes > 0) at::from_blob(data, tensor.sizes(), tensor.scalar_type()).copy_(tensor);
     return env.Undefined();
   });
 }
@@ -676,8 +725,18 @@ Napi::Value getGrad(const Napi::CallbackInfo& info) {
 Napi::Value setGrad(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const at::Tensor& tensor = tensorAt(handleOf(info[0]));
-    const double grad = handleOf(info[1]);
-    tensor.mutable_grad() = grad == 0 ? at::Tensor() : tensorAt(grad);
+    const double handle = handleOf(info[1]);
+    if (handle == 0) {
+      tensor.mutable_grad() = at::Tensor();
+      return info.Env().Undefined();
+    }
+    const at::Tensor& grad = tensorAt(handle);
+    if (grad.is_same(tensor)) throw std::runtime_error("a tensor cannot be its own gradient");
+    if (grad.sizes() != tensor.sizes() || grad.scalar_type() != tensor.scalar_type() ||
+        grad.device() != tensor.device()) {
+      throw std::runtime_error("a gradient has the shape, dtype and device of its tensor");
+    }
+    tensor.mutable_grad() = grad;
     return info.Env().Undefined();
   });
 }
@@ -751,7 +810,7 @@ Napi::Value disposeGenerator(const Napi::CallbackInfo& info) {
 at::Generator generatorOf(const Napi::Value& value) {
   const auto index = value.As<Napi::Number>().Int64Value();
   if (index < 0) return at::detail::getDefaultCPUGenerator();
-  return state->generators.at(static_cast<size_t>(index));
+  return generatorAt(static_cast<double>(index));
 }
 
 Napi::Value seedGenerator(const Napi::CallbackInfo& info) {
@@ -773,7 +832,16 @@ Napi::Value generatorState(const Napi::CallbackInfo& info) {
 Napi::Value setGeneratorState(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto generator = generatorOf(info[0]);
-    generator.set_state(tensorAt(handleOf(info[1])));
+    const at::Tensor& wanted = tensorAt(handleOf(info[1]));
+    // libtorch checks each field, but not that the position lies within what is left of the numbers.
+    auto trial = at::detail::createCPUGenerator();
+    trial.set_state(wanted);
+    const auto engine = at::check_generator<at::CPUGeneratorImpl>(trial)->engine().data();
+    if (engine.left_ != 1 && engine.left_ + static_cast<int64_t>(engine.next_) != at::MERSENNE_STATE_N + 1) {
+      throw std::runtime_error("not the state of a generator");
+    }
+    std::lock_guard<std::mutex> lock(generator.mutex());
+    generator.set_state(wanted);
     return info.Env().Undefined();
   });
 }
@@ -781,8 +849,10 @@ Napi::Value setGeneratorState(const Napi::CallbackInfo& info) {
 // ---- the process ----
 
 Napi::Value setNumThreads(const Napi::CallbackInfo& info) {
-  at::set_num_threads(info[0].As<Napi::Number>().Int32Value());
-  return info.Env().Undefined();
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    at::set_num_threads(info[0].As<Napi::Number>().Int32Value());
+    return info.Env().Undefined();
+  });
 }
 
 // What this libtorch is: version, threads, devices, and the file that its matrix products come from.
@@ -800,7 +870,18 @@ Napi::Value buildInfo(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// Glibc gives every large block back to the system when it is freed, and a training step then faults its pages in
+// again and again: a seventh of the step's time. Kept, they are reused.
+void keepFreedMemory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  keepFreedMemory();
   state = new State();
   state->env = env;
   state->tensors.reserve(4096);
@@ -815,6 +896,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   napi_value function;
   napi_create_function(env, "call", NAPI_AUTO_LENGTH, call, nullptr, &function);
   exports.Set("call", Napi::Value(env, function));
+  napi_create_function(env, "takeResults", NAPI_AUTO_LENGTH, takeResults, nullptr, &function);
+  exports.Set("takeResults", Napi::Value(env, function));
   napi_create_function(env, "disposeMany", NAPI_AUTO_LENGTH, disposeMany, nullptr, &function);
   exports.Set("disposeMany", Napi::Value(env, function));
 
