@@ -290,10 +290,10 @@ class Writer {
  public:
   void put(double value) { state->command[at_++] = value; }
 
-  void result(const c10::IValue& value) {
+  void result(c10::IValue& value) {
     if (value.isTensor()) {
       put(kTensor);
-      put(store(value.toTensor()));
+      put(store(std::move(value).toTensor()));
     } else if (value.isNone()) {
       put(kNone);
       put(0);
@@ -341,7 +341,7 @@ void writeResults() {
   }
   s.command[1] = static_cast<double>(s.stack.size());
   Writer writer;
-  for (const auto& value : s.stack) writer.result(value);
+  for (auto& value : s.stack) writer.result(value);
   s.stack.clear();
   s.command[0] = 0;
 }
@@ -526,7 +526,9 @@ Napi::Value lookup(const Napi::CallbackInfo& info) {
         entry.Set("name", camelCase(argument.name()));
         entry.Set("type", argument.real_type()->str());
         if (argument.N()) entry.Set("size", *argument.N());
-        entry.Set("hasDefault", argument.default_value().has_value());
+        const auto& otherwise = argument.default_value();
+        entry.Set("hasDefault", otherwise.has_value());
+        entry.Set("mayBeEmpty", otherwise && otherwise->isIntList() && otherwise->toIntList().empty());
         entry.Set("keywordOnly", argument.kwarg_only());
         const auto* alias = argument.alias_info();
         entry.Set("written", alias != nullptr && alias->isWrite());

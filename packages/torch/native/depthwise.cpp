@@ -1,16 +1,16 @@
 // Depthwise 2-D convolution on the CPU, with its gradient, as operators of libtorch's dispatcher.
 //
-//   pgpc::depthwise_conv2d           y[n,c,i,j] = b[c] + sum_{k,l} w[c,0,k,l] x[n, c, i s + k d - p, j s + l d - p]
+//   pgpc::depthwise_conv2d           y[n,c,i,j] = b[c] + sum_{k,l} w[c,0,k,l] x[n,c,is+kd-p,js+ld-p]
 //   pgpc::depthwise_conv2d_backward  the gradients of x, w and b
 // with stride s, padding p and dilation d.
 //
-// libtorch computes a dilated one as C small matrix products. Here every value is read about once from memory,
-// which is what bounds the operator. float32 on the CPU at stride 1 with one filter per channel is computed
-// here, in NCHW or channels-last as the input lies; everything else, and the one case that oneDNN does faster,
-// goes to at::conv2d.
+// libtorch computes a dilated one as C small matrix products. Here every value is read about once from
+// memory, which is what bounds the operator. float32 on the CPU at stride 1 with one filter per channel is
+// computed here, in NCHW or channels-last as the input lies; everything else, and the one case that oneDNN
+// does faster, goes to at::conv2d.
 //
-// Every sum is taken in an order that depends on the shapes alone, so results do not depend on the number of
-// threads.
+// Every sum here is taken in an order that depends on the shapes alone, so results do not depend on the
+// number of threads.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -37,6 +37,9 @@ using Gradients = std::tuple<Tensor, Tensor, Tensor>;
 // Eight on every machine, whatever its registers hold: the compiler splits or joins them, and the order of a
 // sum stays the same.
 constexpr int64_t kLanes = 8;
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wpsabi"  // no function that takes or returns Lanes leaves this file
+#endif
 typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float))));
 
 inline __attribute__((always_inline)) Lanes load(const float* from) {
@@ -134,8 +137,8 @@ struct PaddedPlane {
   int64_t pitch;
 };
 
-// Lays planes out amid the zeros that the taps read. The margins are cleared once; only the image is rewritten
-// from plane to plane.
+// Lays planes out amid the zeros that the taps read. The margins are cleared once; only the image is
+// rewritten from plane to plane.
 class Padder {
  public:
   Padder(const Axis& y, const Axis& x) : height_(y.in), width_(x.in) {
@@ -248,7 +251,8 @@ class PlaneCorrelator {
   std::vector<float> weights_;
 };
 
-void forward_planes(const Geometry& g, const float* input, const float* weight, const float* bias, float* out) {
+void forward_planes(const Geometry& g, const float* input, const float* weight, const float* bias,
+                    float* out) {
   const int64_t in_plane = g.y.in * g.x.in, out_plane = g.y.out * g.x.out;
   at::parallel_for(0, g.batch * g.channels, grain(out_plane * g.taps()), [&](int64_t begin, int64_t end) {
     PlaneCorrelator correlate(g);
@@ -436,7 +440,8 @@ void correlate_pixels(const std::vector<RowTaps>& rows, const RunShape& shape, f
 template <int Taps>
 void correlate_run(std::vector<RowTaps>& rows, const RunShape& shape, int64_t count, float* out) {
   const bool dense = shape.apart == shape.channels;
-  const auto correlate = dense ? correlate_pixels<kPixels, Taps, true> : correlate_pixels<kPixels, Taps, false>;
+  const auto correlate =
+      dense ? correlate_pixels<kPixels, Taps, true> : correlate_pixels<kPixels, Taps, false>;
   const auto advance = [&](int64_t pixels) {
     for (RowTaps& row : rows) row.input += pixels * shape.channels;
     out += pixels * shape.channels;
@@ -476,10 +481,11 @@ void correlate_channels_last(const Geometry& g, const float* input, const float*
   at::parallel_for(0, g.batch * g.y.out, grain(g.x.out * channels * g.taps()), correlate_rows);
 }
 
-// sums[v * block + t * kLanes + c] += sum over `count` pixels of gradient[c] * (the input under tap t)[c], for
-// Vectors blocks of channels and `Taps` taps.
+// sums[v * block + t * kLanes + c] += sum over `count` pixels of gradient[c] * (the input under tap t)[c],
+// for `Vectors` blocks of channels and `Taps` taps.
 template <int Vectors, int Taps>
-void dot_pixels(const float* gradient, const float* input, const RunShape& shape, int64_t count, float* sums) {
+void dot_pixels(const float* gradient, const float* input, const RunShape& shape, int64_t count,
+                float* sums) {
   Lanes sum[Taps][Vectors] = {};
   for (int64_t pixel = 0; pixel < count; ++pixel) {
     for (int v = 0; v < Vectors; ++v) {
@@ -500,7 +506,7 @@ void dot_pixels(const float* gradient, const float* input, const RunShape& shape
 // The same for one channel and one tap.
 void dot_channel(const float* gradient, const float* input, int64_t channels, int64_t count, float* sum) {
   float total = 0;
-  for (int64_t pixel = 0; pixel < count; ++pixel) total += gradient[pixel * channels] * input[pixel * channels];
+  for (int64_t i = 0; i < count; ++i) total += gradient[i * channels] * input[i * channels];
   *sum += total;
 }
 
@@ -624,10 +630,11 @@ at::MemoryFormat format_of(const Tensor& input) {
   return channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
 }
 
-// oneDNN's forward kernel is the faster one without dilation in channels-last.
-bool is_faster_in_onednn(at::MemoryFormat format, IntArrayRef dilation) {
-  return format == at::MemoryFormat::ChannelsLast && dilation[0] == 1 && dilation[1] == 1 && at::hasMKLDNN() &&
-         at::globalContext().userEnabledMkldnn();
+// oneDNN's kernel is the faster one for the forward pass of a dense 3x3 filter in channels-last; it too gives
+// the same result for any number of threads.
+bool is_faster_in_onednn(at::MemoryFormat format, const Tensor& weight, IntArrayRef dilation) {
+  return format == at::MemoryFormat::ChannelsLast && weight.size(2) == 3 && weight.size(3) == 3 &&
+         dilation[0] == 1 && dilation[1] == 1 && at::hasMKLDNN() && at::globalContext().userEnabledMkldnn();
 }
 
 Tensor library_forward(const Tensor& input, const Tensor& weight, const OptionalTensor& bias,
@@ -641,15 +648,17 @@ Gradients library_backward(const Tensor& grad_output, const Tensor& input, const
                            std::array<bool, 3> output_mask) {
   check_arguments(input, weight, stride, padding, dilation);
   const int64_t bias_size = weight.size(0);
-  return at::convolution_backward(grad_output, input, weight, IntArrayRef(bias_size), stride, padding, dilation,
-                                  /*transposed=*/false, IntArrayRef{0, 0}, input.size(1), output_mask);
+  return at::convolution_backward(grad_output, input, weight, IntArrayRef(bias_size), stride, padding,
+                                  dilation, /*transposed=*/false, IntArrayRef{0, 0}, input.size(1),
+                                  output_mask);
 }
 
 Tensor cpu_forward(const Tensor& input, const Tensor& weight, const OptionalTensor& bias, IntArrayRef stride,
                    IntArrayRef padding, IntArrayRef dilation) {
   check_arguments(input, weight, stride, padding, dilation);
   const at::MemoryFormat format = format_of(input);
-  if (!has_kernel(input, weight, bias, stride, padding, dilation) || is_faster_in_onednn(format, dilation)) {
+  if (!has_kernel(input, weight, bias, stride, padding, dilation) ||
+      is_faster_in_onednn(format, weight, dilation)) {
     return library_forward(input, weight, bias, stride, padding, dilation);
   }
   const Geometry g = geometry_of(input, weight, padding, dilation);
@@ -668,8 +677,9 @@ Tensor cpu_forward(const Tensor& input, const Tensor& weight, const OptionalTens
   return out;
 }
 
-Gradients cpu_backward(const Tensor& grad_output, const Tensor& input, const Tensor& weight, IntArrayRef stride,
-                       IntArrayRef padding, IntArrayRef dilation, std::array<bool, 3> output_mask) {
+Gradients cpu_backward(const Tensor& grad_output, const Tensor& input, const Tensor& weight,
+                       IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
+                       std::array<bool, 3> output_mask) {
   check_arguments(input, weight, stride, padding, dilation);
   if (!is_plain_float(grad_output) || !has_kernel(input, weight, {}, stride, padding, dilation)) {
     return library_backward(grad_output, input, weight, stride, padding, dilation, output_mask);

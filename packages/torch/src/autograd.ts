@@ -1,5 +1,6 @@
 // Autograd beyond Tensor.backward: modes in which nothing is recorded, and gradients by function.
 
+import { attempt } from './errors.js';
 import { native } from './native.js';
 import { liveHandle, Tensor } from './tensor.js';
 
@@ -53,7 +54,10 @@ export interface GradOptions {
   allowUnused?: boolean;
 }
 
-/** The gradients of the sum of `outputs` with respect to `inputs`, without touching any `.grad`. */
+/**
+ * The gradients of the sum of `outputs` with respect to `inputs`, without touching any `.grad`.
+ * @throws TorchError where there is no graph (or no longer), or an input is not part of it.
+ */
 export function grad(
   outputs: Tensor | readonly Tensor[],
   inputs: readonly Tensor[],
@@ -65,14 +69,10 @@ export function grad(
   if (seeds.length !== from.length) {
     throw new RangeError(`gradOutputs has ${seeds.length} entries for ${from.length} outputs`);
   }
-  return native
-    .grad(
-      from.map(liveHandle),
-      inputs.map(liveHandle),
-      seeds.map((seed) => (seed === null ? 0 : liveHandle(seed))),
-      retainGraph,
-      createGraph,
-      allowUnused,
-    )
-    .map((handle) => (handle === 0 ? null : new Tensor(handle)));
+  const fromHandles = from.map(liveHandle);
+  const inputHandles = inputs.map(liveHandle);
+  const seedHandles = seeds.map((seed) => (seed === null ? 0 : liveHandle(seed)));
+  return attempt('grad', [from, inputs], () =>
+    native.grad(fromHandles, inputHandles, seedHandles, retainGraph, createGraph, allowUnused),
+  ).map((handle) => (handle === 0 ? null : new Tensor(handle)));
 }

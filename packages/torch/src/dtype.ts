@@ -37,9 +37,23 @@ export const dtypeCodes: Readonly<Record<DType, number>> = {
   bfloat16: 15,
 };
 
-const names = new Map(Object.entries(dtypeCodes).map(([name, code]) => [code, name as DType]));
+/** Types whose elements have no form in JavaScript; operators may still take and give such tensors. */
+const foreign = {
+  complex32: 8,
+  complex64: 9,
+  complex128: 10,
+  qint8: 12,
+  quint8: 13,
+  qint32: 14,
+  quint4x2: 16,
+  quint2x4: 17,
+};
 
-/** The name of a c10::ScalarType; `type <code>` for those that have no form here (complex, quantized). */
+const names = new Map(
+  Object.entries({ ...dtypeCodes, ...foreign }).map(([name, code]) => [code, name as DType]),
+);
+
+/** The name of a c10::ScalarType. */
 export function dtypeName(code: number): DType {
   return names.get(code) ?? (`type ${code}` as DType);
 }
@@ -71,9 +85,9 @@ const arrays = {
   bool: Uint8Array,
 } as const;
 
-/** The typed array class for a dtype; undefined for the 16-bit floats, which JavaScript does not have. */
+/** The typed array class for a dtype; undefined where JavaScript has none (16-bit floats, complex, quantized). */
 export function arrayClass(dtype: DType): (typeof arrays)[keyof typeof arrays] | undefined {
-  return dtype === 'float16' || dtype === 'bfloat16' ? undefined : arrays[dtype];
+  return arrays[dtype as keyof typeof arrays];
 }
 
 /** Bytes of one element. */

@@ -1,4 +1,4 @@
-// Errors of operator calls.
+// Errors of operator calls: what was called, with what, and what libtorch said.
 
 import { Tensor } from './tensor.js';
 
@@ -15,12 +15,22 @@ export class TorchError extends Error {
   }
 }
 
+/** Calls the native side; what it throws becomes a {@link TorchError} that names the call and its arguments. */
+export function attempt<T>(name: string, args: readonly unknown[], fn: () => T): T {
+  try {
+    return fn();
+  } catch (error) {
+    throw new TorchError(name, (error as Error).message, describeArguments(args));
+  }
+}
+
 /** Arguments as a person would write them: tensors by dtype and shape. */
 export function describeArguments(values: readonly unknown[]): string {
   return values.map((value) => describeValue(value)).join(', ');
 }
 
-function describeValue(value: unknown, depth = 0): string {
+/** One argument as a person would write it. */
+export function describeValue(value: unknown, depth = 0): string {
   if (value instanceof Tensor) {
     return value.disposed ? 'a disposed tensor' : `${value.dtype}[${value.shape.join(',')}]`;
   }

@@ -1,5 +1,6 @@
 // Tensors from JavaScript's values and typed arrays.
 
+import { markAsUntransferable } from 'node:worker_threads';
 import {
   arrayClass,
   type DType,
@@ -81,7 +82,8 @@ export function tensor(values: NestedNumbers | TypedArray, options: TensorOption
 
 /**
  * A tensor over a typed array's own memory, without a copy: writes to one are seen in the other. The array is held
- * as long as the tensor lives; do not transfer its buffer to another thread meanwhile.
+ * as long as the tensor lives, and its buffer can no longer be transferred to another thread: the memory would go
+ * with it.
  * @param dtype to read the bytes as, e.g. 'bool' or 'float16' for a Uint8Array; default the array's own.
  * @throws TypeError for an array that libtorch has no type for, or a resizable buffer; RangeError if the shape
  * does not fit the array's length.
@@ -111,6 +113,7 @@ export function fromTypedArray(
   if (array.byteOffset % itemSize(dtype) !== 0) {
     throw new RangeError(`the array starts at byte ${array.byteOffset}, which is no place for ${dtype}`);
   }
+  markAsUntransferable(array.buffer);
   return new Tensor(native.fromTypedArray(array, dtypeCodes[dtype], shape));
 }
 

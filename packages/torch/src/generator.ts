@@ -17,6 +17,7 @@ function stateOf(index: number): Uint8Array {
 }
 
 function restore(index: number, bytes: Uint8Array): void {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError('a state is the Uint8Array that getState gave');
   using state = new Tensor(native.fromTypedArray(bytes, 0, [bytes.length]));
   native.setGeneratorState(index, liveHandle(state));
 }
@@ -34,14 +35,19 @@ export class Generator {
     collected.register(this, this.index, this);
   }
 
+  #live(): number {
+    if (this.disposed) throw new TypeError('the generator was disposed');
+    return this.index;
+  }
+
   /** The state, to be put into a checkpoint. */
   getState(): Uint8Array {
-    return stateOf(this.index);
+    return stateOf(this.#live());
   }
 
   /** @throws Error if the bytes are not a state that `getState` gave. */
   setState(bytes: Uint8Array): void {
-    restore(this.index, bytes);
+    restore(this.#live(), bytes);
   }
 
   dispose(): void {

@@ -12,6 +12,8 @@ export interface SchemaArgument {
   /** The N of `int[N]`: a single number stands for N equal ones. */
   size?: number;
   hasDefault: boolean;
+  /** The default is an empty list, so that one may be given. */
+  mayBeEmpty: boolean;
   keywordOnly: boolean;
   written: boolean;
 }
@@ -41,6 +43,8 @@ export interface BuildInfo {
 interface Native {
   call(): void;
   callWithStrings(strings: string[]): void;
+  /** Writes the results of the last call that had no room for them. */
+  takeResults(): void;
   setCommandBuffer(buffer: Float64Array): void;
   operatorNames(): [name: string, jsName: string, isMethod: boolean][];
   lookup(name: string): SchemaOverload[];

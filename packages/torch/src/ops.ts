@@ -2,11 +2,12 @@
 // checked and encoded by the operator's own schema, and the native dispatcher does the rest.
 
 import { dtypeCodes, isDType } from './dtype.js';
-import { describeArguments, TorchError } from './errors.js';
+import { describeArguments, describeValue, TorchError } from './errors.js';
 import type { Ops } from './generated/ops.js';
 import { Generator } from './generator.js';
-import { command, growCommand, native, type SchemaOverload } from './native.js';
+import { command, growCommand, native, type SchemaArgument, type SchemaOverload } from './native.js';
 import { Tensor } from './tensor.js';
+import { unsafeOperators } from './unsafe-ops.js';
 
 // Tags of the command buffer; they equal those of native/bridge.cpp.
 const NONE = 0;
@@ -29,7 +30,7 @@ const memoryFormats = ['contiguous', 'preserve', 'channelsLast', 'channelsLast3d
 const layouts = ['strided'];
 
 /** How a value of one schema type is written to the buffer: the next free place, or -1 if it is of another type. */
-type Encoder = (value: unknown, at: number, size: number) => number;
+type Encoder = (value: unknown, at: number) => number;
 
 let strings: string[] = [];
 
@@ -55,7 +56,10 @@ function handleOf(value: unknown): number {
 
 class DisposedArgument extends Error {}
 
-function list(tag: number, value: unknown, at: number, item: (value: unknown) => number | undefined): number {
+/** A list's item as a double, or undefined if it is of another type. */
+type Item = (value: unknown) => number | undefined;
+
+function list(tag: number, value: unknown, at: number, item: Item): number {
   if (!Array.isArray(value)) return -1;
   reserve(at + value.length + FIXED_ROOM);
   command[at] = tag;
@@ -82,12 +86,19 @@ const asOptionalTensor = (value: unknown) => (value === null || value === undefi
 
 const encodeInt: Encoder = (value, at) => (Number.isSafeInteger(value) ? put(INT, value as number, at) : -1);
 
-const encodeIntList: Encoder = (value, at, size) => {
-  if (size > 0 && Number.isSafeInteger(value)) {
-    return list(INT_LIST, new Array(size).fill(value), at, asInt);
-  }
-  return list(INT_LIST, value, at, asInt);
-};
+/**
+ * A list; where the schema says `int[2]`, two values, or one (a bare number, too) that stands for both. libtorch's
+ * kernels read as many as the schema says without looking at the length. `int[1]` takes lists of any length.
+ */
+function encodeList(tag: number, { size = 0, mayBeEmpty }: SchemaArgument, item: Item): Encoder {
+  return (value, at) => {
+    if (size === 0) return list(tag, value, at, item);
+    const given = Array.isArray(value) ? value : [value];
+    if (size === 1 || given.length === size || (given.length === 0 && mayBeEmpty))
+      return list(tag, given, at, item);
+    return given.length === 1 ? list(tag, new Array(size).fill(given[0]), at, item) : -1;
+  };
+}
 
 function oneOf(names: readonly string[]): Encoder {
   return (value, at) => {
@@ -105,12 +116,9 @@ const encoders: Readonly<Record<string, Encoder>> = {
   'Tensor?[]': (value, at) => list(OPTIONAL_TENSOR_LIST, value, at, asOptionalTensor),
   int: encodeInt,
   SymInt: encodeInt,
-  'int[]': encodeIntList,
-  'SymInt[]': encodeIntList,
   float: (value, at) => (typeof value === 'number' ? put(DOUBLE, value, at) : -1),
   'float[]': (value, at) => list(DOUBLE_LIST, value, at, asDouble),
   bool: (value, at) => (typeof value === 'boolean' ? put(BOOL, value ? 1 : 0, at) : -1),
-  'bool[]': (value, at) => list(BOOL_LIST, value, at, asBool),
   Scalar: scalar,
   'Scalar[]': (value, at) => {
     if (!Array.isArray(value)) return -1;
@@ -134,6 +142,13 @@ const encoders: Readonly<Record<string, Encoder>> = {
     value instanceof Generator && !value.disposed ? put(GENERATOR, value.index, at) : -1,
 };
 
+function encoderOf(argument: SchemaArgument): Encoder | undefined {
+  const type = argument.type.replace(/\?$/, '');
+  if (type === 'int[]' || type === 'SymInt[]') return encodeList(INT_LIST, argument, asInt);
+  if (type === 'bool[]') return encodeList(BOOL_LIST, argument, asBool);
+  return encoders[type];
+}
+
 const resultTypes = new Set([
   'Tensor',
   'Tensor[]',
@@ -151,20 +166,21 @@ interface Overload {
   readonly name: string;
   readonly schema: string;
   readonly names: readonly string[];
+  readonly types: readonly string[];
   readonly encoders: readonly Encoder[];
   readonly optional: readonly boolean[];
-  readonly sizes: readonly number[];
   readonly hasDefault: readonly boolean[];
   /** How many arguments may be given by position. */
   readonly positional: number;
   readonly results: number;
   readonly returnedArguments: readonly number[] | undefined;
-  readonly written: readonly boolean[];
+  /** The arguments that the operator writes to. */
+  readonly written: readonly number[];
 }
 
 /** Overloads whose types have no form in JavaScript (dimension names, streams, ...) do not exist here. */
 function compile(name: string, schema: SchemaOverload): Overload | undefined {
-  const encoded = schema.arguments.map((argument) => encoders[argument.type.replace(/\?$/, '')]);
+  const encoded = schema.arguments.map(encoderOf);
   if (encoded.includes(undefined) || schema.returns.some((type) => !resultTypes.has(type))) return undefined;
   const keyword = schema.arguments.findIndex((argument) => argument.keywordOnly);
   return {
@@ -172,14 +188,14 @@ function compile(name: string, schema: SchemaOverload): Overload | undefined {
     name: schema.overload === '' ? name : `${name}.${schema.overload}`,
     schema: schema.schema,
     names: schema.arguments.map((argument) => argument.name),
+    types: schema.arguments.map(({ type, size }) => (size ? type.replace('[]', `[${size}]`) : type)),
     encoders: encoded as Encoder[],
     optional: schema.arguments.map((argument) => argument.type.endsWith('?')),
-    sizes: schema.arguments.map((argument) => argument.size ?? 0),
     hasDefault: schema.arguments.map((argument) => argument.hasDefault),
     positional: keyword < 0 ? schema.arguments.length : keyword,
     results: schema.returns.length,
     returnedArguments: schema.returnedArguments,
-    written: schema.arguments.map((argument) => argument.written),
+    written: schema.arguments.flatMap((argument, i) => (argument.written ? [i] : [])),
   };
 }
 
@@ -215,7 +231,7 @@ function encode(
     } else if ((value === undefined || value === null) && optional[i]) {
       command[at++] = NONE;
     } else {
-      at = encoders[i]!(value, at, overload.sizes[i]!);
+      at = encoders[i]!(value, at);
       if (at < 0) return false;
     }
   }
@@ -224,18 +240,53 @@ function encode(
   return true;
 }
 
+/** Why the arguments do not fit an overload, in the words of its schema. */
+function misfit(
+  overload: Overload,
+  values: readonly unknown[],
+  given: number,
+  options: Options | undefined,
+): string {
+  const { names, types, positional } = overload;
+  if (given > positional) return `takes ${positional} by position, not ${given}`;
+  for (let i = 0; i < names.length; i++) {
+    const value = i < given ? values[i] : options?.[names[i]!];
+    if (value === undefined && (overload.hasDefault[i] || overload.optional[i])) continue;
+    if (value === null && overload.optional[i]) continue;
+    if (value === undefined) return `${names[i]} is missing`;
+    if (overload.encoders[i]!(value, 1) >= 0) continue;
+    return `${names[i]} must be ${expected[types[i]!.replace(/\?$/, '')] ?? types[i]}, not ${describeValue(value)}`;
+  }
+  const extra = Object.keys(options ?? {}).find((key) => names.indexOf(key) < given);
+  return names.includes(extra!) ? `${extra} is given twice` : `has no argument ${extra}`;
+}
+
+/** Types of a schema that do not say by themselves what they stand for here. */
+const expected: Readonly<Record<string, string>> = {
+  int: 'a whole number',
+  SymInt: 'a whole number',
+  ScalarType: `a dtype (${Object.keys(dtypeCodes).join(', ')})`,
+  MemoryFormat: `one of ${memoryFormats.join(', ')}`,
+  Layout: `'${layouts[0]}'`,
+  Scalar: 'a number or boolean',
+  float: 'a number',
+  bool: 'a boolean',
+  str: 'a string',
+  Device: "a device, as 'cpu' or 'cuda:0'",
+};
+
 function readResult(cursor: { at: number }): unknown {
   const tag = command[cursor.at++];
   const value = command[cursor.at++]!;
   switch (tag) {
     case TENSOR:
-      return value === 0 ? null : new Tensor(value);
+      return tensorOrNull(value);
     case BOOL:
       return value !== 0;
     case NONE:
       return null;
     case TENSOR_LIST:
-      return Array.from({ length: value }, () => new Tensor(command[cursor.at++]!));
+      return Array.from({ length: value }, () => tensorOrNull(command[cursor.at++]!));
     case INT_LIST:
     case DOUBLE_LIST:
       return Array.from({ length: value }, () => command[cursor.at++]!);
@@ -243,6 +294,24 @@ function readResult(cursor: { at: number }): unknown {
       return value;
   }
 }
+
+/** Some operators give no tensor where a gradient was not asked for. */
+function tensorOrNull(handle: number): Tensor | null {
+  return handle === 0 ? null : new Tensor(handle);
+}
+
+function argumentAt(
+  i: number,
+  overload: Overload,
+  args: readonly unknown[],
+  given: number,
+  options: Options | undefined,
+): unknown {
+  return i < given ? args[i] : options?.[overload.names[i]!];
+}
+
+/** Status of a call whose results did not fit the command buffer: they wait in the native side. */
+const WAITING = 2;
 
 function run(
   overload: Overload,
@@ -256,16 +325,23 @@ function run(
     native.callWithStrings(strings);
     strings = [];
   }
+  // Also after an error: the operator may have written before it failed.
+  for (const i of overload.written) {
+    const value = argumentAt(i, overload, args, given, options);
+    if (value instanceof Tensor) value.changed();
+    else if (Array.isArray(value)) for (const tensor of value as Tensor[]) tensor.changed();
+  }
   if (command[0] !== 0) {
-    throw new TorchError(overload.name, native.lastError(), describeArguments(args));
+    if (command[0] !== WAITING) {
+      throw new TorchError(overload.name, native.lastError(), describeArguments(args));
+    }
+    reserve(command[1]!);
+    native.takeResults();
   }
   if (overload.returnedArguments !== undefined) {
-    const argument = (i: number) => (i < given ? args[i] : options?.[overload.names[i]!]) as Tensor;
-    for (let i = 0; i < overload.written.length; i++) {
-      if (overload.written[i]) argument(i).changed();
-    }
     const [first, ...more] = overload.returnedArguments;
-    return more.length === 0 ? argument(first!) : overload.returnedArguments.map(argument);
+    if (more.length === 0) return argumentAt(first!, overload, args, given, options);
+    return overload.returnedArguments.map((i) => argumentAt(i, overload, args, given, options));
   }
   if (overload.results === 1) {
     return command[2] === TENSOR && command[3] !== 0 ? new Tensor(command[3]!) : readResult({ at: 2 });
@@ -277,7 +353,10 @@ function run(
   return results;
 }
 
+let calls = 0;
+
 function invoke(overloads: readonly Overload[], name: string, args: readonly unknown[]): unknown {
+  const call = ++calls;
   const last = args[args.length - 1];
   const options = isOptions(last) ? last : undefined;
   let given = options === undefined ? args.length : args.length - 1;
@@ -286,18 +365,23 @@ function invoke(overloads: readonly Overload[], name: string, args: readonly unk
   try {
     for (let i = 0; i < overloads.length; i++) {
       const overload = overloads[i]!;
-      if (encode(overload, args, given, options)) return run(overload, args, given, options);
+      if (encode(overload, args, given, options)) {
+        if (call === calls) return run(overload, args, given, options);
+        throw new TypeError(`${name}: a getter or proxy among the arguments called another operator`);
+      }
       if (strings.length > 0) strings = [];
     }
+    const forms = overloads.map(
+      (overload) => `\n  ${overload.schema}: ${misfit(overload, args, given, options)}`,
+    );
+    throw new TypeError(
+      `${name}(${describeArguments(args)}): no form of the operator takes these arguments.${forms.join('')}`,
+    );
   } catch (error) {
     strings = [];
     if (!(error instanceof DisposedArgument)) throw error;
     throw new TypeError(`${name}(${describeArguments(args)}): a tensor given was disposed`);
   }
-  const wanted = overloads.map((overload) => `\n  ${overload.schema}`).join('');
-  throw new TypeError(
-    `${name}(${describeArguments(args)}): no form of the operator takes these arguments.${wanted}`,
-  );
 }
 
 const compiled = new Map<string, Overload[]>();
@@ -305,6 +389,8 @@ const compiled = new Map<string, Overload[]>();
 function overloadsOf(qualified: string): Overload[] {
   let overloads = compiled.get(qualified);
   if (overloads === undefined) {
+    const fault = unsafeOperators.get(qualified);
+    if (fault) throw new TypeError(`${qualified} is closed, since it could end the process: ${fault}`);
     overloads = native
       .lookup(qualified)
       .map((schema) => compile(qualified, schema))
@@ -319,9 +405,9 @@ function overloadsOf(qualified: string): Overload[] {
  * @throws TypeError if there is no such operator or overload, or the arguments do not fit its schema.
  */
 function callByName(name: string, ...args: unknown[]): unknown {
-  const qualified = name.includes('::') ? name : `aten::${name}`;
+  const qualified = String(name).includes('::') ? name : `aten::${name}`;
   const [base, overload = ''] = qualified.split('.');
-  const found = overloadsOf(base!).filter(
+  const found = (known.has(base!) ? overloadsOf(base!) : []).filter(
     (candidate) => overload === '' || candidate.name === `${base}.${overload}`,
   );
   if (found.length === 0) throw new TypeError(`there is no operator ${name}`);
@@ -331,7 +417,11 @@ function callByName(name: string, ...args: unknown[]): unknown {
 /** Every operator by ATen's name in camelCase; see {@link Ops} (generated from the registered schemas). */
 export const ops = { call: callByName } as unknown as Ops;
 
+/** The operators that are ours to call: other namespaces hold libtorch's own building blocks, which check nothing. */
+const known = new Set<string>();
+
 for (const [qualified, name, isMethod] of native.operatorNames()) {
+  known.add(qualified);
   let overloads: Overload[] | undefined;
   const bind = () => {
     overloads = overloadsOf(qualified);
@@ -342,8 +432,7 @@ for (const [qualified, name, isMethod] of native.operatorNames()) {
   if (isMethod && !(name in Tensor.prototype)) {
     Object.defineProperty(Tensor.prototype, name, {
       value: function (this: Tensor, ...args: unknown[]) {
-        args.unshift(this);
-        return invoke(overloads ?? bind(), qualified, args);
+        return invoke(overloads ?? bind(), qualified, [this, ...args]);
       },
       writable: true,
       configurable: true,

@@ -4,10 +4,13 @@ import { type BuildInfo, native } from './native.js';
 
 export type { BuildInfo };
 
-/** The threads that one operator may use. @param threads from 1. */
+/** More threads than any machine has cores; far above it, the process cannot start them and dies. */
+const MOST_THREADS = 1024;
+
+/** The threads that one operator may use. @param threads from 1 to 1024. @throws RangeError for anything else. */
 export function setNumThreads(threads: number): void {
-  if (!Number.isSafeInteger(threads) || threads < 1) {
-    throw new RangeError(`the number of threads is a whole number from 1, not ${threads}`);
+  if (!Number.isSafeInteger(threads) || threads < 1 || threads > MOST_THREADS) {
+    throw new RangeError(`the number of threads is a whole number from 1 to ${MOST_THREADS}, not ${threads}`);
   }
   native.setNumThreads(threads);
 }

@@ -1,6 +1,7 @@
 // The tensor, and who frees it: explicit dispose, a tidy scope, or the garbage collector.
 
 import { arrayClass, type DType, dtypeName, type TypedArray } from './dtype.js';
+import { attempt } from './errors.js';
 import type { TensorMethods } from './generated/ops.js';
 import { command, growCommand, native } from './native.js';
 
@@ -15,15 +16,16 @@ import { command, growCommand, native } from './native.js';
 export class Tensor {
   /** The index in the native table; 0 once disposed. For the modules of this package only. */
   handle: number;
-  /** Set while a scope's result is being collected, and for good by {@link keep}. */
-  escapes = false;
+  /** The scope that this tensor belongs to; undefined once the garbage collector watches it. */
+  owner: Tensor[] | undefined;
   #shape: readonly number[] | undefined;
   #dtype: DType | undefined;
 
   constructor(handle: number) {
     this.handle = handle;
-    if (scope !== undefined) scope.push(this);
-    else collectLater(this);
+    this.owner = scope;
+    scope.push(this);
+    if (scope === unscoped) watchSoon();
   }
 
   #describe(): void {
@@ -66,9 +68,10 @@ export class Tensor {
     return native.requiresGrad(liveHandle(this));
   }
 
-  /** Marks a leaf as one that gradients are computed for. */
+  /** Marks a leaf as one that gradients are computed for. @throws TorchError unless it is a leaf of floats. */
   requiresGrad_(on = true): this {
-    native.setRequiresGrad(liveHandle(this), on);
+    const handle = liveHandle(this);
+    attempt('requiresGrad_', [this, on], () => native.setRequiresGrad(handle, on));
     return this;
   }
 
@@ -78,17 +81,24 @@ export class Tensor {
     return handle === 0 ? null : new Tensor(handle);
   }
 
+  /** @throws TorchError for a gradient of another shape, dtype or device. */
   set grad(value: Tensor | null) {
-    native.setGrad(liveHandle(this), value === null ? 0 : liveHandle(value));
+    const [handle, grad] = [liveHandle(this), value === null ? 0 : liveHandle(value)];
+    attempt('grad', [this, value], () => native.setGrad(handle, grad));
   }
 
   /**
    * Accumulates the gradients of the leaves.
    * @param gradient of the same shape; may be left out for a tensor of one element.
+   * @throws TorchError where there is no graph (or no longer), or a gradient does not fit.
    */
   backward(gradient?: Tensor | null, options: { retainGraph?: boolean; createGraph?: boolean } = {}): void {
     const { createGraph = false, retainGraph = createGraph } = options;
-    native.backward([liveHandle(this)], [gradient ? liveHandle(gradient) : 0], retainGraph, createGraph);
+    const outputs = [liveHandle(this)];
+    const gradients = [gradient ? liveHandle(gradient) : 0];
+    attempt('backward', gradient ? [this, gradient] : [this], () =>
+      native.backward(outputs, gradients, retainGraph, createGraph),
+    );
   }
 
   /**
@@ -100,23 +110,28 @@ export class Tensor {
     return Number(this.toArray()[0]);
   }
 
-  /** A copy of the elements in C order; 16-bit floats come as Float32Array, bool as Uint8Array of 0 and 1. */
+  /**
+   * A copy of the elements in C order; 16-bit floats come as Float32Array, bool as Uint8Array of 0 and 1.
+   * @throws TypeError for complex and quantized elements; TorchError where there are none to copy ('meta').
+   */
   toArray(): TypedArray {
-    const Class = arrayClass(this.dtype);
-    if (Class === undefined) return tidy(() => this.to('float32').toArray());
+    const { dtype } = this;
+    if (dtype === 'float16' || dtype === 'bfloat16') return tidy(() => this.to('float32').toArray());
+    const Class = arrayClass(dtype);
+    if (Class === undefined) throw new TypeError(`JavaScript has no typed array of ${dtype}`);
     const array = new Class(this.numel);
-    native.copyTo(liveHandle(this), array);
+    attempt('toArray', [this], () => native.copyTo(this.handle, array));
     return array;
   }
 
   /**
    * The elements without a copy: the array shares this tensor's memory and keeps it alive.
-   * @throws Error unless the tensor is contiguous and on the CPU.
+   * @throws TorchError unless the tensor is contiguous and on the CPU; TypeError for a dtype without a typed array.
    */
   toSharedArray(): TypedArray {
     const Class = arrayClass(this.dtype);
     if (Class === undefined) throw new TypeError(`JavaScript has no typed array of ${this.dtype}`);
-    return new Class(native.arrayBuffer(liveHandle(this)));
+    return new Class(attempt('toSharedArray', [this], () => native.arrayBuffer(this.handle)));
   }
 
   /** Nested arrays of numbers (int64 too: exact below 2^53) or, for bool, of booleans; a bare value for a scalar. */
@@ -138,9 +153,11 @@ export class Tensor {
   /** Frees the handle now; a second call does nothing. Memory that other tensors share or the graph needs stays. */
   dispose(): void {
     if (this.handle === 0) return;
-    native.dispose(this.handle);
+    command[0] = 1;
+    command[1] = this.handle;
+    native.disposeMany();
     this.handle = 0;
-    collected.unregister(this);
+    if (this.owner === undefined) collected.unregister(this);
   }
 
   [Symbol.dispose](): void {
@@ -149,8 +166,16 @@ export class Tensor {
 
   toString(): string {
     if (this.disposed) return 'Tensor(disposed)';
-    const head = this.numel <= 16 ? ` ${JSON.stringify(this.tolist())}` : '';
-    return `Tensor([${this.shape}] ${this.dtype}${head})`;
+    return `Tensor([${this.shape}] ${this.dtype}${this.numel <= 16 ? this.#elements() : ''})`;
+  }
+
+  /** Nothing where there are no elements to be read: printing a tensor never throws. */
+  #elements(): string {
+    try {
+      return ` ${JSON.stringify(this.tolist())}`;
+    } catch {
+      return '';
+    }
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {
@@ -169,33 +194,78 @@ export function liveHandle(tensor: Tensor): number {
 
 // ---- memory ----
 
-/** Tensors made in the innermost tidy scope. */
-let scope: Tensor[] | undefined;
+/** Tensors outside all tidy scopes that the garbage collector does not watch yet. */
+const unscoped: Tensor[] = [];
+
+/** Tensors made in the innermost scope. */
+let scope = unscoped;
 
 const collected = new FinalizationRegistry<number>((handle) => native.dispose(handle));
 
-function collectLater(tensor: Tensor): void {
-  collected.register(tensor, tensor.handle, tensor);
-  native.reportMemory(tensor.handle);
-}
+/**
+ * Tensors are held here rather than watched at once: many are disposed soon after, and registering costs as much as
+ * a small operator. Until the program yields, the garbage collector could not free them anyway.
+ */
+const MOST_UNWATCHED = 64;
 
-function forEachTensor(value: unknown, visit: (tensor: Tensor) => void, seen = new Set<object>()): void {
-  if (typeof value !== 'object' || value === null || seen.has(value)) return;
-  if (value instanceof Tensor) {
-    visit(value);
-    return;
+let watching = false;
+
+function watchSoon(): void {
+  if (unscoped.length >= MOST_UNWATCHED) {
+    watch();
+  } else if (!watching) {
+    watching = true;
+    queueMicrotask(watch);
   }
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return;
-  seen.add(value);
-  const members = value instanceof Map || value instanceof Set ? value.values() : Object.values(value);
-  for (const member of members) forEachTensor(member, visit, seen);
 }
 
-function disposeAll(tensors: readonly Tensor[]): void {
+function watch(): void {
+  watching = false;
+  for (const tensor of unscoped) {
+    if (tensor.handle === 0 || tensor.owner !== unscoped) continue;
+    tensor.owner = undefined;
+    collected.register(tensor, tensor.handle, tensor);
+    native.reportMemory(tensor.handle);
+  }
+  unscoped.length = 0;
+}
+
+function moveTo(owner: Tensor[], tensor: Tensor): void {
+  tensor.owner = owner;
+  owner.push(tensor);
+  if (owner === unscoped) watchSoon();
+}
+
+/** Every tensor in a value: itself, or a member of arrays, maps, sets and objects at any depth. */
+function tensorsIn(root: unknown): Tensor[] {
+  if (root instanceof Tensor) return [root];
+  const found: Tensor[] = [];
+  const seen = new Set<object>();
+  const pending = [root];
+  // No recursion: what a caller returns may be nested deeper than the stack.
+  while (pending.length > 0) {
+    const value = pending.pop();
+    if (typeof value !== 'object' || value === null || seen.has(value)) continue;
+    seen.add(value);
+    if (value instanceof Tensor) {
+      found.push(value);
+    } else if (value instanceof Map) {
+      for (const [key, member] of value) pending.push(key, member);
+    } else if (value instanceof Set || Array.isArray(value)) {
+      for (const member of value) pending.push(member);
+    } else if (!ArrayBuffer.isView(value)) {
+      for (const member of Object.values(value)) pending.push(member);
+    }
+  }
+  return found;
+}
+
+/** Frees what a scope still owns. */
+function disposeAll(made: Tensor[]): void {
   let n = 0;
-  if (tensors.length + 1 > command.length) growCommand(tensors.length + 1);
-  for (const tensor of tensors) {
-    if (tensor.handle === 0) continue;
+  if (made.length + 1 > command.length) growCommand(made.length + 1);
+  for (const tensor of made) {
+    if (tensor.handle === 0 || tensor.owner !== made) continue;
     command[++n] = tensor.handle;
     tensor.handle = 0;
   }
@@ -205,8 +275,8 @@ function disposeAll(tensors: readonly Tensor[]): void {
 
 /**
  * Runs `fn` and frees every tensor made inside it, except those in what it returns (directly, or inside arrays,
- * maps, sets and plain objects) and those marked by {@link keep}. Scopes nest: what leaves an inner one belongs
- * to the outer. If `fn` throws, everything made inside is freed.
+ * maps, sets and objects) and those marked by {@link keep}. Scopes nest: what leaves an inner one belongs to the
+ * outer. If `fn` throws, everything made inside is freed.
  *
  * The scope is synchronous: a function that awaits would collect tensors of whatever else runs meanwhile.
  * @throws TypeError if `fn` returns a promise; use `using` or `dispose` in asynchronous code, and tidy its parts.
@@ -215,41 +285,28 @@ export function tidy<T>(fn: () => T): T {
   const outer = scope;
   const made: Tensor[] = [];
   scope = made;
-  let result: T;
   try {
-    result = fn();
+    const result = fn();
     if (typeof (result as { then?: unknown } | undefined)?.then === 'function') {
       throw new TypeError('tidy() needs a synchronous function; tidy the parts between the awaits instead');
     }
-  } catch (error) {
+    for (const tensor of tensorsIn(result)) {
+      if (tensor.owner === made && tensor.handle !== 0) moveTo(outer, tensor);
+    }
+    return result;
+  } finally {
     scope = outer;
     disposeAll(made);
-    throw error;
   }
-  scope = outer;
-  const returned: Tensor[] = [];
-  forEachTensor(result, (tensor) => {
-    if (tensor.escapes) return;
-    tensor.escapes = true;
-    returned.push(tensor);
-  });
-  disposeAll(made.filter((tensor) => !tensor.escapes));
-  const mine = new Set(made);
-  for (const tensor of returned) {
-    tensor.escapes = false;
-    if (tensor.handle === 0 || !mine.has(tensor)) continue;
-    if (outer !== undefined) outer.push(tensor);
-    else collectLater(tensor);
-  }
-  return result;
 }
 
-/** Takes a tensor out of every tidy scope: it lives until `dispose` or until nothing refers to it any more. */
+/**
+ * Takes a tensor out of every tidy scope: it lives until `dispose` or until nothing refers to it any more.
+ * @throws TypeError if it was disposed.
+ */
 export function keep<T extends Tensor>(tensor: T): T {
-  if (!tensor.escapes) {
-    tensor.escapes = true;
-    if (scope !== undefined) collectLater(tensor);
-  }
+  liveHandle(tensor);
+  if (tensor.owner !== undefined && tensor.owner !== unscoped) moveTo(unscoped, tensor);
   return tensor;
 }
 
