@@ -27,8 +27,8 @@ const full: Scale = {
   data: { seed: 1, sourceTrain: 400, sourceVal: 20, targetTrain: 400, targetVal: 60 },
   channels: 64,
   crop: 128,
-  pretrainingIterations: 1500,
-  iterations: 300,
+  pretrainingIterations: 1200,
+  iterations: 200,
 };
 
 const quick: Scale = {
