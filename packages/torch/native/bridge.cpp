@@ -598,12 +598,14 @@ napi_value disposeMany(napi_env, napi_callback_info) {
   return nullptr;
 }
 
-// (handle): tells V8 how much memory hangs on a tensor that only its garbage collector will free.
+// (handle): tells V8 how much memory hangs on a tensor that only its garbage collector will free. Called from a
+// microtask, where nobody could catch an error.
 Napi::Value reportMemory(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto handle = info[0].As<Napi::Number>().Uint32Value();
-    const at::Tensor& tensor = tensorAt(handle);
-    if (!tensor.has_storage() || state->reportedBytes.count(handle)) return info.Env().Undefined();
+    if (handle >= state->tensors.size() || state->reportedBytes.count(handle)) return info.Env().Undefined();
+    const at::Tensor& tensor = state->tensors[handle];
+    if (!tensor.defined() || !tensor.has_storage()) return info.Env().Undefined();
     const auto bytes = static_cast<int64_t>(tensor.storage().nbytes() / std::max<size_t>(1, tensor.storage().use_count()));
     int64_t total;
     napi_adjust_external_memory(info.Env(), bytes, &total);
