@@ -181,7 +181,8 @@ class DemoSeed {
 
 export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
   const { quick, seed, seeds, weights } = options;
-  useCores(quick ? 1 : undefined);
+  // Tensors of this size gain nothing from a second thread: 8 minutes on one, 10 on two, on a machine in use.
+  useCores(1);
   const preset = streetSynthPreset({ quick, seed });
   const startsFrom = weights
     ? `the encoder weights ${weights}`
