@@ -27,10 +27,7 @@ export function emaUpdate_(teacher: AnyModule, student: AnyModule, alpha: number
     throw new RangeError(`The EMA share alpha must be in [0, 1], but is ${alpha}.`);
   const [sources, targets] = pairParameters(student, teacher);
   if (targets.length === 0) return;
-  noGrad(() => {
-    ops._foreachMul_(targets, alpha);
-    ops._foreachAdd_(targets, sources, { alpha: 1 - alpha });
-  });
+  ops.call('pgpc::ema_', targets, sources, alpha);
 }
 
 function pairParameters(from: AnyModule, to: AnyModule): [sources: Tensor[], targets: Tensor[]] {

@@ -49,18 +49,6 @@ export class AdamW extends Optimizer {
     const grads = updates.map(({ grad }) => grad);
     const means = this.slot('exp_avg', updates, (position) => params[position]!.zerosLike());
     const squares = this.slot('exp_avg_sq', updates, (position) => params[position]!.zerosLike());
-
-    if (weightDecay !== 0) ops._foreachMul_(params, 1 - lr * weightDecay);
-    ops._foreachMul_(means, beta1);
-    ops._foreachAdd_(means, grads, { alpha: 1 - beta1 });
-    ops._foreachMul_(squares, beta2);
-    ops._foreachAddcmul_(squares, grads, grads, 1 - beta2);
-
-    // Both bias corrections go into the step size and eps (Kingma & Ba 2015, section 2), which saves a pass.
-    const correction1 = 1 - beta1 ** count;
-    const correction2 = Math.sqrt(1 - beta2 ** count);
-    const roots = ops._foreachSqrt(squares);
-    ops._foreachAdd_(roots, this.#eps * correction2);
-    ops._foreachAddcdiv_(params, means, roots, (-lr * correction2) / correction1);
+    ops.call('pgpc::adamw_', params, grads, means, squares, lr, beta1, beta2, this.#eps, weightDecay, count);
   }
 }
