@@ -34,6 +34,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "profiler.h"
+
 namespace {
 
 enum Tag {
@@ -936,6 +938,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   EXPORT(setNumThreads);
   EXPORT(buildInfo);
 #undef EXPORT
+  exportProfiler(env, exports);
   return exports;
 }
 

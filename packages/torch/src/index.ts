@@ -21,6 +21,13 @@ export { Generator, globalRngState, manualSeed, setGlobalRngState } from './gene
 export * as nn from './nn/index.js';
 export { ops } from './ops.js';
 export * as optim from './optim/index.js';
+export {
+  Profile,
+  type ProfileEvent,
+  type ProfileOptions,
+  type ProfileRow,
+  profile,
+} from './profiler.js';
 export { type BuildInfo, buildInfo, setNumThreads } from './runtime.js';
 export * from './serialize/index.js';
 export { keep, liveTensors, memory, Tensor, tidy } from './tensor.js';

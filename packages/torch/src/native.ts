@@ -81,6 +81,11 @@ interface Native {
   setGeneratorState(generator: number, state: number): void;
   setNumThreads(threads: number): void;
   buildInfo(): BuildInfo;
+  profilerStart(shapes: boolean): void;
+  /** Events are `fields` numbers each: native/profiler.cpp says which. */
+  profilerStop(): { names: string[]; shapes: string[]; fields: number; events: Float64Array };
+  profilerPush(name: string): void;
+  profilerPop(): void;
 }
 
 const addon = fileURLToPath(new URL('../build/bridge.node', import.meta.url));

@@ -17,6 +17,6 @@ export {
   uniform_,
 } from './init.js';
 export * from './linear.js';
-export * from './module.js';
+export { type AnyModule, type LoadReport, Module } from './module.js';
 export * from './norm.js';
 export * from './pooling.js';

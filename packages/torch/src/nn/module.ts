@@ -8,6 +8,23 @@ import { keep, type Tensor, tidy } from '../tensor.js';
 // biome-ignore lint/suspicious/noExplicitAny: what a child takes and returns is known to its parent alone
 export type AnyModule = Module<any, any>;
 
+/** Is told when modules run: the profiler. */
+export interface CallWatcher {
+  /** Before `forward`. @returns whether `leave` is to be called after it. */
+  enter(module: AnyModule): boolean;
+  leave(): void;
+}
+
+let watcher: CallWatcher | undefined;
+
+/** Has `calls` told of every module that runs. @returns a function that ends it. */
+export function watchCalls(calls: CallWatcher): () => void {
+  watcher = calls;
+  return () => {
+    watcher = undefined;
+  };
+}
+
 /** What a state dict and a module did not have in common. */
 export interface LoadReport {
   /** Names that the module has and the state dict lacks; their values stayed as they were. */
@@ -49,7 +66,12 @@ export abstract class Module<Args extends unknown[] = [x: Tensor], Result = Tens
    * autograd saved for the backward pass. This keeps the peak memory where reference counting would keep it.
    */
   call(...args: Args): Result {
-    return tidy(() => this.forward(...args));
+    if (!watcher?.enter(this)) return tidy(() => this.forward(...args));
+    try {
+      return tidy(() => this.forward(...args));
+    } finally {
+      watcher?.leave();
+    }
   }
 
   /** Whether the module is in training mode (the state after construction) rather than evaluation mode. */
