@@ -29,6 +29,7 @@ const last = Number(flags.from) + calls;
 
 /** A call that is still running after this is reported like one that crashed. */
 const HANG_SECONDS = Number(process.env.HANG ?? 20);
+const MEMORY_KIB = 6 * 2 ** 20;
 
 if (flags.log === undefined) await drive();
 else await call(flags.log);
@@ -61,11 +62,18 @@ function runChild(from, folder, log) {
   writeFileSync(log, '');
   return new Promise((resolve) => {
     const args = ['--from', from, '--calls', last - from, '--seed', seed, '--log', log];
-    const child = spawn(
+    const command = [
       process.execPath,
-      [fileURLToPath(import.meta.url), ...args.map(String), '--operator', flags.operator],
-      { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },
-    );
+      fileURLToPath(import.meta.url),
+      ...args.map(String),
+      '--operator',
+      flags.operator,
+    ];
+    // A result of 2 ** 32 elements has to be refused by the system here, not filled.
+    const child = spawn('sh', ['-c', `ulimit -v ${MEMORY_KIB} && exec "$@"`, 'sh', ...command], {
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let stdout = '';
     let stderr = '';
     let seen = '';
