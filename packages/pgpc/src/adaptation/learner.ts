@@ -2,6 +2,7 @@
 
 import { Generator, nn } from '@pgpc/torch';
 import { Segmentor, type SegmentorConfig } from '../models/segmentor.js';
+import { seedFor } from '../pipeline/rng.js';
 import { ProjectionHead } from './contrast/projection-head.js';
 
 /** Student and teacher are of this form alike. */
@@ -16,8 +17,8 @@ export class Learner extends nn.Module<[], never> {
     if (projection) {
       const { width, depth } = projection;
       // Not the segmentor's generator: its masks of dropout should be the same with and without this head.
-      using generator = new Generator(seed);
-      const head = new ProjectionHead(config.channels, width, depth, generator);
+      using generator = new Generator(seedFor(seed, 'projection'));
+      const head = new ProjectionHead(this.segmentor.featureChannels, width, depth, generator);
       this.projection = this.registerModule('projection', head);
     }
   }

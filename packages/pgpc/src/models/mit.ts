@@ -1,6 +1,8 @@
 // MiT (Mix Transformer), the encoder of SegFormer and DAFormer (Xie et al. 2021, arXiv 2105.15203, section 3.1).
 
 import { type Generator, nn, ops, type Tensor } from '@pgpc/torch';
+import type { Backbone } from './decoder.js';
+import { initialize } from './initial-values.js';
 
 /** What tells the sizes of MiT apart; heads, reductions and MLP ratio are the same for all. */
 export interface MitConfig {
@@ -38,7 +40,7 @@ function toTokens(map: Tensor): Tensor {
 
 /** Linear: truncated normal, std 0.02, bias 0. */
 function resetLinear(layer: nn.Linear, generator: Generator): nn.Linear {
-  nn.truncNormal_(layer.weight, { std: 0.02, generator });
+  initialize(() => nn.truncNormal_(layer.weight, { std: 0.02, generator }));
   if (layer.bias) nn.constant_(layer.bias, 0);
   return layer;
 }
@@ -46,7 +48,8 @@ function resetLinear(layer: nn.Linear, generator: Generator): nn.Linear {
 /** Convolution: normal, std sqrt(2 / fan out), fan out counted per group, bias 0. */
 function resetConv(layer: nn.Conv2d, groups: number, generator: Generator): nn.Conv2d {
   const [out, , kh, kw] = layer.weight.shape as [number, number, number, number];
-  nn.normal_(layer.weight, 0, Math.sqrt((2 * groups) / (kh * kw * out)), { generator });
+  const std = Math.sqrt((2 * groups) / (kh * kw * out));
+  initialize(() => nn.normal_(layer.weight, 0, std, { generator }));
   if (layer.bias) nn.constant_(layer.bias, 0);
   return layer;
 }
@@ -172,7 +175,7 @@ class Block extends nn.Module<[x: Tensor, height: number, width: number]> {
 }
 
 /** The four-stage encoder. Names of parameters are those of the official `mit_b*.pth`. */
-export class MixTransformer extends nn.Module<[image: Tensor], Tensor[]> {
+export class MixTransformer extends nn.Module<[image: Tensor], Tensor[]> implements Backbone {
   /** Channels of the four outputs. */
   readonly channels: readonly number[];
   readonly #stages: { embed: OverlapPatchEmbed; blocks: nn.ModuleList<Block>; norm: nn.LayerNorm }[];

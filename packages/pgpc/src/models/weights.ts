@@ -1,22 +1,39 @@
-// A segmentor's own files, and encoder weights from elsewhere.
+// A segmentor's own files; weights from elsewhere are read by weight-fit.ts.
 
-import { loadSafetensors, loadWeights, saveSafetensors, tidy } from '@pgpc/torch';
+import { loadSafetensors, saveSafetensors, tidy } from '@pgpc/torch';
 import { z } from 'zod';
-import { backboneNames, Segmentor, type SegmentorConfig } from './segmentor.js';
+import { withoutInitialValues } from './initial-values.js';
+import { backboneNames, headNames, Segmentor, type SegmentorConfig, segmentorFaults } from './segmentor.js';
 
 const FORMAT = 'pgpc-segmentor/1';
 
-export const segmentorSchema = z.strictObject({
-  backbone: z.enum(backboneNames),
-  channels: z.number().int().min(1),
-  classes: z.number().int().min(2).max(255),
-  dropout: z.number().min(0).lt(1),
-  dropPath: z.number().min(0).lt(1),
-}) satisfies z.ZodType<SegmentorConfig>;
+export const segmentorSchema = z
+  .strictObject({
+    backbone: z.enum(backboneNames),
+    // Files of before there was a choice do not say.
+    head: z.enum(headNames).default('daformer'),
+    channels: z.number().int().min(1),
+    classes: z.number().int().min(2).max(255),
+    dropout: z.number().min(0).lt(1),
+    dropPath: z.number().min(0).lt(1),
+  })
+  .superRefine((config, context) => {
+    for (const { key, message } of segmentorFaults(config)) {
+      context.addIssue({ code: 'custom', path: [key], message, input: config[key] });
+    }
+  }) satisfies z.ZodType<SegmentorConfig>;
 
-/** Writes weights and configuration to one safetensors file, under the names of DAFormer's checkpoints. */
-export function saveSegmentor(path: string, segmentor: Segmentor): void {
-  saveSafetensors(path, segmentor.stateDict(), { format: FORMAT, config: JSON.stringify(segmentor.config) });
+/**
+ * Writes weights and configuration to one safetensors file, under the names of DAFormer's checkpoints.
+ * @param notes texts by key for the file's header, such as the licence of converted weights
+ */
+export function saveSegmentor(
+  path: string,
+  segmentor: Segmentor,
+  notes: Readonly<Record<string, string>> = {},
+): void {
+  const config = JSON.stringify(segmentor.config);
+  saveSafetensors(path, segmentor.stateDict(), { ...notes, format: FORMAT, config });
 }
 
 /** Reads what {@link saveSegmentor} wrote. @throws Error for another kind of file, or weights that do not fit. */
@@ -30,7 +47,7 @@ export function loadSegmentor(path: string): Segmentor {
     if (!config.success) {
       throw new Error(`${path}: its configuration is not valid\n${z.prettifyError(config.error)}`);
     }
-    const segmentor = new Segmentor(config.data, 0);
+    const segmentor = withoutInitialValues(() => new Segmentor(config.data, 0));
     try {
       segmentor.loadStateDict(tensors);
     } catch (error) {
@@ -38,30 +55,5 @@ export function loadSegmentor(path: string): Segmentor {
       throw new Error(`${path} does not fit its own configuration: ${(error as Error).message}`);
     }
     return segmentor;
-  });
-}
-
-/** Entries of ImageNet files that belong to their classifier. */
-const CLASSIFIER = /^head\./;
-
-/**
- * Fills the encoder from a weights file (safetensors or .pth): names with no prefix, as in the official `mit_b*.pth`,
- * or the `backbone.` entries of a whole network. A classifier's entries are left out; all else must fit.
- * @throws Error that lists missing, unexpected and mis-shaped entries.
- */
-export function loadBackboneWeights(segmentor: Segmentor, path: string): void {
-  tidy(() => {
-    const { tensors } = loadWeights(path);
-    const whole = [...tensors.keys()].some((name) => name.startsWith('backbone.'));
-    const own = [...tensors].flatMap(([name, value]) => {
-      if (whole)
-        return name.startsWith('backbone.') ? [[name.slice('backbone.'.length), value] as const] : [];
-      return CLASSIFIER.test(name) ? [] : [[name, value] as const];
-    });
-    try {
-      segmentor.backbone.loadStateDict(new Map(own));
-    } catch (error) {
-      throw new Error(`${path} does not fit ${segmentor.config.backbone}: ${(error as Error).message}`);
-    }
   });
 }

@@ -1,0 +1,100 @@
+// `pgpc weights`: looking into weights files, converting and fetching them.
+import { z } from 'zod';
+import { catalog, findCatalogEntry, weightsFolder } from '../../models/weight-catalog.js';
+import { examples, option, type Register } from '../command.js';
+import { didYouMean } from '../did-you-mean.js';
+import { checkedBy, existingFile, oneOf, outputFolder } from '../values.js';
+import { WEIGHT_TARGETS } from '../weights-types.js';
+
+const NETWORKS = ['student', 'teacher'] as const;
+const KNOWN = catalog.map(({ name, aliases }) => [name, ...aliases].join(' or ')).join(', ');
+
+const weightsName = z.string().transform((text, context) => {
+  if (findCatalogEntry(text)) return text;
+  const names = catalog.map(({ name }) => name);
+  context.addIssue(
+    `must be owner/repository of the HuggingFace hub or one of ${KNOWN}${didYouMean(text, names)}`,
+  );
+  return z.NEVER;
+});
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/i, { error: 'must be 64 hexadecimal digits' });
+
+const hub = z
+  .url({ protocol: /^https?$/, error: 'must be an address such as https://hub.example.org' })
+  .transform((text) => text.replace(/\/+$/, ''));
+
+export const registerWeights: Register = (parent, handlers, io) => {
+  const weights = parent
+    .command('weights')
+    .summary('inspect, convert and fetch weights files')
+    .description('Inspect, convert and fetch weights files. No code in a file is ever run.');
+
+  weights
+    .command('inspect')
+    .summary('say what a weights file holds')
+    .description(
+      'Say what a weights file (safetensors or .pth) holds: its tensors, whose names they have, which network they ' +
+        'fit and under which licence they are, as far as the file tells.',
+    )
+    .argument('<file>', 'weights file', checkedBy(existingFile))
+    .addOption(
+      option('--network <which>', `of a training checkpoint: ${NETWORKS.join(', ')}`, oneOf(NETWORKS)),
+    )
+    .option('--json', 'print JSON', false)
+    .addHelpText('after', examples('pgpc weights inspect mit_b5.pth'))
+    .action(async (file: string, { network, json }) => {
+      await handlers.inspectWeights({ file, network, json }, io);
+    });
+
+  weights
+    .command('convert')
+    .summary('write a weights file in another form')
+    .description(
+      "Write a weights file in another form. 'pgpc': safetensors under this project's names; of a whole network a " +
+        "model that pgpc eval takes. 'hf': a folder with model.safetensors and config.json as HuggingFace's " +
+        'transformers load them, for MiT encoders and SegFormer networks.',
+    )
+    .argument('<file>', 'weights file of any known form', checkedBy(existingFile))
+    .addOption(
+      option('--to <form>', `form to write: ${WEIGHT_TARGETS.join(', ')}`, oneOf(WEIGHT_TARGETS), 'pgpc'),
+    )
+    .requiredOption('--out <path>', 'file to write (of hf: folder); required')
+    .addOption(
+      option('--network <which>', `of a training checkpoint: ${NETWORKS.join(', ')}`, oneOf(NETWORKS)),
+    )
+    .option('--encoder', 'the encoder alone', false)
+    .option('--allow-partial', 'convert what fits instead of refusing the file', false)
+    .addHelpText(
+      'after',
+      examples(
+        'pgpc weights convert latest.pth --network student --out daformer.safetensors',
+        'pgpc weights convert runs/mine/checkpoints/pgpc/model.safetensors --to hf --out hub/mine',
+      ),
+    )
+    .action(async (file: string, { to, out, network, encoder, allowPartial }) => {
+      await handlers.convertWeights({ file, to, out, network, encoder, allowPartial }, io);
+    });
+
+  weights
+    .command('pull')
+    .summary('fetch weights by name')
+    .description(
+      `Fetch weights by name into the folder of weights, where --weights finds them: ${KNOWN}; or owner/repository ` +
+        'of the HuggingFace hub. An interrupted download goes on where it stopped; the SHA-256 is checked where one is known.',
+    )
+    .argument('<name>', 'name of the weights', checkedBy(weightsName))
+    .addOption(option('--hub <address>', "server in place of the publisher's own (a mirror)", hub))
+    .addOption(
+      option(
+        '--out <folder>',
+        'folder of weights (default: PGPC_WEIGHTS in the environment, or weights)',
+        outputFolder,
+      ),
+    )
+    .addOption(option('--sha256 <digits>', 'SHA-256 that the file must have', sha256))
+    .addHelpText('after', examples('pgpc weights pull mit_b5', 'pgpc train --weights mit_b5 ...'))
+    .action(async (name: string, { hub, out, sha256 }) => {
+      await handlers.pullWeights({ name, hub, out: out ?? weightsFolder(), sha256 }, io);
+    });
+};

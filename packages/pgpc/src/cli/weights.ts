@@ -1,0 +1,186 @@
+// `pgpc weights inspect` and `pgpc weights convert` at work.
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { saveSafetensors, type Tensor, tidy } from '@pgpc/torch';
+import { CITYSCAPES_CLASSES } from '../datasets/cityscapes-classes.js';
+import { mitConfigs } from '../models/mit.js';
+import {
+  compareWithDescribed,
+  describeLicence,
+  describeReport,
+  describeSkipped,
+  fitFaults,
+  hasDecoder,
+  importSegmentor,
+  licenceSentence,
+  openWeights,
+  type WeightsFile,
+} from '../models/weight-fit.js';
+import { weightFormats } from '../models/weight-formats.js';
+import { huggingFaceConfig, toHuggingFace } from '../models/weight-huggingface.js';
+import { saveSegmentor } from '../models/weights.js';
+import type { CommandIo } from './io.js';
+import { textTable } from './table.js';
+import type { ConvertWeightsOptions, InspectWeightsOptions } from './weights-types.js';
+
+/** Longest text of the metadata that is shown; configurations of whole experiments are longer. */
+const MOST_SHOWN = 100;
+
+/** Prints what a weights file holds, as text with the summary at its end, or as JSON. */
+export async function inspectWeights(
+  { file: path, network, json }: InspectWeightsOptions,
+  io: CommandIo,
+): Promise<void> {
+  tidy(() => {
+    const file = openWeights(path, { ...(network && { network }) });
+    const entries = [...file.entries].map(([name, { shape, dtype }]) => ({ name, shape, dtype }));
+    const compared = compareWithDescribed(file);
+    const faults = compared ? fitFaults(compared.fit) : [];
+    const parameters = countParameters(file.tensors);
+    if (json) {
+      const { format, naming, network: described, metadata, skipped, licence } = file;
+      const fits = compared ? { network: compared.network, ...compared.fit } : null;
+      io.stdout.write(
+        `${JSON.stringify({ file: path, format, naming, network: described, fits, parameters, metadata, skipped, licence: licence ?? null, tensors: entries }, undefined, 2)}\n`,
+      );
+      return;
+    }
+    const rows = entries.map(({ name, shape, dtype }) => [name, `[${shape.join(', ')}]`, dtype]);
+    const metadata = Object.entries(file.metadata).map(
+      ([key, value]) => `${key} = ${value.length > MOST_SHOWN ? `${value.slice(0, MOST_SHOWN)}...` : value}`,
+    );
+    const summary: [string, readonly string[]][] = [
+      ['file', [`${path}, ${(statSync(path).size / 1e6).toFixed(1)} MB`]],
+      [
+        'form',
+        [weightFormats[file.format], ...(file.naming === file.format ? [] : [weightFormats[file.naming]])],
+      ],
+      [
+        'network',
+        [
+          describeFit(file, compared?.network, faults),
+          ...(file.hint && faults.length > 0 ? [file.hint] : []),
+        ],
+      ],
+      [
+        'entries',
+        [`${entries.length}; ${parameters.toLocaleString('en-US')} parameters in those of the network`],
+      ],
+      ['left out', describeSkipped(file.skipped)],
+      ['metadata', metadata],
+      ['licence', [file.licence ? licenceSentence(file.licence) : 'the file does not tell']],
+    ];
+    io.stdout.write(textTable(['entry', 'shape', 'dtype'], rows));
+    io.stdout.write('\n');
+    for (const [label, lines] of summary) {
+      for (const [i, line] of lines.entries()) {
+        io.stdout.write(`${(i === 0 ? label : '').padEnd(9)} ${line}\n`);
+      }
+    }
+  });
+}
+
+function describeFit(file: WeightsFile, network: string | undefined, faults: readonly string[]): string {
+  if (network === undefined) {
+    const { backbone, head } = file.network;
+    const decoder = hasDecoder(file) ? `decoder ${head ?? 'of no known form'}` : 'no decoder';
+    return `none of this project's: encoder ${backbone ?? 'of no known form'}, ${decoder}`;
+  }
+  const { classes } = file.network;
+  const named = hasDecoder(file) ? `${network}, ${classes} classes` : `${network}, encoder alone`;
+  return faults.length === 0 ? `${named}: every entry fits` : `${named}, but ${faults.join('; ')}`;
+}
+
+/** Elements of all entries but the running values of batch norms. */
+function countParameters(tensors: ReadonlyMap<string, Tensor>): number {
+  let count = 0;
+  for (const [name, tensor] of tensors) {
+    if (!/\.(running_mean|running_var|num_batches_tracked)$/.test(name)) count += tensor.numel;
+  }
+  return count;
+}
+
+/** Writes a weights file in another form. @throws Error if it does not fit that form, unless partial is allowed. */
+export async function convertWeights(options: ConvertWeightsOptions, io: CommandIo): Promise<void> {
+  const { file: path, to, out, network, allowPartial } = options;
+  const choice = { ...(network && { network }), allowPartial };
+  const { encoder, lines } = tidy(() => {
+    const file = openWeights(path, choice);
+    const encoder = options.encoder || !hasDecoder(file);
+    return { encoder, lines: encoder ? convertEncoder(file, options) : undefined };
+  });
+  if (encoder) {
+    io.stdout.write(`${[...lines!, `written: ${out}`].join('\n')}\n`);
+    return;
+  }
+  const { segmentor, report } = importSegmentor(path, choice);
+  try {
+    const { classes, head, backbone, channels } = segmentor.config;
+    if (to === 'pgpc') {
+      mkdirSync(dirname(out), { recursive: true });
+      const { licence } = report;
+      saveSegmentor(out, segmentor, licence ? { licence: licenceSentence(licence) } : {});
+    } else if (head !== 'segformer' || !(backbone in mitConfigs)) {
+      throw new Error(
+        `${path} is ${backbone} with ${head}, which HuggingFace's SegFormer has no names for: --encoder converts its encoder`,
+      );
+    } else {
+      writeHuggingFace(out, segmentor.stateDict(), backbone, { width: channels, classes });
+    }
+    io.stdout.write(`${[...describeReport(report), `written: ${out}`].join('\n')}\n`);
+  } finally {
+    segmentor.dispose();
+  }
+}
+
+/** @returns what to tell the user */
+function convertEncoder(file: WeightsFile, { to, out, allowPartial }: ConvertWeightsOptions): string[] {
+  const { path, network, licence, format } = file;
+  const encoder = new Map([...file.tensors].filter(([name]) => !name.startsWith('decode_head.')));
+  const compared = compareWithDescribed({ ...file, tensors: encoder });
+  if (!compared) throw new Error(`${path}: its encoder is ${network.backbone ?? 'of no known form'}`);
+  const faults = fitFaults(compared.fit);
+  if (faults.length > 0 && !allowPartial) {
+    throw new Error(`${path} does not fit ${compared.network}: ${faults.join('; ')}`);
+  }
+  const loaded = new Map(compared.fit.loaded.map((name) => [name, encoder.get(name)!]));
+  if (to === 'hf') {
+    if (!(compared.network in mitConfigs)) {
+      throw new Error(`${path} is ${compared.network}, which HuggingFace's SegFormer has no names for`);
+    }
+    writeHuggingFace(out, loaded, compared.network, undefined);
+  } else {
+    mkdirSync(dirname(out), { recursive: true });
+    saveSafetensors(out, loaded, {
+      format: 'pgpc-backbone/1',
+      backbone: compared.network,
+      ...(licence && { licence: licenceSentence(licence) }),
+    });
+  }
+  return [
+    `${path}: ${weightFormats[format]}; ${loaded.size} entries of ${compared.network}`,
+    ...describeSkipped(file.skipped).map((text) => `left out: ${text}`),
+    ...faults.map((text) => `not written: ${text}`),
+    ...(licence ? [describeLicence(licence)] : []),
+  ];
+}
+
+function writeHuggingFace(
+  folder: string,
+  official: ReadonlyMap<string, Tensor>,
+  backbone: string,
+  head: { width: number; classes: number } | undefined,
+): void {
+  const { embedDims, depths } = mitConfigs[backbone as keyof typeof mitConfigs];
+  const named = head?.classes === CITYSCAPES_CLASSES.length;
+  const classes = Array.from({ length: head?.classes ?? 0 }, (_, id) =>
+    named ? CITYSCAPES_CLASSES[id]!.name : `class ${id}`,
+  );
+  mkdirSync(folder, { recursive: true });
+  tidy(() => {
+    const { tensors } = toHuggingFace(official);
+    saveSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' });
+  });
+  const config = huggingFaceConfig({ embedDims, depths, headWidth: head?.width, classes });
+  writeFileSync(join(folder, 'config.json'), `${JSON.stringify(config, undefined, 2)}\n`);
+}

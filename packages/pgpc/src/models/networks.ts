@@ -1,0 +1,112 @@
+// The networks by the names that the field gives them, each with the official names of its weights.
+
+import { Generator, nn, type Tensor } from '@pgpc/torch';
+import type { Backbone } from './decoder.js';
+import { mitConfigs } from './mit.js';
+import {
+  createBackbone,
+  type MitName,
+  Segmentor,
+  type SegmentorConfig,
+  segmentorConfig,
+} from './segmentor.js';
+
+/** What a network is made of: an encoder alone, or with a decoder. */
+type Recipe = MitName | SegmentorConfig;
+
+const mitNames = Object.keys(mitConfigs) as MitName[];
+/** `mit_b0` as the second half of a network's name. */
+const short = (mit: MitName) => mit.replace('_', '');
+
+const recipes: ReadonlyMap<string, Recipe> = new Map<string, Recipe>([
+  ...mitNames.map((mit) => [mit, mit] as const),
+  ['daformer', segmentorConfig('mit_b5', 'daformer')],
+  ...mitNames.map((mit) => [`daformer_${short(mit)}`, segmentorConfig(mit, 'daformer')] as const),
+  ...mitNames.map((mit) => [`segformer_${short(mit)}`, segmentorConfig(mit, 'segformer')] as const),
+  ['deeplabv2_r101', segmentorConfig('resnet101', 'deeplabv2-full')],
+  ['deeplabv2red_r101', segmentorConfig('resnet101', 'deeplabv2')],
+  ['deeplabv3plus_r101', segmentorConfig('resnet101', 'deeplabv3plus')],
+  ['deeplabv3plus_nodbn_r101', segmentorConfig('resnet101', 'deeplabv3plus-nobn')],
+  ['hrnet_w48', segmentorConfig('hrnet_w48', 'hrnet')],
+]);
+
+/** Names that {@link createNetwork} knows. */
+export const networkNames: readonly string[] = [...recipes.keys()];
+
+/**
+ * `stage1` ... `stage4`, the encoder's maps from the finest on (of HRNet `stream1` ... `stream4`), and, for a network
+ * with a decoder, `logits`: (N, classes, h, w) at stride 4 (DeepLabV2: 8), before softmax and before any resizing to
+ * the image.
+ */
+export type NetworkOutputs = Record<string, Tensor>;
+
+/** A network under its official names. */
+export class Network extends nn.Module<[image: Tensor], NetworkOutputs> {
+  readonly #network: Segmentor | Backbone;
+  /** What stands before the official names in this class's own tree of modules. */
+  readonly #prefix: RegExp;
+  readonly #stage: string;
+
+  constructor(
+    /** As in {@link networkNames}. */
+    readonly name: string,
+    network: Segmentor | Backbone,
+  ) {
+    super();
+    this.#network = this.registerModule('network', network);
+    const isHrnet = network instanceof Segmentor && network.config.backbone === 'hrnet_w48';
+    this.#prefix = isHrnet ? /^network\.(backbone|decode_head)\./ : /^network\./;
+    this.#stage = isHrnet ? 'stream' : 'stage';
+  }
+
+  /** @param image (N, 3, H, W), float32, normalised. */
+  forward(image: Tensor): NetworkOutputs {
+    const output = this.#network.call(image);
+    const stages = Array.isArray(output) ? output : output.stages;
+    const named: NetworkOutputs = {};
+    for (const [i, stage] of stages.entries()) named[`${this.#stage}${i + 1}`] = stage;
+    if (!Array.isArray(output)) named.logits = output.logits;
+    return named;
+  }
+
+  override stateDict(): Map<string, Tensor> {
+    return this.#official(super.stateDict());
+  }
+
+  override namedParameters(): Map<string, Tensor> {
+    return this.#official(super.namedParameters());
+  }
+
+  override namedBuffers(): Map<string, Tensor> {
+    return this.#official(super.namedBuffers());
+  }
+
+  #official(named: Map<string, Tensor>): Map<string, Tensor> {
+    return new Map([...named].map(([name, value]) => [name.replace(this.#prefix, ''), value]));
+  }
+}
+
+export interface NetworkOptions {
+  /** Of the decoder's classifier; 19 by default. */
+  classes?: number;
+  /** Of the initial values; 0 by default. */
+  seed?: number;
+}
+
+/**
+ * A network by its name, with random weights, in evaluation mode. The names of its state dict are those of the
+ * official checkpoints: DAFormer's `backbone.` and `decode_head.`; no prefix for `mit_*` alone and for `hrnet_w48`.
+ * @throws Error for a name that is not in {@link networkNames}, or for classes of an encoder alone.
+ */
+export function createNetwork(name: string, { classes, seed = 0 }: NetworkOptions = {}): Network {
+  const recipe = recipes.get(name);
+  if (recipe === undefined) {
+    throw new Error(`there is no network '${name}'; there are ${networkNames.join(', ')}`);
+  }
+  if (typeof recipe === 'string') {
+    if (classes !== undefined) throw new Error(`${name} is an encoder alone and has no classes`);
+    return new Network(name, createBackbone(recipe, new Generator(seed), 0.1)).eval();
+  }
+  const config = { ...recipe, classes: classes ?? recipe.classes };
+  return new Network(name, new Segmentor(config, seed)).eval();
+}
