@@ -8,6 +8,7 @@ import { openCityscapes } from '../src/datasets/cityscapes.js';
 import { CITYSCAPES_LABEL_TO_TRAIN_ID, LABEL_PALETTE } from '../src/datasets/cityscapes-classes.js';
 import { openGta5 } from '../src/datasets/gta5.js';
 import { renderScene, streetSynthFolders, writeStreetSynth } from '../src/datasets/street-synth/index.js';
+import { openSynthia } from '../src/datasets/synthia.js';
 import type { SegmentationDataset } from '../src/datasets/types.js';
 
 let root: string;
@@ -35,17 +36,17 @@ async function snapshot(): Promise<Map<string, string>> {
 it('reads back as it was rendered, through the real readers', async () => {
   expect(await writeStreetSynth(root, { ...OPTIONS, targetTest: 1 })).toEqual({ total: 9, written: 9 });
   const folders = streetSynthFolders(root);
-  const parts: [SegmentationDataset, 'source' | 'target', number, number][] = [
-    [await openGta5(folders.source), 'source', 3, 36],
-    [await openGta5(folders.sourceVal, { split: 'val' }), 'source', 1, 36],
-    [await openCityscapes(folders.target, 'train'), 'target', 2, 32],
-    [await openCityscapes(folders.target, 'val'), 'target', 2, 32],
-    [await openCityscapes(folders.target, 'test'), 'target', 1, 32],
+  const parts: [SegmentationDataset, 'source' | 'target', 'train' | 'val' | 'test', number, number][] = [
+    [await openGta5(folders.source), 'source', 'train', 3, 36],
+    [await openGta5(folders.sourceVal), 'source', 'val', 1, 36],
+    [await openCityscapes(folders.target, 'train'), 'target', 'train', 2, 32],
+    [await openCityscapes(folders.target, 'val'), 'target', 'val', 2, 32],
+    [await openCityscapes(folders.target, 'test'), 'target', 'test', 1, 32],
   ];
-  for (const [set, domain, count, height] of parts) {
+  for (const [set, domain, split, count, height] of parts) {
     expect(set.samples).toHaveLength(count);
     for (let index = 0; index < count; index++) {
-      const scene = renderScene({ seed: 9, domain, split: set.split, index, width: 64, height });
+      const scene = renderScene({ seed: 9, domain, split, index, width: 64, height });
       expect(await set.readImage(index)).toEqual(scene.image);
       const label = await set.readLabel(index);
       expect([label.width, label.height]).toEqual([64, height]);
@@ -144,3 +145,28 @@ it.each([{ sourceTrain: -1 }, { targetVal: 1.5 }, { width: 20 }, { height: 16 }]
     expect(await readdir(root)).toEqual([]);
   },
 );
+
+it('writes the source as SYNTHIA has it, where terrain, truck and train are void', async () => {
+  await writeStreetSynth(root, { ...OPTIONS, sourceTrain: 6, sourceLayout: 'synthia' });
+  const folders = streetSynthFolders(root, 'synthia');
+  const set = await openSynthia(folders.source);
+  expect(set.samples.map(({ id }) => id)).toEqual([0, 1, 2, 3, 4, 5].map((i) => `000000${i}`));
+  const absent = [9, 14, 16];
+  const seen = new Set<number>();
+  for (let index = 0; index < 6; index++) {
+    const scene = renderScene({ seed: 9, domain: 'source', split: 'train', index, width: 64, height: 36 });
+    const expected = Uint8Array.from(scene.labelIds, (labelId) => {
+      const trainId = CITYSCAPES_LABEL_TO_TRAIN_ID[labelId]!;
+      if (absent.includes(trainId)) seen.add(trainId);
+      return absent.includes(trainId) ? 255 : trainId;
+    });
+    expect((await set.readLabel(index)).data).toEqual(expected);
+    expect((await set.readImage(index)).data).toEqual(scene.image.data);
+  }
+  // The scenes have some of what SYNTHIA lacks, so that its absence was put to the test.
+  expect(seen.size).toBeGreaterThan(0);
+  // A second layout in the same folder would be another data set.
+  await expect(writeStreetSynth(root, { ...OPTIONS, sourceTrain: 6 })).rejects.toThrow(
+    /sourceLayout "synthia"/,
+  );
+});

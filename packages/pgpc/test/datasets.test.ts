@@ -31,6 +31,7 @@ async function put(name: string, bytes: Uint8Array | string): Promise<string> {
   return file;
 }
 
+const gta5Coding = { kind: 'values', table: GTA5_LABEL_TO_TRAIN_ID } as const;
 const palette = LABEL_PALETTE.map((color) => [...color]);
 
 function rgb(width: number, height: number, data = new Uint8Array(width * height * 3).fill(90)): Uint8Array {
@@ -118,7 +119,7 @@ describe('decoding', () => {
             'label.png',
             encode({ width, height, data: packed, depth, channels: 1, palette: used }),
           );
-          const label = await decodeLabel(file, GTA5_LABEL_TO_TRAIN_ID);
+          const label = await decodeLabel(file, gta5Coding);
           expect([label.width, label.height]).toEqual([width, height]);
           expect([...label.data]).toEqual(values.map((value) => GTA5_LABEL_TO_TRAIN_ID[value]));
         },
@@ -142,22 +143,20 @@ describe('decoding', () => {
 
   it('refuses a coloured label, a 16-bit label and a damaged one', async () => {
     const coloured = await put('c.png', rgb(2, 2));
-    expect(await failure(decodeLabel(coloured, GTA5_LABEL_TO_TRAIN_ID))).toMatch(/c\.png: .*has 3 of 8 bits/);
+    expect(await failure(decodeLabel(coloured, gta5Coding))).toMatch(/c\.png: .*has 3 of 8 bits/);
     const wide = await put(
       'w.png',
       encode({ width: 1, height: 1, data: new Uint16Array([7]), channels: 1, depth: 16 }),
     );
-    expect(await failure(decodeLabel(wide, GTA5_LABEL_TO_TRAIN_ID))).toMatch(/w\.png: .*has 1 of 16 bits/);
+    expect(await failure(decodeLabel(wide, gta5Coding))).toMatch(/w\.png: .*has 1 of 16 bits/);
     const bytes = indexed(8, 8, Array(64).fill(7));
     const flipped = bytes.slice();
     flipped[flipped.length - 20]! ^= 4;
-    expect(await failure(decodeLabel(await put('f.png', flipped), GTA5_LABEL_TO_TRAIN_ID))).toMatch(
+    expect(await failure(decodeLabel(await put('f.png', flipped), gta5Coding))).toMatch(
       /f\.png: not a readable PNG label/,
     );
     const cut = await put('cut.png', bytes.slice(0, bytes.length - 30));
-    expect(await failure(decodeLabel(cut, GTA5_LABEL_TO_TRAIN_ID))).toMatch(
-      /cut\.png: not a readable PNG label/,
-    );
+    expect(await failure(decodeLabel(cut, gta5Coding))).toMatch(/cut\.png: not a readable PNG label/);
   });
 });
 
@@ -180,7 +179,7 @@ describe('GTA5', () => {
       height: 2,
       data: Uint8Array.from([0, 1, 2, 255, 255, 18, 16, 10]),
     });
-    expect([set.name, set.split, set.ignoreIndex, set.classes.length]).toEqual(['gta5', 'train', 255, 19]);
+    expect([set.name, set.split, set.ignoreIndex, set.classes.length]).toEqual(['gta5', 'all', 255, 19]);
   });
 
   it('takes only `ids`, and says which one is missing', async () => {

@@ -1,4 +1,5 @@
 // `pgpc data render` at work: renders street scenes and shows the progress.
+import type { SourceLayout } from '../datasets/formats.js';
 import type { CommandIo } from './io.js';
 import { progress } from './progress.js';
 import type { Size } from './values.js';
@@ -9,6 +10,8 @@ export interface RenderOptions {
   readonly seed: number;
   /** Of the images of both domains, in pixels; undefined: each domain's own. */
   readonly size: Size | undefined;
+  /** Layout of the source's files. */
+  readonly sourceLayout: SourceLayout;
   readonly sourceTrain: number;
   readonly sourceVal: number;
   readonly targetTrain: number;

@@ -96,3 +96,7 @@ GTA5_LABEL_TO_TRAIN_ID[34] = IGNORE_INDEX;
 export const LABEL_PALETTE: readonly (readonly [number, number, number])[] = CITYSCAPES_LABELS.map(
   (label) => label.color,
 );
+
+/** Table of label files that hold trainIds already: 0..18, and 255 to ignore. */
+export const TRAIN_ID_TABLE: Uint8Array = new Uint8Array(256).fill(UNKNOWN_LABEL);
+for (const { trainId } of CITYSCAPES_LABELS) TRAIN_ID_TABLE[trainId] = trainId;

@@ -1,11 +1,15 @@
 // Reader of Cityscapes: leftImg8bit/SPLIT/CITY images and gtFine/SPLIT/CITY label ids.
 import path from 'node:path';
-import { CITYSCAPES_LABEL_TO_TRAIN_ID } from './cityscapes-classes.js';
-import { checkPairs, FileDataset } from './file-dataset.js';
-import { isFolder, listFiles } from './files.js';
-import { DatasetError, type SegmentationDataset } from './types.js';
+import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID } from './cityscapes-classes.js';
+import { FileDataset, samplesOfFolders } from './file-dataset.js';
+import { listFiles, type OnFault } from './files.js';
+import type { SegmentationDataset } from './types.js';
 
 export type CityscapesSplit = 'train' | 'val' | 'test';
+
+export interface CityscapesOptions {
+  readonly onFault?: OnFault | undefined;
+}
 
 const IMAGE_SUFFIX = '_leftImg8bit.png';
 const LABEL_SUFFIX = '_gtFine_labelIds.png';
@@ -15,23 +19,36 @@ const LABEL_SUFFIX = '_gtFine_labelIds.png';
  * `root/gtFine/SPLIT/CITY/*_gtFine_labelIds.png`. Label ids become trainIds as they are read; no other label
  * file is needed. The labels of `train` and `test` may be absent as a whole (no folder `gtFine/SPLIT`): the
  * samples then carry none. Those of `val` must be there.
- * @throws {DatasetError} when a folder is missing or empty, an image or label lacks its partner, or a link leads
- * in a circle
+ * @throws {DatasetError} when a folder is missing or empty; also, unless there is an `onFault`, when an image or label
+ * lacks its partner or a link leads in a circle
  */
-export async function openCityscapes(root: string, split: CityscapesSplit): Promise<SegmentationDataset> {
+export async function openCityscapes(
+  root: string,
+  split: CityscapesSplit,
+  { onFault }: CityscapesOptions = {},
+): Promise<SegmentationDataset> {
   const imageFolder = path.join(root, 'leftImg8bit', split);
   const labelFolder = path.join(root, 'gtFine', split);
-  const pathOf = (id: string) => ({
-    image: path.join(imageFolder, id + IMAGE_SUFFIX),
-    label: path.join(labelFolder, id + LABEL_SUFFIX),
+  const images = await listFiles(imageFolder, {
+    what: `Cityscapes ${split} images`,
+    endings: [IMAGE_SUFFIX],
+    onFault,
   });
-  const images = await listFiles(imageFolder, IMAGE_SUFFIX, `Cityscapes ${split} images`);
-  const labelled = await isFolder(labelFolder);
-  if (labelled) {
-    checkPairs(images, await listFiles(labelFolder, LABEL_SUFFIX, `Cityscapes ${split} labels`), pathOf);
-  } else if (split === 'val') {
-    throw new DatasetError(`${labelFolder}: not found; the labels of the validation split should be here`);
-  }
-  const samples = images.map((id) => (labelled ? { id, ...pathOf(id) } : { id, image: pathOf(id).image }));
-  return new FileDataset('cityscapes', root, split, samples, CITYSCAPES_LABEL_TO_TRAIN_ID);
+  const samples = await samplesOfFolders({
+    images,
+    labelFolder,
+    labelSearch: { what: `Cityscapes ${split} labels`, endings: [LABEL_SUFFIX], onFault },
+    imageOf: (id) => path.join(imageFolder, id + IMAGE_SUFFIX),
+    labelOf: (id) => path.join(labelFolder, id + LABEL_SUFFIX),
+    needsLabels: split === 'val',
+    onFault,
+  });
+  return new FileDataset({
+    name: 'cityscapes',
+    root,
+    split,
+    classes: CITYSCAPES_CLASSES,
+    labelCoding: { kind: 'values', table: CITYSCAPES_LABEL_TO_TRAIN_ID },
+    samples,
+  });
 }

@@ -1,17 +1,22 @@
 // Decoding images to RGB and label files to trainIds.
-import { readFile } from 'node:fs/promises';
-import { decode } from 'fast-png';
 import sharp from 'sharp';
 import { IGNORE_INDEX, UNKNOWN_LABEL } from './cityscapes-classes.js';
-import { DatasetError, type LabelMap, type RgbImage } from './types.js';
+import { type Png, readPng } from './png.js';
+import { DatasetError, type LabelCoding, type LabelMap, type RgbImage } from './types.js';
 
 /**
  * Decodes an image file of any format libvips reads, as 8-bit sRGB without alpha.
+ * @param region only these pixels, which must lie inside; rows below them are not decoded
  * @throws {DatasetError} when the file is missing or cannot be decoded
  */
-export async function decodeRgb(file: string): Promise<RgbImage> {
+export async function decodeRgb(
+  file: string,
+  region?: { left: number; top: number; width: number; height: number },
+): Promise<RgbImage> {
   try {
-    const { data, info } = await sharp(file)
+    const image = sharp(file);
+    if (region) image.extract(region);
+    const { data, info } = await image
       .removeAlpha()
       .toColourspace('srgb')
       .raw()
@@ -40,71 +45,165 @@ export async function imageSize(file: string): Promise<{ width: number; height: 
 }
 
 /**
- * Decodes a one-channel PNG, grey or palette, and maps each value through `table`. Of a palette PNG the index
- * counts, not the colour.
- * @param table 256 entries: the trainId (or 255) of each value, or {@link UNKNOWN_LABEL}
- * @throws {DatasetError} when the file is missing, cannot be decoded, has more than one channel or 16 bits, or
- * holds a value that `table` does not know
+ * Decodes a label file to trainIds. Needs nothing but its arguments, so that it also runs in a worker thread.
+ * @param coding of the dataset, see {@link LabelCoding}
+ * @throws {DatasetError} when the file is missing, cannot be decoded, is not of the form that `coding` names, or
+ * holds a value or colour that `coding` does not know (listed with their counts)
  */
-export async function decodeLabel(file: string, table: Uint8Array): Promise<LabelMap> {
-  const { width, height, values } = await decodeIndices(file);
-  const data = new Uint8Array(values.length);
-  for (let i = 0; i < values.length; i++) data[i] = table[values[i]!]!;
-  if (data.includes(UNKNOWN_LABEL)) throw unknownValues(file, values, table);
+export async function decodeLabel(file: string, coding: LabelCoding): Promise<LabelMap> {
+  const { width, height, values } = await readLabelValues(file, coding);
+  const data = toTrainIds(values, coding);
+  // A Buffer finds a byte many times faster than a typed array does.
+  if (Buffer.from(data.buffer).includes(UNKNOWN_LABEL)) {
+    throw unknownValues(file, countValues(values), coding);
+  }
   return { width, height, data };
 }
 
-async function decodeIndices(file: string): Promise<{ width: number; height: number; values: Uint8Array }> {
-  let png: ReturnType<typeof decode>;
+/** What a label file holds before it is mapped to trainIds, row by row: ids, or colours as 0xRRGGBB. */
+export interface LabelValues {
+  readonly width: number;
+  readonly height: number;
+  readonly values: Uint8Array | Uint16Array | Uint32Array;
+}
+
+/**
+ * Reads what a label file holds, known to `coding` or not.
+ * @throws {DatasetError} when the file is missing, cannot be decoded or is not of the form that `coding` names
+ */
+export async function readLabelValues(file: string, coding: LabelCoding): Promise<LabelValues> {
+  let png: Png;
   try {
-    // Without the checksums a damaged file would decode to wrong labels in silence.
-    png = decode(await readFile(file), { checkCrc: true });
+    png = await readPng(file);
   } catch (error) {
     throw undecodable(file, 'PNG label', error);
   }
-  const { width, height, channels, depth, data } = png;
-  if (channels !== 1 || !(data instanceof Uint8Array)) {
-    throw new DatasetError(
-      `${file}: a label must be a PNG of one 8-bit channel (grey or palette), this has ${channels} of ${depth} bits; is it a coloured picture of the label?`,
-    );
-  }
-  return { width, height, values: depth === 8 ? data : unpack(data, width, height, depth) };
+  return { width: png.width, height: png.height, values: valuesOf(file, png, coding) };
 }
 
-/** Spreads rows of 1-, 2- or 4-bit samples, each row padded to a whole byte, to one byte a sample. */
-function unpack(packed: Uint8Array, width: number, height: number, depth: number): Uint8Array {
-  const values = new Uint8Array(width * height);
-  const stride = Math.ceil((width * depth) / 8);
-  const perByte = 8 / depth;
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const byte = packed[y * stride + Math.floor(x / perByte)]!;
-      values[y * width + x] = (byte >> (8 - depth * ((x % perByte) + 1))) & ((1 << depth) - 1);
+function valuesOf(file: string, png: Png, { kind }: LabelCoding): Uint8Array | Uint16Array | Uint32Array {
+  const { channels, depth, samples } = png;
+  const has = `this has ${channels} of ${depth} bits`;
+  const refuse = (rule: string) => new DatasetError(`${file}: ${rule}`, { kind: 'label-format', file });
+  switch (kind) {
+    case 'values':
+      if (channels === 1 && samples instanceof Uint8Array) return samples;
+      throw refuse(
+        `a label must be a PNG of one 8-bit channel (grey or palette), ${has}; is it a coloured picture of the label?`,
+      );
+    case 'first-of-16-bit':
+      if (depth === 16) return everyNth(samples as Uint16Array, channels);
+      throw refuse(
+        `a label must be a PNG of 16 bits a channel with the class in the first, ${has}; is it another rendering of the label?`,
+      );
+    case 'colors':
+      if (samples instanceof Uint8Array && (channels >= 3 || png.palette !== undefined))
+        return packColors(png);
+      throw refuse(
+        `a label must be a PNG of 8-bit colours or with a palette, ${has}; one-channel labels need classes without colours`,
+      );
+  }
+}
+
+function everyNth(samples: Uint16Array, channels: number): Uint16Array {
+  return channels === 1
+    ? samples
+    : Uint16Array.from({ length: samples.length / channels }, (_, i) => samples[i * channels]!);
+}
+
+function packColors({ samples, channels, palette }: Png): Uint32Array {
+  const pixels = new Uint32Array(samples.length / channels);
+  if (palette !== undefined) {
+    const color = Uint32Array.from({ length: 256 }, (_, i) => pack(palette, 3 * i));
+    for (let i = 0; i < pixels.length; i++) pixels[i] = color[samples[i]!]!;
+  } else {
+    for (let i = 0; i < pixels.length; i++) pixels[i] = pack(samples, i * channels);
+  }
+  return pixels;
+}
+
+/** Entries beyond a palette's end are black, as libpng has it. */
+function pack(rgb: ArrayLike<number>, at: number): number {
+  return ((rgb[at] ?? 0) << 16) | ((rgb[at + 1] ?? 0) << 8) | (rgb[at + 2] ?? 0);
+}
+
+/**
+ * Maps what {@link readLabelValues} reads to trainIds; {@link UNKNOWN_LABEL} marks what `coding` does not know.
+ */
+export function toTrainIds(values: LabelValues['values'], coding: LabelCoding): Uint8Array {
+  const data = new Uint8Array(values.length);
+  if (coding.kind !== 'colors') {
+    const { table } = coding;
+    if (values instanceof Uint8Array && table.length === 256) {
+      // Every byte has its entry, so this is all that training does for most labels at every step.
+      for (let i = 0; i < values.length; i++) data[i] = table[values[i]!]!;
+    } else {
+      for (let i = 0; i < values.length; i++) data[i] = table[values[i]!] ?? UNKNOWN_LABEL;
     }
+    return data;
   }
-  return values;
+  const known = new Map(Array.from(coding.colors, (color, i) => [color, coding.trainIds[i]!]));
+  let last = -1;
+  let trainId = UNKNOWN_LABEL;
+  for (let i = 0; i < values.length; i++) {
+    // Neighbours mostly share their colour.
+    if (values[i] !== last) {
+      last = values[i]!;
+      trainId = known.get(last) ?? UNKNOWN_LABEL;
+    }
+    data[i] = trainId;
+  }
+  return data;
 }
 
-function unknownValues(file: string, values: Uint8Array, table: Uint8Array): DatasetError {
+/** How often each value occurs, by value. */
+export function countValues(values: LabelValues['values']): [value: number, count: number][] {
   const counts = new Map<number, number>();
-  for (const value of values) {
-    if (table[value] === UNKNOWN_LABEL) counts.set(value, (counts.get(value) ?? 0) + 1);
+  const note = (value: number, run: number) => counts.set(value, (counts.get(value) ?? 0) + run);
+  let from = 0;
+  for (let i = 1; i <= values.length; i++) {
+    // Neighbours mostly share their value.
+    if (i < values.length && values[i] === values[from]) continue;
+    note(values[from]!, i - from);
+    from = i;
   }
-  const listed = [...counts]
-    .sort(([a], [b]) => a - b)
+  return [...counts].sort(([a], [b]) => a - b);
+}
+
+/** The error for a label file that holds values that its dataset does not define. `counts` may hold others too. */
+export function unknownValues(
+  file: string,
+  counts: readonly (readonly [value: number, count: number])[],
+  coding: LabelCoding,
+): DatasetError {
+  const trainIds = toTrainIds(
+    Uint32Array.from(counts, ([value]) => value),
+    coding,
+  );
+  const unknown = counts.filter((_, i) => trainIds[i] === UNKNOWN_LABEL);
+  const colored = coding.kind === 'colors';
+  const name = (value: number) => (colored ? `#${value.toString(16).padStart(6, '0')}` : String(value));
+  const listed = unknown
     .slice(0, 5)
-    .map(([value, count]) => `${value} (${count} ${count === 1 ? 'pixel' : 'pixels'})`);
-  const more = counts.size > listed.length ? ` and ${counts.size - listed.length} more` : '';
+    .map(([value, count]) => `${name(value)} (${count} ${count === 1 ? 'pixel' : 'pixels'})`);
+  const more = unknown.length > listed.length ? ` and ${unknown.length - listed.length} more` : '';
+  const [what, rule] = colored
+    ? ['colours', 'name them in the list of classes, or ignore them there']
+    : ['values', `the file must hold label ids, with ${IGNORE_INDEX} for pixels to ignore`];
   return new DatasetError(
-    `${file}: label values this dataset does not define: ${listed.join(', ')}${more}; the file must hold label ids, with ${IGNORE_INDEX} for pixels to ignore`,
+    `${file}: label ${what} this dataset does not define: ${listed.join(', ')}${more}; ${rule}`,
+    { kind: 'unknown-value', file },
   );
 }
 
 function undecodable(file: string, what: string, error: unknown): DatasetError {
   const text = error instanceof Error ? error.message : String(error);
-  const why =
-    (error as NodeJS.ErrnoException).code === 'ENOENT' || text.startsWith('Input file is missing')
-      ? 'not found'
-      : `not a readable ${what} (${text.trim().split('\n')[0]})`;
-  return new DatasetError(`${file}: ${why}; restore the file from the dataset's archive`, { cause: error });
+  const missing =
+    (error as NodeJS.ErrnoException).code === 'ENOENT' || text.startsWith('Input file is missing');
+  const why = missing ? 'not found' : `not a readable ${what} (${text.trim().split('\n')[0]})`;
+  return new DatasetError(`${file}: ${why}; restore the file from the dataset's archive`, {
+    cause: error,
+    kind: missing ? 'missing' : 'undecodable',
+    file,
+  });
 }

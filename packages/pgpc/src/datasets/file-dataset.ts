@@ -1,28 +1,45 @@
 // A dataset whose samples are files: the part that all readers share.
-import { CITYSCAPES_CLASSES, IGNORE_INDEX } from './cityscapes-classes.js';
+import { IGNORE_INDEX } from './cityscapes-classes.js';
 import { decodeLabel, decodeRgb, imageSize } from './decode.js';
+import { type FileSearch, isFolder, listFiles, type OnFault, report } from './files.js';
 import {
   type ClassInfo,
   DatasetError,
+  type LabelCoding,
   type LabelMap,
   type RgbImage,
   type Sample,
   type SegmentationDataset,
 } from './types.js';
 
-/** Samples on disk whose labels map to the 19 Cityscapes classes through a table. */
+/** What makes a {@link FileDataset}. */
+export interface FileDatasetParts {
+  readonly name: string;
+  readonly root: string;
+  readonly split: string;
+  readonly classes: readonly ClassInfo[];
+  readonly labelCoding: LabelCoding;
+  readonly samples: readonly Sample[];
+}
+
+/** Samples on disk. */
 export class FileDataset implements SegmentationDataset {
-  readonly classes: readonly ClassInfo[] = CITYSCAPES_CLASSES;
+  readonly name: string;
+  readonly root: string;
+  readonly split: string;
+  readonly classes: readonly ClassInfo[];
+  readonly labelCoding: LabelCoding;
+  readonly samples: readonly Sample[];
   readonly ignoreIndex = IGNORE_INDEX;
 
-  /** @param table trainId of each of the 256 values a label file can hold, see {@link decodeLabel} */
-  constructor(
-    readonly name: string,
-    readonly root: string,
-    readonly split: string,
-    readonly samples: readonly Sample[],
-    private readonly table: Uint8Array,
-  ) {}
+  constructor(parts: FileDatasetParts) {
+    this.name = parts.name;
+    this.root = parts.root;
+    this.split = parts.split;
+    this.classes = parts.classes;
+    this.labelCoding = parts.labelCoding;
+    this.samples = parts.samples;
+  }
 
   async readImage(index: number): Promise<RgbImage> {
     return decodeRgb(this.sample(index).image);
@@ -35,12 +52,9 @@ export class FileDataset implements SegmentationDataset {
         `${this.root}: sample ${id} of ${this.name} ${this.split} has no label; this split was opened without labels`,
       );
     }
-    const [size, map] = await Promise.all([imageSize(image), decodeLabel(label, this.table)]);
-    if (map.width !== size.width || map.height !== size.height) {
-      throw new DatasetError(
-        `${label}: the label is ${map.width}x${map.height} but its image is ${size.width}x${size.height}; both must have the same size`,
-      );
-    }
+    const [size, map] = await Promise.all([imageSize(image), decodeLabel(label, this.labelCoding)]);
+    const mismatch = sizeMismatch(label, map, size);
+    if (mismatch !== undefined) throw mismatch;
     return map;
   }
 
@@ -55,34 +69,89 @@ export class FileDataset implements SegmentationDataset {
   }
 }
 
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The error for a label that is not of its image's size; undefined where it is. */
+export function sizeMismatch(label: string, map: Size, image: Size): DatasetError | undefined {
+  if (map.width === image.width && map.height === image.height) return undefined;
+  return new DatasetError(
+    `${label}: the label is ${map.width}x${map.height} but its image is ${image.width}x${image.height}; both must have the same size`,
+    { kind: 'size-mismatch', file: label },
+  );
+}
+
+/** Images and labels by id, as `listFiles` finds them, and where a missing one of an id should be. */
+export interface Pairing {
+  readonly images: ReadonlyMap<string, string>;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly imageOf: (id: string) => string;
+  readonly labelOf: (id: string) => string;
+  readonly onFault?: OnFault | undefined;
+}
+
 /**
- * Checks that two sorted lists of sample ids are the same.
- * @param pathOf where the image and the label of an id are, for the message
- * @throws {DatasetError} naming the first image without a label or label without an image, and how many more
+ * Brings images and labels of the same id together, in the order of the images.
+ * @throws {DatasetError} unless there is an `onFault`: naming the first image without a label or label without an
+ * image, and how many more
  */
-export function checkPairs(
-  images: readonly string[],
-  labels: readonly string[],
-  pathOf: (id: string) => { image: string; label: string },
-): void {
-  const unlabelled = difference(images, labels);
-  if (unlabelled[0] !== undefined) {
-    const { image, label } = pathOf(unlabelled[0]);
-    throw new DatasetError(`${image}: no label for this image (${label} is missing)${others(unlabelled)}`);
+export function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairing): Sample[] {
+  const lacks = (file: string, what: string, partner: string, more: number) =>
+    new DatasetError(
+      `${file}: no ${what} (${partner} is missing)${more > 0 ? `, and ${more} more like it` : ''}; add the missing file or remove its partner`,
+      { kind: 'missing-pair', file },
+    );
+  const unlabelled = [...images].filter(([id]) => !labels.has(id));
+  const orphans = [...labels].filter(([id]) => !images.has(id));
+  for (const [id, file] of unlabelled) {
+    report(onFault, lacks(file, 'label for this image', labelOf(id), onFault ? 0 : unlabelled.length - 1));
   }
-  const orphans = difference(labels, images);
-  if (orphans[0] !== undefined) {
-    const { image, label } = pathOf(orphans[0]);
-    throw new DatasetError(`${label}: no image for this label (${image} is missing)${others(orphans)}`);
+  for (const [id, file] of orphans) {
+    report(onFault, lacks(file, 'image for this label', imageOf(id), onFault ? 0 : orphans.length - 1));
   }
+  return [...images].flatMap(([id, image]) => {
+    const label = labels.get(id);
+    return label === undefined ? [] : [{ id, image, label }];
+  });
 }
 
-function difference(a: readonly string[], b: readonly string[]): string[] {
-  const known = new Set(b);
-  return a.filter((id) => !known.has(id));
+/** Samples of images alone. */
+export function unlabelledSamples(images: ReadonlyMap<string, string>): Sample[] {
+  return Array.from(images, ([id, image]) => ({ id, image }));
 }
 
-function others(ids: readonly string[]): string {
-  const advice = '; add the missing file or remove its partner';
-  return ids.length === 1 ? advice : `, and ${ids.length - 1} more like it${advice}`;
+/** A split whose labels lie in a folder of their own, which may be absent. */
+export interface SplitFolders extends Omit<Pairing, 'labels'> {
+  readonly labelFolder: string;
+  readonly labelSearch: FileSearch;
+  /** Whether the labels have to be there, as for validation. */
+  readonly needsLabels: boolean;
+}
+
+/**
+ * Pairs images with the labels in `labelFolder`; without that folder the samples carry none.
+ * @throws {DatasetError} when labels are needed and the folder is missing, or as {@link pairSamples}
+ */
+export async function samplesOfFolders(folders: SplitFolders): Promise<Sample[]> {
+  const { labelFolder, labelSearch, needsLabels, images } = folders;
+  if (await isFolder(labelFolder)) {
+    return pairSamples({ ...folders, labels: await listFiles(labelFolder, labelSearch) });
+  }
+  if (!needsLabels) return unlabelledSamples(images);
+  throw new DatasetError(`${labelFolder}: not found; the labels of the validation split should be here`, {
+    kind: 'missing',
+    file: labelFolder,
+  });
+}
+
+/** The dataset without the samples at `indices`, for training in spite of bad files. */
+export function withoutSamples(
+  dataset: SegmentationDataset,
+  indices: ReadonlySet<number>,
+): SegmentationDataset {
+  const { name, root, split, classes, labelCoding } = dataset;
+  const samples = dataset.samples.filter((_, index) => !indices.has(index));
+  return new FileDataset({ name, root, split, classes, labelCoding, samples });
 }

@@ -3,47 +3,98 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DatasetError } from './types.js';
 
+/** Endings of the image formats that are read, in lower case; files with capital ones are found too. */
+export const IMAGE_ENDINGS: readonly string[] = ['.png', '.jpg', '.jpeg', '.webp', '.tif', '.tiff'];
+
 /**
- * Lists the files under `folder` whose name ends in `suffix`, as paths relative to it with '/' separators and
- * without the suffix, sorted by UTF-16 code unit. Links are followed; names that begin with '.' are skipped.
- * @param what what the folder should hold, for the messages, such as 'GTA5 images'
- * @throws {DatasetError} when the folder is missing, holds no such file, or a link in it leads in a circle
+ * Receives what is wrong with single files while a dataset is opened, so that opening goes on with the others.
+ * Without it the first fault is thrown.
  */
-export async function listFiles(folder: string, suffix: string, what: string): Promise<string[]> {
-  const found: string[] = [];
-  await walk(folder, '', [], suffix, what, found);
+export type OnFault = (fault: DatasetError) => void;
+
+/** Which files {@link listFiles} looks for. */
+export interface FileSearch {
+  /** What the folder should hold, for the messages, such as 'GTA5 images'. */
+  readonly what: string;
+  /** Endings of the names, of which the first that fits is cut off; upper or lower case. */
+  readonly endings: readonly string[];
+  /** Ids to pass over. */
+  readonly except?: (id: string) => boolean;
+  readonly onFault?: OnFault | undefined;
+}
+
+/**
+ * Lists the files under `folder` as a map from id (the path relative to it with '/' separators, without the ending)
+ * to path, sorted by UTF-16 code unit of the id. Links are followed; names that begin with '.' are skipped.
+ * @throws {DatasetError} when the folder is missing or holds no such file; also, unless there is an `onFault`, when a
+ * link in it leads in a circle or to nothing, or two files have the same id
+ */
+export async function listFiles(folder: string, search: FileSearch): Promise<Map<string, string>> {
+  const found: [id: string, file: string][] = [];
+  await walk(folder, '', [], search, found);
   if (found.length === 0) {
     throw new DatasetError(
-      `${folder}: no ${what} here (no file ends in ${suffix}); check the dataset's root and whether it was unpacked completely`,
+      `${folder}: no ${search.what} here (no file ends in ${search.endings.join(', ')}); check the dataset's root and whether it was unpacked completely`,
+      { kind: 'empty', file: folder },
     );
   }
-  return found.sort();
+  found.sort(([a, inA], [b, inB]) => (a === b ? order(inA, inB) : order(a, b)));
+  const files = new Map<string, string>();
+  for (const [id, file] of found) {
+    const other = files.get(id);
+    if (other === undefined) files.set(id, file);
+    else {
+      report(
+        search.onFault,
+        new DatasetError(`${file}: ${other} has the same name; remove one of them`, {
+          kind: 'missing-pair',
+          file,
+        }),
+      );
+    }
+  }
+  return files;
+}
+
+const order = (a: string, b: string) => (a < b ? -1 : 1);
+
+/** Hands a fault to `onFault`, or throws it where there is none. */
+export function report(onFault: OnFault | undefined, fault: DatasetError): void {
+  if (onFault === undefined) throw fault;
+  onFault(fault);
 }
 
 async function walk(
   folder: string,
   prefix: string,
   ancestors: readonly string[],
-  suffix: string,
-  what: string,
-  found: string[],
+  search: FileSearch,
+  found: [string, string][],
 ): Promise<void> {
-  const resolved = await explain(folder, what, () => realpath(folder));
-  if (ancestors.includes(resolved)) {
+  const resolved = await explain(folder, search.what, () => realpath(folder));
+  if (ancestors.some((folder) => `${folder}${path.sep}`.startsWith(`${resolved}${path.sep}`))) {
     throw new DatasetError(
       `${folder}: symlink loop (it leads back to ${resolved}, a folder above it); remove the link`,
+      { kind: 'symlink-loop', file: folder },
     );
   }
   const chain = [...ancestors, resolved];
-  const entries = await explain(folder, what, () => readdir(folder, { withFileTypes: true }));
+  const entries = await explain(folder, search.what, () => readdir(folder, { withFileTypes: true }));
   for (const entry of entries) {
     if (entry.name.startsWith('.')) continue;
     const full = path.join(folder, entry.name);
-    const info = entry.isSymbolicLink() ? await explain(full, what, () => stat(full)) : entry;
-    if (info.isDirectory()) {
-      await walk(full, `${prefix}${entry.name}/`, chain, suffix, what, found);
-    } else if (info.isFile() && entry.name.endsWith(suffix)) {
-      found.push(prefix + entry.name.slice(0, -suffix.length));
+    try {
+      const info = entry.isSymbolicLink() ? await explain(full, search.what, () => stat(full)) : entry;
+      if (info.isDirectory()) await walk(full, `${prefix}${entry.name}/`, chain, search, found);
+      else if (info.isFile()) {
+        const ending = search.endings.find((end) => entry.name.toLowerCase().endsWith(end.toLowerCase()));
+        if (ending === undefined) continue;
+        const id = prefix + entry.name.slice(0, -ending.length);
+        if (!search.except?.(id)) found.push([id, full]);
+      }
+    } catch (error) {
+      if (!(error instanceof DatasetError)) throw error;
+      report(search.onFault, error);
     }
   }
 }
@@ -52,8 +103,11 @@ async function explain<T>(where: string, what: string, action: () => Promise<T>)
   try {
     return await action();
   } catch (error) {
-    throw new DatasetError(`${where}: ${reason((error as NodeJS.ErrnoException).code, what)}`, {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new DatasetError(`${where}: ${reason(code, what)}`, {
       cause: error,
+      kind: code === 'ELOOP' ? 'symlink-loop' : 'missing',
+      file: where,
     });
   }
 }
@@ -75,6 +129,14 @@ function reason(code: string | undefined, what: string): string {
 export async function isFolder(folder: string): Promise<boolean> {
   return stat(folder).then(
     (info) => info.isDirectory(),
+    () => false,
+  );
+}
+
+/** Whether `file` exists and is a file. */
+export async function isFile(file: string): Promise<boolean> {
+  return stat(file).then(
+    (info) => info.isFile(),
     () => false,
   );
 }

@@ -1,64 +1,97 @@
 // Reader of GTA5 ("Playing for Data"): images/NNNNN.png and palette labels of the same name.
 import path from 'node:path';
-import { GTA5_LABEL_TO_TRAIN_ID } from './cityscapes-classes.js';
+import { CITYSCAPES_CLASSES, GTA5_LABEL_TO_TRAIN_ID } from './cityscapes-classes.js';
 import { imageSize } from './decode.js';
-import { checkPairs, FileDataset } from './file-dataset.js';
-import { listFiles } from './files.js';
+import { FileDataset, pairSamples } from './file-dataset.js';
+import { IMAGE_ENDINGS, listFiles, type OnFault } from './files.js';
+import { selectIds, splitIds } from './splits.js';
 import { DatasetError, type Sample, type SegmentationDataset } from './types.js';
 
 export interface Gta5Options {
-  /** Only these samples, such as ['00001', '00002']; default: all files. */
-  ids?: readonly string[];
-  /** Name of this selection; default 'train'. The folder layout has no splits. */
-  split?: string;
+  /** Only these samples, such as ['00001', '00002']; default: those of `split`. */
+  readonly ids?: readonly string[];
+  /**
+   * Default, or 'all': every image, as work on domain adaptation trains on. Otherwise a split by `root/SPLIT.txt` or
+   * the `root/split.mat` that GTA5 publishes (train, val, test); with `ids`, only the name of the selection.
+   */
+  readonly split?: string;
+  readonly onFault?: OnFault | undefined;
 }
 
-/** In the published archive these two images are not of the size of their labels. */
-const DAMAGED_UPSTREAM: readonly string[] = ['15188', '17705'];
+/** In the published archive images and labels of these numbers differ in size. */
+const DAMAGED_UPSTREAM: readonly (readonly [first: number, last: number])[] = [
+  [15188, 15188],
+  [17705, 17705],
+  [20803, 20834],
+  [20858, 20860],
+];
+
+/** Files that preparation scripts of other projects leave beside the labels. */
+export const isDerivedLabel = (id: string): boolean => id.endsWith('_labelTrainIds');
 
 /**
  * Opens GTA5 (Richter et al., "Playing for Data", ECCV 2016): `root/images/*.png` with `root/labels/*.png`,
- * palette PNGs whose index is the Cityscapes label id. The published archive's samples 15188 and 17705 are
- * left out where image and label really differ in size.
- * @throws {DatasetError} when a folder is missing or empty, an image or label lacks its partner, an id in `ids`
- * does not exist or a link leads in a circle
+ * palette PNGs whose index is the Cityscapes label id. The samples of the published archive that are known for images
+ * and labels of different sizes are left out where they really differ.
+ * @throws {DatasetError} when a folder is missing or empty, `split` is not defined or `ids` is empty; also, unless
+ * there is an `onFault`, when an image or label lacks its partner, an id does not exist or a link leads in a circle
  */
 export async function openGta5(root: string, options: Gta5Options = {}): Promise<SegmentationDataset> {
-  const pathOf = (id: string) => ({
-    image: path.join(root, 'images', `${id}.png`),
-    label: path.join(root, 'labels', `${id}.png`),
-  });
+  const { split = 'all', onFault } = options;
+  const imageOf = (id: string) => path.join(root, 'images', `${id}.png`);
+  const labelOf = (id: string) => path.join(root, 'labels', `${id}.png`);
   let [images, labels] = await Promise.all([
-    listFiles(path.join(root, 'images'), '.png', 'GTA5 images'),
-    listFiles(path.join(root, 'labels'), '.png', 'GTA5 labels'),
+    listFiles(path.join(root, 'images'), { what: 'GTA5 images', endings: IMAGE_ENDINGS, onFault }),
+    listFiles(path.join(root, 'labels'), {
+      what: 'GTA5 labels',
+      endings: ['.png'],
+      except: isDerivedLabel,
+      onFault,
+    }),
   ]);
-  if (options.ids !== undefined) {
-    images = select(images, options.ids, (id) => pathOf(id).image);
-    labels = select(labels, options.ids, (id) => pathOf(id).label);
-  }
-  checkPairs(images, labels, pathOf);
-  const samples: Sample[] = [];
-  for (const id of images) {
-    const sample = { id, ...pathOf(id) };
-    if (DAMAGED_UPSTREAM.includes(id) && !(await sameSize(sample.image, sample.label))) continue;
-    samples.push(sample);
-  }
-  return new FileDataset('gta5', root, options.split ?? 'train', samples, GTA5_LABEL_TO_TRAIN_ID);
-}
-
-function select(found: readonly string[], ids: readonly string[], fileOf: (id: string) => string): string[] {
-  const known = new Set(found);
-  const missing = ids.find((id) => !known.has(id));
-  if (missing !== undefined) {
-    throw new DatasetError(`${fileOf(missing)}: not found, but \`ids\` asks for sample '${missing}'`);
-  }
-  const wanted = new Set(ids);
-  if (wanted.size === 0)
+  const ids = options.ids ?? (split === 'all' ? undefined : await idsOf(root, split));
+  if (ids?.length === 0) {
     throw new DatasetError('gta5: `ids` is empty; name at least one sample or leave it out');
-  return found.filter((id) => wanted.has(id));
+  }
+  if (ids !== undefined) {
+    images = selectIds(images, ids, imageOf, onFault);
+    labels = selectIds(labels, ids, labelOf, onFault);
+  }
+  const pairs = pairSamples({ images, labels, imageOf, labelOf, onFault });
+  const samples: Sample[] = [];
+  for (const sample of pairs) {
+    if (!isKnownDamaged(sample.id) || (await sameSize(sample))) samples.push(sample);
+  }
+  return new FileDataset({
+    name: 'gta5',
+    root,
+    split,
+    classes: CITYSCAPES_CLASSES,
+    labelCoding: { kind: 'values', table: GTA5_LABEL_TO_TRAIN_ID },
+    samples,
+  });
 }
 
-async function sameSize(image: string, label: string): Promise<boolean> {
-  const [a, b] = await Promise.all([imageSize(image), imageSize(label)]);
-  return a.width === b.width && a.height === b.height;
+async function idsOf(root: string, split: string): Promise<string[]> {
+  const ids = await splitIds(root, split);
+  if (ids !== undefined) return ids;
+  throw new DatasetError(
+    `${root}: nothing defines the split '${split}'; put GTA5's split.mat or a ${split}.txt here, or use 'all'`,
+    { kind: 'missing', file: root },
+  );
+}
+
+function isKnownDamaged(id: string): boolean {
+  const number = Number(id);
+  return DAMAGED_UPSTREAM.some(([first, last]) => number >= first && number <= last);
+}
+
+async function sameSize({ image, label }: Sample): Promise<boolean> {
+  try {
+    const [a, b] = await Promise.all([imageSize(image), imageSize(label!)]);
+    return a.width === b.width && a.height === b.height;
+  } catch {
+    // Reading the sample will say what is wrong with it.
+    return true;
+  }
 }

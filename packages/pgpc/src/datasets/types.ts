@@ -27,6 +27,22 @@ export interface ClassInfo {
   readonly kind: 'thing' | 'stuff';
 }
 
+/**
+ * How a dataset's label files tell trainIds, as plain data: it can be posted to a worker thread and given to
+ * `decodeLabel` there. A trainId is 0..253, 255 to ignore, or `UNKNOWN_LABEL` (254) for a value that the dataset
+ * does not define.
+ * - `values`: a PNG of one channel of at most 8 bits, grey or palette (the index counts, not the colour);
+ *   `table` holds the trainId of each of the 256 values.
+ * - `first-of-16-bit`: the first channel of a PNG of 16 bits a channel; `table` is as above, higher values are
+ *   unknown.
+ * - `colors`: a PNG whose pixels are, with alpha dropped and a palette applied, `colors[i]` as 0xRRGGBB for
+ *   `trainIds[i]`; other colours are unknown.
+ */
+export type LabelCoding =
+  | { readonly kind: 'values'; readonly table: Uint8Array }
+  | { readonly kind: 'first-of-16-bit'; readonly table: Uint8Array }
+  | { readonly kind: 'colors'; readonly colors: Uint32Array; readonly trainIds: Uint8Array };
+
 /** One image with, where it is known, its label. */
 export interface Sample {
   /** Unique in its dataset and stable between runs; for file datasets, the path without folder and suffix. */
@@ -44,6 +60,8 @@ export interface SegmentationDataset {
   readonly split: string;
   readonly classes: readonly ClassInfo[];
   readonly ignoreIndex: 255;
+  /** How the label files of `samples` are read. */
+  readonly labelCoding: LabelCoding;
   /** In the order of their ids (by UTF-16 code unit: the same on every machine). */
   readonly samples: readonly Sample[];
   /**
@@ -59,7 +77,29 @@ export interface SegmentationDataset {
   readLabel(index: number): Promise<LabelMap>;
 }
 
+/** What is wrong with a dataset's folder or file. */
+export type FaultKind =
+  | 'missing'
+  | 'missing-pair'
+  | 'empty'
+  | 'symlink-loop'
+  | 'undecodable'
+  | 'label-format'
+  | 'size-mismatch'
+  | 'unknown-value'
+  | 'definition';
+
 /** A dataset folder or file that is not as its format says; the message is one line and names the path. */
 export class DatasetError extends Error {
   override readonly name = 'DatasetError';
+  /** What is wrong; undefined where the caller, not the data, is at fault. */
+  readonly kind: FaultKind | undefined;
+  /** The path that is at fault. */
+  readonly file: string | undefined;
+
+  constructor(message: string, options: ErrorOptions & { kind?: FaultKind; file?: string } = {}) {
+    super(message, options);
+    this.kind = options.kind;
+    this.file = options.file;
+  }
 }

@@ -1,10 +1,12 @@
-// Writes rendered scenes to disk in the layouts of GTA5 and Cityscapes, so that the real readers read them.
+// Writes rendered scenes to disk in the layouts of GTA5 or SYNTHIA and Cityscapes, so that the real readers read them.
 import { createHash } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { encode } from 'fast-png';
+import { encode, type ImageData } from 'fast-png';
 import sharp from 'sharp';
-import { LABEL_PALETTE } from '../cityscapes-classes.js';
+import { CITYSCAPES_LABEL_TO_TRAIN_ID, LABEL_PALETTE } from '../cityscapes-classes.js';
+import type { SourceLayout } from '../formats.js';
+import { synthiaLabelId } from '../synthia.js';
 import { DatasetError } from '../types.js';
 import type { Domain } from './domains.js';
 import { type RenderedScene, renderScene } from './render.js';
@@ -26,6 +28,8 @@ export interface StreetSynthOptions {
   width?: number;
   /** Pixels, of both domains; default: 9/16 of the width for the source, 1/2 for the target, as the real ones. */
   height?: number;
+  /** Layout of the source; 'gta5' by default. SYNTHIA has no terrain, truck and train: there they are void. */
+  sourceLayout?: SourceLayout;
   /** Called after each scene with the scenes that are on disk and all there will be. */
   onProgress?: (done: number, total: number) => void;
   /** Stops between two scenes; what is written stays, and a later call goes on from there. */
@@ -34,19 +38,19 @@ export interface StreetSynthOptions {
 
 /** Where the parts of a rendered data set are. */
 export interface StreetSynthFolders {
-  /** Root for the GTA5 reader: labelled source scenes to train on. */
+  /** Root for the source's reader: labelled source scenes to train on. */
   source: string;
-  /** Root for the GTA5 reader: source scenes to validate on. */
+  /** Root for the source's reader: source scenes to validate on. */
   sourceVal: string;
   /** Root for the Cityscapes reader: target scenes of all splits. */
   target: string;
 }
 
 /** The folders that {@link writeStreetSynth} makes under `root`. */
-export function streetSynthFolders(root: string): StreetSynthFolders {
+export function streetSynthFolders(root: string, sourceLayout: SourceLayout = 'gta5'): StreetSynthFolders {
   return {
-    source: path.join(root, 'gta5'),
-    sourceVal: path.join(root, 'gta5-val'),
+    source: path.join(root, sourceLayout),
+    sourceVal: path.join(root, `${sourceLayout}-val`),
     target: path.join(root, 'cityscapes'),
   };
 }
@@ -64,6 +68,8 @@ interface Manifest {
     targetVal: number;
     targetTest: number;
   };
+  /** Left out for GTA5's. */
+  sourceLayout?: SourceLayout;
   /** SHA-256 of the entries above. */
   hash: string;
 }
@@ -73,7 +79,7 @@ const MANIFEST = 'street-synth.json';
 const IN_FLIGHT = 8;
 
 /**
- * Renders a data set into `root`: GTA5's layout in `gta5` and `gta5-val`, Cityscapes' in `cityscapes`, and
+ * Renders a data set into `root`: GTA5's layout in `gta5` and `gta5-val` (or SYNTHIA's), Cityscapes' in `cityscapes`, and
  * `street-synth.json` with what it was made from. Scenes that are there already are kept: a second call with the
  * same options does nothing, and one after an interruption finishes the work.
  * @returns how many scenes there are, and how many of them this call has written
@@ -133,6 +139,7 @@ function makeManifest(options: StreetSynthOptions): Manifest {
     targetTest = 0,
     width = 256,
     height,
+    sourceLayout,
   } = options;
   const counts = { sourceTrain, sourceVal, targetTrain, targetVal, targetTest };
   for (const [key, value] of Object.entries({ seed, ...counts })) {
@@ -151,7 +158,14 @@ function makeManifest(options: StreetSynthOptions): Manifest {
       }
     }
   }
-  const content = { version: STREET_SYNTH_VERSION, seed, source, target, counts };
+  const content = {
+    version: STREET_SYNTH_VERSION,
+    seed,
+    source,
+    target,
+    counts,
+    ...(sourceLayout === 'synthia' && { sourceLayout }),
+  };
   return { ...content, hash: createHash('sha256').update(JSON.stringify(content)).digest('hex') };
 }
 
@@ -180,7 +194,7 @@ async function claim(root: string, manifest: Manifest): Promise<void> {
     });
   }
   if (found.hash === manifest.hash) return;
-  const keys = ['version', 'seed', 'source', 'target', 'counts'] as const;
+  const keys = ['version', 'seed', 'source', 'target', 'counts', 'sourceLayout'] as const;
   const differing = keys
     .map((key) => ({ key, has: JSON.stringify(found[key]), wants: JSON.stringify(manifest[key]) }))
     .filter(({ has, wants }) => has !== wants)
@@ -192,27 +206,35 @@ async function claim(root: string, manifest: Manifest): Promise<void> {
 
 interface SceneFiles {
   domain: Domain;
+  layout: SourceLayout | 'cityscapes';
   split: string;
   index: number;
   image: string;
   label: string;
 }
 
-function listScenes(root: string, { counts }: Manifest): SceneFiles[] {
-  const folders = streetSynthFolders(root);
+/** Folders of images and labels, and the digits of a file's name. */
+const SOURCE_FOLDERS: Readonly<Record<SourceLayout, readonly [string, string, number]>> = {
+  gta5: ['images', 'labels', 5],
+  synthia: ['RGB', path.join('GT', 'LABELS'), 7],
+};
+
+function listScenes(root: string, { counts, sourceLayout: layout = 'gta5' }: Manifest): SceneFiles[] {
+  const folders = streetSynthFolders(root, layout);
   const range = (count: number) => Array.from({ length: count }, (_, index) => index);
   const source = (folder: string, split: string, count: number) =>
     range(count).map((index): SceneFiles => {
-      const name = `${String(index + 1).padStart(5, '0')}.png`;
-      const image = path.join(folder, 'images', name);
-      return { domain: 'source', split, index, image, label: path.join(folder, 'labels', name) };
+      const [images, labels, digits] = SOURCE_FOLDERS[layout];
+      const name = `${String(index + (layout === 'gta5' ? 1 : 0)).padStart(digits, '0')}.png`;
+      const image = path.join(folder, images, name);
+      return { domain: 'source', layout, split, index, image, label: path.join(folder, labels, name) };
     });
   const target = (split: string, count: number) =>
     range(count).map((index): SceneFiles => {
       const stem = `synth_${String(index).padStart(6, '0')}_000019`;
       const image = path.join(folders.target, 'leftImg8bit', split, 'synth', `${stem}_leftImg8bit.png`);
       const label = path.join(folders.target, 'gtFine', split, 'synth', `${stem}_gtFine_labelIds.png`);
-      return { domain: 'target', split, index, image, label };
+      return { domain: 'target', layout: 'cityscapes', split, index, image, label };
     });
   return [
     ...source(folders.source, 'train', counts.sourceTrain),
@@ -230,11 +252,25 @@ async function save(files: SceneFiles, { image, labelIds }: RenderedScene): Prom
   const picture = await sharp(data, { raw: { width, height, channels: 3 } })
     .png({ compressionLevel: 2 })
     .toBuffer();
-  // GTA5's labels carry a palette, those of Cityscapes are grey; in both the value is the label id.
-  const palette = files.domain === 'source' ? { palette: PALETTE } : {};
-  const label = encode({ width, height, data: labelIds, channels: 1, ...palette }, { zlib: { level: 3 } });
+  const label = encode(labelPng(files.layout, width, height, labelIds), { zlib: { level: 3 } });
   await put(files.image, picture);
   await put(files.label, label);
+}
+
+const SYNTHIA_IDS = Uint16Array.from(CITYSCAPES_LABEL_TO_TRAIN_ID, synthiaLabelId);
+
+/** GTA5's labels carry a palette and Cityscapes' are grey, the value of both a label id; SYNTHIA's have 16 bits. */
+function labelPng(
+  layout: SceneFiles['layout'],
+  width: number,
+  height: number,
+  labelIds: Uint8Array,
+): ImageData {
+  if (layout === 'cityscapes') return { width, height, data: labelIds, channels: 1 };
+  if (layout === 'gta5') return { width, height, data: labelIds, channels: 1, palette: PALETTE };
+  const data = new Uint16Array(3 * labelIds.length);
+  for (const [i, labelId] of labelIds.entries()) data[3 * i] = SYNTHIA_IDS[labelId]!;
+  return { width, height, data, channels: 3, depth: 16 };
 }
 
 /** Writes a file so that it is there completely or not at all. */

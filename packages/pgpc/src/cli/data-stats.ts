@@ -1,0 +1,88 @@
+// `pgpc data stats`: how often each class occurs, and what rare class sampling makes of it.
+import { writeFile } from 'node:fs/promises';
+import { detectFormat, openDataset } from '../datasets/open.js';
+import { type ClassStatistics, classStatistics } from '../datasets/statistics.js';
+import type { SegmentationDataset } from '../datasets/types.js';
+import { classProbabilities, daformerRareClasses } from '../pipeline/rare-class-sampling.js';
+import { percent } from '../report/format.js';
+import { fileProgress } from './data-progress.js';
+import type { DataStats } from './data-types.js';
+import { textTable } from './table.js';
+import type { Size } from './values.js';
+
+export const dataStats: DataStats = async (options, io) => {
+  const { root, split, classes, jobs, crop, byContent, json } = options;
+  const format = options.format ?? (await detectFormat(root));
+  const dataset = await openDataset({ format, root, split, classes });
+  const bar = fileProgress(`count ${dataset.split}`, io);
+  const statistics = await classStatistics(dataset, {
+    signal: io.signal,
+    onProgress: bar.onProgress,
+    verify: byContent ? 'content' : 'modified',
+    ...(jobs !== undefined && { concurrency: jobs }),
+  });
+  bar.done();
+  io.stdout.write(`${format} ${dataset.split} in ${root}: ${dataset.samples.length} labelled images\n`);
+  io.stdout.write(statisticsTable(dataset, statistics));
+  io.stdout.write(constants(statistics, crop));
+  if (json !== undefined) await writeFile(json, `${JSON.stringify(asJson(dataset, statistics))}\n`);
+};
+
+/** Of each class: share of the labelled pixels, probability in rare class sampling, and images it is drawn from. */
+function statisticsTable(
+  { classes }: SegmentationDataset,
+  { counts, ignored, sizes }: ClassStatistics,
+): string {
+  const { temperature, minImageShare } = daformerRareClasses;
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const totals = classes.map(({ trainId }) => sum(counts.map((row) => row[trainId]!)));
+  const labelled = sum(totals);
+  const pixels = sizes.map(([width, height]) => width * height);
+  const probabilities = classProbabilities(
+    totals.map((total) => total / labelled),
+    temperature,
+  );
+  const rows = classes.map(({ trainId, name }) => [
+    name,
+    percentOf(totals[trainId]!, labelled),
+    String(counts.filter((row) => row[trainId]! > 0).length),
+    String(counts.filter((row, image) => row[trainId]! > minImageShare * pixels[image]!).length),
+    percent(probabilities[trainId]!),
+  ]);
+  const last = ['ignored, of all pixels', percentOf(sum(ignored), sum(pixels))];
+  return textTable(['class', 'pixels, %', 'images', 'drawable', 'drawn, %'], [...rows, last]);
+}
+
+/** Rare classes need more digits than a tenth of a percent. */
+function percentOf(part: number, whole: number): string {
+  return whole === 0 ? '–' : ((100 * part) / whole).toFixed(3);
+}
+
+function constants({ sizes }: ClassStatistics, crop: Size): string {
+  const { temperature, minImageShare, minCropShare } = daformerRareClasses;
+  const common = mostCommon(sizes.map(([width, height]) => `${width}x${height}`));
+  const [width = 0, height = 0] = common.split('x').map(Number);
+  return (
+    'Rare class sampling (constants scale with the size): ' +
+    `an image of ${common} is drawn for a class of more than ${Math.round(minImageShare * width * height)} pixels, ` +
+    `a crop of ${crop.width}x${crop.height} should show more than ` +
+    `${Math.round(minCropShare * crop.width * crop.height)} of them; temperature ${temperature}.\n`
+  );
+}
+
+function mostCommon(values: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best))[0];
+}
+
+function asJson(dataset: SegmentationDataset, { counts, ignored, sizes }: ClassStatistics): object {
+  const { name, root, split, classes, samples } = dataset;
+  return {
+    format: name,
+    root,
+    split,
+    classes: classes.map((info) => info.name),
+    images: samples.map(({ id }, i) => ({ id, size: sizes[i], ignored: ignored[i], counts: counts[i] })),
+  };
+}

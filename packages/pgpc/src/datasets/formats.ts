@@ -1,0 +1,16 @@
+// The names of the layouts that are read.
+
+export const DATASET_FORMATS = [
+  'gta5',
+  'synthia',
+  'cityscapes',
+  'acdc',
+  'dark-zurich',
+  'bdd100k',
+  'folder',
+] as const;
+export type DatasetFormat = (typeof DATASET_FORMATS)[number];
+
+/** The layouts that rendered source scenes are written in. */
+export const SOURCE_LAYOUTS = ['gta5', 'synthia'] as const satisfies readonly DatasetFormat[];
+export type SourceLayout = (typeof SOURCE_LAYOUTS)[number];

@@ -1,0 +1,240 @@
+// Reading PNG files sample by sample: palette indices and 16-bit values as they are stored, no colour management.
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { inflate as inflateWithCallback } from 'node:zlib';
+
+const inflate = promisify(inflateWithCallback);
+
+/** The samples of a PNG (ISO/IEC 15948), interleaved rows, unscaled: 0 .. 2^depth - 1. */
+export interface Png {
+  readonly width: number;
+  readonly height: number;
+  /** 1 (grey or palette index), 2 (grey, alpha), 3 (RGB) or 4 (RGBA). */
+  readonly channels: number;
+  /** Bits a sample as stored: 1, 2, 4, 8 or 16. Samples of less than 8 bits are spread to a byte each. */
+  readonly depth: number;
+  readonly samples: Uint8Array | Uint16Array;
+  /** Of a palette PNG: red, green and blue of every entry. */
+  readonly palette: Uint8Array | undefined;
+}
+
+const SIGNATURE = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]);
+const MAX_PIXELS = 2 ** 28;
+const INFLATE_CHUNK = 2 ** 24;
+
+const GREY = 0;
+const PALETTE = 3;
+const CHANNELS: Readonly<Record<number, number>> = { [GREY]: 1, 2: 3, [PALETTE]: 1, 4: 2, 6: 4 };
+
+/**
+ * Reads a PNG file and checks its checksums: without them a damaged label would decode to wrong values in silence.
+ * @throws Error saying what is wrong, when the file is missing or is no whole PNG
+ */
+export async function readPng(file: string): Promise<Png> {
+  const bytes = await readFile(file);
+  const { header, palette, data } = parseChunks(bytes);
+  const { width, height, depth, colorType, interlaced } = header;
+  const channels = CHANNELS[colorType];
+  if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth)) {
+    throw new Error(`colour type ${colorType} with ${depth} bits does not exist`);
+  }
+  if (width === 0 || height === 0 || width * height > MAX_PIXELS) {
+    throw new Error(`the header's size of ${width}x${height} is out of range`);
+  }
+  const passes = interlaced ? ADAM7.flatMap((step) => passOf(step, width, height)) : [whole(width, height)];
+  const strides = passes.map((pass) => Math.ceil((pass.width * channels * depth) / 8));
+  const expected = passes.reduce((sum, pass, i) => sum + (strides[i]! + 1) * pass.height, 0);
+  const filtered = await inflate(data, {
+    chunkSize: Math.max(64, Math.min(expected + 1, INFLATE_CHUNK)),
+    maxOutputLength: expected + 1,
+  });
+  if (filtered.length !== expected) {
+    throw new Error(`${filtered.length} bytes of pixels where the header's size needs ${expected}`);
+  }
+  let at = 0;
+  const parts = passes.map((pass, i) => {
+    const length = (strides[i]! + 1) * pass.height;
+    const bpp = Math.max(1, (channels * depth) / 8);
+    const rows = unfilter(filtered.subarray(at, at + length), strides[i]!, pass.height, bpp);
+    at += length;
+    return depth === 16 ? bigEndian(rows) : spread(rows, pass.width * channels, depth);
+  });
+  const samples = interlaced ? weave(parts, passes, width, height, channels, depth) : parts[0]!;
+  return { width, height, channels, depth, palette, samples };
+}
+
+/** A part of the image that is stored on its own: every `dx`-th pixel of every `dy`-th row. */
+interface Pass {
+  readonly x: number;
+  readonly y: number;
+  readonly dx: number;
+  readonly dy: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The seven passes of an interlaced PNG: first column and row, steps between columns and rows. */
+const ADAM7 = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+] as const;
+
+function whole(width: number, height: number): Pass {
+  return { x: 0, y: 0, dx: 1, dy: 1, width, height };
+}
+
+/** Of a small image some passes hold no pixel, and are not stored. */
+function passOf([x, y, dx, dy]: (typeof ADAM7)[number], width: number, height: number): Pass[] {
+  const pass = { x, y, dx, dy, width: Math.ceil((width - x) / dx), height: Math.ceil((height - y) / dy) };
+  return pass.width > 0 && pass.height > 0 ? [pass] : [];
+}
+
+function weave(
+  parts: readonly (Uint8Array | Uint16Array)[],
+  passes: readonly Pass[],
+  width: number,
+  height: number,
+  channels: number,
+  depth: number,
+): Uint8Array | Uint16Array {
+  const samples = new (depth === 16 ? Uint16Array : Uint8Array)(width * height * channels);
+  for (const [i, pass] of passes.entries()) {
+    const part = parts[i]!;
+    let from = 0;
+    for (let row = 0; row < pass.height; row++) {
+      for (let column = 0; column < pass.width; column++) {
+        const to = ((pass.y + row * pass.dy) * width + pass.x + column * pass.dx) * channels;
+        for (let c = 0; c < channels; c++) samples[to + c] = part[from++]!;
+      }
+    }
+  }
+  return samples;
+}
+
+interface Header {
+  width: number;
+  height: number;
+  depth: number;
+  colorType: number;
+  interlaced: boolean;
+}
+
+function parseChunks(bytes: Buffer): { header: Header; palette: Uint8Array | undefined; data: Buffer } {
+  if (!bytes.subarray(0, 8).equals(SIGNATURE)) throw new Error('no PNG signature');
+  let header: Header | undefined;
+  let palette: Uint8Array | undefined;
+  const parts: Buffer[] = [];
+  for (let at = 8; ; ) {
+    if (at + 12 > bytes.length) throw new Error('the file ends early');
+    const length = bytes.readUInt32BE(at);
+    const end = at + 8 + length;
+    if (end + 4 > bytes.length) throw new Error('the file ends early');
+    const type = bytes.toString('latin1', at + 4, at + 8);
+    if (bytes.readUInt32BE(end) !== crc32(bytes, at + 4, end)) {
+      throw new Error(`wrong checksum in chunk ${JSON.stringify(type)}`);
+    }
+    const content = bytes.subarray(at + 8, end);
+    if (type === 'IHDR' && length === 13) header = headerOf(content);
+    else if (type === 'PLTE') palette = Uint8Array.from(content);
+    else if (type === 'IDAT') parts.push(content);
+    else if (type === 'IEND') break;
+    at = end + 4;
+  }
+  if (header === undefined) throw new Error('no header');
+  const indexed = header.colorType === PALETTE;
+  return { header, palette: indexed ? palette : undefined, data: Buffer.concat(parts) };
+}
+
+function headerOf(content: Buffer): Header {
+  return {
+    width: content.readUInt32BE(0),
+    height: content.readUInt32BE(4),
+    depth: content[8]!,
+    colorType: content[9]!,
+    interlaced: content[12] !== 0,
+  };
+}
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
+  let c = n;
+  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+  return c;
+});
+
+function crc32(bytes: Uint8Array, start: number, end: number): number {
+  let c = 0xffffffff;
+  for (let i = start; i < end; i++) c = CRC_TABLE[(c ^ bytes[i]!) & 255]! ^ (c >>> 8);
+  return (c ^ 0xffffffff) >>> 0;
+}
+
+/** Undoes the row filters; `bpp` is the distance in bytes to the sample on the left. */
+function unfilter(filtered: Uint8Array, stride: number, height: number, bpp: number): Uint8Array {
+  const rows = new Uint8Array(stride * height);
+  let above = new Uint8Array(stride);
+  for (let y = 0; y < height; y++) {
+    const from = y * (stride + 1);
+    const line = filtered.subarray(from + 1, from + 1 + stride);
+    const row = rows.subarray(y * stride, (y + 1) * stride);
+    switch (filtered[from]) {
+      case 0:
+        row.set(line);
+        break;
+      case 1:
+        for (let i = 0; i < stride; i++) row[i] = line[i]! + (i < bpp ? 0 : row[i - bpp]!);
+        break;
+      case 2:
+        for (let i = 0; i < stride; i++) row[i] = line[i]! + above[i]!;
+        break;
+      case 3:
+        for (let i = 0; i < stride; i++) {
+          row[i] = line[i]! + (((i < bpp ? 0 : row[i - bpp]!) + above[i]!) >> 1);
+        }
+        break;
+      case 4:
+        for (let i = 0; i < bpp && i < stride; i++) row[i] = line[i]! + above[i]!;
+        for (let i = bpp; i < stride; i++) {
+          row[i] = line[i]! + paeth(row[i - bpp]!, above[i]!, above[i - bpp]!);
+        }
+        break;
+      default:
+        throw new Error(`row ${y} has the unknown filter ${filtered[from]}`);
+    }
+    above = row;
+  }
+  return rows;
+}
+
+/** Of left, above and above left, the one nearest to left + above - above left (ISO/IEC 15948, 9.4). */
+function paeth(left: number, above: number, corner: number): number {
+  const toLeft = Math.abs(above - corner);
+  const toAbove = Math.abs(left - corner);
+  const toCorner = Math.abs(left + above - 2 * corner);
+  if (toLeft <= toAbove && toLeft <= toCorner) return left;
+  return toAbove <= toCorner ? above : corner;
+}
+
+function bigEndian(rows: Uint8Array): Uint16Array {
+  const samples = new Uint16Array(rows.length / 2);
+  for (let i = 0; i < samples.length; i++) samples[i] = (rows[2 * i]! << 8) | rows[2 * i + 1]!;
+  return samples;
+}
+
+/** Spreads rows of `count` 1-, 2- or 4-bit samples, each row padded to a whole byte, to one byte a sample. */
+function spread(rows: Uint8Array, count: number, depth: number): Uint8Array {
+  if (depth === 8) return rows;
+  const stride = Math.ceil((count * depth) / 8);
+  const samples = new Uint8Array((rows.length / stride) * count);
+  const perByte = 8 / depth;
+  const mask = (1 << depth) - 1;
+  for (let i = 0; i < samples.length; i++) {
+    const x = i % count;
+    const byte = rows[Math.floor(i / count) * stride + Math.floor(x / perByte)]!;
+    samples[i] = (byte >> (8 - depth * ((x % perByte) + 1))) & mask;
+  }
+  return samples;
+}
