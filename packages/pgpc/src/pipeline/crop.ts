@@ -1,122 +1,39 @@
-// Random crops and flips of images with their labels, as DAFormer's data pipeline makes them.
+// Crops and whole images as normalised tensors.
 
-import { keep, ops, type Tensor, tidy } from '@pgpc/torch';
-import { IGNORE_INDEX } from '../datasets/cityscapes-classes.js';
+import { fromTypedArray, ops, type Tensor, tidy } from '@pgpc/torch';
 import { normalize } from './normalize.js';
-import type { Pixels } from './pixels.js';
-import type { Rng } from './rng.js';
+import type { Crop } from './sample.js';
+import type { CropOptions } from './window.js';
 
-export interface CropOptions {
-  width: number;
-  height: number;
-  /** A crop in which one class fills more of the labelled pixels is drawn again, up to ten times: 0.75 in DAFormer. */
-  catMaxRatio: number;
-  /** Probability of a horizontal flip. */
-  flip: number;
+/** Bytes (N, 3, H, W) to the network's input. */
+function normalizeBytes(image: Tensor): Tensor {
+  return normalize(image.to('float32').div_(255));
 }
 
-/** Where a crop lies and whether it is mirrored. */
-export interface Window {
-  top: number;
-  left: number;
-  mirrored: boolean;
-}
-
-const TRIES = 10;
-
-function randomOrigin(size: readonly number[], { width, height }: CropOptions, rng: Rng): [number, number] {
-  const [imageHeight, imageWidth] = size as [number, number];
-  return [rng.below(Math.max(0, imageHeight - height) + 1), rng.below(Math.max(0, imageWidth - width) + 1)];
-}
-
-/** The window of a map, mirrored and then padded to the right and below, as the reference orders it. */
-function cut(
-  map: Tensor,
-  { top, left, mirrored }: Window,
-  { width, height }: CropOptions,
-  fill: number,
-): Tensor {
-  const [imageHeight, imageWidth] = map.shape.slice(-2) as [number, number];
-  const h = Math.min(height, imageHeight);
-  const w = Math.min(width, imageWidth);
-  const window = map.narrow(-2, top, h).narrow(-1, left, w);
-  const seen = mirrored ? window.flip([-1]) : window;
-  return h < height || w < width ? seen.constantPadNd([0, width - w, 0, height - h], fill) : seen;
-}
-
-function histogram(label: Tensor): number[] {
-  return Array.from(label.flatten().bincount(null, 256).toArray(), Number);
-}
-
-/** More than one class, and none that fills more than the given share of the labelled pixels. */
-function isVaried(counts: readonly number[], catMaxRatio: number): boolean {
-  const classes = counts.slice(0, IGNORE_INDEX).filter((n) => n > 0);
-  const labelled = classes.reduce((sum, n) => sum + n, 0);
-  return classes.length > 1 && Math.max(...classes) / labelled < catMaxRatio;
-}
-
-/**
- * Draws a window; a labelled image's is drawn again while it is too uniform, or shows too little of `wanted`.
- * @param wanted a class that should cover more than `pixels` pixels of the crop.
- */
-export function drawWindow(
-  { image, label }: Pixels,
-  options: CropOptions,
-  rng: Rng,
-  wanted?: { class: number; pixels: number },
-): Window {
-  const size = image.shape.slice(1);
-  let window: Window = { top: 0, left: 0, mirrored: false };
-  for (let attempt = 0; attempt < (wanted ? TRIES : 1); attempt++) {
-    let counts: number[] = [];
-    for (let draw = 0; draw < TRIES; draw++) {
-      const [top, left] = randomOrigin(size, options, rng);
-      window = { top, left, mirrored: false };
-      if (!label) break;
-      counts = tidy(() => histogram(cut(label, window, options, IGNORE_INDEX)));
-      if (isVaried(counts, options.catMaxRatio)) break;
+/** Images of crops as one normalised batch (N, 3, h, w), float32; what lies outside an image is 0. */
+export function imageBatch(crops: readonly Crop[], { width, height }: CropOptions): Tensor {
+  return tidy(() => {
+    const images = crops.map((crop) => fromTypedArray(crop.image, [1, 3, crop.height, crop.width]));
+    if (crops.every((crop) => crop.width === width && crop.height === height)) {
+      return normalizeBytes(ops.cat(images));
     }
-    window.mirrored = rng.next() < options.flip;
-    if (!wanted || counts[wanted.class]! > wanted.pixels) break;
-  }
-  return window;
+    const padded = images.map((image) => {
+      const [, , h, w] = image.shape as [number, number, number, number];
+      return normalizeBytes(image).constantPadNd([0, width - w, 0, height - h], 0);
+    });
+    return ops.cat(padded);
+  });
 }
 
-/** Crops of several samples as one normalised batch (N, 3, h, w); padding is 0 after normalisation. */
-export function imageBatch(
-  crops: readonly { pixels: Pixels; window: Window }[],
-  options: CropOptions,
-): Tensor {
-  return tidy(() =>
-    keep(
-      ops.cat(
-        crops.map(({ pixels, window }) => {
-          const whole = { ...options, height: Math.min(options.height, pixels.image.shape[1]!) };
-          whole.width = Math.min(options.width, pixels.image.shape[2]!);
-          const image = cut(pixels.image, { ...window, mirrored: false }, whole, 0);
-          const normal = normalize(image.unsqueeze(0).to('float32').div_(255));
-          return cut(normal, { ...window, top: 0, left: 0 }, options, 0);
-        }),
-      ),
-    ),
-  );
+/** Labels of the same crops: (N, h, w), int64; what lies outside a label is 255. */
+export function labelBatch(crops: readonly Crop[], { width, height }: CropOptions): Tensor {
+  return tidy(() => {
+    const labels = crops.map(({ label }) => fromTypedArray(label!, [1, height, width]));
+    return ops.cat(labels).to('int64');
+  });
 }
 
-/** The labels of the same crops: (N, h, w), int64; padding is 255. */
-export function labelBatch(
-  crops: readonly { pixels: Pixels; window: Window }[],
-  options: CropOptions,
-): Tensor {
-  return tidy(() =>
-    keep(
-      ops
-        .stack(crops.map(({ pixels, window }) => cut(pixels.label!, window, options, IGNORE_INDEX)))
-        .to('int64'),
-    ),
-  );
-}
-
-/** A whole image, normalised: (1, 3, H, W). */
-export function wholeImage(pixels: Pixels): Tensor {
-  return tidy(() => normalize(pixels.image.unsqueeze(0).to('float32').div_(255)));
+/** A whole image (3, H, W), uint8, normalised: (1, 3, H, W). */
+export function wholeImage({ image }: { image: Tensor }): Tensor {
+  return tidy(() => normalizeBytes(image.unsqueeze(0)));
 }

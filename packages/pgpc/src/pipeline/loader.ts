@@ -1,10 +1,13 @@
-// Batches of random crops, decoded while the step before runs.
+// Batches of random crops, decoded by threads while the steps before run.
 
 import type { Batch } from '../adaptation/step.js';
-import { type CropOptions, drawWindow, imageBatch, labelBatch } from './crop.js';
+import { imageBatch, labelBatch } from './crop.js';
+import { DecodePool } from './decode-pool.js';
 import type { PixelStore } from './pixels.js';
 import type { RareClassSampler } from './rare-class-sampling.js';
-import { Rng } from './rng.js';
+import { Rng, type RngState } from './rng.js';
+import type { Crop } from './sample.js';
+import type { CropOptions, Wanted } from './window.js';
 
 export interface LoaderOptions {
   source: PixelStore;
@@ -16,61 +19,82 @@ export interface LoaderOptions {
   batch: number;
   crop: CropOptions;
   seed: number;
+  /** Threads that decode, see {@link DecodePool}. */
+  workers?: number;
+  /** Decodes instead of `workers` threads of the loader's own, and stays when the loader is disposed. */
+  pool?: DecodePool;
+  /** Batches to decode ahead of the one that was handed out; by default as many as keep the threads busy. */
+  ahead?: number;
 }
 
-type RngState = ReturnType<Rng['getState']>;
+interface PendingBatch {
+  batch: Promise<Batch>;
+  /** The state from which it was drawn. */
+  before: RngState;
+}
 
-/** Draws batches in an order that the seed alone decides. */
+/** Draws batches in an order that the seed alone decides, whatever the number of threads. */
 export class BatchLoader {
   readonly #rng: Rng;
-  #ahead: { batch: Promise<Batch>; before: RngState } | undefined;
+  readonly #pool: DecodePool;
+  readonly #ahead: number;
+  readonly #pending: PendingBatch[] = [];
 
   constructor(readonly options: LoaderOptions) {
-    this.#rng = new Rng(options.seed, 'data');
+    const { batch, target, seed, workers, pool = new DecodePool({ workers }) } = options;
+    this.#rng = new Rng(seed, 'data');
+    this.#pool = pool;
+    this.#ahead = options.ahead ?? 1 + Math.ceil(pool.workers / (target ? 2 * batch : batch));
   }
 
-  /** The next batch, whose tensors the caller disposes; the one after it is being decoded meanwhile. */
+  /**
+   * The next batch, whose tensors the caller disposes; those after it are being decoded meanwhile.
+   * @throws DatasetError that names the file, if one of its files does not decode.
+   */
   async next(): Promise<Batch> {
-    const batch = await (this.#ahead ?? this.#start()).batch;
-    this.#ahead = this.#start();
-    // Whoever asks for it gets the error; until then it must not count as unhandled.
-    this.#ahead.batch.catch(() => {});
+    if (this.#pending.length === 0) this.#start();
+    const batch = await this.#pending[0]!.batch;
+    this.#pending.shift();
+    while (this.#pending.length < this.#ahead) this.#start();
     return batch;
   }
 
-  #start(): { batch: Promise<Batch>; before: RngState } {
+  /** Draws a batch, all at once so that no thread's pace matters, and sets the threads to it. */
+  #start(): void {
     const before = this.#rng.getState();
-    return { batch: this.#produce(), before };
-  }
-
-  async #produce(): Promise<Batch> {
     const { source, target, rareClasses, batch, crop } = this.options;
     const rng = this.#rng;
-    const sources = [];
-    for (let i = 0; i < batch; i++) {
-      const drawn = rareClasses?.draw(rng);
-      const pixels = await source.get(drawn?.image ?? rng.below(source.length));
-      const wanted = drawn && {
-        class: drawn.class,
+    const draw = (store: PixelStore, labelled: boolean, index: number, wanted?: Wanted) =>
+      store.crop(index, { crop, labelled, wanted, rng: rng.fork() }, this.#pool);
+    const sources = Array.from({ length: batch }, () => {
+      const rare = rareClasses?.draw(rng);
+      const wanted = rare && {
+        class: rare.class,
         pixels: rareClasses!.options.minCropShare * crop.width * crop.height,
       };
-      sources.push({ pixels, window: drawWindow(pixels, crop, rng, wanted) });
-    }
-    const targets = [];
-    for (let i = 0; target && i < batch; i++) {
-      const pixels = await target.get(rng.below(target.length));
-      // The target's labels are not looked at, even where the files have them.
-      const unlabelled = { image: pixels.image, label: undefined };
-      targets.push({ pixels: unlabelled, window: drawWindow(unlabelled, crop, rng) });
-    }
-    const made: Batch = { sourceImage: imageBatch(sources, crop), sourceLabel: labelBatch(sources, crop) };
-    if (target) made.targetImage = imageBatch(targets, crop);
-    return made;
+      return draw(source, true, rare?.image ?? rng.below(source.length), wanted);
+    });
+    const targets =
+      target && Array.from({ length: batch }, () => draw(target, false, rng.below(target.length)));
+    const made = this.#assemble(sources, targets);
+    // Whoever asks for it gets the error; until then it must not count as unhandled.
+    made.catch(() => {});
+    this.#pending.push({ batch: made, before });
+  }
+
+  async #assemble(sources: Promise<Crop>[], targets: Promise<Crop>[] | undefined): Promise<Batch> {
+    const { crop } = this.options;
+    const [source, target] = await Promise.all([Promise.all(sources), targets && Promise.all(targets)]);
+    return {
+      sourceImage: imageBatch(source, crop),
+      sourceLabel: labelBatch(source, crop),
+      ...(target && { targetImage: imageBatch(target, crop) }),
+    };
   }
 
   /** The state before the next batch to be handed out, for a checkpoint. */
   getState(): RngState {
-    return this.#ahead?.before ?? this.#rng.getState();
+    return this.#pending[0]?.before ?? this.#rng.getState();
   }
 
   /** Goes on as a loader of the same options that was in `state`. Only before the first `next`. */
@@ -78,11 +102,10 @@ export class BatchLoader {
     this.#rng.setState(state);
   }
 
-  /** Waits for the batch under way and frees it. */
+  /** Waits for the batches under way, frees them and ends the threads. */
   async dispose(): Promise<void> {
-    const ahead = this.#ahead;
-    this.#ahead = undefined;
-    if (ahead) disposeBatch(await ahead.batch.catch(() => undefined));
+    for (const { batch } of this.#pending.splice(0)) disposeBatch(await batch.catch(() => undefined));
+    if (!this.options.pool) await this.#pool.dispose();
   }
 }
 

@@ -1,9 +1,13 @@
-// A dataset's images and labels as byte tensors, decoded on demand and kept in memory while there is room.
+// A dataset's samples by index, decoded on demand and kept in memory while there is room.
 
-import { fromTypedArray, keep, type Tensor, tidy } from '@pgpc/torch';
-import type { SegmentationDataset } from '../datasets/types.js';
+import { fromTypedArray, type Tensor } from '@pgpc/torch';
+import { FileDataset } from '../datasets/file-dataset.js';
+import type { LabelMap, RgbImage, SegmentationDataset } from '../datasets/types.js';
+import type { DecodePool } from './decode-pool.js';
+import { resizeWindow, type Size, scaledSize, scaleLabel } from './resize.js';
+import { type Crop, type CropRequest, cropDecoded, type DecodedSample, share } from './sample.js';
 
-/** One decoded sample. Owned by the store: use it before the next `get`, do not dispose it. */
+/** One decoded sample, resized. The caller owns the tensors. */
 export interface Pixels {
   /** (3, H, W), uint8, RGB. */
   image: Tensor;
@@ -13,25 +17,14 @@ export interface Pixels {
 
 export interface PixelStoreOptions {
   /** Images are resized, with their ratio kept, to the largest size within these bounds; default: as they are. */
-  scale?: { width: number; height: number };
-  /** Bytes of decoded samples to keep. */
+  scale?: Size;
+  /** Bytes of decoded files to keep; 2 GiB by default. */
   cacheBytes?: number;
 }
 
-/** The size within bounds at the same ratio, rounded as mmcv does: 1914 x 1052 within 1280 x 720 is 1280 x 704. */
-export function scaledSize(
-  { width, height }: { width: number; height: number },
-  bounds: { width: number; height: number },
-): { width: number; height: number } {
-  const longest = Math.max(bounds.width, bounds.height);
-  const shortest = Math.min(bounds.width, bounds.height);
-  const factor = Math.min(longest / Math.max(width, height), shortest / Math.min(width, height));
-  return { width: Math.floor(width * factor + 0.5), height: Math.floor(height * factor + 0.5) };
-}
-
-/** Decoded samples of one dataset by index. */
+/** Samples of one dataset by index. */
 export class PixelStore {
-  readonly #cache = new Map<number, Pixels>();
+  readonly #cache = new Map<number, DecodedSample>();
   #room: number;
 
   constructor(
@@ -45,51 +38,86 @@ export class PixelStore {
     return this.dataset.samples.length;
   }
 
-  /** @throws DatasetError for files that do not decode or do not fit each other. */
+  /** A whole sample. @throws DatasetError for files that do not decode or do not fit each other. */
   async get(index: number): Promise<Pixels> {
-    const cached = this.#cache.get(index);
-    if (cached) return cached;
     const labelled = this.dataset.samples[index]?.label !== undefined;
     const [image, label] = await Promise.all([
-      this.dataset.readImage(index),
-      labelled ? this.dataset.readLabel(index) : undefined,
+      this.#readImage(index),
+      labelled ? this.readLabel(index) : undefined,
     ]);
-    const pixels = tidy(() => {
-      const { width, height } = this.options.scale ? scaledSize(image, this.options.scale) : image;
-      const resized = width !== image.width || height !== image.height;
-      let pixels = fromTypedArray(image.data, [image.height, image.width, 3]).permute([2, 0, 1]);
-      let trainIds = label && fromTypedArray(label.data, [label.height, label.width]);
-      if (resized) {
-        pixels = pixels
-          .unsqueeze(0)
-          .to('float32')
-          .upsampleBilinear2d([height, width], false)
-          .squeeze(0)
-          .round()
-          .to('uint8');
-        trainIds = trainIds
-          ?.view([1, 1, image.height, image.width])
-          .upsampleNearest2d([height, width])
-          .view([height, width]);
-      }
-      return { image: pixels.contiguous(), label: trainIds };
-    });
-    keep(pixels.image);
-    if (pixels.label) keep(pixels.label);
-    const bytes = pixels.image.numel + (pixels.label?.numel ?? 0);
-    if (bytes <= this.#room) {
-      this.#room -= bytes;
-      this.#cache.set(index, pixels);
-    }
-    return pixels;
+    const { scale } = this.options;
+    const scaled = scale ? scaledSize(image, scale) : image;
+    const { width, height } = scaled;
+    const whole = { top: 0, left: 0, width, height };
+    const bytes = resizeWindow(image, { ...image, top: 0, left: 0 }, image, scaled, whole, false);
+    return {
+      image: fromTypedArray(bytes, [3, height, width]),
+      label: label && fromTypedArray(resizeLabel(label, scaled), [height, width]),
+    };
   }
 
-  /** Frees all that is kept. */
-  dispose(): void {
-    for (const { image, label } of this.#cache.values()) {
-      image.dispose();
-      label?.dispose();
+  /**
+   * A random crop of a sample. Files are decoded by the pool; a dataset that is not of files reads its own samples.
+   * The labels of samples are decoded only where the request wants them.
+   * @throws DatasetError for files that do not decode or do not fit each other.
+   */
+  async crop(index: number, request: Omit<CropRequest, 'scale'>, pool: DecodePool): Promise<Crop> {
+    const whole: CropRequest = { ...request, scale: this.options.scale };
+    const { dataset } = this;
+    if (!(dataset instanceof FileDataset)) {
+      const [image, label] = await Promise.all([
+        this.#readImage(index),
+        request.labelled ? this.readLabel(index) : undefined,
+      ]);
+      return cropDecoded(image, label, whole);
     }
+    const { image, label } = dataset.samples[index]!;
+    const { crop, decoded } = await pool.run({
+      files: { image, label, coding: dataset.labelCoding },
+      decoded: this.#cache.get(index) ?? {},
+      keep: this.#room > 0,
+      request: whole,
+    });
+    this.#keep(index, decoded);
+    return crop;
+  }
+
+  /** A label as its file has it, whatever the scale. @throws DatasetError if there is none or it does not decode. */
+  async readLabel(index: number): Promise<LabelMap> {
+    const label = this.#cache.get(index)?.label ?? (await this.dataset.readLabel(index));
+    this.#keep(index, { label });
+    return label;
+  }
+
+  async #readImage(index: number): Promise<RgbImage> {
+    const image = this.#cache.get(index)?.image ?? (await this.dataset.readImage(index));
+    this.#keep(index, { image });
+    return image;
+  }
+
+  /** Keeps what is not kept yet: of two that decoded the same file at once, the first. */
+  #keep(index: number, fresh: DecodedSample): void {
+    const kept = this.#cache.get(index) ?? {};
+    for (const part of ['image', 'label'] as const) {
+      const pixels = fresh[part];
+      if (!pixels || kept[part] || pixels.data.length > this.#room) continue;
+      this.#room -= pixels.data.length;
+      Object.assign(kept, { [part]: share(pixels) });
+      this.#cache.set(index, kept);
+    }
+  }
+
+  /** Forgets all that is kept. */
+  dispose(): void {
     this.#cache.clear();
   }
+}
+
+function resizeLabel(label: LabelMap, scaled: Size): Uint8Array<ArrayBuffer> {
+  const { data, rows, columns } = scaleLabel(label, scaled);
+  const result = new Uint8Array(scaled.width * scaled.height);
+  for (let y = 0, to = 0; y < scaled.height; y++) {
+    for (let x = 0; x < scaled.width; x++) result[to++] = data[rows[y]! + columns[x]!]!;
+  }
+  return result;
 }

@@ -1,6 +1,5 @@
 // Rare class sampling: images with rare classes are drawn more often (DAFormer, arXiv 2111.14887, eq 5 and 6).
 
-import { tidy } from '@pgpc/torch';
 import type { PixelStore } from './pixels.js';
 import type { Rng } from './rng.js';
 
@@ -23,16 +22,16 @@ export const daformerRareClasses: RareClassOptions = {
   minCropShare: 1500 / (512 * 512),
 };
 
-/** Pixels of every class in every image: counts[image][class]. */
+/** Pixels of every class in every image: counts[image][class], at the size of the label files. */
 export async function classCounts(pixels: PixelStore, classes: number): Promise<number[][]> {
   const counts: number[][] = [];
   for (let i = 0; i < pixels.length; i++) {
-    const { label } = await pixels.get(i);
-    if (!label)
-      throw new Error(`${pixels.dataset.samples[i]!.image} has no label, which rare class sampling needs`);
-    counts.push(
-      tidy(() => Array.from(label.flatten().bincount(null, 256).narrow(0, 0, classes).toArray(), Number)),
-    );
+    const { image, label } = pixels.dataset.samples[i]!;
+    if (label === undefined) throw new Error(`${image} has no label, which rare class sampling needs`);
+    const { data } = await pixels.readLabel(i);
+    const row = new Array<number>(256).fill(0);
+    for (let at = 0; at < data.length; at++) row[data[at]!]!++;
+    counts.push(row.slice(0, classes));
   }
   return counts;
 }

@@ -1,5 +1,7 @@
 // Seeded random numbers for choices made in JavaScript (which image, which crop), with a state that can be saved.
 
+export type RngState = readonly [number, number, number, number];
+
 /** sfc32 (Doty-Humphrey), a small fast generator of 128 bits of state that passes PractRand. */
 export class Rng {
   #a: number;
@@ -49,14 +51,28 @@ export class Rng {
     return result;
   }
 
-  getState(): [number, number, number, number] {
+  /** The state of a generator of its own, seeded from the next numbers of this one. */
+  fork(): RngState {
+    const word = () => Math.floor(this.next() * 2 ** 32) | 0;
+    const child = new Rng(0, '');
+    child.setState([word(), word(), word(), 1]);
+    for (let i = 0; i < 15; i++) child.next();
+    return child.getState();
+  }
+
+  getState(): RngState {
     return [this.#a, this.#b, this.#c, this.#counter];
   }
 
-  setState([a, b, c, counter]: readonly [number, number, number, number]): void {
+  setState([a, b, c, counter]: RngState): void {
     this.#a = a;
     this.#b = b;
     this.#c = c;
     this.#counter = counter;
   }
+}
+
+/** A seed for a generator on the device: generators of one seed and different purposes draw different numbers. */
+export function seedFor(seed: number, purpose: string): number {
+  return new Rng(seed, purpose).below(2 ** 32);
 }

@@ -1,0 +1,33 @@
+// A decoding thread: crops in, pixels out, one after the other.
+
+import { parentPort } from 'node:worker_threads';
+import sharp from 'sharp';
+import { DatasetError } from '../datasets/types.js';
+import type { Answer, Question } from './decode-pool.js';
+import { runCropTask } from './sample.js';
+
+// One thread an image: the other cores have images of their own.
+sharp.concurrency(1);
+
+const port = parentPort!;
+let last = Promise.resolve();
+
+port.on('message', (question: Question | 'close') => {
+  last = last.then(() => (question === 'close' ? port.close() : answer(question)));
+});
+
+async function answer({ id, task }: Question): Promise<void> {
+  try {
+    const result = await runCropTask(task);
+    const { image, label } = result.crop;
+    post({ id, result }, label ? [image.buffer, label.buffer] : [image.buffer]);
+  } catch (error) {
+    const { message, stack } = error as Error;
+    const { kind, file } = error instanceof DatasetError ? error : {};
+    post({ id, failure: { message, stack, dataset: error instanceof DatasetError, kind, file } }, []);
+  }
+}
+
+function post(value: Answer, transfer: ArrayBuffer[]): void {
+  port.postMessage(value, transfer);
+}

@@ -1,0 +1,107 @@
+// One training sample from its files to the bytes of a crop: what a decoding thread does.
+
+import { decodeLabel, decodeRgb, imageSize } from '../datasets/decode.js';
+import { sizeMismatch } from '../datasets/file-dataset.js';
+import { DatasetError, type LabelCoding, type LabelMap, type RgbImage } from '../datasets/types.js';
+import { resizeWindow, type Size, scaledSize, scaleLabel, sourceRect } from './resize.js';
+import { Rng, type RngState } from './rng.js';
+import { type CropOptions, cropLabel, drawWindow, seenSize, type Wanted } from './window.js';
+
+/** How a crop is made, as plain data that can be posted to a thread. */
+export interface CropRequest {
+  crop: CropOptions;
+  /** Images are resized, with their ratio kept, to the largest size within these bounds; undefined: as they are. */
+  scale: Size | undefined;
+  /** The label is read, looked at for the window, and returned. */
+  labelled: boolean;
+  wanted: Wanted | undefined;
+  /** The state of the generator that draws the window. */
+  rng: RngState;
+}
+
+export interface Crop extends Size {
+  /** (3, height, width), RGB: what of the crop lies inside the image, at most the crop's size. */
+  image: Uint8Array<ArrayBuffer>;
+  /** (crop height, crop width): trainIds, padded with 255; undefined unless it was asked for. */
+  label: Uint8Array<ArrayBuffer> | undefined;
+}
+
+/** Decoded files of a sample, in memory that threads share where they were made in one. */
+export interface DecodedSample {
+  image?: RgbImage;
+  label?: LabelMap;
+}
+
+export interface CropTask {
+  files: { image: string; label: string | undefined; coding: LabelCoding };
+  /** What is decoded already. */
+  decoded: DecodedSample;
+  /** Decode whole files and hand them back; otherwise no more of the image is decoded than the crop needs. */
+  keep: boolean;
+  request: CropRequest;
+}
+
+export interface CropResult {
+  crop: Crop;
+  /** What was decoded for this crop, if it was to be kept. */
+  decoded: DecodedSample;
+}
+
+/** @throws DatasetError for files that do not decode or do not fit each other. */
+export async function runCropTask({ files, decoded, keep, request }: CropTask): Promise<CropResult> {
+  const label = request.labelled ? (decoded.label ?? (await readLabel(files))) : undefined;
+  const image = decoded.image ?? (keep ? await decodeRgb(files.image) : undefined);
+  const size = image ?? (await imageSize(files.image));
+  const mismatch = label && sizeMismatch(files.label!, label, size);
+  if (mismatch) throw mismatch;
+  const plan = planCrop(size, label, request);
+  const rect = image ? { ...size, top: 0, left: 0 } : plan.rect;
+  const part = image ?? (await decodeRgb(files.image, rect));
+  const crop = finishCrop(part, rect, size, plan);
+  const fresh: DecodedSample = {};
+  if (keep && image && !decoded.image) fresh.image = share(image);
+  if (keep && label && !decoded.label) fresh.label = share(label);
+  return { crop, decoded: fresh };
+}
+
+function readLabel({ image, label, coding }: CropTask['files']): Promise<LabelMap> {
+  if (label === undefined) throw new DatasetError(`${image}: this image has no label`);
+  return decodeLabel(label, coding);
+}
+
+/** A copy that threads read without copying it again. */
+export function share<T extends { data: Uint8Array }>(pixels: T): T {
+  if (pixels.data.buffer instanceof SharedArrayBuffer) return pixels;
+  const data = new Uint8Array(new SharedArrayBuffer(pixels.data.length));
+  data.set(pixels.data);
+  return { ...pixels, data };
+}
+
+/** The crop of a sample that is decoded. */
+export function cropDecoded(image: RgbImage, label: LabelMap | undefined, request: CropRequest): Crop {
+  return finishCrop(image, { ...image, top: 0, left: 0 }, image, planCrop(image, label, request));
+}
+
+type CropPlan = ReturnType<typeof planCrop>;
+
+/** Draws the window, which needs only the label; says which part of the image it needs. */
+function planCrop(size: Size, label: LabelMap | undefined, { scale, crop, wanted, rng: state }: CropRequest) {
+  const scaled = scale ? scaledSize(size, scale) : { width: size.width, height: size.height };
+  const scaledLabel = label && scaleLabel(label, scaled);
+  const rng = new Rng(0, '');
+  rng.setState(state);
+  const window = drawWindow(scaled, scaledLabel, crop, rng, wanted);
+  const seen = { ...window, ...seenSize(scaled, crop) };
+  return {
+    scaled,
+    seen,
+    rect: sourceRect(size, scaled, seen),
+    label: scaledLabel && cropLabel(scaledLabel, window, crop),
+  };
+}
+
+function finishCrop(part: RgbImage, rect: CropPlan['rect'], size: Size, plan: CropPlan): Crop {
+  const { scaled, seen, label } = plan;
+  const image = resizeWindow(part, rect, size, scaled, seen, seen.mirrored);
+  return { width: seen.width, height: seen.height, image, label };
+}
