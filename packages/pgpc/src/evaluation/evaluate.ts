@@ -1,55 +1,92 @@
-// A segmentor against a labelled split: whole images, logits resized to the label's size, IoU by class.
+// A network against a labelled split: scores by class, over all images together.
 
-import { noGrad, type Tensor, tidy, zeros } from '@pgpc/torch';
-import type { LabelMap } from '../datasets/types.js';
-import type { Segmentor } from '../models/segmentor.js';
-import { wholeImage } from '../pipeline/crop.js';
-import type { PixelStore, Pixels } from '../pipeline/pixels.js';
-import { confusionMatrix, type Scores, scores } from './confusion.js';
+import { fromTypedArray, type Tensor, tidy, zeros } from '@pgpc/torch';
+import type { LabelMap, SegmentationDataset } from '../datasets/types.js';
+import { boundaryCounts } from './boundary.js';
+import { confusionMatrix } from './confusion.js';
+import { checkInference, type InferenceOptions, type Network, predictLabels } from './inference.js';
+import { meanOfKnown, type Scores, scores } from './scores.js';
 
-/** The most likely class of every pixel: (H, W), int64. The segmentor should be in evaluation mode. */
-export function predictLabels(segmentor: Segmentor, pixels: Pixels): Tensor {
-  return tidy(() => noGrad(() => segmentor.predict(wholeImage(pixels)).argmax(1).squeeze(0)));
-}
-
-/** A prediction as a label map for files and pictures. */
+/** A prediction (H, W), uint8, as a label map for files and pictures. */
 export function toLabelMap(prediction: Tensor): LabelMap {
   const [height, width] = prediction.shape as [number, number];
-  const data = tidy(() => prediction.to('uint8').toArray()) as Uint8Array;
-  return { width, height, data };
+  return { width, height, data: prediction.toArray() as Uint8Array };
 }
 
-export interface EvaluateOptions {
-  signal?: AbortSignal;
-  /** Called after every image. */
-  onImage?: (done: number, total: number, index: number, prediction: Tensor) => void | Promise<void>;
+/** A network whose mode and number of classes are known. */
+export interface EvaluatedNetwork extends Network {
+  readonly config: { readonly classes: number };
+  readonly training: boolean;
+  train(on?: boolean): unknown;
+  eval(): unknown;
 }
 
-/** Runs the network over all samples in evaluation mode; its mode is restored. @throws Error for unlabelled samples. */
+export interface EvaluateOptions extends InferenceOptions {
+  readonly signal?: AbortSignal;
+  /** Also boundary IoU. */
+  readonly boundary?: boolean;
+  /** Called after every image with its label map (H, W), uint8, which is freed afterwards. */
+  readonly onImage?: (done: number, total: number, index: number, prediction: Tensor) => void | Promise<void>;
+}
+
+export interface Evaluation {
+  scores: Scores;
+  /** Pixels by true (row) and predicted class. */
+  confusion: number[][];
+  /** Boundary IoU by class, intersections and unions summed over the images; NaN where a class has no boundary. */
+  boundary?: { miou: number; iou: number[] };
+}
+
+/**
+ * Runs the network over all samples in evaluation mode; its mode is restored.
+ * @throws Error for unlabelled samples or another number of classes; RangeError for options that do not fit.
+ */
 export async function evaluateSegmentor(
-  segmentor: Segmentor,
-  pixels: PixelStore,
+  network: EvaluatedNetwork,
+  dataset: SegmentationDataset,
   options: EvaluateOptions = {},
-): Promise<Scores> {
-  const { classes } = segmentor.config;
-  const training = segmentor.training;
-  segmentor.eval();
-  const total = zeros([classes, classes], { dtype: 'int64' });
+): Promise<Evaluation> {
+  checkInference(options);
+  const { classes } = network.config;
+  if (dataset.classes.length !== classes) {
+    throw new Error(
+      `the network has ${classes} classes and ${dataset.root} has ${dataset.classes.length}: they must be the same`,
+    );
+  }
+  const training = network.training;
+  network.eval();
+  const confusion = zeros([classes, classes], { dtype: 'int64' });
+  /** Intersection, truth and prediction. */
+  const edges = zeros([3, classes], { dtype: 'int64' });
   try {
-    for (let i = 0; i < pixels.length; i++) {
+    for (const [i, sample] of dataset.samples.entries()) {
       options.signal?.throwIfAborted();
-      const sample = await pixels.get(i);
-      if (!sample.label)
-        throw new Error(`${pixels.dataset.samples[i]!.image} has no label to evaluate against`);
-      const prediction = predictLabels(segmentor, sample);
-      using matrix = confusionMatrix(sample.label, prediction, classes);
-      total.add_(matrix);
-      await options.onImage?.(i + 1, pixels.length, i, prediction);
-      prediction.dispose();
+      if (!sample.label) throw new Error(`${sample.image} has no label to evaluate against`);
+      const [image, { data, height, width }] = await Promise.all([
+        dataset.readImage(i),
+        dataset.readLabel(i),
+      ]);
+      using prediction = predictLabels(network, image, options);
+      tidy(() => {
+        const label = fromTypedArray(data, [height, width]);
+        confusion.add_(confusionMatrix(label, prediction, classes));
+        if (!options.boundary) return;
+        const { intersection, truth, prediction: guess } = boundaryCounts(label, prediction, classes);
+        for (const [row, counts] of [intersection, truth, guess].entries()) edges.select(0, row).add_(counts);
+      });
+      await options.onImage?.(i + 1, dataset.samples.length, i, prediction);
     }
-    return scores(total.tolist() as number[][]);
+    const matrix = confusion.tolist() as number[][];
+    const evaluation: Evaluation = { scores: scores(matrix), confusion: matrix };
+    if (options.boundary) {
+      const [intersection, truth, guess] = edges.tolist() as [number[], number[], number[]];
+      const iou = intersection.map((n, c) => n / (truth[c]! + guess[c]! - n));
+      evaluation.boundary = { miou: meanOfKnown(iou), iou };
+    }
+    return evaluation;
   } finally {
-    total.dispose();
-    segmentor.train(training);
+    confusion.dispose();
+    edges.dispose();
+    network.train(training);
   }
 }

@@ -1,0 +1,68 @@
+// This library's worker: evaluates one image per line on stdin; times and confusion matrix as JSON on stdout.
+// Run by bench/evaluate.mjs with a folder that it wrote (config.json, tensors.json, tensors.bin) as the only argument.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { buildInfo, fromTypedArray, setNumThreads, tidy } from '@pgpc/torch';
+import { confusionMatrix } from '../../packages/pgpc/dist/evaluation/confusion.js';
+import { predictLabels } from '../../packages/pgpc/dist/evaluation/inference.js';
+import { Segmentor } from '../../packages/pgpc/dist/models/segmentor.js';
+
+const arrays = { float32: Float32Array, int64: BigInt64Array, uint8: Uint8Array };
+
+function readTensors(folder) {
+  const data = readFileSync(join(folder, 'tensors.bin'));
+  const entries = JSON.parse(readFileSync(join(folder, 'tensors.json'), 'utf8'));
+  return new Map(
+    entries.map(({ name, dtype, shape, offset, elements }) => {
+      const start = data.byteOffset + offset;
+      const bytes = data.buffer.slice(start, start + elements * arrays[dtype].BYTES_PER_ELEMENT);
+      return [name, { array: new arrays[dtype](bytes), shape }];
+    }),
+  );
+}
+
+function send(value) {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+const folder = process.argv[2];
+const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+setNumThreads(config.threads);
+const tensors = readTensors(folder);
+const segmentor = new Segmentor(config.segmentor, 0);
+tidy(() => {
+  const weights = [...segmentor.stateDict().keys()].map((name) => {
+    const { array, shape } = tensors.get(name);
+    return [name, fromTypedArray(array, shape)];
+  });
+  segmentor.loadStateDict(new Map(weights));
+});
+segmentor.eval();
+const { array: data, shape } = tensors.get('image');
+const image = { width: shape[1], height: shape[0], data };
+const label = fromTypedArray(tensors.get('label').array, tensors.get('label').shape);
+
+let networkMs = 0;
+const timed = {
+  call: (input) => {
+    const start = performance.now();
+    const output = segmentor.call(input);
+    networkMs = performance.now() - start;
+    return output;
+  },
+};
+
+const { libtorch, threads } = buildInfo();
+send({ libtorch, threads });
+for await (const _line of createInterface({ input: process.stdin })) {
+  const start = performance.now();
+  const cpu = process.cpuUsage();
+  const confusion = tidy(() =>
+    confusionMatrix(label, predictLabels(timed, image), config.segmentor.classes).tolist(),
+  );
+  const ms = performance.now() - start;
+  const { user, system } = process.cpuUsage(cpu);
+  send({ ms, networkMs, cpuMs: (user + system) / 1e3, confusion });
+}

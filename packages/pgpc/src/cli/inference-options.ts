@@ -1,0 +1,65 @@
+// The options of `pgpc eval` and `pgpc predict` that say how an image goes through the network.
+import type { Command } from 'commander';
+import { z } from 'zod';
+import type { InferenceOptions } from '../evaluation/inference.js';
+import { option, UsageError } from './command.js';
+import { integer, oneOf, positiveNumber, type Size, size } from './values.js';
+
+const MODES = ['whole', 'slide'] as const;
+const DEFAULT_WINDOW: Size = { width: 1024, height: 1024 };
+
+/** Positive numbers between commas. */
+const numbers: z.ZodType<number[], string> = z
+  .string()
+  .transform((text) => text.split(','))
+  .pipe(z.array(positiveNumber, { error: 'must be positive numbers between commas, such as 0.5,1,1.5' }));
+
+interface InferenceFlags {
+  readonly mode: (typeof MODES)[number];
+  readonly window?: Size;
+  readonly stride?: Size;
+  readonly windowBatch?: number;
+  readonly inputSize?: Size;
+  readonly scales: readonly number[];
+  readonly flip?: true;
+}
+
+/** Adds the options to a command. */
+export function addInferenceOptions(command: Command): Command {
+  return command
+    .addOption(
+      option('--mode <mode>', `the image at once or by windows: ${MODES.join(', ')}`, oneOf(MODES), 'whole'),
+    )
+    .addOption(option('--window <size>', 'size of a sliding window (default: 1024x1024)', size))
+    .addOption(option('--stride <size>', 'from window to window (default: half a window)', size))
+    .addOption(option('--window-batch <count>', 'windows a forward pass (default: 1)', integer(1, 1024)))
+    .addOption(
+      option(
+        '--input-size <size>',
+        "bounds for the network's input, the ratio kept (default: as it is)",
+        size,
+      ),
+    )
+    .addOption(option('--scales <factors>', 'average over these factors of that size', numbers, [1], '1'))
+    .option('--flip', 'average over the image and its mirror image');
+}
+
+/** The options as the library takes them. @throws UsageError for options that contradict each other. */
+export function inferenceOptions(flags: InferenceFlags): InferenceOptions {
+  const { mode, window = DEFAULT_WINDOW, windowBatch: batch = 1, inputSize, scales, flip = false } = flags;
+  if (mode === 'whole') {
+    const stray = (['window', 'stride', 'windowBatch'] as const).find((name) => flags[name] !== undefined);
+    if (stray) {
+      throw new UsageError(`--${stray === 'windowBatch' ? 'window-batch' : stray} needs --mode slide`);
+    }
+    return { size: inputSize, scales, flip };
+  }
+  const half = (length: number) => Math.ceil(length / 2);
+  const stride = flags.stride ?? { width: half(window.width), height: half(window.height) };
+  if (stride.width > window.width || stride.height > window.height) {
+    throw new UsageError(
+      `--stride ${stride.width}x${stride.height} must not exceed the window, ${window.width}x${window.height}: pixels between windows would have no class`,
+    );
+  }
+  return { size: inputSize, scales, flip, slide: { window, stride, batch } };
+}

@@ -1,0 +1,73 @@
+// Boundary IoU: how well the outlines of the classes agree (Cheng et al. 2021, arXiv 2103.16562).
+
+import { full, ops, type Tensor, tidy } from '@pgpc/torch';
+import { IGNORE_INDEX } from '../datasets/cityscapes-classes.js';
+
+/** Pixels within 2 % of the image's diagonal of an outline belong to it; the paper's value (its section 5). */
+export const BOUNDARY_RATIO = 0.02;
+
+/** The width d of the boundary in pixels, at least 1, rounded as the authors' code does (half to even). */
+export function boundaryWidth(height: number, width: number, ratio = BOUNDARY_RATIO): number {
+  const exact = ratio * Math.hypot(height, width);
+  const floor = Math.floor(exact);
+  const up = exact - floor > 0.5 || (exact - floor === 0.5 && floor % 2 === 1);
+  return Math.max(1, up ? floor + 1 : floor);
+}
+
+/** Running extreme over windows of `length` along `axis`; the result is `length` - 1 shorter. */
+function runningExtreme(map: Tensor, axis: number, length: number, extreme: typeof ops.maximum): Tensor {
+  let result = map;
+  for (let covered = 1; covered < length; ) {
+    // Windows of `covered`, one beside the other, as far as they are wanted.
+    const shift = Math.min(covered, length - covered);
+    const size = result.shape[axis]! - shift;
+    result = extreme(result.narrow(axis, 0, size), result.narrow(axis, shift, size));
+    covered += shift;
+  }
+  return result;
+}
+
+/** The extreme of the square of side 2d + 1 around every pixel; outside the map the value is `outside`. */
+function squareExtreme(map: Tensor, d: number, extreme: typeof ops.maximum, outside: number): Tensor {
+  const padded = map.constantPadNd([d, d, d, d], outside);
+  const length = 2 * d + 1;
+  return runningExtreme(runningExtreme(padded, 0, length, extreme), 1, length, extreme);
+}
+
+/**
+ * Pixels at most `d` from another class or from outside the image: those that d erosions by a 3 x 3 square take from
+ * the mask of their own class, so that one map serves all classes.
+ * @param map (H, W), uint8. @returns (H, W), bool.
+ */
+export function boundaryMask(map: Tensor, d: number): Tensor {
+  return tidy(() => squareExtreme(map, d, ops.maximum, 255).ne(squareExtreme(map, d, ops.minimum, 0)));
+}
+
+/** Counts of boundary pixels by class, each (C), int64. */
+export interface BoundaryCounts {
+  intersection: Tensor;
+  truth: Tensor;
+  prediction: Tensor;
+}
+
+/**
+ * Boundary pixels of every class in truth, prediction and both. The mask of a class and its boundary follow the
+ * authors' definition (their equation 3); pixels labelled 255 are cut out of both maps first, and so are of no class.
+ * @param label (H, W), uint8. @param prediction (H, W), 0 .. C - 1.
+ */
+export function boundaryCounts(label: Tensor, prediction: Tensor, classes: number): BoundaryCounts {
+  return tidy(() => {
+    const [height, width] = label.shape as [number, number];
+    const d = boundaryWidth(height, width);
+    const known = label.ne(IGNORE_INDEX);
+    const guess = ops.where(known, prediction.to('uint8'), full([], IGNORE_INDEX, { dtype: 'uint8' }));
+    const truthEdge = boundaryMask(label, d).logicalAnd_(known);
+    const guessEdge = boundaryMask(guess, d).logicalAnd_(known);
+    const count = (map: Tensor, mask: Tensor) => map.maskedSelect(mask).bincount(null, classes);
+    return {
+      intersection: count(label, truthEdge.logicalAnd(guessEdge).logicalAnd_(label.eq(guess))),
+      truth: count(label, truthEdge),
+      prediction: count(guess, guessEdge),
+    };
+  });
+}

@@ -1,0 +1,147 @@
+// From an image to its label map: whole or by sliding windows, mirrored and at several scales.
+
+import { fromTypedArray, noGrad, ops, type Tensor, tidy } from '@pgpc/torch';
+import type { RgbImage } from '../datasets/types.js';
+import { normalize } from '../pipeline/normalize.js';
+import { resizeWindow, scaledSize } from '../pipeline/resize.js';
+import { argmaxRows, averagedTiles, mirroredRows, type RowMap, resizedRows, tensorRows } from './row-map.js';
+
+/** What is asked of a network here: class scores, at any stride, of normalised images (N, 3, H, W). */
+export interface Network {
+  call(image: Tensor): { readonly logits: Tensor };
+}
+
+/** Width and height in pixels. */
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Sliding windows over the network's input. */
+export interface SlidingWindow {
+  /** An image that is smaller in a direction is one window there, without padding. */
+  readonly window: Size;
+  /** From window to window; at most the window's size. */
+  readonly stride: Size;
+  /** Windows of one forward pass; 1 by default. */
+  readonly batch?: number;
+}
+
+export interface InferenceOptions {
+  /**
+   * The image is brought to the largest size whose long and short side fit those given here, its ratio kept, before
+   * it enters the network: 1024 x 512 is DAFormer's for Cityscapes. By default it enters as it is.
+   */
+  readonly size?: Size | undefined;
+  /** Factors of that size; several are averaged. [1] by default. */
+  readonly scales?: readonly number[] | undefined;
+  /** Also the mirrored image, averaged with the other. */
+  readonly flip?: boolean | undefined;
+  /** Windows instead of the whole image. */
+  readonly slide?: SlidingWindow | undefined;
+}
+
+/** @throws RangeError that names the option. */
+export function checkInference({ scales = [1], slide }: InferenceOptions): void {
+  if (scales.length === 0 || scales.some((scale) => !(scale > 0 && Number.isFinite(scale)))) {
+    throw new RangeError(`scales must be one or more positive numbers, not [${scales}]`);
+  }
+  if (!slide) return;
+  const { window, stride, batch = 1 } = slide;
+  for (const side of ['width', 'height'] as const) {
+    if (!Number.isSafeInteger(window[side]) || window[side] < 1) {
+      throw new RangeError(`the window's ${side} must be a positive whole number, not ${window[side]}`);
+    }
+    if (!Number.isSafeInteger(stride[side]) || stride[side] < 1 || stride[side] > window[side]) {
+      throw new RangeError(
+        `the stride's ${side} must be from 1 to the window's ${window[side]}, not ${stride[side]}: pixels between windows would have no class`,
+      );
+    }
+  }
+  if (!Number.isSafeInteger(batch) || batch < 1) {
+    throw new RangeError(`the windows of a pass must be a positive whole number, not ${batch}`);
+  }
+}
+
+/** Where windows start along one side: every `stride` pixels, the last one moved back to end at the border. */
+export function windowStarts(length: number, window: number, stride: number): number[] {
+  const steps = Math.ceil(Math.max(length - window, 0) / stride);
+  return Array.from({ length: steps + 1 }, (_, i) => Math.max(0, Math.min(i * stride, length - window)));
+}
+
+/** The image at another size, as OpenCV resizes it, and normalised: (1, 3, height, width). */
+function networkInput(image: RgbImage, { width, height }: Size): Tensor {
+  return tidy(() => {
+    const whole = { top: 0, left: 0 };
+    const pixels =
+      width === image.width && height === image.height
+        ? fromTypedArray(image.data, [height, width, 3]).permute([2, 0, 1]).contiguous()
+        : fromTypedArray(
+            resizeWindow(
+              image,
+              { ...whole, width: image.width, height: image.height },
+              image,
+              { width, height },
+              { ...whole, width, height },
+              false,
+            ),
+            [3, height, width],
+          );
+    return normalize(pixels.unsqueeze(0).to('float32').div_(255));
+  });
+}
+
+/** Class scores at the size of `input` (1, 3, h, w). */
+function scoreMap(network: Network, input: Tensor, slide: SlidingWindow | undefined): RowMap {
+  const [, , height, width] = input.shape as [number, number, number, number];
+  if (!slide) return resizedRows(tensorRows(network.call(input).logits), { width, height });
+  const { stride, batch = 1 } = slide;
+  const window = {
+    width: Math.min(slide.window.width, width),
+    height: Math.min(slide.window.height, height),
+  };
+  const places = windowStarts(height, window.height, stride.height).flatMap((top) =>
+    windowStarts(width, window.width, stride.width).map((left) => ({ top, left })),
+  );
+  const tiles = [];
+  for (let i = 0; i < places.length; i += batch) {
+    const group = places.slice(i, i + batch);
+    const logits = tidy(() => {
+      const cut = group.map(({ top, left }) =>
+        input.narrow(2, top, window.height).narrow(3, left, window.width),
+      );
+      return network.call(ops.cat(cut)).logits;
+    });
+    for (const [n, place] of group.entries()) {
+      tiles.push({ ...place, map: resizedRows(tensorRows(logits.narrow(0, n, 1)), window) });
+    }
+  }
+  return averagedTiles(tiles, { width, height });
+}
+
+/**
+ * The most likely class of every pixel, as mmsegmentation finds it: the logits of every view (scale, mirrored or
+ * not) are resized to the network's input, averaged over windows where there are several, and resized to the image
+ * (`align_corners` false); over several views the softmax of each is averaged; then the largest wins. All of it is
+ * done a few rows at a time, so that no map of all classes at the image's size is ever held.
+ * @param network in evaluation mode. @returns (H, W) of the image, uint8.
+ * @throws RangeError for options that do not fit.
+ */
+export function predictLabels(network: Network, image: RgbImage, options: InferenceOptions = {}): Tensor {
+  checkInference(options);
+  const { size, scales = [1], flip = false, slide } = options;
+  const { width, height } = image;
+  return tidy(() =>
+    noGrad(() => {
+      const bounds = size ?? { width, height };
+      const maps = scales.flatMap((scale) => {
+        const scaled = { width: Math.floor(bounds.width * scale), height: Math.floor(bounds.height * scale) };
+        const input = networkInput(image, scaledSize(image, scaled));
+        const views = [scoreMap(network, input, slide)];
+        if (flip) views.push(mirroredRows(scoreMap(network, input.flip([3]), slide)));
+        return views.map((map) => resizedRows(map, { width, height }));
+      });
+      return argmaxRows(maps);
+    }),
+  );
+}

@@ -1,0 +1,123 @@
+// Maps of class scores that are worked out a few rows at a time: whole, at an image's size, they are hundreds of MB.
+
+import { fromTypedArray, ops, type Tensor, tidy, zeros } from '@pgpc/torch';
+
+/** A map of (1, channels, height, width), float32, of which any rows can be asked for, in any order. */
+export interface RowMap {
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  /** Rows `from` to `to` - 1: (1, channels, to - from, width). May share memory with what it comes from. */
+  rows(from: number, to: number): Tensor;
+}
+
+/** A tensor (1, C, H, W) as a row map. */
+export function tensorRows(map: Tensor): RowMap {
+  const [, channels, height, width] = map.shape as [number, number, number, number];
+  return { channels, height, width, rows: (from, to) => map.narrow(2, from, to - from) };
+}
+
+/**
+ * `source` resized bilinearly to `size`, with the corners of the images, not of the pixels, on each other
+ * (`align_corners` false): row by row the same numbers, to rounding, as `nn.interpolate` of the whole map.
+ */
+export function resizedRows(source: RowMap, size: { width: number; height: number }): RowMap {
+  const { channels } = source;
+  const { width, height } = size;
+  if (width === source.width && height === source.height) return source;
+  return {
+    channels,
+    width,
+    height,
+    rows: (from, to) =>
+      tidy(() => {
+        const tall = height === source.height ? source.rows(from, to) : blendedRows(source, height, from, to);
+        return width === source.width ? tall : ops.upsampleBilinear2d(tall, [to - from, width], false);
+      }),
+  };
+}
+
+/** The vertical half of a resize to `height`: each row is a blend of two rows of the source. */
+function blendedRows(source: RowMap, height: number, from: number, to: number): Tensor {
+  const scale = source.height / height;
+  const count = to - from;
+  const upper = new Int32Array(count);
+  const lower = new Int32Array(count);
+  const share = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    const at = Math.max(0, (from + i + 0.5) * scale - 0.5);
+    upper[i] = Math.min(Math.floor(at), source.height - 1);
+    lower[i] = Math.min(upper[i]! + 1, source.height - 1);
+    share[i] = at - Math.floor(at);
+  }
+  const first = upper[0]!;
+  const rows = source.rows(first, lower.at(-1)! + 1);
+  const pick = (index: Int32Array) => rows.indexSelect(2, fromTypedArray(index, [count]).sub(first));
+  return pick(upper).lerp_(pick(lower), fromTypedArray(share, [1, 1, count, 1]));
+}
+
+/** `source` mirrored from left to right. */
+export function mirroredRows(source: RowMap): RowMap {
+  return { ...source, rows: (from, to) => tidy(() => source.rows(from, to).flip([3])) };
+}
+
+/** A part of a larger map. */
+export interface Tile {
+  readonly top: number;
+  readonly left: number;
+  readonly map: RowMap;
+}
+
+/** The mean of overlapping tiles at every pixel of a map of `size`, which they must cover. */
+export function averagedTiles(tiles: readonly Tile[], size: { width: number; height: number }): RowMap {
+  const { width, height } = size;
+  const { channels } = tiles[0]!.map;
+  return {
+    channels,
+    width,
+    height,
+    rows: (from, to) =>
+      tidy(() => {
+        const sum = zeros([1, channels, to - from, width]);
+        const count = zeros([1, 1, to - from, width]);
+        for (const { top, left, map } of tiles) {
+          const first = Math.max(from, top);
+          const last = Math.min(to, top + map.height);
+          if (first >= last) continue;
+          const within = (whole: Tensor) =>
+            whole.narrow(2, first - from, last - first).narrow(3, left, map.width);
+          within(sum).add_(map.rows(first - top, last - top));
+          within(count).add_(1);
+        }
+        return sum.div_(count);
+      }),
+  };
+}
+
+/** Values of a strip: with the temporaries of a resize and an arg-max they stay in a core's cache. */
+const STRIP_VALUES = 2 ** 19;
+
+/**
+ * The channel of the largest value at every pixel: (H, W), uint8. Of several maps of one size, the largest sum of
+ * their softmax over the channels (mmsegmentation's mean over flips and scales).
+ */
+export function argmaxRows(maps: readonly RowMap[]): Tensor {
+  const { channels, width, height } = maps[0]!;
+  return tidy(() => {
+    const labels = zeros([height, width], { dtype: 'uint8' });
+    const step = Math.max(1, Math.floor(STRIP_VALUES / (channels * width)));
+    for (let from = 0; from < height; from += step) {
+      const to = Math.min(height, from + step);
+      tidy(() => {
+        const scores =
+          maps.length === 1
+            ? maps[0]!.rows(from, to)
+            : maps.map((map) => map.rows(from, to).softmax(1)).reduce((sum, next) => sum.add_(next));
+        // The maximum with its index is vectorised across pixels, `argmax` is not.
+        const [, index] = ops.call('max.dim', scores, 1) as [Tensor, Tensor];
+        labels.narrow(0, from, to - from).copy_(index.squeeze(0));
+      });
+    }
+    return labels;
+  });
+}
