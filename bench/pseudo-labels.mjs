@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { anchorCandidates } from '../packages/pgpc/dist/adaptation/contrast/anchors.js';
 import { openCityscapes } from '../packages/pgpc/dist/datasets/index.js';
 import { loadSegmentor } from '../packages/pgpc/dist/models/weights.js';
-import { wholeImage } from '../packages/pgpc/dist/pipeline/crop.js';
+import { normalize } from '../packages/pgpc/dist/pipeline/normalize.js';
 import { PixelStore } from '../packages/pgpc/dist/pipeline/pixels.js';
 import { noGrad, ops, tidy, zeros } from '../packages/torch/dist/index.js';
 
@@ -26,7 +26,7 @@ for (let i = 0; i < target.length; i += 4) {
   const { image, label } = await target.get(i);
   tidy(() =>
     noGrad(() => {
-      const { logits } = segmentor.call(wholeImage({ image, label }));
+      const { logits } = segmentor.call(normalize(image.unsqueeze(0).to('float32').div_(255)));
       const size = logits.shape.slice(2);
       const probabilities = logits.softmax(1).permute([0, 2, 3, 1]).reshape([-1, n]);
       const truth = ops

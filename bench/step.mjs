@@ -14,9 +14,9 @@ if (!existsSync(join(here, dist, 'adaptation/step.js'))) {
   throw new Error('the packages are not built: run `npm run setup` in the project folder');
 }
 const { manualSeed, ops, randint, randn, tidy } = await import('@pgpc/torch');
-const { daformerSelfTraining, methodConfig, methodNames, pgpcContrast } = await import(
-  `${dist}/adaptation/config.js`
-);
+const { methodConfig, pgpcContrast } = await import(`${dist}/adaptation/config.js`);
+/** Those that the peer has too. */
+const methodNames = ['source-only', 'self-training', 'pgpc'];
 const { Learner } = await import(`${dist}/adaptation/learner.js`);
 
 const SEED = 1;
@@ -53,7 +53,14 @@ const [size, channels, batch, threads, rounds] = ['size', 'channels', 'batch', '
 if (size % 32 !== 0)
   throw new RangeError(`--size is a multiple of 32, the encoder's last stride, not ${size}`);
 
-const segmentor = { backbone: 'mit_b0', channels, classes: 19, dropout: 0.1, dropPath: 0.1 };
+const segmentor = {
+  backbone: 'mit_b0',
+  head: 'daformer',
+  channels,
+  classes: 19,
+  dropout: 0.1,
+  dropPath: 0.1,
+};
 const optimizer = { lr: 6e-5, headMultiplier: 10, weightDecay: 0.01 };
 /** The recipe's numbers, with the contrast from the first step on. */
 const contrast = { ...pgpcContrast, warmup: 0, width: Math.min(pgpcContrast.width, channels) };
@@ -180,7 +187,11 @@ async function compareLosses(root) {
     exact: true,
     optimizer: checkOptimizer,
     segmentor: { ...segmentor, dropout: 0, dropPath: 0 },
-    method: methodConfig('pgpc', selfTraining, { ...contrast, weight: 1 }),
+    method: methodConfig('pgpc', {
+      selfTraining,
+      contrast: { ...contrast, weight: 1 },
+      featureDistance: false,
+    }),
   });
   const rows = [];
   for (let iteration = 0; iteration < CHECK_STEPS; iteration++) {
@@ -205,7 +216,11 @@ const median = (values) => {
 async function compareTimes(root) {
   const runs = [];
   for (const method of methodNames) {
-    const config = { exact: false, segmentor, method: methodConfig(method, daformerSelfTraining, contrast) };
+    const config = {
+      exact: false,
+      segmentor,
+      method: methodConfig(method, { contrast, featureDistance: false }),
+    };
     const pair = await startPair(root, method, config);
     for (const side of ['pgpc', 'pytorch']) {
       runs.push({ method, side, worker: side === 'pgpc' ? pair.own : pair.peer, ms: [] });

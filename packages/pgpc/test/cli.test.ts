@@ -53,9 +53,16 @@ async function run(
   const handlers: Handlers = {
     demo: handler('demo'),
     render: handler('render'),
+    checkData: handler('data check'),
+    dataStats: handler('data stats'),
+    cacheData: handler('data cache'),
     train: handler('train'),
     evaluate: handler('evaluate'),
+    predict: handler('predict'),
     report: handler('report'),
+    inspectWeights: handler('weights inspect'),
+    convertWeights: handler('weights convert'),
+    pullWeights: handler('weights pull'),
   };
   const signal = settings.signal ?? new AbortController().signal;
   const code = await main(args, { stdout, stderr, handlers, signal, env: settings.env ?? {} });
@@ -119,6 +126,7 @@ describe('what reaches the library', () => {
       out: path.join(folder, 'new'),
       seed: 1,
       size: { width: 512, height: 256 },
+      sourceLayout: 'gta5',
       sourceTrain: 500,
       sourceVal: 50,
       targetTrain: 500,
@@ -129,10 +137,9 @@ describe('what reaches the library', () => {
   test('train', async () => {
     const images = path.join(folder, 'images');
     const roots = ['--source-root', images, '--target-root', images];
-    expect(await optionsOf(['train', ...roots])).toEqual({
+    const defaults = {
       resume: undefined,
       sourceRoot: images,
-      sourceFormat: 'gta5',
       targetRoot: images,
       method: 'pgpc',
       iterations: 40_000,
@@ -140,35 +147,83 @@ describe('what reaches the library', () => {
       crop: { width: 512, height: 512 },
       lr: 6e-5,
       seed: 1,
-      weights: undefined,
-      name: undefined,
-      overwrite: false,
+      allowPartial: false,
+      skipBad: false,
+      memoryCheck: true,
       out: 'runs',
+      overwrite: false,
+    };
+    expect(await optionsOf(['train', ...roots])).toEqual(defaults);
+    const given = await optionsOf(
+      (
+        'train --preset synthia-cityscapes --method daformer --network hrnet-w48 --source-scale 640x380 ' +
+        '--target-scale 512x256 --source-format synthia --target-format cityscapes --iterations 5 --batch 1 ' +
+        '--crop 256x256 --lr 1e-4 --seed 3 --skip-bad --no-memory-check --workers 0 --name mine --overwrite'
+      )
+        .split(' ')
+        .concat(roots),
+    );
+    expect(given).toEqual({
+      ...defaults,
+      preset: 'synthia-cityscapes',
+      method: 'daformer',
+      network: 'hrnet-w48',
+      sourceScale: { width: 640, height: 380 },
+      targetScale: { width: 512, height: 256 },
+      sourceFormat: 'synthia',
+      targetFormat: 'cityscapes',
+      iterations: 5,
+      batch: 1,
+      crop: { width: 256, height: 256 },
+      lr: 1e-4,
+      seed: 3,
+      skipBad: true,
+      memoryCheck: false,
+      workers: 0,
+      name: 'mine',
+      overwrite: true,
     });
-    expect(
-      await optionsOf([
-        'train',
-        ...roots,
-        '--method',
-        'source-only',
-        '--lr',
-        '1E-3',
-        '--crop',
-        '64x32',
-        '--batch',
-        '4',
-      ]),
-    ).toMatchObject({ method: 'source-only', lr: 0.001, crop: { width: 64, height: 32 }, batch: 4 });
     expect(await optionsOf(['train', '--resume', images])).toEqual({ resume: images });
   });
 
-  test('eval and report', async () => {
+  test('eval, predict and report', async () => {
     const images = path.join(folder, 'images');
     expect(await optionsOf(['eval', '--checkpoint', images, '--target-root', images])).toEqual({
       checkpoint: images,
       targetRoot: images,
+      format: undefined,
       split: 'val',
+      inference: { size: undefined, scales: [1], flip: false },
+      classes: undefined,
+      boundary: false,
       savePredictions: undefined,
+      predictions: 'trainIds',
+      json: undefined,
+    });
+    const whole = ['--input-size', '1024x512', '--scales', '.5,1,1e1', '--flip'];
+    const written = ['--boundary', '--classes', '16', '--json', path.join(folder, 'x.json')];
+    expect(
+      await optionsOf(['eval', '--checkpoint', images, '--target-root', images, ...whole, ...written]),
+    ).toMatchObject({
+      inference: { size: { width: 1024, height: 512 }, scales: [0.5, 1, 10], flip: true },
+      classes: 16,
+      boundary: true,
+      json: path.join(folder, 'x.json'),
+    });
+    const windows = ['--mode', 'slide', '--window', '65x64', '--window-batch', '3'];
+    expect(
+      await optionsOf(['predict', '--checkpoint', images, '--images', images, '--out', folder, ...windows]),
+    ).toEqual({
+      checkpoint: images,
+      images,
+      out: folder,
+      predictions: 'trainIds',
+      inference: {
+        size: undefined,
+        scales: [1],
+        flip: false,
+        slide: { window: { width: 65, height: 64 }, stride: { width: 33, height: 32 }, batch: 3 },
+      },
     });
     expect(await optionsOf(['report', images])).toEqual({ run: images });
   });
@@ -183,21 +238,32 @@ describe('help', () => {
   test('lists the commands', async () => {
     const { code, out, err } = await run(['--help']);
     expect([code, err]).toEqual([0, '']);
-    for (const command of ['demo', 'data', 'train', 'eval', 'report']) {
+    for (const command of ['demo', 'data', 'train', 'eval', 'predict', 'report']) {
       expect(out).toMatch(new RegExp(`^ {2}${command}\\b.* {2}\\S`, 'm'));
     }
   });
 
   test('of every command describes every option, with defaults and an example', async () => {
-    for (const args of [['demo'], ['data', 'render'], ['train'], ['eval'], ['report']]) {
+    const data = ['render', 'check', 'stats', 'cache'].map((name) => ['data', name]);
+    for (const args of [['demo'], ...data, ['train'], ['eval'], ['predict'], ['report']]) {
       const { code, out } = await run([...args, '--help']);
       expect(code).toBe(0);
       expect(out).toMatch(new RegExp(`Examples?:\\n {2}pgpc ${args.join(' ')}`));
-      const options = out.split('Options:\n')[1]!.split('\n\n')[0]!.split('\n');
+      const options = out
+        .split('Options:\n')[1]!
+        .split('\n\n')[0]!
+        .replace(/\n {9,}/g, ' ')
+        .split('\n');
       for (const line of options) expect(line).toMatch(/^ +(-h, )?--[a-z-]+( <\w+>)? {2,}\S+/);
     }
     const { out } = await run(['train', '--help']);
-    for (const shown of ['512x512', '6e-5', '40000', '"pgpc"', 'source-only, self-training, pgpc']) {
+    for (const shown of [
+      '512x512',
+      '6e-5',
+      '40000',
+      '"pgpc"',
+      'source-only, self-training, daformer, pgpc',
+    ]) {
       expect(out).toContain(shown);
     }
   });
@@ -219,11 +285,11 @@ describe('refuses', () => {
   test.each([
     [
       ['dmeo'],
-      /unknown command 'dmeo' \(did you mean 'demo'\?\); commands of 'pgpc': demo, data, train, eval, report$/,
+      /unknown command 'dmeo' \(did you mean 'demo'\?\); commands of 'pgpc': demo, data, train, eval, predict, report, weights$/,
     ],
     [
       ['data', 'rendr'],
-      /unknown command 'rendr' \(did you mean 'render'\?\); commands of 'pgpc data': render$/,
+      /unknown command 'rendr' \(did you mean 'render'\?\); commands of 'pgpc data': render, check, stats, cache$/,
     ],
     [
       ['demo', '--qick'],
@@ -233,7 +299,7 @@ describe('refuses', () => {
     [['demo', 'extra'], /too many arguments.*see 'pgpc demo --help'/],
     [
       ['train', '--method', 'pgcp'],
-      /--method 'pgcp': must be one of source-only, self-training, pgpc \(did you mean 'pgpc'\?\)$/,
+      /--method 'pgcp': must be one of source-only, self-training, daformer, pgpc \(did you mean 'pgpc'\?\)$/,
     ],
     [['train', '--iterations', '1.5'], /--iterations '1\.5': must be a whole number of at least 1$/],
     [['train', '--iterations', '0'], /--iterations '0': must be a whole number of at least 1$/],
@@ -255,7 +321,10 @@ describe('refuses', () => {
       /--resume takes everything.*leave out --lr, --seed$/,
     ],
     [['eval', '--target-root', '.'], /required option '--checkpoint <path>' not specified/],
-    [['eval', '--split', 'tset'], /--split 'tset': must be one of train, val$/],
+    [
+      ['eval', '--split', 'tset'],
+      /--split 'tset': must be one of train, val, test, all \(did you mean 'test'\?\)$/,
+    ],
     [['report', 'no-such-run'], /run 'no-such-run': there is no such folder$/],
   ])('%j', async (args, message) => {
     const { code, out, err, calls } = await run(args);

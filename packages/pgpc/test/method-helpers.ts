@@ -84,6 +84,7 @@ export const CLASSES = 5;
 /** Without dropout: what it computes depends on weights and input alone. */
 export const tinySegmentor: SegmentorConfig = {
   backbone: 'mit_b0',
+  head: 'daformer',
   channels: 16,
   classes: CLASSES,
   dropout: 0,
@@ -175,6 +176,7 @@ export function memoryDataset(samples: readonly MemorySample[]): SegmentationDat
     split: 'train',
     classes: CITYSCAPES_CLASSES.slice(0, CLASSES),
     ignoreIndex: 255,
+    labelCoding: { kind: 'values', table: Uint8Array.from({ length: 256 }, (_, i) => i) },
     samples: samples.map(({ label }, i) => ({
       id: String(i),
       image: `image-${i}`,

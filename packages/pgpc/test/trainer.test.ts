@@ -35,7 +35,11 @@ const ITERATIONS = 5;
 function experiment(method: MethodName, overrides: Partial<Experiment> = {}): Experiment {
   return parseExperiment({
     segmentor: { ...tinySegmentor, dropout: 0.1, dropPath: 0.1 },
-    method: methodConfig(method, tinySelfTraining, { ...tinyContrast, warmup: 0.3 }),
+    method: methodConfig(method, {
+      selfTraining: tinySelfTraining,
+      contrast: { ...tinyContrast, warmup: 0.3 },
+      featureDistance: { weight: 0.005, classes: [1, 2], minShare: 0.75 },
+    }),
     iterations: ITERATIONS,
     batch: 2,
     crop: { width: 32, height: 32, catMaxRatio: 0.9, flip: 0.5 },
@@ -134,6 +138,7 @@ describe('a run', () => {
     for (const [i, { values }] of log.entries()) {
       expect(Object.keys(values).sort()).toEqual([
         'loss/contrast',
+        'loss/feature-distance',
         'loss/source',
         'loss/target',
         'loss/total',
@@ -268,7 +273,11 @@ describe('an experiment', () => {
   });
 
   test('survives JSON, and the recipe of DAFormer is one', () => {
-    for (const given of [experiment('pgpc'), daformerRecipe('pgpc'), daformerRecipe('source-only')]) {
+    for (const given of [
+      experiment('pgpc'),
+      daformerRecipe({ method: methodConfig('pgpc') }),
+      daformerRecipe({ method: {} }),
+    ]) {
       expect(parseExperiment(JSON.parse(JSON.stringify(given)))).toEqual(given);
     }
   });

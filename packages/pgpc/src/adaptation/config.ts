@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import type { ContrastOptions } from './contrast/contrast.js';
+import type { FeatureDistanceOptions } from './feature-distance.js';
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
@@ -44,6 +45,19 @@ export const contrastSchema = z
     error: 'bankCapacity must be at least enqueue: a bank takes what a step adds to it whole',
   }) satisfies z.ZodType<ContrastOptions>;
 
+export const featureDistanceSchema = z.strictObject({
+  weight: z.number().min(0),
+  classes: z.array(z.number().int().min(0).max(254)).min(1),
+  minShare: z.number().gt(0.5).max(1),
+}) satisfies z.ZodType<FeatureDistanceOptions>;
+
+/** DAFormer's numbers for the classes of Cityscapes: traffic light and sign, and all that moves. */
+export const daformerFeatureDistance = {
+  weight: 0.005,
+  classes: [6, 7, 11, 12, 13, 14, 15, 16, 17, 18],
+  minShare: 0.75,
+} satisfies FeatureDistanceOptions;
+
 /** DAFormer's numbers for a 512 x 512 crop of Cityscapes, without its margins, which belong to the camera. */
 export const daformerSelfTraining: SelfTrainingOptions = {
   weight: 1,
@@ -72,8 +86,8 @@ export const pgpcContrast: ContrastOptions = {
   depth: 2,
 };
 
-export const methodNames = ['source-only', 'self-training', 'pgpc'] as const;
-export type MethodName = (typeof methodNames)[number];
+/** From no adaptation to all of it. */
+export type MethodName = 'source-only' | 'self-training' | 'daformer' | 'pgpc';
 
 export const methodSchema = z
   .strictObject({
@@ -81,6 +95,8 @@ export const methodSchema = z
     selfTraining: selfTrainingSchema.optional(),
     /** Left out: no pixels are contrasted. Needs `selfTraining`, whose teacher and mixed image it uses. */
     contrast: contrastSchema.optional(),
+    /** Left out: the encoder may forget what ImageNet taught it. Needs an encoder that was taught by it. */
+    featureDistance: featureDistanceSchema.optional(),
   })
   .refine((method) => !method.contrast || method.selfTraining, {
     error: 'contrast needs selfTraining: its anchors and negatives come from the teacher and the mixed image',
@@ -88,12 +104,23 @@ export const methodSchema = z
 
 export type MethodConfig = z.infer<typeof methodSchema>;
 
-/** The three methods of the paper's tables, as compositions of the same parts. */
-export function methodConfig(
-  name: MethodName,
-  selfTraining: SelfTrainingOptions = daformerSelfTraining,
-  contrast: ContrastOptions = pgpcContrast,
-): MethodConfig {
+/** What the named methods are made of; a part left out has the papers' numbers. */
+export interface MethodParts {
+  selfTraining?: SelfTrainingOptions;
+  contrast?: ContrastOptions;
+  /** `false` where the encoder starts from random values: then there is nothing to keep. */
+  featureDistance?: z.infer<typeof featureDistanceSchema> | false;
+}
+
+/**
+ * The methods of the paper's tables, as compositions of the same parts: self-training adds the target to source-only,
+ * DAFormer the feature distance to that, and PGPC the contrast.
+ */
+export function methodConfig(name: MethodName, parts: MethodParts = {}): MethodConfig {
+  const { selfTraining = daformerSelfTraining, contrast = pgpcContrast } = parts;
+  const { featureDistance = daformerFeatureDistance } = parts;
   if (name === 'source-only') return {};
-  return name === 'self-training' ? { selfTraining } : { selfTraining, contrast };
+  if (name === 'self-training') return { selfTraining };
+  const daformer = featureDistance ? { selfTraining, featureDistance } : { selfTraining };
+  return name === 'daformer' ? daformer : { ...daformer, contrast };
 }

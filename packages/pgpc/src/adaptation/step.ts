@@ -1,11 +1,13 @@
-// The training step, top to bottom as METHOD has it: L = L_s + lambda_t L_t + lambda_c L_c.
+// The training step, top to bottom as METHOD has it: L = L_s + lambda_FD L_FD + lambda_t L_t + lambda_c L_c.
 
 import { Generator, noGrad, ops, type optim, type Tensor, tidy, zeros } from '@pgpc/torch';
-import type { Segmentor } from '../models/segmentor.js';
-import { Rng } from '../pipeline/rng.js';
+import { withoutInitialValues } from '../models/initial-values.js';
+import { createBackbone, type Segmentor } from '../models/segmentor.js';
+import { Rng, seedFor } from '../pipeline/rng.js';
 import { classMixMask, mix } from './class-mix.js';
 import type { MethodConfig } from './config.js';
 import { PixelContrast } from './contrast/contrast.js';
+import { FeatureDistance } from './feature-distance.js';
 import type { Learner } from './learner.js';
 import { segmentationLoss } from './losses.js';
 import { pseudoLabels } from './pseudo-labels.js';
@@ -26,6 +28,8 @@ export interface StepLosses {
   source: Tensor;
   target?: Tensor;
   contrast?: Tensor;
+  /** lambda_FD L_FD */
+  featureDistance?: Tensor;
   /** q: the share of target pixels that the teacher is certain of. */
   q?: Tensor;
 }
@@ -34,6 +38,7 @@ export interface StepLosses {
 export class AdaptationStep {
   readonly teacher: Teacher | undefined;
   readonly contrast: PixelContrast | undefined;
+  readonly featureDistance: FeatureDistance | undefined;
   /** Chooses the classes that ClassMix pastes. */
   readonly mixGenerator: Generator;
   /** Draws colour jitter and blur. */
@@ -48,16 +53,22 @@ export class AdaptationStep {
     seed: number,
   ) {
     const { config } = student.segmentor as Segmentor;
-    this.mixGenerator = new Generator(seed);
+    this.mixGenerator = new Generator(seedFor(seed, 'mix'));
     this.augmentRng = new Rng(seed, 'augment');
     if (method.selfTraining) this.teacher = new Teacher(config, student, method.contrast);
     if (method.contrast) this.contrast = new PixelContrast(config.classes, method.contrast, seed);
+    if (method.featureDistance) {
+      using generator = new Generator(0);
+      const encoder = withoutInitialValues(() => createBackbone(config.backbone, generator, 0));
+      encoder.loadStateDict(student.segmentor.backbone.stateDict());
+      this.featureDistance = new FeatureDistance(encoder, method.featureDistance);
+    }
   }
 
   /** One iteration; `iteration` counts from 0. The caller owns the losses returned. */
   run(batch: Batch, iteration: number): StepLosses {
     return tidy(() => {
-      const { student, teacher, contrast, optimizer } = this;
+      const { student, teacher, contrast, featureDistance, optimizer } = this;
       const { selfTraining } = this.method;
       const { sourceImage, sourceLabel, targetImage } = batch;
       optimizer.zeroGrad();
@@ -65,13 +76,17 @@ export class AdaptationStep {
       // theta' <- a theta' + (1 - a) theta, before anything of this step is learned.
       if (teacher && selfTraining) teacher.update(student, iteration, selfTraining.alpha);
 
-      // L_s, with a backward pass of its own, so that its activations are gone before the next forward pass.
+      // L_s and lambda_FD L_FD, with a backward pass of their own, so that their activations are gone before the next
+      // forward pass.
       const source = student.segmentor.call(sourceImage);
       const sourceLoss = segmentationLoss(source.logits, sourceLabel);
-      sourceLoss.backward();
+      const distance = featureDistance?.loss(sourceImage, sourceLabel, source.stages.at(-1)!);
+      const onSource = distance ? sourceLoss.add(distance) : sourceLoss;
+      onSource.backward();
+      const sourceLosses = { source: sourceLoss.detach(), featureDistance: distance?.detach() };
       if (!teacher || !selfTraining || !targetImage) {
         optimizer.step();
-        return { total: sourceLoss.detach(), source: sourceLoss.detach() };
+        return { ...sourceLosses, total: onSource.detach() };
       }
 
       // The teacher looks at the clean target image.
@@ -109,8 +124,8 @@ export class AdaptationStep {
       loss.backward();
       optimizer.step();
       return {
-        total: sourceLoss.detach().add(loss.detach()),
-        source: sourceLoss.detach(),
+        ...sourceLosses,
+        total: onSource.detach().add(loss.detach()),
         target: targetLoss.detach(),
         contrast: contrastLoss?.detach(),
         q: pseudo.q,
@@ -118,15 +133,17 @@ export class AdaptationStep {
     });
   }
 
-  /** Makes the teacher a copy of the student again, buffers too: after weights were loaded into the student. */
-  restartTeacher(): void {
+  /** Starts from the student as it is now, buffers too: after weights were loaded into it. */
+  adoptStudent(): void {
     this.teacher?.network.loadStateDict(this.student.stateDict());
+    this.featureDistance?.encoder.loadStateDict(this.student.segmentor.backbone.stateDict());
   }
 
-  /** Frees the teacher and the banks; student and optimizer are the caller's. */
+  /** Frees the teacher, the banks and the frozen encoder; student and optimizer are the caller's. */
   dispose(): void {
     this.teacher?.network.dispose();
     this.contrast?.dispose();
+    this.featureDistance?.dispose();
     this.mixGenerator.dispose();
   }
 }

@@ -1,6 +1,7 @@
 // The teacher: the running average of the student (Tarvainen & Valpola 2017), in the mode that DAFormer runs it in.
 
 import { nn, noGrad, type Tensor, tidy } from '@pgpc/torch';
+import { withoutInitialValues } from '../models/initial-values.js';
 import type { SegmentorConfig } from '../models/segmentor.js';
 import type { TeacherView } from './contrast/contrast.js';
 import { Learner } from './learner.js';
@@ -15,7 +16,7 @@ export class Teacher {
   readonly network: Learner;
 
   constructor(config: SegmentorConfig, student: Learner, projection?: { width: number; depth: number }) {
-    this.network = new Learner(config, 0, projection);
+    this.network = withoutInitialValues(() => new Learner(config, 0, projection));
     this.network.loadStateDict(student.stateDict());
     this.network.requiresGrad_(false);
     // As in the reference: batch norm works on the batch's statistics, and nothing is dropped.

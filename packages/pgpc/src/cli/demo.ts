@@ -7,8 +7,10 @@ import type { MethodName } from '../adaptation/config.js';
 import { openCityscapes } from '../datasets/cityscapes.js';
 import { openGta5 } from '../datasets/gta5.js';
 import { streetSynthFolders, writeStreetSynth } from '../datasets/street-synth/index.js';
-import { evaluateSegmentor, predictLabels, toLabelMap } from '../evaluation/evaluate.js';
-import { loadBackboneWeights } from '../models/weights.js';
+import type { SegmentationDataset } from '../datasets/types.js';
+import { evaluateSegmentor, toLabelMap } from '../evaluation/evaluate.js';
+import { predictLabels } from '../evaluation/inference.js';
+import { describeReport, loadBackboneWeights } from '../models/weight-fit.js';
 import { PixelStore } from '../pipeline/pixels.js';
 import { classCounts } from '../pipeline/rare-class-sampling.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../presets/street-synth.js';
@@ -37,7 +39,7 @@ interface Data {
   sourceCounts: number[][];
   target: PixelStore;
   targetCounts: number[][];
-  validation: PixelStore;
+  validation: SegmentationDataset;
 }
 
 async function renderData(preset: StreetSynthPreset, quick: boolean, io: CommandIo): Promise<Data> {
@@ -56,7 +58,7 @@ async function renderData(preset: StreetSynthPreset, quick: boolean, io: Command
   const stores = { source: new PixelStore(source), target: new PixelStore(target) };
   return {
     ...stores,
-    validation: new PixelStore(validation),
+    validation,
     sourceCounts: await classCounts(stores.source, CLASSES),
     targetCounts: await classCounts(stores.target, CLASSES),
   };
@@ -78,7 +80,7 @@ class Gallery {
     readonly run: RunDirectory,
     readonly data: Data,
   ) {
-    this.#shown = spread(data.validation.length, 4);
+    this.#shown = spread(data.validation.samples.length, 4);
   }
 
   async writeSamples(): Promise<void> {
@@ -90,7 +92,7 @@ class Gallery {
       this.#index.source.push(files);
     }
     for (const i of this.#shown) {
-      const { dataset } = this.data.validation;
+      const dataset = this.data.validation;
       const files = { image: `target-${i}.png`, truth: `target-${i}-truth.png` };
       await this.run.writePicture(files.image, await dataset.readImage(i));
       await this.run.writeLabelPicture(files.truth, await dataset.readLabel(i));
@@ -102,7 +104,8 @@ class Gallery {
   async writePredictions(method: string, { learner }: Trainer): Promise<void> {
     learner.segmentor.eval();
     for (const [row, i] of this.#shown.entries()) {
-      using prediction = predictLabels(learner.segmentor, await this.data.validation.get(i));
+      const image = await this.data.validation.readImage(i);
+      using prediction = predictLabels(learner.segmentor, image);
       const file = `target-${i}-${method}.png`;
       await this.run.writeLabelPicture(file, toLabelMap(prediction));
       this.#index.target[row]!.predictions[method] = file;
@@ -152,7 +155,10 @@ class DemoSeed {
     const { data, preset, run } = this;
     const source = { source: data.source, sourceCounts: data.sourceCounts };
     const { trainer: common } = await this.train('source', preset.pretraining, source, ({ learner }) => {
-      if (weights) loadBackboneWeights(learner.segmentor, weights);
+      if (weights) {
+        const report = describeReport(loadBackboneWeights(learner.segmentor, weights));
+        this.io.stderr.write(`${report.join('\n')}\n`);
+      }
     });
     const start: Map<string, Tensor> = common.learner.segmentor.stateDict();
     for (const { name, label, method, onTarget } of continuations) {
@@ -165,10 +171,10 @@ class DemoSeed {
         training,
         ({ learner, step }) => {
           learner.segmentor.loadStateDict(start);
-          step.restartTeacher();
+          step.adoptStudent();
         },
       );
-      const scores = await evaluateSegmentor(trainer.learner.segmentor, data.validation, {
+      const { scores } = await evaluateSegmentor(trainer.learner.segmentor, data.validation, {
         signal: this.io.signal,
       });
       run.addResult({ name, label, seed: this.seed, seconds, ...scores });

@@ -5,13 +5,23 @@ import { examples, UsageError } from './command.js';
 import { registerData } from './commands/data.js';
 import { registerDemo } from './commands/demo.js';
 import { registerEval } from './commands/eval.js';
+import { registerPredict } from './commands/predict.js';
 import { registerReport } from './commands/report.js';
 import { registerTrain } from './commands/train.js';
+import { registerWeights } from './commands/weights.js';
 import { didYouMean } from './did-you-mean.js';
 import { HANDLERS, type Handlers } from './handlers.js';
 import type { CommandIo } from './io.js';
 
-const COMMANDS = [registerDemo, registerData, registerTrain, registerEval, registerReport];
+const COMMANDS = [
+  registerDemo,
+  registerData,
+  registerTrain,
+  registerEval,
+  registerPredict,
+  registerReport,
+  registerWeights,
+];
 
 /** What `main` uses in place of the process's own. */
 export interface MainOptions {

@@ -1,26 +1,28 @@
 // The contract between `pgpc train` and `pgpc eval` and the training library.
+import type { DatasetFormat } from '../datasets/open.js';
+import type { InferenceOptions } from '../evaluation/inference.js';
+import type { PredictionFormat } from '../evaluation/prediction-format.js';
+import type { Protocol } from '../evaluation/protocols.js';
+import type { DrivingPresetName, MethodName, NetworkName } from '../presets/names.js';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
-
-/** The methods that `pgpc train` offers, from no adaptation to all of it. */
-export const METHODS = ['source-only', 'self-training', 'pgpc'] as const;
-export type Method = (typeof METHODS)[number];
-
-/** The layouts of labelled source data. */
-export const SOURCE_FORMATS = ['gta5', 'cityscapes'] as const;
-export type SourceFormat = (typeof SOURCE_FORMATS)[number];
-
-/** The splits of Cityscapes' layout that have labels. */
-export const SPLITS = ['train', 'val'] as const;
-export type Split = (typeof SPLITS)[number];
 
 /** Options of a new run of `pgpc train`, checked: folders and files exist, numbers are in range. */
 export interface NewTrainingOptions {
   readonly resume: undefined;
+  /** Undefined: no preset; formats and scales are as given. */
+  readonly preset: DrivingPresetName | undefined;
   readonly sourceRoot: string;
-  readonly sourceFormat: SourceFormat;
+  /** Undefined: the preset's, or told from the folder. */
+  readonly sourceFormat: DatasetFormat | undefined;
+  /** Undefined: the preset's, or the images as they are. */
+  readonly sourceScale: Size | undefined;
   readonly targetRoot: string;
-  readonly method: Method;
+  readonly targetFormat: DatasetFormat | undefined;
+  readonly targetScale: Size | undefined;
+  readonly method: MethodName;
+  /** Undefined: MiT-B5 of a preset, else MiT-B0. */
+  readonly network: NetworkName | undefined;
   readonly iterations: number;
   /** Source images a step, and as many target images. */
   readonly batch: number;
@@ -29,6 +31,14 @@ export interface NewTrainingOptions {
   readonly lr: number;
   readonly seed: number;
   readonly weights: string | undefined;
+  /** Load what fits of `weights` where the file and the encoder differ, instead of refusing it. */
+  readonly allowPartial: boolean;
+  /** Leave bad files out instead of refusing to start. */
+  readonly skipBad: boolean;
+  /** Measure a step's memory before the run. */
+  readonly memoryCheck: boolean;
+  /** Threads that decode; undefined: one less than the cores. */
+  readonly workers: number | undefined;
   /** Undefined: the method's name, made unique. */
   readonly name: string | undefined;
   readonly overwrite: boolean;
@@ -50,10 +60,33 @@ export interface EvaluateOptions {
   /** A checkpoint file, or a folder with one. */
   readonly checkpoint: string;
   readonly targetRoot: string;
-  readonly split: Split;
+  /** Undefined: told from the folder. */
+  readonly format: DatasetFormat | undefined;
+  readonly split: string;
+  readonly inference: InferenceOptions;
+  /** The classes of Cityscapes that are shown and averaged; undefined: all of the dataset. */
+  readonly classes: Protocol | undefined;
+  /** Also boundary IoU. */
+  readonly boundary: boolean;
   /** Folder for predicted label maps; undefined: none are written. */
   readonly savePredictions: string | undefined;
+  readonly predictions: PredictionFormat;
+  /** File for all results; undefined: none is written. */
+  readonly json: string | undefined;
 }
 
-/** Evaluates a checkpoint on labelled images and prints IoU by class. */
+/** Evaluates a checkpoint on labelled images and prints scores by class. */
 export type EvaluateCheckpoint = (options: EvaluateOptions, io: CommandIo) => Promise<void>;
+
+/** Options of `pgpc predict`, checked. */
+export interface PredictOptions {
+  /** A checkpoint file, or a folder with one. */
+  readonly checkpoint: string;
+  readonly images: string;
+  readonly out: string;
+  readonly predictions: PredictionFormat;
+  readonly inference: InferenceOptions;
+}
+
+/** Writes the label map of every image in a folder. */
+export type Predict = (options: PredictOptions, io: CommandIo) => Promise<void>;

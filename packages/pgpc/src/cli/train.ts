@@ -3,80 +3,133 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openCityscapes } from '../datasets/cityscapes.js';
-import { openGta5 } from '../datasets/gta5.js';
-import { CITYSCAPES_CLASSES } from '../datasets/index.js';
-import type { SegmentationDataset } from '../datasets/types.js';
+import { daformerFeatureDistance, methodConfig, pgpcContrast } from '../adaptation/config.js';
+import { CITYSCAPES_CLASSES } from '../datasets/cityscapes-classes.js';
+import { detectFormat } from '../datasets/open.js';
+import type { ClassInfo } from '../datasets/types.js';
 import { evaluateSegmentor } from '../evaluation/evaluate.js';
-import { loadBackboneWeights } from '../models/weights.js';
-import { PixelStore } from '../pipeline/pixels.js';
-import { classCounts } from '../pipeline/rare-class-sampling.js';
+import { protocolMiou } from '../evaluation/protocols.js';
+import { segmentorConfig } from '../models/segmentor.js';
+import { describeReport, loadBackboneWeights } from '../models/weight-fit.js';
+import { drivingExperiment, drivingPresets, networks } from '../presets/driving.js';
+import { percent } from '../report/format.js';
+import { BadFilesError, type DataConfig, dataSchema, type OpenedData, openData } from '../training/data.js';
 import { daformerRecipe, type Experiment, parseExperiment } from '../training/experiment.js';
+import { availableMemory, checkFits, gib, measureStepMemory } from '../training/memory.js';
 import { gitRevision, openRun, RunDirectory } from '../training/run-directory.js';
 import { CHECKPOINT_FILE, Trainer } from '../training/trainer.js';
 import { useCores, versions } from '../versions.js';
+import { UsageError } from './command.js';
+import { fileProgress } from './data-progress.js';
 import type { CommandIo } from './io.js';
 import { progress } from './progress.js';
 import { iouTable } from './table.js';
-import type { NewTrainingOptions, SourceFormat, Train } from './train-types.js';
+import type { NewTrainingOptions, Train } from './train-types.js';
 
 /** Steps between two checkpoints. */
 const CHECKPOINT_EVERY = 500;
 
-interface DataOptions {
-  sourceRoot: string;
-  sourceFormat: SourceFormat;
-  targetRoot: string;
+/** What a run directory says of how the run reads its data. */
+interface Reading {
+  skipBad: boolean;
+  workers: number | undefined;
 }
 
-/** DAFormer warms up for 1500 of 40,000 iterations; a shorter run for the same share. */
-function experimentOf(options: NewTrainingOptions): Experiment {
-  const { method, iterations, batch, crop, lr, seed } = options;
-  return daformerRecipe(method, {
-    iterations,
-    batch,
-    crop: { ...crop, catMaxRatio: 0.75, flip: 0.5 },
-    optimizer: { lr, headMultiplier: 10, weightDecay: 0.01 },
-    schedule: { power: 1, warmupIters: Math.round((1500 / 40_000) * iterations), warmupRatio: 1e-6 },
-    seed,
+async function dataOf(options: NewTrainingOptions): Promise<DataConfig> {
+  const { preset, sourceRoot, targetRoot, sourceFormat, targetFormat, sourceScale, targetScale } = options;
+  const base = preset && drivingPresets[preset].data(sourceRoot, targetRoot);
+  const domain = async (
+    role: 'source' | 'target',
+    root: string,
+    format: typeof sourceFormat,
+    scale: typeof sourceScale,
+  ) => {
+    const fixed = base?.[role];
+    if (fixed && format && format !== fixed.format) {
+      throw new UsageError(
+        `--${role}-format ${format}: the ${role} of ${preset} is in the layout of ${fixed.format}`,
+      );
+    }
+    const chosen = scale ?? fixed?.scale;
+    return {
+      format: format ?? fixed?.format ?? (await detectFormat(root)),
+      root,
+      ...(chosen && { scale: chosen }),
+    };
+  };
+  return dataSchema.parse({
+    source: await domain('source', sourceRoot, sourceFormat, sourceScale),
+    target: await domain('target', targetRoot, targetFormat, targetScale),
+    protocols: base?.protocols ?? [],
   });
 }
 
-function openSource({ sourceRoot, sourceFormat }: DataOptions): Promise<SegmentationDataset> {
-  return sourceFormat === 'gta5' ? openGta5(sourceRoot) : openCityscapes(sourceRoot, 'train');
+/** The classes whose features are held to ImageNet's: DAFormer's on its classes, on others those labelled as things. */
+function distanceClasses(classes: readonly ClassInfo[]): number[] {
+  const cityscapes =
+    classes.length === 19 && classes.every(({ name }, i) => name === CITYSCAPES_CLASSES[i]!.name);
+  if (cityscapes) return [...daformerFeatureDistance.classes];
+  return classes.flatMap(({ kind, trainId }) => (kind === 'thing' ? [trainId] : []));
+}
+
+function experimentOf(options: NewTrainingOptions, classes: readonly ClassInfo[]): Experiment {
+  const { preset, method, network, iterations, batch, crop, lr, seed, weights } = options;
+  const overrides = { iterations, batch, crop, lr, seed };
+  if (preset) return drivingExperiment(preset, method, network ?? 'mit-b5', weights !== undefined, overrides);
+  const [backbone, head] = networks[network ?? 'mit-b0'];
+  const things = weights === undefined ? [] : distanceClasses(classes);
+  return daformerRecipe({
+    segmentor: segmentorConfig(backbone, head, { classes: classes.length }),
+    method: methodConfig(method, {
+      // A pixel is a negative for all but its most likely classes, of which few classes leave fewer.
+      contrast: { ...pgpcContrast, rank: Math.min(pgpcContrast.rank, classes.length - 1) },
+      featureDistance: things.length > 0 && { ...daformerFeatureDistance, classes: things },
+    }),
+    ...overrides,
+  });
 }
 
 export const train: Train = async (options, io) => {
   useCores();
   if (options.resume !== undefined) return resume(options.resume, io);
-  const experiment = experimentOf(options);
-  const { sourceRoot, sourceFormat, targetRoot } = options;
-  const data = { sourceRoot, sourceFormat, targetRoot };
+  const config = await dataOf(options);
+  const reading: Reading = { skipBad: options.skipBad, workers: options.workers };
+  const data = await openWithProgress(config, reading, io);
+  const experiment = experimentOf(options, data.classes);
+  describe(experiment, options, data, io);
+  if (options.memoryCheck) await checkMemory(experiment, io);
   const run = RunDirectory.create(
     options.out,
     options.name ?? options.method,
     {
-      config: { data, phase: options.method, experiment },
+      config: { data: config, reading, phase: options.method, experiment },
+      classes: data.classes,
       seed: options.seed,
       versions: versions(),
       gitRevision: gitRevision(fileURLToPath(new URL('..', import.meta.url))),
-      title: `${options.method} from ${sourceRoot} to ${targetRoot}`,
+      title: `${options.method} from ${options.sourceRoot} to ${options.targetRoot}`,
       command: io.command,
     },
     { overwrite: options.overwrite, unique: options.name === undefined },
   );
-  await trainIn(run, options.method, experiment, data, io, (trainer) => {
-    if (options.weights) loadBackboneWeights(trainer.learner.segmentor, options.weights);
-    trainer.step.restartTeacher();
+  await trainIn(run, options.method, experiment, config, data, io, (trainer) => {
+    if (options.weights) {
+      const { weights, allowPartial } = options;
+      const report = loadBackboneWeights(trainer.learner.segmentor, weights, { allowPartial });
+      io.stderr.write(`${describeReport(report).join('\n')}\n`);
+    }
+    trainer.step.adoptStudent();
   });
 };
 
 async function resume(directory: string, io: CommandIo): Promise<void> {
   const { config } = openRun(directory).info;
-  const { phase, data } = config as { phase: string; data: DataOptions };
+  const { phase, reading } = config as { phase: string; reading: Reading };
+  const dataConfig = dataSchema.parse(config.data);
   const experiment = parseExperiment(config.experiment);
+  const data = await openWithProgress(dataConfig, reading, io);
   const run = RunDirectory.resume(directory);
-  await trainIn(run, phase, experiment, data, io, (trainer) => {
+  await trainIn(run, phase, experiment, dataConfig, data, io, (trainer) => {
     const checkpoint = run.checkpointDirectory(phase);
     if (!existsSync(join(checkpoint, CHECKPOINT_FILE))) {
       throw new Error(`${directory} has no checkpoint yet, so there is nothing to go on from; start it anew`);
@@ -85,19 +138,79 @@ async function resume(directory: string, io: CommandIo): Promise<void> {
   });
 }
 
+async function openWithProgress(config: DataConfig, reading: Reading, io: CommandIo): Promise<OpenedData> {
+  const bars = new Map<string, ReturnType<typeof fileProgress>>();
+  try {
+    const data = await openData(config, {
+      skipBad: reading.skipBad,
+      signal: io.signal,
+      onProgress: (stage, done, total) => {
+        const bar = bars.get(stage) ?? fileProgress(stage, io);
+        bars.set(stage, bar);
+        bar.onProgress(done, total);
+        if (done === total) bar.done();
+      },
+    });
+    for (const { message } of data.faults) io.stderr.write(`left out: ${message}\n`);
+    if (data.faults.length > 0)
+      io.stderr.write(`left out ${data.faults.length} bad ${data.faults.length === 1 ? 'file' : 'files'}\n`);
+    return { ...data, workers: reading.workers };
+  } catch (error) {
+    if (error instanceof BadFilesError) {
+      for (const { message } of error.faults) io.stderr.write(`${message}\n`);
+    }
+    throw error;
+  }
+}
+
+/** Says what is not on the command line: what was chosen, and the constants that depend on image size. */
+function describe(
+  experiment: Experiment,
+  options: NewTrainingOptions,
+  data: OpenedData,
+  io: CommandIo,
+): void {
+  const { segmentor, rareClasses, crop, method } = experiment;
+  const lines = [
+    `${segmentor.backbone} with the ${segmentor.head} head, ${data.classes.length} classes, ` +
+      `${data.source.length} source and ${data.target!.length} target images`,
+  ];
+  if (rareClasses) {
+    const { minImageShare, minCropShare, temperature } = rareClasses;
+    const inCrop = Math.round(minCropShare * crop.width * crop.height);
+    lines.push(
+      `rare classes: temperature ${temperature}; an image counts for a class on more than ` +
+        `${percent(minImageShare)} % of its pixels, a crop on more than ${inCrop} of ${crop.width * crop.height}`,
+    );
+  }
+  if (!options.weights && options.method !== 'source-only') {
+    lines.push(
+      'no --weights: the encoder starts from random values, and there is no feature distance to ImageNet',
+    );
+  } else if (!method.featureDistance && ['daformer', 'pgpc'].includes(options.method)) {
+    lines.push('no feature distance: none of the classes is a thing');
+  }
+  io.stderr.write(`${lines.join('\n')}\n`);
+}
+
+async function checkMemory(experiment: Experiment, io: CommandIo): Promise<void> {
+  const available = availableMemory();
+  const measured = await measureStepMemory(experiment, available, io.signal);
+  const needed = checkFits(measured, available);
+  io.stderr.write(`memory: a step takes ${gib(needed)} at its peak, ${gib(available)} are free\n`);
+}
+
 async function trainIn(
   run: RunDirectory,
   phase: string,
   experiment: Experiment,
-  data: DataOptions,
+  config: DataConfig,
+  data: OpenedData,
   io: CommandIo,
   start: (trainer: Trainer) => void,
 ): Promise<void> {
   try {
-    const source = new PixelStore(await openSource(data));
-    const target = new PixelStore(await openCityscapes(data.targetRoot, 'train'));
-    const sourceCounts = await classCounts(source, experiment.segmentor.classes);
-    const trainer = new Trainer(experiment, { source, sourceCounts, target });
+    const trainer = new Trainer(experiment, data);
     start(trainer);
     const checkpoint = run.checkpointDirectory(phase);
     const { iterations } = experiment;
@@ -123,8 +236,9 @@ async function trainIn(
       io.stdout.write(`go on with: pgpc train --resume ${run.path}\n`);
       return;
     }
-    await evaluateTarget(run, phase, trainer, data, (performance.now() - began) / 1000, io);
+    await evaluateTarget(run, phase, trainer, config, data, (performance.now() - began) / 1000, io);
     run.finish('finished');
+    await trainer.dispose();
   } catch (error) {
     run.finish(
       io.signal.aborted ? 'stopped' : 'failed',
@@ -139,17 +253,23 @@ async function evaluateTarget(
   run: RunDirectory,
   name: string,
   trainer: Trainer,
-  { targetRoot }: DataOptions,
+  { target, protocols }: DataConfig,
+  { validation }: OpenedData,
   seconds: number,
   io: CommandIo,
 ): Promise<void> {
-  if (!existsSync(join(targetRoot, 'gtFine', 'val'))) {
-    io.stdout.write(`${targetRoot} has no labelled validation split (gtFine/val): nothing to evaluate on\n`);
+  if (!validation) {
+    io.stdout.write(`${target.root} has no labelled validation split: nothing to evaluate on\n`);
     return;
   }
-  const validation = new PixelStore(await openCityscapes(targetRoot, 'val'));
-  const scores = await evaluateSegmentor(trainer.learner.segmentor, validation, { signal: io.signal });
+  const { scores } = await evaluateSegmentor(trainer.learner.segmentor, validation, {
+    size: target.scale,
+    signal: io.signal,
+  });
   const result = { name, label: name, seconds, ...scores };
   run.addResult(result);
-  io.stdout.write(iouTable([result], CITYSCAPES_CLASSES));
+  io.stdout.write(iouTable([result], validation.classes));
+  for (const protocol of protocols) {
+    io.stdout.write(`mIoU over ${protocol} classes: ${percent(protocolMiou(scores.iou, protocol))}\n`);
+  }
 }

@@ -1,5 +1,6 @@
 // Values of options: from the text on the command line to a checked value, or a message that says what is allowed.
 import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { isRunName, RUN_NAME_RULE } from '../training/run-name.js';
@@ -88,6 +89,13 @@ export const outputFolder: z.ZodType<string, string> = z
   .string()
   .min(1, { error: 'must name a folder' })
   .refine((folder) => kindOf(folder) !== 'file', { error: 'is a file, not a folder' });
+
+/** Paths of files to write to, in folders that exist. */
+export const outputFile: z.ZodType<string, string> = z
+  .string()
+  .min(1, { error: 'must name a file' })
+  .refine((file) => kindOf(file) !== 'folder', { error: 'is a folder, not a file' })
+  .refine((file) => kindOf(dirname(file)) === 'folder', { error: 'there is no such folder' });
 
 function kindOf(path: string): 'file' | 'folder' | undefined {
   const stats = statSync(path, { throwIfNoEntry: false });

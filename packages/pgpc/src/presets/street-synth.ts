@@ -44,6 +44,7 @@ export function streetSynthPreset(options: { quick: boolean; seed: number }): St
   const scale = options.quick ? quick : full;
   const segmentor: SegmentorConfig = {
     backbone: 'mit_b0',
+    head: 'daformer',
     channels: scale.channels,
     classes: 19,
     // So short a training from random weights underfits: nothing is dropped.
@@ -82,7 +83,7 @@ export function streetSynthPreset(options: { quick: boolean; seed: number }): St
     continuation: (method) =>
       parseExperiment({
         ...base,
-        method: methodConfig(method, selfTraining, contrast),
+        method: methodConfig(method, { selfTraining, contrast, featureDistance: false }),
         optimizer: optimizer(5e-4),
         iterations: scale.iterations,
         schedule: { power: 1, warmupIters: Math.round(scale.iterations / 20), warmupRatio: 1e-6 },

@@ -1,14 +1,7 @@
 // The typed description of one training run, validated once at the edge.
 
 import { z } from 'zod';
-import {
-  daformerSelfTraining,
-  type MethodName,
-  methodConfig,
-  methodSchema,
-  pgpcContrast,
-} from '../adaptation/config.js';
-import type { ContrastOptions } from '../adaptation/contrast/contrast.js';
+import { methodSchema } from '../adaptation/config.js';
 import { defaultSegmentor } from '../models/segmentor.js';
 import { segmentorSchema } from '../models/weights.js';
 import { daformerRareClasses } from '../pipeline/rare-class-sampling.js';
@@ -54,22 +47,31 @@ export function parseExperiment(value: unknown): Experiment {
   throw new Error(`the experiment's configuration is not valid\n${z.prettifyError(parsed.error)}`);
 }
 
-/** DAFormer's recipe (`gta2cs_uda_warm_fdthings_rcs_croppl_a999`), for a network and method of one's own. */
-export function daformerRecipe(method: MethodName, overrides: Partial<Experiment> = {}): Experiment {
-  const segmentor = overrides.segmentor ?? defaultSegmentor;
-  const contrast: ContrastOptions = {
-    ...pgpcContrast,
-    width: Math.min(pgpcContrast.width, segmentor.channels),
-  };
+/** What a recipe leaves to choose. */
+export type RecipeOverrides = Partial<Omit<Experiment, 'crop' | 'optimizer' | 'schedule'>> & {
+  crop?: { width: number; height: number };
+  /** Peak rate of the encoder. */
+  lr?: number;
+};
+
+/**
+ * DAFormer's recipe (`gta2cs_uda_warm_fdthings_rcs_croppl_a999`) around a method and a network of one's own. Its warm-up
+ * of 1500 of 40,000 iterations is the same share of a run of another length.
+ */
+export function daformerRecipe({
+  crop = { width: 512, height: 512 },
+  lr = 6e-5,
+  iterations = 40_000,
+  ...overrides
+}: RecipeOverrides & Pick<Experiment, 'method'>): Experiment {
   return parseExperiment({
-    segmentor,
-    method: methodConfig(method, daformerSelfTraining, contrast),
-    iterations: 40_000,
+    segmentor: defaultSegmentor,
+    iterations,
     batch: 2,
-    crop: { width: 512, height: 512, catMaxRatio: 0.75, flip: 0.5 },
+    crop: { ...crop, catMaxRatio: 0.75, flip: 0.5 },
     rareClasses: daformerRareClasses,
-    optimizer: { lr: 6e-5, headMultiplier: 10, weightDecay: 0.01 },
-    schedule: { power: 1, warmupIters: 1500, warmupRatio: 1e-6 },
+    optimizer: { lr, headMultiplier: 10, weightDecay: 0.01 },
+    schedule: { power: 1, warmupIters: Math.round((1500 / 40_000) * iterations), warmupRatio: 1e-6 },
     seed: 0,
     ...overrides,
   });

@@ -76,6 +76,9 @@ const methodResultSchema = z.object({
   miou: fraction,
   iou: z.array(fraction),
   accuracy: fraction,
+  classAccuracy: z.array(fraction).optional(),
+  meanAccuracy: fraction.optional(),
+  frequencyWeightedIou: fraction.optional(),
   seconds: z.number().min(0),
 });
 
@@ -101,8 +104,8 @@ export type RunStatus = z.infer<typeof runInfoSchema>['status'];
 export type RunInfo = z.infer<typeof runInfoSchema>;
 
 /**
- * What one method reached on the target: `iou`, `miou` and `accuracy` are fractions 0..1, `iou` has an entry for
- * every class of the run (NaN: the class occurs neither in truth nor in prediction), `seconds` is the training
+ * What one method reached on the target: scores are fractions 0..1, as in `Scores` of the evaluation; `iou` and
+ * `classAccuracy` have an entry for every class of the run (NaN: the class does not occur), `seconds` is the training
  * time. A method run with several seeds has one result for each.
  */
 export type MethodResult = z.infer<typeof methodResultSchema>;

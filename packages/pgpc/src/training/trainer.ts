@@ -17,13 +17,17 @@ export interface TrainingData {
   source: PixelStore;
   /** Pixels of every class in every source image, which rare class sampling needs. */
   sourceCounts?: readonly (readonly number[])[];
+  /** Pixels of one source image, of which rare class sampling takes shares; by default the most that one has labelled. */
+  sourcePixels?: number;
   target?: PixelStore;
+  /** Threads that decode; by default one less than the cores. What is trained does not depend on it. */
+  workers?: number;
 }
 
 export interface LogEntry {
   /** Steps done. */
   iteration: number;
-  /** 'loss/total', 'loss/source', 'loss/target', 'loss/contrast', 'q', 'lr'. */
+  /** 'loss/total', 'loss/source', 'loss/target', 'loss/contrast', 'loss/feature-distance', 'q', 'lr'. */
   values: Record<string, number>;
 }
 
@@ -55,7 +59,8 @@ export class Trainer {
     data: TrainingData,
   ) {
     const { segmentor, method, seed, crop, batch, rareClasses, schedule, iterations } = experiment;
-    const { source, target, sourceCounts } = data;
+    const { source, target, sourceCounts, workers } = data;
+    const { sourcePixels = sourceCounts && mostLabelled(sourceCounts) } = data;
     if (method.selfTraining && !target) throw new Error('self-training needs target images');
     if (rareClasses && !sourceCounts)
       throw new Error('rare class sampling needs the class counts of the source');
@@ -67,11 +72,11 @@ export class Trainer {
     this.loader = new BatchLoader({
       source,
       target: method.selfTraining ? target : undefined,
-      rareClasses:
-        rareClasses && new RareClassSampler(sourceCounts!, imagePixels(sourceCounts!), rareClasses),
+      rareClasses: rareClasses && new RareClassSampler(sourceCounts!, sourcePixels!, rareClasses),
       batch,
       crop,
       seed,
+      workers,
     });
   }
 
@@ -102,7 +107,7 @@ export class Trainer {
 
   /** Writes the checkpoint and the student's model into `directory`, each file atomically. */
   save(directory: string): void {
-    const { teacher, contrast, mixGenerator, augmentRng } = this.step;
+    const { teacher, contrast, featureDistance, mixGenerator, augmentRng } = this.step;
     const optimizer = this.optimizer.stateDict();
     tidy(() => {
       const bytes = (state: Uint8Array) => fromTypedArray(state, [state.length]);
@@ -110,6 +115,7 @@ export class Trainer {
         ...prefixed('student', this.learner.stateDict()),
         ...(teacher ? prefixed('teacher', teacher.network.stateDict()) : []),
         ...(contrast ? prefixed('contrast', contrast.stateDict()) : []),
+        ...(featureDistance ? prefixed('frozen', featureDistance.encoder.stateDict()) : []),
         ...prefixed('optimizer', optimizer.tensors),
         ['rng.model', bytes(this.learner.segmentor.generator.getState())],
         ['rng.mix', bytes(mixGenerator.getState())],
@@ -142,7 +148,7 @@ export class Trainer {
         throw new Error(`${path} belongs to another experiment than the one that is to go on`);
       }
       const state = JSON.parse(metadata.state!);
-      const { teacher, contrast, mixGenerator, augmentRng } = this.step;
+      const { teacher, contrast, featureDistance, mixGenerator, augmentRng } = this.step;
       const part = (prefix: string) =>
         new Map(
           [...tensors].flatMap(([name, value]) =>
@@ -153,6 +159,7 @@ export class Trainer {
       this.learner.loadStateDict(part('student'));
       teacher?.network.loadStateDict(part('teacher'));
       contrast?.loadStateDict(part('contrast'));
+      featureDistance?.encoder.loadStateDict(part('frozen'));
       this.optimizer.loadStateDict({ tensors: part('optimizer'), settings: state.optimizer });
       this.learner.segmentor.generator.setState(bytes('rng.model'));
       mixGenerator.setState(bytes('rng.mix'));
@@ -172,7 +179,7 @@ export class Trainer {
   }
 }
 
-function imagePixels(counts: readonly (readonly number[])[]): number {
+function mostLabelled(counts: readonly (readonly number[])[]): number {
   return Math.max(...counts.map((row) => row.reduce((sum, n) => sum + n, 0)));
 }
 
@@ -180,10 +187,18 @@ function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): [string
   return [...tensors].map(([name, value]) => [`${prefix}.${name}`, value]);
 }
 
-function readLosses({ total, source, target, contrast, q }: StepLosses): Record<string, number> {
+function readLosses({
+  total,
+  source,
+  target,
+  contrast,
+  featureDistance,
+  q,
+}: StepLosses): Record<string, number> {
   const values: Record<string, number> = { 'loss/total': total.item(), 'loss/source': source.item() };
   if (target) values['loss/target'] = target.item();
   if (contrast) values['loss/contrast'] = contrast.item();
+  if (featureDistance) values['loss/feature-distance'] = featureDistance.item();
   if (q) values.q = q.item();
   return values;
 }

@@ -1,6 +1,7 @@
 // Pseudo-label guided pixels contrast: what is stored each step, and the loss that comes of it.
 
 import { Generator, noGrad, ops, type Tensor, tidy } from '@pgpc/torch';
+import { seedFor } from '../../pipeline/rng.js';
 import { anchorCandidates } from './anchors.js';
 import { infoNce } from './info-nce.js';
 import { MemoryBank } from './memory-bank.js';
@@ -66,7 +67,7 @@ export class PixelContrast {
     readonly options: ContrastOptions,
     seed: number,
   ) {
-    this.generator = new Generator(seed);
+    this.generator = new Generator(seedFor(seed, 'contrast'));
     this.centres = new MemoryBank(classes, options.prototypeQueue, options.width);
     this.negatives = new MemoryBank(classes, options.bankCapacity, options.width);
   }

@@ -1,0 +1,71 @@
+// Thing-class ImageNet feature distance (DAFormer, arXiv 2111.14887, section 3.3, eq 9 to 12).
+
+import { type nn, noGrad, ops, type Tensor, tensor, tidy } from '@pgpc/torch';
+
+export interface FeatureDistanceOptions {
+  /** lambda_FD: 0.005 in DAFormer. */
+  weight: number;
+  /** trainIds of the classes that are compared: those of which ImageNet has examples. */
+  classes: readonly number[];
+  /** A feature's patch of the label must be of one class to at least this share: 0.75 in DAFormer. */
+  minShare: number;
+}
+
+/**
+ * Which features lie on the given classes (eq 11): the label is pooled to the features' size, and a position counts
+ * where one of the classes covers at least `minShare` of its patch.
+ * @param label (N, H, W), trainIds. @param size h and w of the features. @returns (N, h, w), 0 or 1, float32.
+ */
+export function thingMask(
+  label: Tensor,
+  size: readonly [height: number, width: number],
+  { classes, minShare }: Pick<FeatureDistanceOptions, 'classes' | 'minShare'>,
+): Tensor {
+  return tidy(() => {
+    const [height, width] = label.shape.slice(1) as [number, number];
+    const patch: [number, number] = [Math.floor(height / size[0]), Math.floor(width / size[1])];
+    const things = tensor([...classes], { dtype: label.dtype })
+      .to({ device: label.device })
+      .view([1, -1, 1, 1]);
+    const share = ops.avgPool2d(label.unsqueeze(1).eq(things).to('float32'), patch, patch);
+    return share.amax([1]).ge(minShare).to('float32').narrow(1, 0, size[0]).narrow(2, 0, size[1]);
+  });
+}
+
+/**
+ * Mean Euclidean distance between the student's and the frozen network's features at the masked positions (eq 9, 10);
+ * 0 where no position counts. Gradients go to `features` alone.
+ * @param features, @param frozen (N, C, h, w). @param mask (N, h, w), 0 or 1. @returns scalar.
+ */
+export function featureDistance(features: Tensor, frozen: Tensor, mask: Tensor): Tensor {
+  const distance = features.sub(frozen.detach()).norm(2, [1]);
+  return distance.mul(mask).sum().div(mask.sum().clampMin(1));
+}
+
+/** The loss with its frozen network: the encoder as it was when training began, which has to be one from ImageNet. */
+export class FeatureDistance {
+  /** @param encoder of the student's form; frozen here, its weights are the caller's to load. Owned by this. */
+  constructor(
+    readonly encoder: nn.Module<[image: Tensor], Tensor[]>,
+    readonly options: FeatureDistanceOptions,
+  ) {
+    encoder.eval().requiresGrad_(false);
+  }
+
+  /**
+   * lambda_FD L_FD (eq 9).
+   * @param image the clean source batch, (N, 3, H, W). @param label (N, H, W).
+   * @param features the student's last encoder stage for that batch, (N, C, h, w).
+   */
+  loss(image: Tensor, label: Tensor, features: Tensor): Tensor {
+    return tidy(() => {
+      const frozen = noGrad(() => this.encoder.call(image).at(-1)!);
+      const mask = thingMask(label, features.shape.slice(2) as [number, number], this.options);
+      return featureDistance(features, frozen, mask).mul(this.options.weight);
+    });
+  }
+
+  dispose(): void {
+    this.encoder.dispose();
+  }
+}

@@ -1,0 +1,40 @@
+// pgpc as a library: what a program outside of this package builds on.
+
+export * from './adaptation/config.js';
+export { FeatureDistance, featureDistance, thingMask } from './adaptation/feature-distance.js';
+export { Learner } from './adaptation/learner.js';
+export { segmentationLoss } from './adaptation/losses.js';
+export { AdaptationStep, type Batch, type StepLosses } from './adaptation/step.js';
+export * from './datasets/index.js';
+export { evaluateSegmentor } from './evaluation/evaluate.js';
+export { predictLabels } from './evaluation/inference.js';
+export { CITYSCAPES_PROTOCOLS, protocolMiou } from './evaluation/protocols.js';
+export type { Backbone, DecodeHead, DecoderOutput } from './models/decoder.js';
+export { withoutInitialValues } from './models/initial-values.js';
+export {
+  createNetwork,
+  Network,
+  type NetworkOptions,
+  type NetworkOutputs,
+  networkNames,
+} from './models/networks.js';
+export {
+  type BackboneName,
+  backboneNames,
+  defaultSegmentor,
+  type HeadName,
+  headNames,
+  Segmentor,
+  type SegmentorConfig,
+  type SegmentorOutput,
+  segmentorConfig,
+  segmentorFaults,
+} from './models/segmentor.js';
+export { loadBackboneWeights, loadSegmentorWeights } from './models/weight-fit.js';
+export { loadSegmentor, saveSegmentor, segmentorSchema } from './models/weights.js';
+export { PixelStore } from './pipeline/pixels.js';
+export { drivingExperiment, drivingPresets } from './presets/driving.js';
+export { streetSynthPreset } from './presets/street-synth.js';
+export { type DataConfig, dataSchema, openData } from './training/data.js';
+export { daformerRecipe, type Experiment, experimentSchema, parseExperiment } from './training/experiment.js';
+export { Trainer, type TrainingData } from './training/trainer.js';

@@ -1,0 +1,30 @@
+// The names that the command line offers, apart from what they stand for: `--help` must not wait for libtorch.
+
+import type { MethodName } from '../adaptation/config.js';
+
+export type { MethodName };
+
+export const methodNames = [
+  'source-only',
+  'self-training',
+  'daformer',
+  'pgpc',
+] as const satisfies readonly MethodName[];
+
+export const drivingPresetNames = ['gta5-cityscapes', 'synthia-cityscapes'] as const;
+export type DrivingPresetName = (typeof drivingPresetNames)[number];
+
+/** The networks of the tables; `deeplabv2` is that of the UDA papers, with the dilations 6 and 12. */
+export const networkNames = [
+  'mit-b0',
+  'mit-b1',
+  'mit-b2',
+  'mit-b3',
+  'mit-b4',
+  'mit-b5',
+  'segformer-b5',
+  'deeplabv2',
+  'deeplabv3plus',
+  'hrnet-w48',
+] as const;
+export type NetworkName = (typeof networkNames)[number];
