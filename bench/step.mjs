@@ -14,7 +14,7 @@ if (!existsSync(join(here, dist, 'adaptation/step.js'))) {
   throw new Error('the packages are not built: run `npm run setup` in the project folder');
 }
 const { manualSeed, ops, randint, randn, tidy } = await import('@pgpc/torch');
-const { methodConfig, pgpcContrast } = await import(`${dist}/adaptation/config.js`);
+const { daformerSelfTraining, methodConfig, pgpcContrast } = await import(`${dist}/adaptation/config.js`);
 /** Those that the peer has too. */
 const methodNames = ['source-only', 'self-training', 'pgpc'];
 const { Learner } = await import(`${dist}/adaptation/learner.js`);

@@ -63,6 +63,7 @@ async function run(
     inspectWeights: handler('weights inspect'),
     convertWeights: handler('weights convert'),
     pullWeights: handler('weights pull'),
+    bench: handler('bench'),
   };
   const signal = settings.signal ?? new AbortController().signal;
   const code = await main(args, { stdout, stderr, handlers, signal, env: settings.env ?? {} });

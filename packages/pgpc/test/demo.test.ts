@@ -107,8 +107,8 @@ describe('pgpc demo --quick', () => {
     );
     expect(evaluated.code).toBe(0);
     const { miou } = run().results.find(({ name }) => name === 'pgpc')!;
-    expect(evaluated.stdout).toMatch(new RegExp(`^mIoU +${(100 * miou).toFixed(1)}$`, 'm'));
-    expect(readdirSync(join(folder, 'predicted')).length).toBe(6);
+    expect(evaluated.stdout).toMatch(new RegExp(`^mean of 19 +${(100 * miou).toFixed(1)} `, 'm'));
+    expect(readdirSync(join(folder, 'predicted', 'synth')).length).toBe(6);
   }, 60_000);
 
   test('stops cleanly on Ctrl-C with what is there saved', async () => {

@@ -1,6 +1,6 @@
 // The feature distance against loops over positions and channels, its gradient, and its place in the step.
 
-import { type nn, noGrad, optim, type Tensor, tidy } from '@pgpc/torch';
+import { noGrad, optim, type Tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FeatureDistance, featureDistance, thingMask } from '../src/adaptation/feature-distance.js';
@@ -164,7 +164,7 @@ test('in the step it adds its weight times the distance to the encoder as it was
   const third = run(2);
   expect(third.distance).toBeCloseTo(now.distance, 5);
   expect(third.source).toBeCloseTo(now.source, 4);
-  expect(differing(step.featureDistance!.encoder as nn.Module, other.segmentor.backbone)).toEqual([]);
+  expect(differing(step.featureDistance!.encoder, other.segmentor.backbone)).toEqual([]);
   expect(new FeatureDistance(step.featureDistance!.encoder, options).encoder.training).toBe(false);
   step.dispose();
 });

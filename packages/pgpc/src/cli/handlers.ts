@@ -1,4 +1,5 @@
 // The library functions behind the commands, loaded when a command runs: `--help` must not wait for libtorch.
+import type { Bench } from './bench-types.js';
 import type { CacheData, CheckData, DataStats } from './data-types.js';
 import type { RunDemo } from './demo-types.js';
 import type { CommandIo } from './io.js';
@@ -20,6 +21,7 @@ export interface Handlers {
   readonly inspectWeights: (options: InspectWeightsOptions, io: CommandIo) => Promise<void>;
   readonly convertWeights: (options: ConvertWeightsOptions, io: CommandIo) => Promise<void>;
   readonly pullWeights: (options: PullWeightsOptions, io: CommandIo) => Promise<void>;
+  readonly bench: Bench;
 }
 
 export const HANDLERS: Handlers = {
@@ -70,5 +72,9 @@ export const HANDLERS: Handlers = {
   pullWeights: async (options, io) => {
     const { pullWeights } = await import('./weights-pull.js');
     await pullWeights(options, io);
+  },
+  bench: async (options, io) => {
+    const { bench } = await import('./bench.js');
+    await bench(options, io);
   },
 };

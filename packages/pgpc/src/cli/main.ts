@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { examples, UsageError } from './command.js';
+import { registerBench } from './commands/bench.js';
 import { registerData } from './commands/data.js';
 import { registerDemo } from './commands/demo.js';
 import { registerEval } from './commands/eval.js';
@@ -21,6 +22,7 @@ const COMMANDS = [
   registerPredict,
   registerReport,
   registerWeights,
+  registerBench,
 ];
 
 /** What `main` uses in place of the process's own. */

@@ -40,15 +40,17 @@ export async function openGta5(root: string, options: Gta5Options = {}): Promise
   const { split = 'all', onFault } = options;
   const imageOf = (id: string) => path.join(root, 'images', `${id}.png`);
   const labelOf = (id: string) => path.join(root, 'labels', `${id}.png`);
-  let [images, labels] = await Promise.all([
-    listFiles(path.join(root, 'images'), { what: 'GTA5 images', endings: IMAGE_ENDINGS, onFault }),
-    listFiles(path.join(root, 'labels'), {
-      what: 'GTA5 labels',
-      endings: ['.png'],
-      except: isDerivedLabel,
-      onFault,
-    }),
-  ]);
+  let images = await listFiles(path.join(root, 'images'), {
+    what: 'GTA5 images',
+    endings: IMAGE_ENDINGS,
+    onFault,
+  });
+  let labels = await listFiles(path.join(root, 'labels'), {
+    what: 'GTA5 labels',
+    endings: ['.png'],
+    except: isDerivedLabel,
+    onFault,
+  });
   const ids = options.ids ?? (split === 'all' ? undefined : await idsOf(root, split));
   if (ids?.length === 0) {
     throw new DatasetError('gta5: `ids` is empty; name at least one sample or leave it out');

@@ -66,15 +66,17 @@ export async function openSynthia(root: string, options: SynthiaOptions = {}): P
   const { split = 'all', onFault } = options;
   const imageOf = (id: string) => path.join(root, 'RGB', `${id}.png`);
   const labelOf = (id: string) => path.join(root, 'GT', 'LABELS', `${id}.png`);
-  let [images, labels] = await Promise.all([
-    listFiles(path.join(root, 'RGB'), { what: 'SYNTHIA images', endings: IMAGE_ENDINGS, onFault }),
-    listFiles(path.join(root, 'GT', 'LABELS'), {
-      what: 'SYNTHIA labels',
-      endings: ['.png'],
-      except: isDerivedLabel,
-      onFault,
-    }),
-  ]);
+  let images = await listFiles(path.join(root, 'RGB'), {
+    what: 'SYNTHIA images',
+    endings: IMAGE_ENDINGS,
+    onFault,
+  });
+  let labels = await listFiles(path.join(root, 'GT', 'LABELS'), {
+    what: 'SYNTHIA labels',
+    endings: ['.png'],
+    except: isDerivedLabel,
+    onFault,
+  });
   if (split !== 'all') {
     const ids = await splitIds(root, split);
     if (ids === undefined) {

@@ -1,6 +1,5 @@
 // Threads that decode images and labels while the main thread computes.
 
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
@@ -134,7 +133,8 @@ class DecodeThread {
 
   async close(): Promise<void> {
     if (this.#fault) return;
-    const ended = once(this.#worker, 'exit');
+    // Not events.once, which fails where the thread ends by an error: that is for its tasks to say.
+    const ended = new Promise((resolve) => this.#worker.once('exit', resolve));
     this.#worker.ref();
     this.#worker.postMessage('close');
     await ended;

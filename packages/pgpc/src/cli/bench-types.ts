@@ -1,0 +1,31 @@
+// The options of `pgpc bench`, checked.
+import type { MethodName, NetworkName } from '../presets/names.js';
+import type { CommandIo } from './io.js';
+import type { Size } from './values.js';
+
+export interface BenchOptions {
+  readonly network: NetworkName;
+  readonly method: MethodName;
+  readonly crop: Size;
+  /** Source images a step, and as many target images. */
+  readonly batch: number;
+  readonly steps: number;
+  readonly warmUp: number;
+  /** Undefined: the cores, or what OMP_NUM_THREADS says. */
+  readonly threads: number | undefined;
+  readonly seed: number;
+  /** Tell where the time goes, instead of how much it is; undefined: do not. */
+  readonly profile: ProfileOptions | undefined;
+  /** File for all results; undefined: none is written. */
+  readonly json: string | undefined;
+}
+
+export interface ProfileOptions {
+  /** Rows of each table. */
+  readonly top: number;
+  /** File for a Chrome trace; undefined: none is written. */
+  readonly trace: string | undefined;
+}
+
+/** Measures a configuration's steps on random data. */
+export type Bench = (options: BenchOptions, io: CommandIo) => Promise<void>;
