@@ -1,44 +1,36 @@
 // The demo: renders two domains, trains on one, adapts to the other three ways, and shows what came of it.
 
+import { fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Tensor } from '@pgpc/torch';
-import type { MethodName } from '../adaptation/config.js';
 import { openCityscapes } from '../datasets/cityscapes.js';
 import { openGta5 } from '../datasets/gta5.js';
 import { streetSynthFolders, writeStreetSynth } from '../datasets/street-synth/index.js';
 import type { SegmentationDataset } from '../datasets/types.js';
-import { evaluateSegmentor, toLabelMap } from '../evaluation/evaluate.js';
+import { toLabelMap } from '../evaluation/evaluate.js';
 import { predictLabels } from '../evaluation/inference.js';
-import { describeReport, loadBackboneWeights } from '../models/weight-fit.js';
-import { PixelStore } from '../pipeline/pixels.js';
-import { classCounts } from '../pipeline/rare-class-sampling.js';
+import { loadSegmentor } from '../models/weights.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../presets/street-synth.js';
 import { writeReport } from '../report/report.js';
 import type { Experiment } from '../training/experiment.js';
-import { gitRevision, type PictureIndex, RunDirectory } from '../training/run-directory.js';
-import { Trainer, type TrainingData } from '../training/trainer.js';
+import {
+  gitRevision,
+  type MethodResult,
+  type PictureIndex,
+  RunDirectory,
+} from '../training/run-directory.js';
+import { MODEL_FILE } from '../training/trainer.js';
 import { useCores, versions } from '../versions.js';
+import type { BranchMessage, BranchTask } from './demo-branch.js';
 import type { DemoOptions, RunDemo } from './demo-types.js';
 import type { CommandIo } from './io.js';
-import { progress } from './progress.js';
+import { type Progress, progress } from './progress.js';
 import { iouTable } from './table.js';
 
-const CLASSES = 19;
-
-/** What is trained after the common start; the oracle sees the target's labels, which the others never do. */
-const continuations: readonly { name: string; label: string; method: MethodName; onTarget: boolean }[] = [
-  { name: 'source-only', label: 'source only', method: 'source-only', onTarget: false },
-  { name: 'self-training', label: 'self-training', method: 'self-training', onTarget: false },
-  { name: 'pgpc', label: 'PGPC', method: 'pgpc', onTarget: false },
-  { name: 'oracle', label: 'oracle (target labels)', method: 'source-only', onTarget: true },
-];
-
 interface Data {
-  source: PixelStore;
-  sourceCounts: number[][];
-  target: PixelStore;
-  targetCounts: number[][];
+  roots: { source: string; target: string };
+  source: SegmentationDataset;
   validation: SegmentationDataset;
 }
 
@@ -49,19 +41,12 @@ async function renderData(preset: StreetSynthPreset, quick: boolean, io: Command
   const bar = progress({ label: 'render street-synth/1', total, stream: io.stderr, unit: 'images' });
   await writeStreetSynth(root, { ...preset.data, onProgress: (done) => bar.update(done), signal: io.signal });
   bar.done(root);
-  const folders = streetSynthFolders(root);
-  const [source, target, validation] = await Promise.all([
-    openGta5(folders.source),
-    openCityscapes(folders.target, 'train'),
-    openCityscapes(folders.target, 'val'),
+  const roots = streetSynthFolders(root);
+  const [source, validation] = await Promise.all([
+    openGta5(roots.source),
+    openCityscapes(roots.target, 'val'),
   ]);
-  const stores = { source: new PixelStore(source), target: new PixelStore(target) };
-  return {
-    ...stores,
-    validation,
-    sourceCounts: await classCounts(stores.source, CLASSES),
-    targetCounts: await classCounts(stores.target, CLASSES),
-  };
+  return { roots: { source: roots.source, target: roots.target }, source, validation };
 }
 
 /** A few of `length` positions, evenly spread. */
@@ -84,11 +69,11 @@ class Gallery {
   }
 
   async writeSamples(): Promise<void> {
-    for (const i of spread(this.data.source.length, 3)) {
-      const { dataset } = this.data.source;
+    const { source } = this.data;
+    for (const i of spread(source.samples.length, 3)) {
       const files = { image: `source-${i}.png`, label: `source-${i}-label.png` };
-      await this.run.writePicture(files.image, await dataset.readImage(i));
-      await this.run.writeLabelPicture(files.label, await dataset.readLabel(i));
+      await this.run.writePicture(files.image, await source.readImage(i));
+      await this.run.writeLabelPicture(files.label, await source.readLabel(i));
       this.#index.source.push(files);
     }
     for (const i of this.#shown) {
@@ -101,11 +86,12 @@ class Gallery {
     this.run.writePictureIndex(this.#index);
   }
 
-  async writePredictions(method: string, { learner }: Trainer): Promise<void> {
-    learner.segmentor.eval();
+  /** @param checkpoint folder of the method's checkpoint. */
+  async writePredictions(method: string, checkpoint: string): Promise<void> {
+    using segmentor = loadSegmentor(join(checkpoint, MODEL_FILE)).eval();
     for (const [row, i] of this.#shown.entries()) {
       const image = await this.data.validation.readImage(i);
-      using prediction = predictLabels(learner.segmentor, image);
+      using prediction = predictLabels(segmentor, image);
       const file = `target-${i}-${method}.png`;
       await this.run.writeLabelPicture(file, toLabelMap(prediction));
       this.#index.target[row]!.predictions[method] = file;
@@ -114,80 +100,149 @@ class Gallery {
   }
 }
 
-/** One seed of the demo. */
+/** One training of the demo: from which state, on which data, by which method. */
+interface Branch {
+  name: string;
+  label: string;
+  experiment: Experiment;
+  onTarget: boolean;
+  /** Starts from what this one ends with. */
+  after?: string;
+  /** Has its place in the table. */
+  compared: boolean;
+}
+
+/**
+ * The source network goes on three ways for the same number of steps, from the same state; the oracle is trained on the
+ * target's labels, which the others never see, for as many steps as theirs together.
+ */
+function branchesOf(preset: StreetSynthPreset): Branch[] {
+  const { pretraining, continuation, oracle } = preset;
+  const from = { onTarget: false, after: 'source', compared: true };
+  return [
+    { name: 'source', label: 'source', experiment: pretraining, onTarget: false, compared: false },
+    { name: 'oracle', label: 'oracle (target labels)', experiment: oracle, onTarget: true, compared: true },
+    { name: 'pgpc', label: 'PGPC', experiment: continuation('pgpc'), ...from },
+    { name: 'self-training', label: 'self-training', experiment: continuation('self-training'), ...from },
+    { name: 'source-only', label: 'source only', experiment: continuation('source-only'), ...from },
+  ];
+}
+
+/** The order of the table. */
+const COMPARED = ['source-only', 'self-training', 'pgpc', 'oracle'];
+
+const PROGRAM = new URL(import.meta.url.replace('/src/', '/dist/').replace(/demo\.[jt]s$/, 'demo-branch.js'));
+
+/** One seed of the demo: its branches, as many at once as there are cores. */
 class DemoSeed {
+  readonly #bar: Progress | undefined;
+  readonly #losses: Record<string, number> = {};
+  readonly #done = new Map<string, number>();
+
   constructor(
     readonly run: RunDirectory,
     readonly data: Data,
-    readonly preset: StreetSynthPreset,
+    readonly branches: readonly Branch[],
     readonly seed: number | undefined,
     readonly io: CommandIo,
-  ) {}
-
-  /** Trains one phase with progress and metrics, and saves what is there however it ends. */
-  async train(
-    phase: string,
-    experiment: Experiment,
-    data: TrainingData,
-    start: (trainer: Trainer) => void,
-  ): Promise<{ trainer: Trainer; seconds: number }> {
-    const trainer = new Trainer(experiment, data);
-    start(trainer);
-    const bar = progress({ label: phase, total: experiment.iterations, stream: this.io.stderr });
-    let shown = {};
-    const began = performance.now();
-    const outcome = await trainer.run({
-      signal: this.io.signal,
-      onLog: ({ iteration, values }) => {
-        shown = { loss: values['loss/total']! };
-        this.run.log({ phase, iteration, seed: this.seed }, values);
-      },
-      onStep: (done) => bar.update(done, shown),
-    });
-    const seconds = (performance.now() - began) / 1000;
-    bar.done(outcome);
-    trainer.save(this.run.checkpointDirectory(this.seed === undefined ? phase : `${phase}-seed${this.seed}`));
-    this.io.signal.throwIfAborted();
-    return { trainer, seconds };
+  ) {
+    const total = branches.reduce((sum, { experiment }) => sum + experiment.iterations, 0);
+    if (isTerminal(io)) this.#bar = progress({ label: 'train', total, stream: io.stderr });
   }
 
+  /** @throws the signal's reason when it is aborted, after every branch has saved what it had. */
   async all(gallery: Gallery, weights: string | undefined): Promise<void> {
-    const { data, preset, run } = this;
-    const source = { source: data.source, sourceCounts: data.sourceCounts };
-    const { trainer: common } = await this.train('source', preset.pretraining, source, ({ learner }) => {
-      if (weights) {
-        const report = describeReport(loadBackboneWeights(learner.segmentor, weights));
-        this.io.stderr.write(`${report.join('\n')}\n`);
+    const waiting = [...this.branches];
+    const running = new Map<string, Promise<void>>();
+    const ended = new Set<string>();
+    const results = new Map<string, MethodResult>();
+    const failures: unknown[] = [];
+    const lanes = Math.max(1, availableParallelism());
+    try {
+      while (waiting.length > 0 || running.size > 0) {
+        const ready = waiting.findIndex(({ after }) => after === undefined || ended.has(after));
+        if (ready >= 0 && running.size < lanes && failures.length === 0 && !this.io.signal.aborted) {
+          const [branch] = waiting.splice(ready, 1) as [Branch];
+          const task = this.#train(branch, weights)
+            .then(async (result) => {
+              ended.add(branch.name);
+              if (result) results.set(branch.name, result);
+              if (result) await gallery.writePredictions(branch.name, this.#checkpoint(branch.name));
+            })
+            .catch((error: unknown) => failures.push(error))
+            .finally(() => running.delete(branch.name)) as Promise<void>;
+          running.set(branch.name, task);
+        } else if (running.size > 0) await Promise.race(running.values());
+        else break;
       }
-    });
-    const start: Map<string, Tensor> = common.learner.segmentor.stateDict();
-    for (const { name, label, method, onTarget } of continuations) {
-      const training = onTarget
-        ? { source: data.target, sourceCounts: data.targetCounts }
-        : { ...source, target: data.target };
-      const { trainer, seconds } = await this.train(
-        name,
-        preset.continuation(method),
-        training,
-        ({ learner, step }) => {
-          learner.segmentor.loadStateDict(start);
-          step.adoptStudent();
-        },
-      );
-      const { scores } = await evaluateSegmentor(trainer.learner.segmentor, data.validation, {
-        signal: this.io.signal,
-      });
-      run.addResult({ name, label, seed: this.seed, seconds, ...scores });
-      await gallery.writePredictions(name, trainer);
-      await trainer.dispose();
+    } finally {
+      for (const name of COMPARED) if (results.has(name)) this.run.addResult(results.get(name)!);
     }
-    await common.dispose();
+    this.#bar?.done();
+    if (failures.length > 0) throw failures[0];
+    this.io.signal.throwIfAborted();
   }
+
+  #checkpoint(name: string): string {
+    return this.run.checkpointDirectory(this.seed === undefined ? name : `${name}-seed${this.seed}`);
+  }
+
+  /** Trains one branch in a process of its own; it saves what is there however it ends. */
+  async #train(branch: Branch, weights: string | undefined): Promise<MethodResult | undefined> {
+    const { name, label, experiment, onTarget, after, compared } = branch;
+    const { io, run, data, seed } = this;
+    const line = progress({ label: name, total: experiment.iterations, stream: io.stderr });
+    const child = fork(PROGRAM, [], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
+    let stderr = '';
+    child.stderr!.on('data', (text) => {
+      stderr = `${stderr}${text}`.slice(-2000);
+    });
+    const stop = () => child.connected && child.send('stop');
+    io.signal.addEventListener('abort', stop, { once: true });
+    child.send({
+      experiment,
+      ...data.roots,
+      onTarget,
+      start: after && this.#checkpoint(after),
+      weights,
+      checkpoint: this.#checkpoint(name),
+      evaluate: compared,
+    } satisfies BranchTask);
+    let end: Extract<BranchMessage, { kind: 'end' }> | undefined;
+    let shown: { loss?: number } = {};
+    child.on('message', (message: BranchMessage) => {
+      if (message.kind === 'said') io.stderr.write(`${message.line}\n`);
+      else if (message.kind === 'log') {
+        shown = { loss: message.values['loss/total']! };
+        this.#losses[name] = shown.loss!;
+        run.log({ phase: name, iteration: message.iteration, seed }, message.values);
+      } else if (message.kind === 'step') {
+        this.#step(name, message.done);
+        if (!this.#bar) line.update(message.done, shown as Record<string, number>);
+      } else end = message;
+    });
+    const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+    io.signal.removeEventListener('abort', stop);
+    if (!end)
+      throw new Error(`${name}: ${stderr.trim().split('\n').at(-1) || `ended with exit code ${code}`}`);
+    delete this.#losses[name];
+    line.done(end.outcome);
+    return end.scores && { name, label, seed, seconds: end.seconds, ...end.scores };
+  }
+
+  #step(name: string, done: number): void {
+    this.#done.set(name, done);
+    const total = [...this.#done.values()].reduce((sum, steps) => sum + steps, 0);
+    this.#bar?.update(total, this.#losses);
+  }
+}
+
+function isTerminal(io: CommandIo): boolean {
+  return (io.stderr as { isTTY?: boolean }).isTTY === true && process.env.TERM !== 'dumb';
 }
 
 export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
   const { quick, seed, seeds, weights } = options;
-  // Tensors of this size gain nothing from a second thread: 8 minutes on one, 10 on two, on a machine in use.
   useCores(1);
   const preset = streetSynthPreset({ quick, seed });
   const startsFrom = weights
@@ -196,7 +251,8 @@ export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
   const description =
     `From ${startsFrom}, a network is trained on the labelled source for ${preset.pretraining.iterations} steps; ` +
     `then it goes on for ${preset.continuation('pgpc').iterations} steps, each time from the same state: on the ` +
-    'source only, by self-training on the unlabelled target, by PGPC, and, as the oracle, on the target with its labels.';
+    'source only, by self-training on the unlabelled target, by PGPC. The oracle is trained on the target with its ' +
+    `labels, for all ${preset.oracle.iterations} steps.`;
   io.stdout.write(`${description}\n`);
   const data = await renderData(preset, quick, io);
   const run = RunDirectory.create(
@@ -224,7 +280,8 @@ export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
     await gallery.writeSamples();
     for (let i = 0; i < seeds; i++) {
       const one = streetSynthPreset({ quick, seed: seed + i });
-      await new DemoSeed(run, data, one, seeds > 1 ? seed + i : undefined, io).all(gallery, weights);
+      const named = seeds > 1 ? seed + i : undefined;
+      await new DemoSeed(run, data, branchesOf(one), named, io).all(gallery, weights);
     }
     run.finish('finished');
   } catch (error) {

@@ -13,6 +13,8 @@ export interface StreetSynthPreset {
   pretraining: Experiment;
   /** One method's continuation; the budget is the same for all. */
   continuation: (method: MethodName) => Experiment;
+  /** Training on the target's labels, for as many steps as the others have in all. */
+  oracle: Experiment;
 }
 
 interface Scale {
@@ -27,8 +29,8 @@ const full: Scale = {
   data: { seed: 1, sourceTrain: 400, sourceVal: 20, targetTrain: 400, targetVal: 60 },
   channels: 64,
   crop: 128,
-  pretrainingIterations: 1200,
-  iterations: 200,
+  pretrainingIterations: 1500,
+  iterations: 400,
 };
 
 const quick: Scale = {
@@ -65,21 +67,26 @@ export function streetSynthPreset(options: { quick: boolean; seed: number }): St
   const selfTraining = { ...daformerSelfTraining, alpha: 0.99, ignoreBottom: Math.round(0.1 * scale.crop) };
   const contrast: ContrastOptions = {
     ...pgpcContrast,
+    // Training on the source is the warm-up; what is left is for the banks to fill.
+    warmup: 0.1,
     width: scale.channels,
     anchors: 64,
     negatives: 128,
     bankCapacity: 1000,
     enqueue: 32,
   };
-  return {
-    data: scale.data,
-    pretraining: parseExperiment({
+  const onLabels = (iterations: number) =>
+    parseExperiment({
       ...base,
       method: methodConfig('source-only'),
       optimizer: optimizer(2e-3),
-      iterations: scale.pretrainingIterations,
-      schedule: { power: 1, warmupIters: Math.round(scale.pretrainingIterations / 10), warmupRatio: 1e-6 },
-    }),
+      iterations,
+      schedule: { power: 1, warmupIters: Math.round(iterations / 10), warmupRatio: 1e-6 },
+    });
+  return {
+    data: scale.data,
+    pretraining: onLabels(scale.pretrainingIterations),
+    oracle: onLabels(scale.pretrainingIterations + scale.iterations),
     continuation: (method) =>
       parseExperiment({
         ...base,

@@ -1,0 +1,92 @@
+// The program of one of the demo's trainings: takes its task by message, tells of its steps, answers with the scores.
+
+import { join } from 'node:path';
+import { openCityscapes } from '../datasets/cityscapes.js';
+import { openGta5 } from '../datasets/gta5.js';
+import { classStatistics } from '../datasets/statistics.js';
+import { evaluateSegmentor } from '../evaluation/evaluate.js';
+import type { Scores } from '../evaluation/scores.js';
+import { describeReport, loadBackboneWeights } from '../models/weight-fit.js';
+import { loadSegmentor } from '../models/weights.js';
+import { PixelStore } from '../pipeline/pixels.js';
+import type { Experiment } from '../training/experiment.js';
+import { MODEL_FILE, Trainer } from '../training/trainer.js';
+import { useCores } from '../versions.js';
+
+/** What is to be trained. */
+export interface BranchTask {
+  experiment: Experiment;
+  /** Roots of the data. */
+  source: string;
+  target: string;
+  /** Train on the target with its labels, as the oracle does. */
+  onTarget: boolean;
+  /** Checkpoint folder to start from; left out: random values, or the encoder's from `weights`. */
+  start: string | undefined;
+  weights: string | undefined;
+  /** Checkpoint folder to save to. */
+  checkpoint: string;
+  evaluate: boolean;
+}
+
+export type BranchMessage =
+  | { kind: 'said'; line: string }
+  | { kind: 'step'; done: number }
+  | { kind: 'log'; iteration: number; values: Record<string, number> }
+  | { kind: 'end'; outcome: 'finished' | 'stopped'; seconds: number; scores: Scores | undefined };
+
+const send = (message: BranchMessage) => process.send!(message);
+
+async function run(task: BranchTask, signal: AbortSignal): Promise<void> {
+  // Tensors of this size gain little from a second thread; the other core has another branch.
+  useCores(1);
+  const target = await openCityscapes(task.target, 'train');
+  const labelled = task.onTarget ? target : await openGta5(task.source);
+  const { counts } = await classStatistics(labelled);
+  const trainer = new Trainer(task.experiment, {
+    source: new PixelStore(labelled),
+    sourceCounts: counts,
+    target: new PixelStore(target),
+    workers: 0,
+  });
+  const { segmentor } = trainer.learner;
+  if (task.start) {
+    using start = loadSegmentor(join(task.start, MODEL_FILE));
+    segmentor.loadStateDict(start.stateDict());
+  } else if (task.weights) {
+    for (const line of describeReport(loadBackboneWeights(segmentor, task.weights)))
+      send({ kind: 'said', line });
+  }
+  trainer.step.adoptStudent();
+  const began = performance.now();
+  const outcome = await trainer.run({
+    signal,
+    onStep: (done) => send({ kind: 'step', done }),
+    onLog: ({ iteration, values }) => send({ kind: 'log', iteration, values }),
+  });
+  const seconds = (performance.now() - began) / 1000;
+  trainer.save(task.checkpoint);
+  const scores =
+    task.evaluate && outcome === 'finished'
+      ? (await evaluateSegmentor(segmentor, await openCityscapes(task.target, 'val'), { signal })).scores
+      : undefined;
+  send({ kind: 'end', outcome, seconds, scores });
+}
+
+const stop = new AbortController();
+// Ctrl-C reaches every process of the terminal; when to stop is the demo's to say.
+process.on('SIGINT', () => {});
+process.on('disconnect', () => process.exit(1));
+process.on('message', (message: BranchTask | 'stop') => {
+  if (message === 'stop') {
+    stop.abort();
+    return;
+  }
+  run(message, stop.signal).then(
+    () => process.disconnect(),
+    (error: unknown) => {
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+      process.exit(1);
+    },
+  );
+});
