@@ -294,7 +294,7 @@ describe('refuses', () => {
     ],
     [
       ['demo', '--qick'],
-      /unknown option '--qick' \(did you mean '--quick'\?\); options of 'pgpc demo': --quick, --seed,/,
+      /unknown option '--qick' \(did you mean '--quick'\?\); options of 'pgpc demo': --quick, --source-steps, --steps, --seed,/,
     ],
     [['demo', '--sede=4'], /unknown option '--sede=4' \(did you mean '--seed'\?\)/],
     [['demo', 'extra'], /too many arguments.*see 'pgpc demo --help'/],

@@ -5,6 +5,10 @@ import type { CommandIo } from './io.js';
 export interface DemoOptions {
   /** A shorter run: fewer images and iterations, the same steps. */
   readonly quick: boolean;
+  /** Steps on the source, from which all methods go on; undefined: the preset's. */
+  readonly sourceSteps: number | undefined;
+  /** Steps of each method; undefined: the preset's. */
+  readonly steps: number | undefined;
   /** 0..2^32 - 1. */
   readonly seed: number;
   /** How many seeds to run, counted up from `seed`; at least 1. */

@@ -242,9 +242,9 @@ function isTerminal(io: CommandIo): boolean {
 }
 
 export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
-  const { quick, seed, seeds, weights } = options;
+  const { quick, sourceSteps, steps, seed, seeds, weights } = options;
   useCores(1);
-  const preset = streetSynthPreset({ quick, seed });
+  const preset = streetSynthPreset({ quick, seed, sourceSteps, steps });
   const startsFrom = weights
     ? `the encoder weights ${weights}`
     : 'random weights (no ImageNet weights are at hand)';
@@ -279,7 +279,7 @@ export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
     const gallery = new Gallery(run, data);
     await gallery.writeSamples();
     for (let i = 0; i < seeds; i++) {
-      const one = streetSynthPreset({ quick, seed: seed + i });
+      const one = streetSynthPreset({ quick, seed: seed + i, sourceSteps, steps });
       const named = seeds > 1 ? seed + i : undefined;
       await new DemoSeed(run, data, branchesOf(one), named, io).all(gallery, weights);
     }

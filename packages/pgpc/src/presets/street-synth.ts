@@ -41,9 +41,18 @@ const quick: Scale = {
   iterations: 12,
 };
 
-/** @param options.quick the same steps in small, for tests and a first look. */
-export function streetSynthPreset(options: { quick: boolean; seed: number }): StreetSynthPreset {
-  const scale = options.quick ? quick : full;
+export interface StreetSynthChoice {
+  /** The same steps in small, for tests and a first look. */
+  quick: boolean;
+  seed: number;
+  /** Steps on the source, and of each continuation, instead of the preset's. */
+  sourceSteps?: number | undefined;
+  steps?: number | undefined;
+}
+
+export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset {
+  const scale = choice.quick ? quick : full;
+  const { sourceSteps = scale.pretrainingIterations, steps = scale.iterations } = choice;
   const segmentor: SegmentorConfig = {
     backbone: 'mit_b0',
     head: 'daformer',
@@ -58,7 +67,7 @@ export function streetSynthPreset(options: { quick: boolean; seed: number }): St
     batch: 2,
     crop: { width: scale.crop, height: scale.crop, catMaxRatio: 0.75, flip: 0.5 },
     rareClasses: daformerRareClasses,
-    seed: options.seed,
+    seed: choice.seed,
   };
   // From random weights the encoder needs a higher rate than DAFormer's 6e-5, which is for ImageNet weights.
   const optimizer = (lr: number) => ({ lr, headMultiplier: 5, weightDecay: 0.01 });
@@ -85,15 +94,15 @@ export function streetSynthPreset(options: { quick: boolean; seed: number }): St
     });
   return {
     data: scale.data,
-    pretraining: onLabels(scale.pretrainingIterations),
-    oracle: onLabels(scale.pretrainingIterations + scale.iterations),
+    pretraining: onLabels(sourceSteps),
+    oracle: onLabels(sourceSteps + steps),
     continuation: (method) =>
       parseExperiment({
         ...base,
         method: methodConfig(method, { selfTraining, contrast, featureDistance: false }),
         optimizer: optimizer(5e-4),
-        iterations: scale.iterations,
-        schedule: { power: 1, warmupIters: Math.round(scale.iterations / 20), warmupRatio: 1e-6 },
+        iterations: steps,
+        schedule: { power: 1, warmupIters: Math.round(steps / 20), warmupRatio: 1e-6 },
       }),
   };
 }

@@ -11,6 +11,20 @@ export const registerDemo: Register = (parent, handlers, io) => {
     )
     .option('--quick', 'fewer images and iterations: minutes, and lower numbers', false)
     .addOption(
+      option(
+        '--source-steps <count>',
+        'training steps on the source (default: 1500; 30 if quick)',
+        integer(10),
+      ),
+    )
+    .addOption(
+      option(
+        '--steps <count>',
+        'steps that each method goes on for (default: 400; 12 if quick)',
+        integer(10),
+      ),
+    )
+    .addOption(
       option('--seed <number>', 'seed of the training; the rendered data is the same for all', seed, 1),
     )
     .addOption(
@@ -22,8 +36,15 @@ export const registerDemo: Register = (parent, handlers, io) => {
     .addOption(
       option('--weights <file>', 'weights to start the encoder from (default: random)', existingFile),
     )
-    .addHelpText('after', examples('pgpc demo', 'pgpc demo --quick --seed 7 --name first-try'))
-    .action(async ({ quick, seed, seeds, name, out, overwrite, weights }) => {
-      await handlers.demo({ quick, seed, seeds, name, out, overwrite, weights }, io);
+    .addHelpText(
+      'after',
+      examples(
+        'pgpc demo',
+        'pgpc demo --quick --seed 7 --name first-try',
+        'pgpc demo --source-steps 5000 --steps 600 --name long',
+      ),
+    )
+    .action(async (options) => {
+      await handlers.demo(options, io);
     });
 };
