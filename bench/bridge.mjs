@@ -2,35 +2,26 @@
 //
 //   node bench/bridge.mjs [--rounds 100] [--calls 200] [--python python3]
 
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import {
+  compiled,
+  describeMachine,
+  findPython,
+  librariesOf,
+  machineLine,
+  median,
+  peer,
+  ratioOf,
+  readFlags,
+  saveResults,
+  softwareLines,
+  Worker,
+} from './lib.mjs';
 
-const path = (name) => fileURLToPath(new URL(name, import.meta.url));
-if (!existsSync(path('../packages/torch/dist/index.js'))) {
-  throw new Error('the packages are not built: run `npm run setup` in the project folder');
-}
-const { buildInfo, full, noGrad, ones, ops, rand, setNumThreads, tidy } = await import('@pgpc/torch');
+const { buildInfo, full, noGrad, ones, ops, rand, setNumThreads, tidy } = await compiled('torch');
 
-const { values: flags } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '100' },
-    // A round is shorter than a time slice of the scheduler, so that the median is of undisturbed ones.
-    calls: { type: 'string', default: '200' },
-    python: { type: 'string' },
-  },
-});
-const count = (name) => {
-  const value = Number(flags[name]);
-  if (!Number.isSafeInteger(value) || value < 1) {
-    throw new RangeError(`--${name} is a whole number from 1, not ${flags[name]}`);
-  }
-  return value;
-};
-const [rounds, calls] = ['rounds', 'calls'].map(count);
+// A round is shorter than a time slice of the scheduler, so that the median is of undisturbed ones.
+const flags = readFlags({ rounds: 100, calls: 200 });
+const { rounds, calls } = flags;
 /** Calls in one scope, about as many as a layer makes. */
 const SCOPE = 20;
 /** Enough for V8 to have compiled the path of a call. */
@@ -76,51 +67,14 @@ function measure(loop, n) {
   return Number(process.hrtime.bigint() - start) / n;
 }
 
-/** PyTorch in a process that lives as long as this one, so that both run under the same conditions. */
-async function startPython() {
-  const candidates = [flags.python ?? process.env.PYTHON, 'python3', '/usr/bin/python3'].filter(Boolean);
-  const python = candidates.find(
-    (name) => spawnSync(name, ['-c', 'import torch'], { stdio: 'ignore' }).status === 0,
-  );
-  if (!python) {
-    throw new Error(
-      `none of ${candidates.join(', ')} has PyTorch: install it (Debian: apt-get install python3-torch; ` +
-        'elsewhere: pip install torch) or name one that has, with --python or PYTHON',
-    );
-  }
-  const child = spawn(python, [path('peer/bridge.py')], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, OMP_NUM_THREADS: '1' },
-  });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const read = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error(`${python} ended: see its message above`);
-    return JSON.parse(value);
-  };
-  const { torch } = await read();
-  return {
-    torch,
-    measure(name, n) {
-      child.stdin.write(`${JSON.stringify({ case: name, calls: n })}\n`);
-      return read();
-    },
-    end: () => child.stdin.end(),
-  };
-}
-
-const median = (values) => {
-  const sorted = [...values].sort((x, y) => x - y);
-  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
-};
-
-const python = await startPython();
+const machine = describeMachine();
+const python = await Worker.start(peer(findPython(flags.python), 'bridge.py'), { threads: 1 });
 const results = [];
 for (const name of Object.keys(cases)) {
   const sides = {
     tidy: (n) => measure(loops[name].tidy, n),
     dispose: (n) => measure(loops[name].dispose, n),
-    python: (n) => python.measure(name, n),
+    python: (n) => python.ask({ case: name, calls: n }),
   };
   const times = { tidy: [], dispose: [], python: [] };
   for (const run of Object.values(sides)) await run(WARM_UP_CALLS);
@@ -129,7 +83,7 @@ for (const name of Object.keys(cases)) {
   }
   const ns = (who) => Math.round(median(times[who]));
   /** Round by round, since the machine's speed changes over time for both alike. */
-  const ratio = (who) => Number(median(times[who].map((time, i) => time / times.python[i])).toFixed(2));
+  const ratio = (who) => Number(ratioOf(times[who], times.python).toFixed(2));
   results.push({
     operator: name,
     tidyNs: ns('tidy'),
@@ -139,12 +93,14 @@ for (const name of Object.keys(cases)) {
     disposeRatio: ratio('dispose'),
   });
 }
-python.end();
+const software = {
+  pgpc: { libtorch: buildInfo().libtorch, threads: 1, libraries: librariesOf(process.pid) },
+  pytorch: python.inspect().software,
+};
+python.stop();
 
 const row = (cells) => cells.map((cell, i) => (i ? String(cell).padStart(17) : cell.padEnd(20))).join('');
-console.log(
-  `ns a call, median of ${rounds} rounds of ${calls} calls, on one thread, PyTorch ${python.torch}\n`,
-);
+console.log(`ns a call, median of ${rounds} rounds of ${calls} calls, on one thread\n`);
 console.log(row(['operator', 'tidy', 'dispose', 'Python', 'tidy / Python', 'dispose / Python']));
 for (const r of results) {
   console.log(
@@ -152,10 +108,11 @@ for (const r of results) {
   );
 }
 
-mkdirSync(path('results'), { recursive: true });
-const machine = { cpu: cpus()[0]?.model, cores: cpus().length, load: loadavg()[0] };
-const versions = { node: process.version, libtorch: buildInfo().libtorch, pytorch: python.torch };
-writeFileSync(
-  path('results/bridge.json'),
-  `${JSON.stringify({ ...versions, machine, rounds, calls, results }, null, 2)}\n`,
-);
+console.log(['', ...softwareLines(software), machineLine(machine)].join('\n'));
+
+saveResults(flags.results, 'bridge', {
+  settings: { rounds, calls, threads: 1 },
+  machine,
+  software: { node: process.version, ...software },
+  results,
+});

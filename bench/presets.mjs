@@ -92,7 +92,7 @@ async function train(preset, network, method) {
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-  const mean = (part) => part.reduce((sum, { values }) => sum + values['loss/source'], 0) / part.length;
+  const mean = (part) => part.reduce((sum, entry) => sum + entry['loss/source'], 0) / part.length;
   const subsets = [...out.matchAll(/mIoU over (\d+) classes: ([\d.]+)/g)].map(([, classes, miou]) => [
     classes,
     +miou,
@@ -101,8 +101,10 @@ async function train(preset, network, method) {
     preset,
     network,
     method,
-    losses: Object.keys(lines.at(-1).values).filter((key) => key.startsWith('loss/')),
-    finite: lines.every(({ values }) => Object.values(values).every(Number.isFinite)),
+    losses: Object.keys(lines.at(-1)).filter((key) => key.startsWith('loss/')),
+    finite: lines.every((entry) =>
+      Object.values(entry).every((value) => typeof value === 'string' || Number.isFinite(value)),
+    ),
     firstLoss: mean(lines.slice(0, 5)),
     lastLoss: mean(lines.slice(-5)),
     miou: 100 * result.miou,

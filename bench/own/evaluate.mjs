@@ -8,24 +8,7 @@ import { buildInfo, fromTypedArray, setNumThreads, tidy } from '@pgpc/torch';
 import { confusionMatrix } from '../../packages/pgpc/dist/evaluation/confusion.js';
 import { predictLabels } from '../../packages/pgpc/dist/evaluation/inference.js';
 import { Segmentor } from '../../packages/pgpc/dist/models/segmentor.js';
-
-const arrays = { float32: Float32Array, int64: BigInt64Array, uint8: Uint8Array };
-
-function readTensors(folder) {
-  const data = readFileSync(join(folder, 'tensors.bin'));
-  const entries = JSON.parse(readFileSync(join(folder, 'tensors.json'), 'utf8'));
-  return new Map(
-    entries.map(({ name, dtype, shape, offset, elements }) => {
-      const start = data.byteOffset + offset;
-      const bytes = data.buffer.slice(start, start + elements * arrays[dtype].BYTES_PER_ELEMENT);
-      return [name, { array: new arrays[dtype](bytes), shape }];
-    }),
-  );
-}
-
-function send(value) {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
-}
+import { readTensors, send } from './tensors.mjs';
 
 const folder = process.argv[2];
 const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));

@@ -9,22 +9,7 @@ import { classMixMask } from '../../packages/pgpc/dist/adaptation/class-mix.js';
 import { Learner } from '../../packages/pgpc/dist/adaptation/learner.js';
 import { AdaptationStep } from '../../packages/pgpc/dist/adaptation/step.js';
 import { buildOptimizer } from '../../packages/pgpc/dist/training/optimizer.js';
-
-const arrays = { float32: Float32Array, int64: BigInt64Array };
-
-function readTensors(folder) {
-  const data = readFileSync(join(folder, 'tensors.bin'));
-  const entries = JSON.parse(readFileSync(join(folder, 'tensors.json'), 'utf8'));
-  return new Map(
-    entries.map(({ name, dtype, shape, offset, elements }) => {
-      const start = data.byteOffset + offset;
-      const array = new arrays[dtype](
-        data.buffer.slice(start, start + elements * arrays[dtype].BYTES_PER_ELEMENT),
-      );
-      return [name, fromTypedArray(array, shape)];
-    }),
-  );
-}
+import { readTensors, send } from './tensors.mjs';
 
 /** Writes the mask that ClassMix is about to draw, for the peer to use the same. */
 function writeMask(folder, iteration, step, label, classes) {
@@ -36,16 +21,14 @@ function writeMask(folder, iteration, step, label, classes) {
   twin.dispose();
 }
 
-function send(value) {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
-}
-
 const folder = process.argv[2];
 const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
 setNumThreads(config.threads);
 
 const { method, segmentor, seed } = config;
-const tensors = readTensors(folder);
+const tensors = new Map(
+  [...readTensors(folder)].map(([name, { array, shape }]) => [name, fromTypedArray(array, shape)]),
+);
 const student = new Learner(segmentor, seed, method.contrast);
 const weights = new Map([...student.stateDict().keys()].map((name) => [name, tensors.get(name)]));
 student.loadStateDict(weights);

@@ -67,7 +67,7 @@ CASES = {
 }
 
 with torch.no_grad():
-    print(json.dumps({"torch": torch.__version__}), flush=True)
+    print(json.dumps({"libtorch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         run = CASES[request["case"]]

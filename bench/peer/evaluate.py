@@ -11,21 +11,11 @@ import time
 import torch
 import torch.nn.functional as F
 from network import Segmentor
+from tensors import read_tensors, send
 
-DTYPES = {"float32": torch.float32, "int64": torch.int64, "uint8": torch.uint8}
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1) / 255
 STD = torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1) / 255
 IGNORE = 255
-
-
-def read_tensors(folder):
-    data = bytearray((folder / "tensors.bin").read_bytes())
-    tensors = {}
-    for entry in json.loads((folder / "tensors.json").read_text()):
-        count = entry["elements"]
-        flat = torch.frombuffer(data, dtype=DTYPES[entry["dtype"]], count=count, offset=entry["offset"])
-        tensors[entry["name"]] = flat.view(entry["shape"]).clone()
-    return tensors
 
 
 def confusion_matrix(label, prediction, classes):
@@ -34,17 +24,13 @@ def confusion_matrix(label, prediction, classes):
     return torch.bincount(cells, minlength=classes * classes).view(classes, classes)
 
 
-def send(value):
-    print(json.dumps(value), flush=True)
-
-
 def main():
     folder = pathlib.Path(sys.argv[1])
     config = json.loads((folder / "config.json").read_text())
     torch.set_num_threads(config["threads"])
     tensors = read_tensors(folder)
     options = config["segmentor"]
-    network = Segmentor(options["channels"], options["classes"], options["dropout"], options["dropPath"])
+    network = Segmentor(options)
     network.load_state_dict({name: tensors[name] for name in network.state_dict()})
     network.eval()
     image, label = tensors["image"], tensors["label"]

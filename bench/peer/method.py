@@ -1,4 +1,4 @@
-"""The self-training step in plain PyTorch: source-only, DAFormer's, and with pixels contrast."""
+"""The training step in plain PyTorch: source-only, self-training, DAFormer's, and with pixel contrast."""
 
 import copy
 import math
@@ -108,12 +108,32 @@ def strong_augment(image, options):
     return torch.cat(images)
 
 
+class FeatureDistance:
+    """Distance of the last stage's features to those of the encoder as it was, where the label shows things."""
+
+    def __init__(self, encoder, options):
+        self.encoder = copy.deepcopy(encoder).eval().requires_grad_(False)
+        self.weight, self.min_share = options["weight"], options["minShare"]
+        self.classes = torch.tensor(options["classes"]).view(1, -1, 1, 1)
+
+    def loss(self, image, label, features):
+        with torch.no_grad():
+            frozen = self.encoder(image)[-1]
+            patch = label.shape[1] // features.shape[2]
+            shares = F.avg_pool2d((label[:, None] == self.classes).float(), patch)
+            mask = shares.amax(1) >= self.min_share
+        distance = torch.linalg.vector_norm(features - frozen, dim=1)
+        return self.weight * (distance * mask).sum() / mask.sum().clamp(min=1)
+
+
 class AdaptationStep:
-    def __init__(self, method, student, optimizer, classes, seed):
+    def __init__(self, method, student, optimizer, classes, contrast_seed):
         self.student = student
         self.optimizer = optimizer
         self.self_training = method.get("selfTraining")
-        self.contrast = PixelContrast(classes, method["contrast"], seed) if "contrast" in method else None
+        self.contrast = PixelContrast(classes, method["contrast"], contrast_seed) if "contrast" in method else None
+        options = method.get("featureDistance")
+        self.distance = FeatureDistance(student.segmentor.backbone, options) if options else None
         if self.self_training:
             self.teacher = copy.deepcopy(student).requires_grad_(False)
             for module in self.teacher.modules():
@@ -141,26 +161,31 @@ class AdaptationStep:
         if options:
             self.update_teacher(iteration)
 
-        source_features, source_logits = self.student.segmentor(source_image)
+        source_features, source_logits, stages = self.student.segmentor(source_image)
         source_loss = segmentation_loss(source_logits, source_label)
+        losses = {"source": source_loss.detach()}
+        if self.distance:
+            distance = self.distance.loss(source_image, source_label, stages[-1])
+            losses["featureDistance"] = distance.detach()
+            source_loss = source_loss + distance
         source_loss.backward()
         source_features = source_features.detach()
-        del source_logits
+        del source_loss, source_logits, stages
         if not options:
             self.optimizer.step()
-            return {"source": source_loss.detach()}
+            return losses
 
         with torch.no_grad():
-            teacher_features, teacher_logits = self.teacher.segmentor(target_image)
+            teacher_features, teacher_logits, _ = self.teacher.segmentor(target_image)
             pseudo_label, q = self.pseudo_labels(teacher_logits, target_image.shape[2:])
             mask = class_mix_mask(source_label) if mask is None else mask
             image = torch.where(mask[:, None], source_image, target_image)
             image = strong_augment(image, options)
             label = torch.where(mask, source_label, pseudo_label)
             weight = torch.where(mask, torch.ones_like(q), q * options["weight"])
-        features, logits = self.student.segmentor(image)
+        features, logits, _ = self.student.segmentor(image)
         target_loss = segmentation_loss(logits, label, weight)
-        losses = {"source": source_loss.detach(), "target": target_loss.detach(), "q": q}
+        losses.update(target=target_loss.detach(), q=q)
 
         loss = target_loss
         if self.contrast:

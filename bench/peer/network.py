@@ -1,11 +1,18 @@
-"""MiT-B0, the DAFormer head and the projection head in plain PyTorch; names of parameters are pgpc's."""
+"""MiT, the DAFormer head and the projection head in plain PyTorch; names of parameters are pgpc's."""
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-WIDTHS = (32, 64, 160, 256)
-DEPTHS = (2, 2, 2, 2)
+# Widths and numbers of blocks of the four stages.
+MIT = {
+    "b0": ((32, 64, 160, 256), (2, 2, 2, 2)),
+    "b1": ((64, 128, 320, 512), (2, 2, 2, 2)),
+    "b2": ((64, 128, 320, 512), (3, 4, 6, 3)),
+    "b3": ((64, 128, 320, 512), (3, 4, 18, 3)),
+    "b4": ((64, 128, 320, 512), (3, 8, 27, 3)),
+    "b5": ((64, 128, 320, 512), (3, 6, 40, 3)),
+}
 HEADS = (1, 2, 5, 8)
 REDUCTIONS = (8, 4, 2, 1)
 MLP_RATIO = 4
@@ -109,12 +116,13 @@ class Block(nn.Module):
 class MixTransformer(nn.Module):
     """(N, 3, H, W) to four maps of strides 4, 8, 16 and 32."""
 
-    def __init__(self, drop_path):
+    def __init__(self, size, drop_path=0):
         super().__init__()
-        rates = torch.linspace(0, drop_path, sum(DEPTHS), dtype=torch.float64).tolist()
-        for stage, width in enumerate(WIDTHS):
-            embed = PatchEmbed(3, width, 7, 4) if stage == 0 else PatchEmbed(WIDTHS[stage - 1], width, 3, 2)
-            blocks = [Block(width, HEADS[stage], REDUCTIONS[stage], rates.pop(0)) for _ in range(DEPTHS[stage])]
+        self.widths, depths = MIT[size]
+        rates = torch.linspace(0, drop_path, sum(depths), dtype=torch.float64).tolist()
+        for stage, (width, depth) in enumerate(zip(self.widths, depths)):
+            embed = PatchEmbed(3, width, 7, 4) if stage == 0 else PatchEmbed(self.widths[stage - 1], width, 3, 2)
+            blocks = [Block(width, HEADS[stage], REDUCTIONS[stage], rates.pop(0)) for _ in range(depth)]
             setattr(self, f"patch_embed{stage + 1}", embed)
             setattr(self, f"block{stage + 1}", nn.ModuleList(blocks))
             setattr(self, f"norm{stage + 1}", nn.LayerNorm(width, eps=1e-6))
@@ -179,12 +187,12 @@ class LevelEmbedding(nn.Module):
 class DaformerHead(nn.Module):
     """Four levels to fused features and class scores at stride 4."""
 
-    def __init__(self, channels, classes, dropout):
+    def __init__(self, widths, channels, classes, dropout):
         super().__init__()
         self.conv_seg = nn.Conv2d(channels, classes, 1)
         self.dropout = nn.Dropout2d(dropout)
-        self.embed_layers = nn.ModuleList([LevelEmbedding(width, channels) for width in WIDTHS])
-        self.fuse_layer = AsppFusion(channels * len(WIDTHS), channels)
+        self.embed_layers = nn.ModuleList([LevelEmbedding(width, channels) for width in widths])
+        self.fuse_layer = AsppFusion(channels * len(widths), channels)
 
     def forward(self, levels):
         size = levels[0].shape[2:]
@@ -195,13 +203,18 @@ class DaformerHead(nn.Module):
 
 
 class Segmentor(nn.Module):
-    def __init__(self, channels, classes, dropout, drop_path):
+    """Fused features, class scores at stride 4 and the encoder's maps, by pgpc's description of a network."""
+
+    def __init__(self, config):
         super().__init__()
-        self.backbone = MixTransformer(drop_path)
-        self.decode_head = DaformerHead(channels, classes, dropout)
+        self.backbone = MixTransformer(config["backbone"].removeprefix("mit_"), config["dropPath"])
+        self.decode_head = DaformerHead(
+            self.backbone.widths, config["channels"], config["classes"], config["dropout"]
+        )
 
     def forward(self, image):
-        return self.decode_head(self.backbone(image))
+        stages = self.backbone(image)
+        return *self.decode_head(stages), stages
 
 
 class ProjectionHead(nn.Module):
@@ -222,8 +235,6 @@ class Learner(nn.Module):
 
     def __init__(self, segmentor, contrast):
         super().__init__()
-        self.segmentor = Segmentor(
-            segmentor["channels"], segmentor["classes"], segmentor["dropout"], segmentor["dropPath"]
-        )
+        self.segmentor = Segmentor(segmentor)
         if contrast:
             self.projection = ProjectionHead(segmentor["channels"], contrast["width"], contrast["depth"])

@@ -8,6 +8,7 @@ tests compare with, for an input of the given height and width:
 
 import json
 import math
+import os
 import sys
 import time
 import zlib
@@ -16,44 +17,13 @@ import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from network import REDUCTIONS, AsppFusion, Attention, Block, LevelEmbedding, PatchEmbed, to_map
+from network import AsppFusion, Attention, LevelEmbedding, MixTransformer
 
 CLASSES = 19
-MIT_HEADS = (1, 2, 5, 8)
-MIT = {
-    "b0": ((32, 64, 160, 256), (2, 2, 2, 2)),
-    "b1": ((64, 128, 320, 512), (2, 2, 2, 2)),
-    "b2": ((64, 128, 320, 512), (3, 4, 6, 3)),
-    "b3": ((64, 128, 320, 512), (3, 4, 18, 3)),
-    "b4": ((64, 128, 320, 512), (3, 8, 27, 3)),
-    "b5": ((64, 128, 320, 512), (3, 6, 40, 3)),
-}
 
 
 def resize(x, like):
     return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=False)
-
-
-class MixTransformer(nn.Module):
-    def __init__(self, size):
-        super().__init__()
-        self.widths, depths = MIT[size]
-        for stage, (width, depth) in enumerate(zip(self.widths, depths)):
-            embed = PatchEmbed(3, width, 7, 4) if stage == 0 else PatchEmbed(self.widths[stage - 1], width, 3, 2)
-            blocks = [Block(width, MIT_HEADS[stage], REDUCTIONS[stage], 0) for _ in range(depth)]
-            setattr(self, f"patch_embed{stage + 1}", embed)
-            setattr(self, f"block{stage + 1}", nn.ModuleList(blocks))
-            setattr(self, f"norm{stage + 1}", nn.LayerNorm(width, eps=1e-6))
-
-    def forward(self, x):
-        stages = []
-        for stage in range(1, 5):
-            x, height, width = getattr(self, f"patch_embed{stage}")(x)
-            for block in getattr(self, f"block{stage}"):
-                x = block(x, height, width)
-            x = to_map(getattr(self, f"norm{stage}")(x), height, width)
-            stages.append(x)
-        return stages
 
 
 class DaformerHead(nn.Module):
@@ -409,6 +379,7 @@ def count_multiply_adds(network, image):
 def serve():
     """One network at a time: `create` makes it and writes its outputs to a file, `run` times a forward pass."""
     network = image = None
+    print(json.dumps({"libtorch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
     for line in sys.stdin:
         command = json.loads(line)
         if command["do"] == "create":
@@ -423,10 +394,10 @@ def serve():
             start = time.perf_counter()
             network(image)
             answer = {"ms": (time.perf_counter() - start) * 1e3}
-        print(json.dumps({**answer, "libtorch": torch.__version__}), flush=True)
+        print(json.dumps(answer), flush=True)
 
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 with torch.inference_mode():
     if len(sys.argv) > 1:
         write_reference(sys.argv[1], sys.argv[2:])

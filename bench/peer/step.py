@@ -12,27 +12,12 @@ import time
 import torch
 from method import AdaptationStep, build_optimizer
 from network import Learner
-
-DTYPES = {"float32": torch.float32, "int64": torch.int64}
-
-
-def read_tensors(folder):
-    data = bytearray((folder / "tensors.bin").read_bytes())
-    tensors = {}
-    for entry in json.loads((folder / "tensors.json").read_text()):
-        count = entry["elements"]
-        flat = torch.frombuffer(data, dtype=DTYPES[entry["dtype"]], count=count, offset=entry["offset"])
-        tensors[entry["name"]] = flat.view(entry["shape"]).clone()
-    return tensors
+from tensors import read_tensors, send
 
 
 def read_mask(folder, iteration, like):
     data = bytearray((folder / f"mask-{iteration}.bin").read_bytes())
     return torch.frombuffer(data, dtype=torch.bool).view(like.shape)
-
-
-def send(value):
-    print(json.dumps(value), flush=True)
 
 
 def main():
@@ -48,7 +33,7 @@ def main():
     student.load_state_dict({name: tensors[name] for name in student.state_dict()})
     options = config["optimizer"]
     optimizer = build_optimizer(student, options["lr"], options["headMultiplier"], options["weightDecay"])
-    step = AdaptationStep(method, student, optimizer, config["segmentor"]["classes"], config["seed"])
+    step = AdaptationStep(method, student, optimizer, config["segmentor"]["classes"], config["contrastSeed"])
     batch = [tensors[name] for name in ("sourceImage", "sourceLabel", "targetImage")]
     tensors.clear()
 

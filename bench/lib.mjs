@@ -1,0 +1,200 @@
+// What the benchmarks share: flags, the processes of both sides, their turns, tensors by file, tables and results.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+export const here = fileURLToPath(new URL('.', import.meta.url));
+
+/** A compiled module: `torch`, or `pgpc/` and its path in `src` without suffix. */
+export async function compiled(name) {
+  const [folder, ...path] = name.split('/');
+  const file = join(here, '../packages', folder, 'dist', `${path.join('/') || 'index'}.js`);
+  if (!existsSync(file)) {
+    throw new Error('the packages are not built: run `npm run setup` in the project folder');
+  }
+  return import(file);
+}
+
+/**
+ * The command line's flags, by their defaults: counts where that is a number, switches where it is a boolean, else
+ * text. Every benchmark takes `--python`, an interpreter with PyTorch, and `--results`, the folder for its JSON.
+ */
+export function readFlags(defaults) {
+  const all = { python: process.env.PYTHON ?? '', results: join(here, 'results'), ...defaults };
+  const options = Object.entries(all).map(([name, fallback]) => [
+    name,
+    typeof fallback === 'boolean'
+      ? { type: 'boolean', default: fallback }
+      : { type: 'string', default: String(fallback) },
+  ]);
+  const { values } = parseArgs({ options: Object.fromEntries(options) });
+  for (const [name, fallback] of Object.entries(all)) {
+    if (typeof fallback !== 'number') continue;
+    const value = Number(values[name]);
+    if (!Number.isSafeInteger(value) || value < 1) {
+      throw new RangeError(`--${name} is a whole number from 1, not ${values[name]}`);
+    }
+    values[name] = value;
+  }
+  return values;
+}
+
+/** The first interpreter that has the modules of a peer: the one asked for, or those that systems come with. */
+export function findPython(asked, modules = ['torch']) {
+  const candidates = asked ? [asked] : ['python3', '/usr/bin/python3'];
+  const script = `import ${modules.join(', ')}`;
+  const found = candidates.find((name) => spawnSync(name, ['-c', script], { stdio: 'ignore' }).status === 0);
+  if (found) return found;
+  throw new Error(
+    `${candidates.join(' and ')} cannot import ${modules.join(', ')}: install PyTorch (Debian: apt-get install ` +
+      'python3-torch; elsewhere: pip install torch), or name an interpreter that has it with --python',
+  );
+}
+
+/** Both sides' commands. */
+export const own = (script) => [process.execPath, join(here, 'own', script)];
+export const peer = (python, script) => [python, join(here, 'peer', script)];
+
+/** The files of libtorch and BLAS that a process has loaded. */
+export function librariesOf(pid) {
+  const maps = readFileSync(`/proc/${pid}/maps`, 'utf8');
+  const libraries = maps.match(/\/\S*\/lib(torch_cpu|torch_cuda|openblas|blas|mkl_core)[-.\w]*/g);
+  return [...new Set(libraries)].sort();
+}
+
+/** A worker process: one line of JSON for each that it is sent. */
+export class Worker {
+  /** What the process said of itself on starting; libtorch's version and threads are in it. */
+  info;
+  #process;
+  #lines;
+
+  /** @param threads that its operators may use. @param env on top of this process's. */
+  static async start([command, ...args], { threads, env = {} }) {
+    const worker = new Worker();
+    worker.#process = spawn(command, args, {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: {
+        ...process.env,
+        OMP_NUM_THREADS: String(threads),
+        OPENBLAS_NUM_THREADS: String(threads),
+        // Threads that spin while the other process works would be measured there.
+        OMP_WAIT_POLICY: 'passive',
+        PYTHONDONTWRITEBYTECODE: '1',
+        ...env,
+      },
+    });
+    worker.#process.on('error', (error) => {
+      console.error(`${command} does not start: ${error.message}`);
+      process.exit(1);
+    });
+    worker.#lines = createInterface({ input: worker.#process.stdout })[Symbol.asyncIterator]();
+    worker.info = await worker.#receive();
+    return worker;
+  }
+
+  async #receive() {
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error(`${this.#process.spawnargs.join(' ')} ended early: see its message above`);
+    return JSON.parse(value);
+  }
+
+  async ask(question = {}) {
+    this.#process.stdin.write(`${JSON.stringify(question)}\n`);
+    return this.#receive();
+  }
+
+  /** Peak resident size in MiB, and what the process has run on. */
+  inspect() {
+    const { pid } = this.#process;
+    const { libtorch, threads } = this.info;
+    return {
+      peakMiB: Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024,
+      software: { libtorch, threads, libraries: librariesOf(pid) },
+    };
+  }
+
+  stop() {
+    this.#process.stdin.end();
+  }
+}
+
+/** Every side once a round, every second round in reverse order: a disturbance hits all alike, and none always follows
+ * another. Rounds of the warm-up have negative numbers. */
+export async function takeTurns(sides, { rounds, warmUp = 1 }, act) {
+  for (let round = -warmUp; round < rounds; round++) {
+    for (const side of round % 2 === 0 ? sides : sides.toReversed()) await act(side, round);
+  }
+}
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+}
+
+/** Median of the rounds' ratios: the machine's speed changes over time, for both sides of a round alike. */
+export function ratioOf(ours, theirs) {
+  return median(ours.map((value, i) => value / theirs[i]));
+}
+
+/** Writes tensors for the workers of both sides to read, see own/tensors.mjs and peer/tensors.py. */
+export function writeTensors(folder, tensors) {
+  const index = [];
+  const parts = [];
+  let offset = 0;
+  for (const [name, tensor] of tensors) {
+    const array = tensor.toArray();
+    index.push({ name, dtype: tensor.dtype, shape: tensor.shape, offset, elements: array.length });
+    const padding = (8 - (array.byteLength % 8)) % 8;
+    parts.push(Buffer.from(array.buffer, array.byteOffset, array.byteLength), Buffer.alloc(padding));
+    offset += array.byteLength + padding;
+  }
+  writeFileSync(join(folder, 'tensors.bin'), Buffer.concat(parts));
+  writeFileSync(join(folder, 'tensors.json'), JSON.stringify(index));
+}
+
+/** A folder that is gone when this process is. */
+export function temporaryFolder() {
+  const folder = mkdtempSync(join(tmpdir(), 'pgpc-bench-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  process.on('SIGINT', () => process.exit(130));
+  return folder;
+}
+
+/** To be called before anything is measured, for the load to be that of others. */
+export function describeMachine() {
+  return { cpu: cpus()[0].model, cores: cpus().length, device: 'CPU', loadBefore: loadavg()[0] };
+}
+
+export function machineLine({ cpu, cores, device, loadBefore }) {
+  return `${device}: ${cpu} (${cores} cores), load before the timing ${loadBefore.toFixed(2)}`;
+}
+
+/** What both sides ran on, and whether that was the same. */
+export function softwareLines(software) {
+  const lines = Object.entries(software).map(
+    ([side, { libtorch, threads, libraries }]) =>
+      `${side}: libtorch ${libtorch}, ${threads} threads, ${libraries.join(', ')}`,
+  );
+  const [first, ...others] = Object.values(software).map(({ libraries }) => libraries.join());
+  if (others.some((libraries) => libraries !== first)) {
+    lines.push('The two do not run on the same libraries: the ratios compare those too.');
+  }
+  return lines;
+}
+
+/** A table in Markdown, numbers to the right of the first column. */
+export function markdown(head, rows) {
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n');
+}
+
+export function saveResults(folder, name, results) {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(results, null, 2)}\n`);
+}
