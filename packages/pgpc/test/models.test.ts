@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { Learner } from '../src/adaptation/learner.js';
 import { DeeplabV3PlusHead } from '../src/models/deeplabv3plus-head.js';
 import { withoutInitialValues } from '../src/models/initial-values.js';
+import { createNetwork } from '../src/models/networks.js';
 import { fuseResized } from '../src/models/segformer-head.js';
 import {
   backboneNames,
@@ -230,5 +231,19 @@ describe('the description of a segmentor', () => {
     expect(() => new Segmentor(wrong, 0)).toThrow(message);
     const parsed = segmentorSchema.safeParse(wrong);
     expect(parsed.error?.issues.map((issue) => issue.message).join()).toContain(message);
+  });
+});
+
+test('attention in parts, where no gradient is asked for, is attention as a whole', () => {
+  tidy(() => {
+    const network = createNetwork('mit_b0', { seed: 3 });
+    // Stage 1 has 768 tokens, more than one part; stage 2 has 192, fewer.
+    const image = normal([1, 3, 96, 128], 4);
+    const whole = network.call(image);
+    const inParts = noGrad(() => network.call(image));
+    for (const name of ['stage1', 'stage2', 'stage3', 'stage4']) {
+      expect(inParts[name]!.sub(whole[name]!).abs().max().item()).toBeLessThan(2e-6);
+    }
+    expect(whole.stage1!.requiresGrad).toBe(true);
   });
 });

@@ -1,6 +1,6 @@
 // MiT (Mix Transformer), the encoder of SegFormer and DAFormer (Xie et al. 2021, arXiv 2105.15203, section 3.1).
 
-import { type Generator, nn, ops, type Tensor } from '@pgpc/torch';
+import { type Generator, nn, ops, type Tensor, tidy } from '@pgpc/torch';
 import type { Backbone } from './decoder.js';
 import { initialize } from './initial-values.js';
 
@@ -74,6 +74,20 @@ class OverlapPatchEmbed extends nn.Module {
 }
 
 /** Self-attention whose keys and values come from a grid reduced `srRatio` times (their eq 2). */
+/** Queries whose scores stay in the processor's cache from one product to the next. */
+const QUERY_ROWS = 512;
+
+/**
+ * softmax(q k^T) v by heads: q (N, heads, tokens, d), k and v (N, heads, keys, d). Where no gradient will be asked for,
+ * scores are made for some queries at a time: they are the largest map of the encoder.
+ */
+function attend(q: Tensor, k: Tensor, v: Tensor): Tensor {
+  const transposed = k.transpose(-2, -1);
+  const part = (queries: Tensor) => tidy(() => queries.matmul(transposed).softmax(-1).matmul(v));
+  if (q.requiresGrad || q.shape[2]! <= QUERY_ROWS) return part(q);
+  return ops.cat(q.split(QUERY_ROWS, 2).map(part), 2);
+}
+
 class EfficientAttention extends nn.Module<[x: Tensor, height: number, width: number]> {
   readonly q: nn.Linear;
   readonly kv: nn.Linear;
@@ -109,8 +123,7 @@ class EfficientAttention extends nn.Module<[x: Tensor, height: number, width: nu
     const kv = this.kv.call(reduced).view([n, -1, 2, this.heads, headDim]).permute([2, 0, 3, 1, 4]);
     const [k, v] = kv.unbind() as [Tensor, Tensor];
     // Scaling q instead of the scores touches headDim numbers a token instead of one a pair of tokens.
-    const scores = q.mul(headDim ** -0.5).matmul(k.transpose(-2, -1));
-    const mixed = scores.softmax(-1).matmul(v);
+    const mixed = attend(q.mul(headDim ** -0.5), k, v);
     return this.proj.call(mixed.transpose(1, 2).reshape([n, tokens, this.dim]));
   }
 }
