@@ -175,11 +175,19 @@ function ensureBlas(libtorch) {
   return realpathSync(link);
 }
 
+/** Data parallel on CPUs: Debian's libtorch has Gloo inside, but its headers are in a package of their own. */
+function ensureGloo(libtorch) {
+  if (libtorch.source !== 'the system' || existsSync('/usr/include/gloo/context.h')) return;
+  aptInstall(['libgloo-dev'], 'training in several processes needs the headers of Gloo');
+}
+
 // ---- the bridge ----
 
 function buildBridge(libtorch) {
   const native = join(torchPackage, 'native');
-  const sources = readdirSync(native).sort();
+  const sources = readdirSync(native, { recursive: true })
+    .filter((file) => /\.(cpp|h)$/.test(file))
+    .sort();
   const version = join(libtorch.include.at(-1), 'torch/version.h');
   const key = hash(
     JSON.stringify(libtorch),
@@ -228,6 +236,7 @@ if (process.platform === 'win32') fail('Windows is supported through WSL: run th
 installPackages();
 const libtorch = ensureLibtorch();
 const blas = ensureBlas(libtorch);
+ensureGloo(libtorch);
 const rebuilt = buildBridge(libtorch);
 generateTypes(rebuilt);
 run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', 'packages/pgpc']);

@@ -17,9 +17,6 @@
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <dlfcn.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #include <napi.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
@@ -34,6 +31,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "allocator.h"
+#include "distributed.h"
 #include "profiler.h"
 
 namespace {
@@ -876,18 +875,8 @@ Napi::Value buildInfo(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// Glibc gives every large block back to the system when it is freed, and a training step then faults its pages in
-// again and again: a seventh of the step's time. Kept, they are reused.
-void keepFreedMemory() {
-#ifdef __GLIBC__
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-  mallopt(M_TOP_PAD, 64 << 20);
-#endif
-}
-
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
-  keepFreedMemory();
+  keepFreedBlocks();
   state = new State();
   state->env = env;
   state->tensors.reserve(4096);
@@ -939,6 +928,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   EXPORT(buildInfo);
 #undef EXPORT
   exportProfiler(env, exports);
+  exportDistributed(env, exports);
   return exports;
 }
 

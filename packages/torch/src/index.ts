@@ -1,6 +1,7 @@
 // @pgpc/torch: libtorch for TypeScript.
 
 export { enableGrad, type GradOptions, grad, inferenceMode, noGrad } from './autograd.js';
+export * from './distributed/index.js';
 export type { DType, TypedArray } from './dtype.js';
 export { TorchError } from './errors.js';
 export {

@@ -84,6 +84,18 @@ interface Native {
   profilerStart(shapes: boolean): void;
   /** Events are `fields` numbers each: native/profiler.cpp says which. */
   profilerStop(): { names: string[]; shapes: string[]; fields: number; events: Float64Array };
+  distributedBackends(): string[];
+  distributedJoin(
+    backend: string,
+    host: string,
+    port: number,
+    rank: number,
+    size: number,
+    milliseconds: number,
+    hostsStore: boolean,
+    prefix: string,
+  ): void;
+  distributedLeave(): void;
   profilerPush(name: string): void;
   profilerPop(): void;
 }

@@ -1,5 +1,6 @@
 // The process that libtorch runs in: threads and build.
 
+import { existsSync, realpathSync } from 'node:fs';
 import { type BuildInfo, native } from './native.js';
 
 export type { BuildInfo };
@@ -17,5 +18,7 @@ export function setNumThreads(threads: number): void {
 
 /** Libtorch's version, threads, devices and BLAS. */
 export function buildInfo(): BuildInfo {
-  return native.buildInfo();
+  const info = native.buildInfo();
+  // Debian chooses the BLAS by a chain of links; its end has the library's name.
+  return existsSync(info.blas) ? { ...info, blas: realpathSync(info.blas) } : info;
 }

@@ -1,11 +1,14 @@
 // Layers that drop values at random in training mode and pass their input through in evaluation mode.
 
+import { alone, type World } from '../distributed/world.js';
 import type { Tensor } from '../tensor.js';
 import type { GeneratorOption } from './init.js';
 import { Module } from './module.js';
 
 /** Draws a mask over some axes, broadcast over the others; what is kept is divided by the share that is kept. */
-abstract class RandomDrop extends Module {
+export abstract class RandomDrop extends Module {
+  /** Over whose batches one mask is drawn, along the first axis; see `spreadOver`. */
+  world: World = alone;
   readonly #rate: number;
   readonly #random: GeneratorOption;
 
@@ -26,8 +29,9 @@ abstract class RandomDrop extends Module {
   forward(x: Tensor): Tensor {
     if (!this.training || this.#rate === 0) return x;
     const kept = 1 - this.#rate;
-    const mask = x.newEmpty(this.maskShape(x.shape)).bernoulli_(kept, this.#random);
-    return x.mul(mask.div_(kept));
+    const [samples, ...rest] = this.maskShape(x.shape);
+    const masks = x.newEmpty([samples! * this.world.size, ...rest]).bernoulli_(kept, this.#random);
+    return x.mul(this.world.part(masks).div_(kept));
   }
 }
 

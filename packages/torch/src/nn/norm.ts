@@ -1,6 +1,7 @@
 // Normalisation layers: layer norm and batch norm.
 
 import { noGrad } from '../autograd.js';
+import { alone, type World } from '../distributed/world.js';
 import { ones, zeros } from '../factories.js';
 import { ops } from '../ops.js';
 import type { Tensor } from '../tensor.js';
@@ -44,6 +45,8 @@ export class BatchNorm2d extends Module {
   readonly runningVar: Tensor;
   /** int64 scalar: the number of passes in training mode */
   readonly numBatchesTracked: Tensor;
+  /** Whose batches make up the statistics; see `spreadOver`. */
+  world: World = alone;
   readonly #eps: number;
   readonly #momentum: number;
 
@@ -64,6 +67,19 @@ export class BatchNorm2d extends Module {
 
   forward(x: Tensor): Tensor {
     if (this.training) noGrad(() => this.numBatchesTracked.add_(1));
+    if (this.training && this.world.size > 1) {
+      const { weight, bias, runningMean, runningVar } = this;
+      const constants = [this.#momentum, this.#eps];
+      return ops.call(
+        'pgpc::sync_batch_norm',
+        x,
+        weight,
+        bias,
+        runningMean,
+        runningVar,
+        ...constants,
+      ) as Tensor;
+    }
     return ops.batchNorm(
       x,
       this.weight,

@@ -1,0 +1,146 @@
+// `pgpc train --nproc N`: starts the ranks on this machine, and ends them together.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { availableParallelism } from 'node:os';
+import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { CommandIo } from './io.js';
+
+/** Errors of ranks that only lost another one come with it; so long the first failure is waited on for its cause. */
+const SETTLE_MS = 500;
+/** From the request to end until the kill. */
+const GRACE_MS = 3000;
+
+const PROGRAM = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
+const NPROC = '--nproc';
+
+interface Rank {
+  rank: number;
+  child: ChildProcess;
+  /** The last line of stderr that says something, where it passes through here. */
+  lastLine: string;
+  /** 'exit code 1', 'SIGKILL': how it ended; undefined while it runs, '' if it did what it should. */
+  end: string | undefined;
+}
+
+/**
+ * Runs `pgpc` with the arguments of this command line, less `--nproc`, once a rank, with torchrun's variables. The
+ * signal is passed on as Ctrl-C, at which the ranks write a checkpoint and end.
+ * @param count ranks, and processes. @param args the command line's arguments.
+ * @param command program and arguments that come before them.
+ * @throws Error that names the rank that failed first and the last line of its errors; the others are ended by then.
+ */
+export async function launchTraining(
+  count: number,
+  io: CommandIo,
+  args: readonly string[] = process.argv.slice(2),
+  command: readonly [string, ...string[]] = [process.execPath, PROGRAM],
+): Promise<void> {
+  const port = await freePort();
+  const ranks = Array.from({ length: count }, (_, rank) => start(rank, count, port, io, args, command));
+  const ended = ranks.map((rank) => outcome(rank));
+  const interrupt = () => signalAll(ranks, 'SIGINT');
+  if (io.signal.aborted) interrupt();
+  io.signal.addEventListener('abort', interrupt);
+  try {
+    await Promise.race([Promise.all(ended), ...ended.map(untilFailure)]);
+    if (ranks.every(({ end }) => end === '') || io.signal.aborted) {
+      await Promise.all(ended);
+      return;
+    }
+    await setTimeout(SETTLE_MS);
+    const failed = ranks.filter(({ end }) => end);
+    const cause = failed.find(({ lastLine }) => !/lost another rank/.test(lastLine)) ?? failed[0]!;
+    const running = ranks.filter(({ end }) => end === undefined).map(({ rank }) => rank);
+    signalAll(ranks, 'SIGTERM');
+    await Promise.race([Promise.all(ended), setTimeout(GRACE_MS, undefined, { ref: false })]);
+    signalAll(ranks, 'SIGKILL');
+    await Promise.all(ended);
+    const what = cause.lastLine ? `: ${cause.lastLine}` : '';
+    // One that hangs is among these.
+    const stopped = running.length > 0 ? `; then stopped: ${running.join(', ')}` : '';
+    throw new Error(`rank ${cause.rank} of ${count} ended with ${cause.end}${what}${stopped}`);
+  } finally {
+    io.signal.removeEventListener('abort', interrupt);
+  }
+}
+
+function start(
+  rank: number,
+  count: number,
+  port: number,
+  io: CommandIo,
+  args: readonly string[],
+  [program, ...before]: readonly [string, ...string[]],
+): Rank {
+  const cores = Math.max(1, Math.floor(availableParallelism() / count));
+  const child = spawn(program, [...before, ...withoutCount(args)], {
+    env: {
+      OMP_NUM_THREADS: String(cores),
+      ...process.env,
+      MASTER_ADDR: '127.0.0.1',
+      MASTER_PORT: String(port),
+      WORLD_SIZE: String(count),
+      LOCAL_WORLD_SIZE: String(count),
+      RANK: String(rank),
+      LOCAL_RANK: String(rank),
+    },
+    // A terminal's Ctrl-C would reach the ranks twice, here and through the signal, and the second ends them at once.
+    detached: true,
+    // The channel tells a rank when this process is gone.
+    stdio: ['ignore', shown(io.stdout, process.stdout), shown(io.stderr, process.stderr), 'ipc'],
+  });
+  const self: Rank = { rank, child, lastLine: '', end: undefined };
+  child.stdout?.pipe(io.stdout, { end: false });
+  if (child.stderr) {
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      // This process says it once for all.
+      if (io.signal.aborted && /^(pgpc: stop.*)?$/.test(line)) return;
+      if (line.trim()) self.lastLine = line.replace(/^pgpc: /, '').trim();
+      io.stderr.write(`${rank === 0 ? '' : `[rank ${rank}] `}${line}\n`);
+    });
+  }
+  return self;
+
+  /** Rank 0 draws its progress on the terminal itself. */
+  function shown(stream: NodeJS.WritableStream, own: NodeJS.WriteStream): 'inherit' | 'pipe' {
+    return rank === 0 && stream === own && own.isTTY ? 'inherit' : 'pipe';
+  }
+}
+
+async function outcome(self: Rank): Promise<Rank> {
+  try {
+    const [code, signal] = await once(self.child, 'close');
+    self.end = code === 0 ? '' : (signal ?? `exit code ${code}`);
+  } catch (error) {
+    self.end = (error as Error).message;
+  }
+  return self;
+}
+
+/** Ends when the rank has failed, and never for one that did not. */
+async function untilFailure(ended: Promise<Rank>): Promise<void> {
+  if ((await ended).end === '') await new Promise(() => {});
+}
+
+function signalAll(ranks: readonly Rank[], signal: NodeJS.Signals): void {
+  for (const { child, end } of ranks) {
+    if (end === undefined) child.kill(signal);
+  }
+}
+
+function withoutCount(args: readonly string[]): string[] {
+  return args.filter((arg, i) => arg !== NPROC && args[i - 1] !== NPROC && !arg.startsWith(`${NPROC}=`));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}

@@ -1,0 +1,438 @@
+// Data parallel on torch.distributed's C++ engine: the process's group, its collectives, its gradient reducer.
+//
+//   distributedBackends() -> string[]     'gloo', 'nccl': what this libtorch and this build have
+//   distributedJoin(backend, host, port, rank, size, timeout (ms), hosts the store, prefix of the store's keys)
+//   distributedLeave()
+//   pgpc::all_reduce_      sum, mean, max or min over the ranks, in place
+//   pgpc::all_gather       the tensors of all ranks, stacked in rank order
+//   pgpc::broadcast_       the values of one rank
+//   pgpc::barrier          returns when all ranks have called it
+//   pgpc::make_reducer     c10d's Reducer (Li et al. 2020): buckets of gradients, averaged while backward goes on
+//   pgpc::prepare_reducer  the next backward pass averages; without it gradients only accumulate
+//   pgpc::free_reducer
+//   pgpc::sync_batch_norm  batch norm whose statistics, and their gradients, are those of all ranks' batches
+//
+// All of them block their thread until they are done, or throw after the group's timeout. Every rank has to call the
+// same ones in the same order. PGPC_DISTRIBUTED, USE_C10D_GLOO and USE_C10D_NCCL come from CMakeLists.txt, which looks
+// for what libtorch was built with.
+
+#include "distributed.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#ifdef PGPC_DISTRIBUTED
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#ifdef USE_C10D_GLOO
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#endif
+#ifdef USE_C10D_NCCL
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#endif
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <torch/csrc/distributed/c10d/logger.hpp>
+#include <torch/csrc/distributed/c10d/reducer.hpp>
+#endif
+
+namespace {
+
+using at::Tensor;
+using at::TensorList;
+
+#ifdef PGPC_DISTRIBUTED
+
+using Group = c10::intrusive_ptr<c10d::ProcessGroup>;
+using Store = c10::intrusive_ptr<c10d::Store>;
+
+struct Reduction {
+  std::shared_ptr<c10d::Reducer> reducer;
+  // The reducer notes here what it finds, and trusts that it is there.
+  std::shared_ptr<c10d::Logger> logger;
+};
+
+struct Membership {
+  Group group;
+  int64_t rank = 0, size = 1;
+  std::unordered_map<int64_t, Reduction> reducers;
+  int64_t next_reducer = 1;
+};
+
+// Never destroyed at exit: the engine's threads would be joined while a broken collective still waits.
+Membership* const member = new Membership();
+
+const Group& group() {
+  TORCH_CHECK(member->group, "this process has joined no process group");
+  return member->group;
+}
+
+#if TORCH_VERSION_MAJOR >= 2
+template <typename T>
+Group front(const Store& store, int rank, int size, c10::DeviceType device, c10d::ProcessGroup::BackendType type,
+            T backend) {
+  Group made;
+  if constexpr (std::is_constructible_v<c10d::ProcessGroup, Store, int, int>) {
+    made = c10::make_intrusive<c10d::ProcessGroup>(store, rank, size);
+  } else {
+    made = c10::make_intrusive<c10d::ProcessGroup>(store, rank, size, c10d::ProcessGroup::Options::create("undefined"));
+  }
+  made->setBackend(device, type, c10::intrusive_ptr<c10d::Backend>(std::move(backend)));
+  return made;
+}
+#define PGPC_FRONT(device, type, backend) front(store, rank, size, device, c10d::ProcessGroup::BackendType::type, backend)
+#else
+#define PGPC_FRONT(device, type, backend) Group(backend)
+#endif
+
+#ifdef USE_C10D_GLOO
+Group make_gloo(const Store& store, const std::string& host, int rank, int size, std::chrono::milliseconds timeout) {
+  auto options = c10d::ProcessGroupGloo::Options::create(timeout);
+  // The variable that names network interfaces in every launcher's documentation.
+  const char* interfaces = std::getenv("GLOO_SOCKET_IFNAME");
+  if (interfaces != nullptr && *interfaces != '\0') {
+    std::istringstream names(interfaces);
+    for (std::string name; std::getline(names, name, ',');) {
+      options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForInterface(name));
+    }
+  } else if (host == "localhost" || host.rfind("127.", 0) == 0) {
+    options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1"));
+  } else {
+    options->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
+  }
+  auto backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, options);
+  return PGPC_FRONT(c10::DeviceType::CPU, GLOO, backend);
+}
+#endif
+
+#ifdef USE_C10D_NCCL
+Group make_nccl(const Store& store, int rank, int size, std::chrono::milliseconds timeout) {
+  auto options = c10d::ProcessGroupNCCL::Options::create();
+  options->timeout = timeout;
+  auto backend = c10::make_intrusive<c10d::ProcessGroupNCCL>(store, rank, size, options);
+  return PGPC_FRONT(c10::DeviceType::CUDA, NCCL, backend);
+}
+#endif
+
+void join(const std::string& backend, const std::string& host, int port, int rank, int size, int64_t milliseconds,
+          bool hosts, const std::string& prefix) {
+  TORCH_CHECK(!member->group, "this process has joined a process group already");
+  const std::chrono::milliseconds timeout(milliseconds);
+  c10d::TCPStoreOptions options;
+  options.port = static_cast<std::uint16_t>(port);
+  options.isServer = hosts;
+  options.waitWorkers = false;
+  options.timeout = timeout;
+  Store store = c10::make_intrusive<c10d::TCPStore>(host, options);
+  if (!prefix.empty()) store = c10::make_intrusive<c10d::PrefixStore>(prefix, store);
+  Group made;
+#ifdef USE_C10D_GLOO
+  if (backend == "gloo") made = make_gloo(store, host, rank, size, timeout);
+#endif
+#ifdef USE_C10D_NCCL
+  if (backend == "nccl") made = make_nccl(store, rank, size, timeout);
+#endif
+  TORCH_CHECK(made, "this build has no ", backend);
+  member->group = made;
+  member->rank = rank;
+  member->size = size;
+}
+
+// ---- collectives ----
+
+// Autograd finds a value that was changed after it was saved by this count; the engine writes without it.
+void mark_written(const Tensor& tensor) {
+  if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
+}
+
+/** A contiguous tensor that the engine may write to, and that is `self` itself where `self` is contiguous. */
+Tensor writable(const Tensor& self) {
+  return self.is_contiguous() ? self.detach() : self.detach().contiguous();
+}
+
+void write_back(const Tensor& self, const Tensor& written) {
+  if (self.is_contiguous()) {
+    mark_written(self);
+  } else {
+    self.detach().copy_(written);
+  }
+}
+
+void sum_in_place(const Tensor& self, c10d::ReduceOp op = c10d::ReduceOp::SUM) {
+  std::vector<Tensor> tensors{self};
+  c10d::AllreduceOptions options;
+  options.reduceOp = op;
+  group()->allreduce(tensors, options)->wait();
+}
+
+void check_dense(const char* name, const Tensor& tensor) {
+  TORCH_CHECK(tensor.defined() && tensor.layout() == at::kStrided, name, " takes a dense tensor");
+}
+
+Tensor& all_reduce_(Tensor& self, c10::string_view op) {
+  const std::string name(op.data(), op.size());
+  group();
+  check_dense("all_reduce_", self);
+  TORCH_CHECK(name == "sum" || name == "mean" || name == "max" || name == "min", "op is 'sum', 'mean', 'max' or 'min', not '",
+              name, "'");
+  TORCH_CHECK(name != "mean" || self.is_floating_point(), "a mean needs a tensor of floats");
+  at::NoGradGuard no_grad;
+  Tensor flat = writable(self);
+  sum_in_place(flat, name == "max"   ? c10d::ReduceOp::MAX
+                     : name == "min" ? c10d::ReduceOp::MIN
+                                     : c10d::ReduceOp::SUM);
+  if (name == "mean") flat.div_(static_cast<double>(member->size));
+  write_back(self, flat);
+  return self;
+}
+
+Tensor all_gather(const Tensor& self) {
+  group();
+  check_dense("all_gather", self);
+  at::NoGradGuard no_grad;
+  std::vector<int64_t> shape = self.sizes().vec();
+  shape.insert(shape.begin(), member->size);
+  Tensor result = at::empty(shape, self.options());
+  std::vector<std::vector<Tensor>> outputs{result.unbind(0)};
+  std::vector<Tensor> inputs{self.detach().contiguous()};
+  group()->allgather(outputs, inputs)->wait();
+  return result;
+}
+
+void broadcast_(TensorList self, int64_t root) {
+  group();
+  TORCH_CHECK(root >= 0 && root < member->size, "there is no rank ", root, " among ", member->size);
+  for (const Tensor& tensor : self) check_dense("broadcast_", tensor);
+  at::NoGradGuard no_grad;
+  c10d::BroadcastOptions options;
+  options.rootRank = root;
+  std::vector<std::pair<Tensor, c10::intrusive_ptr<c10d::Work>>> under_way;
+  for (const Tensor& tensor : self) {
+    std::vector<Tensor> tensors{writable(tensor)};
+    const Tensor written = tensors[0];
+    under_way.emplace_back(written, group()->broadcast(tensors, options));
+  }
+  for (size_t i = 0; i < under_way.size(); i++) {
+    under_way[i].second->wait();
+    write_back(self[i], under_way[i].first);
+  }
+}
+
+void barrier() { group()->barrier()->wait(); }
+
+// ---- gradients ----
+
+// Versions of libtorch differ in flags at the end, all of which we leave off.
+template <typename R, typename... Arguments>
+std::shared_ptr<R> reducer_of(Arguments&&... arguments) {
+  if constexpr (std::is_constructible_v<R, Arguments...>) {
+    return std::make_shared<R>(std::forward<Arguments>(arguments)...);
+  } else {
+    return reducer_of<R>(std::forward<Arguments>(arguments)..., false);
+  }
+}
+
+int64_t make_reducer(TensorList self, int64_t bucket_bytes) {
+  group();
+  TORCH_CHECK(!self.empty(), "a reducer needs parameters");
+  TORCH_CHECK(bucket_bytes > 0, "a bucket has at least one byte");
+  std::vector<Tensor> params = self.vec();
+  for (const Tensor& parameter : params) {
+    TORCH_CHECK(parameter.defined() && parameter.is_leaf() && parameter.requires_grad(),
+                "a reducer takes leaves that require gradients");
+  }
+  const auto first = std::min<int64_t>(bucket_bytes, c10d::kDefaultFirstBucketBytes);
+  auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(
+      params, {static_cast<size_t>(first), static_cast<size_t>(bucket_bytes)}, std::vector<bool>(params.size(), false));
+  // Backward reaches the last parameters first.
+  std::reverse(buckets.begin(), buckets.end());
+  std::reverse(limits.begin(), limits.end());
+  const size_t count = params.size();
+  const int64_t index = member->next_reducer++;
+  // Some steps leave parameters out (the projection head before its loss sets in), so the graph is searched for them.
+  Reduction made;
+  made.reducer = reducer_of<c10d::Reducer>(std::move(params), std::move(buckets), std::move(limits), group(),
+                                           std::vector<bool>(count, false), bucket_bytes,
+                                           /*find_unused_parameters=*/true, /*gradient_as_bucket_view=*/false,
+                                           std::unordered_map<size_t, std::string>(), first);
+  made.logger = std::make_shared<c10d::Logger>(made.reducer);
+  made.reducer->set_logger(made.logger);
+  member->reducers.emplace(index, std::move(made));
+  return index;
+}
+
+c10d::Reducer& reducer_at(int64_t index) {
+  const auto found = member->reducers.find(index);
+  TORCH_CHECK(found != member->reducers.end(), "no such reducer: it was disposed");
+  return *found->second.reducer;
+}
+
+// The reducer warns where a step has left no parameter out; most steps do not, and no caller can do anything about it.
+struct Silence : public c10::WarningHandler {
+#if TORCH_VERSION_MAJOR >= 2
+  void process(const c10::Warning&) override {}
+};
+using WarningGuard = c10::WarningUtils::WarningHandlerGuard;
+#else
+  void process(const c10::SourceLocation&, const std::string&, const bool) override {}
+};
+using WarningGuard = c10::Warning::WarningHandlerGuard;
+#endif
+
+void prepare_reducer(int64_t reducer, const Tensor& loss) {
+  c10d::Reducer& found = reducer_at(reducer);
+  TORCH_CHECK(loss.defined() && loss.requires_grad(), "the loss depends on no parameter");
+  Silence silence;
+  const WarningGuard quiet(&silence);
+  found.prepare_for_forward();
+  found.prepare_for_backward({loss});
+}
+
+void free_reducer(int64_t reducer) { member->reducers.erase(reducer); }
+
+// ---- batch norm ----
+
+// Ioffe & Szegedy 2015 over the batches of all ranks, which are of equal size.
+class SyncBatchNorm : public torch::autograd::Function<SyncBatchNorm> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& input, const Tensor& weight,
+                        const Tensor& bias, Tensor running_mean, Tensor running_var, double momentum, double eps) {
+    const auto [local_var, local_mean] = at::var_mean(input, {0, 2, 3}, /*unbiased=*/false);
+    const Tensor all = all_gather(at::stack({local_mean, local_var}));
+    const Tensor means = all.select(1, 0);
+    const Tensor mean = means.mean(0);
+    const Tensor var = (all.select(1, 1) + (means - mean).square()).mean(0);
+    const double count = static_cast<double>(input.numel() / input.size(1)) * static_cast<double>(member->size);
+    running_mean.lerp_(mean, momentum);
+    running_var.lerp_(var * (count / std::max(count - 1, 1.0)), momentum);
+    context->save_for_backward({input, weight, mean, (var + eps).rsqrt()});
+    return std::get<0>(at::native_batch_norm(input, weight, bias, mean, var, /*training=*/false, 0, eps));
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const Tensor &input = saved[0], &weight = saved[1];
+    const std::vector<int64_t> channel{1, -1, 1, 1};
+    const Tensor mean = saved[2].view(channel), inverse = saved[3];
+    const Tensor& gradient = gradients[0];
+    const Tensor centred = input - mean;
+    const Tensor sum = gradient.sum({0, 2, 3});
+    const Tensor product = (gradient * centred).sum({0, 2, 3});
+    Tensor both = at::stack({sum, product});
+    sum_in_place(both);
+    both.div_(static_cast<double>(input.numel() / input.size(1)) * static_cast<double>(member->size));
+    const Tensor along = (both[1] * inverse.square()).view(channel);
+    const Tensor of_input = (gradient - both[0].view(channel) - centred * along) * (inverse * weight).view(channel);
+    // Weight and bias are parameters: the reducer averages their gradients with all others.
+    return {of_input, product * inverse, sum, Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+Tensor sync_batch_norm(const Tensor& input, const Tensor& weight, const Tensor& bias, Tensor running_mean,
+                       Tensor running_var, double momentum, double eps) {
+  group();
+  TORCH_CHECK(input.dim() == 4 && input.numel() > 0, "input is (N, C, H, W) and not empty");
+  for (const Tensor& one : {weight, bias, running_mean, running_var}) {
+    TORCH_CHECK(one.defined() && one.dim() == 1 && one.size(0) == input.size(1) && one.device() == input.device() &&
+                    one.scalar_type() == input.scalar_type(),
+                "weight, bias and running statistics have one value a channel, of the input's dtype and device");
+  }
+  return SyncBatchNorm::apply(input, weight, bias, running_mean, running_var, momentum, eps);
+}
+
+std::vector<std::string> backends() {
+  std::vector<std::string> names;
+#ifdef USE_C10D_GLOO
+  names.emplace_back("gloo");
+#endif
+#ifdef USE_C10D_NCCL
+  names.emplace_back("nccl");
+#endif
+  return names;
+}
+
+TORCH_LIBRARY_FRAGMENT(pgpc, m) {
+  m.def("all_reduce_(Tensor(a!) self, str op='sum') -> Tensor(a!)");
+  m.def("all_gather(Tensor self) -> Tensor");
+  m.def("broadcast_(Tensor(a!)[] self, int root=0) -> ()");
+  m.def("barrier() -> ()", barrier);
+  m.def("make_reducer(Tensor[] self, int bucket_bytes) -> int");
+  m.def("prepare_reducer(int reducer, Tensor loss) -> ()");
+  m.def("free_reducer(int reducer) -> ()", free_reducer);
+  m.def(
+      "sync_batch_norm(Tensor input, Tensor weight, Tensor bias, Tensor(a!) running_mean, Tensor(b!) running_var, "
+      "float momentum, float eps) -> Tensor");
+}
+
+TORCH_LIBRARY_IMPL(pgpc, CompositeExplicitAutograd, m) {
+  m.impl("all_reduce_", all_reduce_);
+  m.impl("all_gather", all_gather);
+  m.impl("broadcast_", broadcast_);
+  m.impl("make_reducer", make_reducer);
+  m.impl("prepare_reducer", prepare_reducer);
+}
+
+TORCH_LIBRARY_IMPL(pgpc, CompositeImplicitAutograd, m) { m.impl("sync_batch_norm", sync_batch_norm); }
+
+#else  // no torch.distributed in this libtorch
+
+void join(const std::string&, const std::string&, int, int, int, int64_t, bool, const std::string&) {
+  TORCH_CHECK(false, "this libtorch was built without torch.distributed");
+}
+
+std::vector<std::string> backends() { return {}; }
+
+#endif
+
+Napi::Value distributedBackends(const Napi::CallbackInfo& info) {
+  const auto names = backends();
+  auto result = Napi::Array::New(info.Env(), names.size());
+  for (size_t i = 0; i < names.size(); i++) result.Set(static_cast<uint32_t>(i), names[i]);
+  return result;
+}
+
+Napi::Value distributedJoin(const Napi::CallbackInfo& info) {
+  const auto text = [&](size_t i) { return info[i].As<Napi::String>().Utf8Value(); };
+  const auto number = [&](size_t i) { return info[i].As<Napi::Number>().Int32Value(); };
+  try {
+    join(text(0), text(1), number(2), number(3), number(4), info[5].As<Napi::Number>().Int64Value(),
+         info[6].As<Napi::Boolean>().Value(), text(7));
+  } catch (const c10::Error& e) {
+    throw Napi::Error::New(info.Env(), e.what_without_backtrace());
+  } catch (const std::exception& e) {
+    throw Napi::Error::New(info.Env(), e.what());
+  }
+  return info.Env().Undefined();
+}
+
+Napi::Value distributedLeave(const Napi::CallbackInfo& info) {
+#ifdef PGPC_DISTRIBUTED
+  member->reducers.clear();
+  member->group.reset();
+  member->rank = 0;
+  member->size = 1;
+#endif
+  return info.Env().Undefined();
+}
+
+}  // namespace
+
+void exportDistributed(Napi::Env env, Napi::Object exports) {
+  exports.Set("distributedBackends", Napi::Function::New(env, distributedBackends, "distributedBackends"));
+  exports.Set("distributedJoin", Napi::Function::New(env, distributedJoin, "distributedJoin"));
+  exports.Set("distributedLeave", Napi::Function::New(env, distributedLeave, "distributedLeave"));
+}
