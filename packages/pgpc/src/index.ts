@@ -5,10 +5,20 @@ export { FeatureDistance, featureDistance, thingMask } from './adaptation/featur
 export { Learner } from './adaptation/learner.js';
 export { segmentationLoss } from './adaptation/losses.js';
 export { AdaptationStep, type Batch, type StepLosses } from './adaptation/step.js';
+export { alignChannels, channelStatistics } from './adaptation/style/dcan.js';
+export { exchangeAmplitude } from './adaptation/style/fda.js';
+export { type StyleName, type StyleOptions, styledImage, styles } from './adaptation/style/style.js';
 export * from './datasets/index.js';
 export { evaluateSegmentor } from './evaluation/evaluate.js';
 export { predictLabels } from './evaluation/inference.js';
 export { CITYSCAPES_PROTOCOLS, protocolMiou } from './evaluation/protocols.js';
+export { spearman } from './evaluation/rank-correlation.js';
+export {
+  type ScoredModel,
+  type UnlabelledScoreName,
+  type UnlabelledScores,
+  unlabelledScores,
+} from './evaluation/unlabelled.js';
 export type { Backbone, DecodeHead, DecoderOutput } from './models/decoder.js';
 export { withoutInitialValues } from './models/initial-values.js';
 export {
@@ -37,4 +47,5 @@ export { drivingExperiment, drivingPresets } from './presets/driving.js';
 export { streetSynthPreset } from './presets/street-synth.js';
 export { type DataConfig, dataSchema, openData } from './training/data.js';
 export { daformerRecipe, type Experiment, experimentSchema, parseExperiment } from './training/experiment.js';
+export { CheckpointSelection, ModelSelection, scoreStep } from './training/selection.js';
 export { Trainer, type TrainingData } from './training/trainer.js';

@@ -143,6 +143,8 @@ describe('what reaches the library', () => {
       sourceRoot: images,
       targetRoot: images,
       method: 'pgpc',
+      style: 'none',
+      select: 'information',
       iterations: 40_000,
       batch: 2,
       crop: { width: 512, height: 512 },
@@ -159,7 +161,7 @@ describe('what reaches the library', () => {
       (
         'train --preset synthia-cityscapes --method daformer --network hrnet-w48 --source-scale 640x380 ' +
         '--target-scale 512x256 --source-format synthia --target-format cityscapes --iterations 5 --batch 1 ' +
-        '--crop 256x256 --lr 1e-4 --seed 3 --skip-bad --no-memory-check --workers 0 --name mine --overwrite'
+        '--style fda --fda-beta .05 --select density --crop 256x256 --lr 1e-4 --seed 3 --skip-bad --no-memory-check --workers 0 --name mine --overwrite'
       )
         .split(' ')
         .concat(roots),
@@ -168,6 +170,9 @@ describe('what reaches the library', () => {
       ...defaults,
       preset: 'synthia-cityscapes',
       method: 'daformer',
+      style: 'fda',
+      fdaBeta: 0.05,
+      select: 'density',
       network: 'hrnet-w48',
       sourceScale: { width: 640, height: 380 },
       targetScale: { width: 512, height: 256 },
@@ -286,7 +291,7 @@ describe('refuses', () => {
   test.each([
     [
       ['dmeo'],
-      /unknown command 'dmeo' \(did you mean 'demo'\?\); commands of 'pgpc': demo, data, train, eval, predict, report, weights$/,
+      /unknown command 'dmeo' \(did you mean 'demo'\?\); commands of 'pgpc': demo, data, train, eval, predict, report, weights, bench$/,
     ],
     [
       ['data', 'rendr'],
@@ -320,6 +325,30 @@ describe('refuses', () => {
     [
       ['train', '--resume', '.', '--lr', '1', '--seed', '2'],
       /--resume takes everything.*leave out --lr, --seed$/,
+    ],
+    [['train', '--fda-beta', '.6'], /--fda-beta '\.6': must be a number from 0 to 0\.5$/],
+    [['train', '--fda-beta', '-1'], /--fda-beta '-1': must be a number from 0 to 0\.5$/],
+    [
+      ['train', '--source-root', '.', '--target-root', '.', '--fda-beta', '.1', '--style', 'dcan'],
+      /--fda-beta goes with --style fda$/,
+    ],
+    [
+      [
+        'train',
+        '--source-root',
+        '.',
+        '--target-root',
+        '.',
+        '--select',
+        'agreement',
+        '--method',
+        'source-only',
+      ],
+      /--select agreement: source-only has no teacher/,
+    ],
+    [
+      ['train', '--source-root', '.', '--target-root', '.', '--select', 'margin', '--method', 'daformer'],
+      /--select margin: daformer has no prototypes$/,
     ],
     [['eval', '--target-root', '.'], /required option '--checkpoint <path>' not specified/],
     [

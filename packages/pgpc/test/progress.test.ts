@@ -117,6 +117,18 @@ describe('in a log', () => {
   });
 });
 
+test('a note gets a line of its own, after which the bar is drawn again', () => {
+  const [terminal, log] = [new Sink(true), new Sink(false)];
+  for (const stream of [terminal, log]) {
+    const bar = loop(stream, 400, 10, 3);
+    stream.text = '';
+    bar.note('warning: look');
+    bar.update(4);
+  }
+  expect(terminal.text.startsWith('\rwarning: look\x1b[K\n\rpgpc  self-training  ')).toBe(true);
+  expect(log.text).toBe('warning: look\n');
+});
+
 test('a total that is no count is refused', () => {
   for (const total of [0, -1, 1.5, Number.NaN]) {
     expect(() => progress({ label: 'x', total })).toThrow(/progress of 'x': total is/);

@@ -1,21 +1,28 @@
 // ClassMix: half of the source classes pasted onto the target image (Olsson et al. 2021, as DACS and DAFormer use it).
 
-import { type Generator, ops, rand, type Tensor } from '@pgpc/torch';
+import { alone, type Generator, ops, rand, type Tensor, type World } from '@pgpc/torch';
 import { IGNORE_INDEX } from '../datasets/cityscapes-classes.js';
 
 /**
  * Which pixels of each mixed image come from the source: those whose label is among ceil(n/2) of the n values that
  * occur in the source labels of the whole batch (255 counts as one), drawn anew for every image.
  * @param label (N, H, W), int64 in 0 .. classes - 1 or 255.
+ * @param world of whose batch this is a part.
  * @returns (N, H, W), bool; no host-device sync.
  */
-export function classMixMask(label: Tensor, classes: number, generator: Generator): Tensor {
+export function classMixMask(
+  label: Tensor,
+  classes: number,
+  generator: Generator,
+  world: World = alone,
+): Tensor {
   const [n, height, width] = label.shape as [number, number, number];
   const value = label.maskedFill(label.eq(IGNORE_INDEX), classes);
-  const present = ops.bincount(value.flatten(), null, classes + 1).gt(0);
+  const present = world.sum(ops.bincount(value.flatten(), null, classes + 1)).gt(0);
   const chosen = present.sum().add(1).floorDivide(2);
   // Every image ranks the present values at random; the first half are its classes.
-  const keys = rand([n, classes + 1], { generator }).maskedFill(present.logicalNot(), -1);
+  const drawn = world.part(rand([n * world.size, classes + 1], { generator }));
+  const keys = drawn.maskedFill(present.logicalNot(), -1);
   const rank = keys.argsort(1, true).argsort(1);
   const picked = rank.lt(chosen).logicalAnd(present);
   return picked.gather(1, value.view([n, -1])).view([n, height, width]);

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import type { ContrastOptions } from './contrast/contrast.js';
 import type { FeatureDistanceOptions } from './feature-distance.js';
+import { type StyleOptions, styleSchema } from './style/style.js';
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
@@ -97,6 +98,8 @@ export const methodSchema = z
     contrast: contrastSchema.optional(),
     /** Left out: the encoder may forget what ImageNet taught it. Needs an encoder that was taught by it. */
     featureDistance: featureDistanceSchema.optional(),
+    /** Left out: the source is learned from as it is. Goes with every method; its target images are never labelled. */
+    style: styleSchema.optional(),
   })
   .refine((method) => !method.contrast || method.selfTraining, {
     error: 'contrast needs selfTraining: its anchors and negatives come from the teacher and the mixed image',
@@ -104,12 +107,19 @@ export const methodSchema = z
 
 export type MethodConfig = z.infer<typeof methodSchema>;
 
+/** Whether a step needs target images beside the source. */
+export function usesTarget({ selfTraining, style }: MethodConfig): boolean {
+  return selfTraining !== undefined || style !== undefined;
+}
+
 /** What the named methods are made of; a part left out has the papers' numbers. */
 export interface MethodParts {
   selfTraining?: SelfTrainingOptions;
   contrast?: ContrastOptions;
   /** `false` where the encoder starts from random values: then there is nothing to keep. */
   featureDistance?: z.infer<typeof featureDistanceSchema> | false;
+  /** Left out: none. */
+  style?: StyleOptions;
 }
 
 /**
@@ -119,8 +129,9 @@ export interface MethodParts {
 export function methodConfig(name: MethodName, parts: MethodParts = {}): MethodConfig {
   const { selfTraining = daformerSelfTraining, contrast = pgpcContrast } = parts;
   const { featureDistance = daformerFeatureDistance } = parts;
-  if (name === 'source-only') return {};
-  if (name === 'self-training') return { selfTraining };
-  const daformer = featureDistance ? { selfTraining, featureDistance } : { selfTraining };
+  const style = parts.style && { style: parts.style };
+  if (name === 'source-only') return { ...style };
+  if (name === 'self-training') return { selfTraining, ...style };
+  const daformer = { selfTraining, ...(featureDistance && { featureDistance }), ...style };
   return name === 'daformer' ? daformer : { ...daformer, contrast };
 }

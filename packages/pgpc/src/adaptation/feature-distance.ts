@@ -1,6 +1,6 @@
 // Thing-class ImageNet feature distance (DAFormer, arXiv 2111.14887, section 3.3, eq 9 to 12).
 
-import { type nn, noGrad, ops, type Tensor, tensor, tidy } from '@pgpc/torch';
+import { alone, type nn, noGrad, ops, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
 
 export interface FeatureDistanceOptions {
   /** lambda_FD: 0.005 in DAFormer. */
@@ -35,11 +35,22 @@ export function thingMask(
 /**
  * Mean Euclidean distance between the student's and the frozen network's features at the masked positions (eq 9, 10);
  * 0 where no position counts. Gradients go to `features` alone.
- * @param features, @param frozen (N, C, h, w). @param mask (N, h, w), 0 or 1. @returns scalar.
+ * @param features, @param frozen (N, C, h, w). @param mask (N, h, w), 0 or 1.
+ * @param world of whose batch this is a part: the mean over the ranks of what is returned is the mean over all positions.
+ * @returns scalar.
  */
-export function featureDistance(features: Tensor, frozen: Tensor, mask: Tensor): Tensor {
+export function featureDistance(
+  features: Tensor,
+  frozen: Tensor,
+  mask: Tensor,
+  world: World = alone,
+): Tensor {
   const distance = features.sub(frozen.detach()).norm(2, [1]);
-  return distance.mul(mask).sum().div(mask.sum().clampMin(1));
+  const positions = world.mean(mask.sum());
+  return distance
+    .mul(mask)
+    .sum()
+    .div(positions.clampMin(1 / world.size));
 }
 
 /** The loss with its frozen network: the encoder as it was when training began, which has to be one from ImageNet. */
@@ -48,6 +59,7 @@ export class FeatureDistance {
   constructor(
     readonly encoder: nn.Module<[image: Tensor], Tensor[]>,
     readonly options: FeatureDistanceOptions,
+    readonly world: World = alone,
   ) {
     encoder.eval().requiresGrad_(false);
   }
@@ -61,7 +73,7 @@ export class FeatureDistance {
     return tidy(() => {
       const frozen = noGrad(() => this.encoder.call(image).at(-1)!);
       const mask = thingMask(label, features.shape.slice(2) as [number, number], this.options);
-      return featureDistance(features, frozen, mask).mul(this.options.weight);
+      return featureDistance(features, frozen, mask, this.world).mul(this.options.weight);
     });
   }
 

@@ -1,6 +1,6 @@
 // What the teacher says about the target image, and how much it is to be believed.
 
-import { nn, ops, type Tensor } from '@pgpc/torch';
+import { alone, nn, ops, type Tensor, type World } from '@pgpc/torch';
 
 export interface PseudoLabels {
   /** (N, H, W), int64: the most likely class of every target pixel. */
@@ -23,14 +23,16 @@ export interface PseudoLabelOptions {
  * Hard pseudo-labels with DAFormer's quality weight: no pixel is discarded by its own confidence.
  * @param logits the teacher's, (N, C, h, w).
  * @param size H and W of the target image.
+ * @param world of whose batch this is a part.
  */
 export function pseudoLabels(
   logits: Tensor,
   size: readonly [number, number],
   { threshold, ignoreTop, ignoreBottom }: PseudoLabelOptions,
+  world: World = alone,
 ): PseudoLabels {
   const [confidence, label] = nn.interpolate(logits, size).softmax(1).max(1) as [Tensor, Tensor];
-  const q = confidence.ge(threshold).to('float32').mean();
+  const q = world.mean(confidence.ge(threshold).to('float32').mean());
   const weight = ops.onesLike(confidence).mul(q);
   const [height] = size;
   if (ignoreTop > 0) weight.narrow(1, 0, Math.min(ignoreTop, height)).fill_(0);

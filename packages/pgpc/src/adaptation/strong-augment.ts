@@ -1,6 +1,6 @@
 // Colour jitter and blur of the mixed image, as DAFormer's pinned kornia computes them; labels stay as they are.
 
-import { fromTypedArray, ops, type Tensor } from '@pgpc/torch';
+import { alone, fromTypedArray, ops, type Tensor, type World } from '@pgpc/torch';
 import { denormalize, normalize } from '../pipeline/normalize.js';
 import type { Rng } from '../pipeline/rng.js';
 
@@ -43,6 +43,11 @@ export function hsvToRgb(hue: Tensor, saturation: Tensor, value: Tensor): Tensor
  * @param image (1, 3, H, W) in 0 .. 1.
  */
 export function colorJitter(image: Tensor, strength: number, rng: Rng): Tensor {
+  return drawJitter(strength, rng)(image);
+}
+
+/** The jitter of one image: all that is random about it is drawn here. */
+function drawJitter(strength: number, rng: Rng): (image: Tensor) => Tensor {
   const factor = () => rng.uniform(-strength, strength);
   const brightness = factor();
   const contrast = 1 + factor();
@@ -60,7 +65,8 @@ export function colorJitter(image: Tensor, strength: number, rng: Rng): Tensor {
       return hsvToRgb(h.add(hue).remainder(1), s, v);
     },
   ];
-  return rng.shuffle(operations).reduce((x, operation) => operation(x), image);
+  const order = rng.shuffle(operations);
+  return (image) => order.reduce((x, operation) => operation(x), image);
 }
 
 /** DAFormer's kernel side for an image side: odd, about a tenth of it (51 for 512). */
@@ -94,16 +100,26 @@ export function gaussianBlur(image: Tensor, sigma: number): Tensor {
 /**
  * Jitters and blurs the batch with the given probabilities; factors and blur width are drawn for each image.
  * @param image (N, 3, H, W), normalised; so is the result.
+ * @param world of whose batch this is a part: every rank draws for all images, in their order.
  */
-export function strongAugment(image: Tensor, options: StrongAugmentOptions, rng: Rng): Tensor {
+export function strongAugment(
+  image: Tensor,
+  options: StrongAugmentOptions,
+  rng: Rng,
+  world: World = alone,
+): Tensor {
   const jitter = rng.next() < options.jitterProbability;
   const blur = rng.next() < options.blurProbability;
   if (!jitter && !blur) return image;
-  const images = image.split(1).map((single) => {
-    let x = single;
-    if (jitter) x = normalize(colorJitter(denormalize(x), options.jitterStrength, rng));
-    if (blur) x = gaussianBlur(x, rng.uniform(0.15, 1.15));
-    return x;
+  const drawn = Array.from({ length: image.shape[0]! * world.size }, () => ({
+    jitter: jitter ? drawJitter(options.jitterStrength, rng) : undefined,
+    sigma: blur ? rng.uniform(0.15, 1.15) : undefined,
+  }));
+  const first = image.shape[0]! * world.rank;
+  const images = image.split(1).map((single, i) => {
+    const { jitter, sigma } = drawn[first + i]!;
+    const x = jitter ? normalize(jitter(denormalize(single))) : single;
+    return sigma === undefined ? x : gaussianBlur(x, sigma);
   });
   return ops.cat(images);
 }

@@ -46,6 +46,11 @@ export const HANDLERS: Handlers = {
     await cacheData(options, io);
   },
   train: async (options, io) => {
+    if (options.nproc !== undefined && options.nproc > 1) {
+      const { launchTraining } = await import('./launch.js');
+      await launchTraining(options.nproc, io);
+      return;
+    }
     const { train } = await import('./train.js');
     await train(options, io);
   },
@@ -74,6 +79,8 @@ export const HANDLERS: Handlers = {
     await pullWeights(options, io);
   },
   bench: async (options, io) => {
+    // OpenBLAS has threads of its own, and reads their number when it is loaded with libtorch.
+    if (options.threads !== undefined) process.env.OPENBLAS_NUM_THREADS = String(options.threads);
     const { bench } = await import('./bench.js');
     await bench(options, io);
   },

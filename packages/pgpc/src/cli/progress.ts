@@ -21,6 +21,8 @@ export interface ProgressOptions {
 export interface Progress {
   /** `done` steps of `total` are done; `values` are shown by name. Cheap: call it every step. */
   update(done: number, values?: Readonly<Record<string, number>>): void;
+  /** Writes a line above the bar. */
+  note(line: string): void;
   /** The loop has ended, here or earlier than planned: leaves one line, with `summary` at its end. */
   done(summary?: string): void;
 }
@@ -91,6 +93,10 @@ export function progress(options: ProgressOptions): Progress {
         stream.write(`${['pgpc', label, ...parts(at)].join('  ')}\n`);
       }
       lastShown = { at, done };
+    },
+    note(line) {
+      stream.write(`${live ? '\r' : ''}${line}${live ? '\x1b[K' : ''}\n`);
+      lastShown = live ? { at: Number.NEGATIVE_INFINITY, done: current } : lastShown;
     },
     done(summary) {
       if (ended) return;

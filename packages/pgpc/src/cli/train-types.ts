@@ -3,7 +3,8 @@ import type { DatasetFormat } from '../datasets/open.js';
 import type { InferenceOptions } from '../evaluation/inference.js';
 import type { PredictionFormat } from '../evaluation/prediction-format.js';
 import type { Protocol } from '../evaluation/protocols.js';
-import type { DrivingPresetName, MethodName, NetworkName } from '../presets/names.js';
+import type { UnlabelledScoreName } from '../evaluation/unlabelled.js';
+import type { DrivingPresetName, MethodName, NetworkName, styleNames } from '../presets/names.js';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
 
@@ -21,6 +22,12 @@ export interface NewTrainingOptions {
   readonly targetFormat: DatasetFormat | undefined;
   readonly targetScale: Size | undefined;
   readonly method: MethodName;
+  /** How the source is brought nearer to the target. */
+  readonly style: (typeof styleNames)[number];
+  /** FDA's window; undefined: the paper's 0.01. */
+  readonly fdaBeta: number | undefined;
+  /** Score without labels by which the best checkpoint is kept. */
+  readonly select: UnlabelledScoreName;
   /** Undefined: MiT-B5 of a preset, else MiT-B0. */
   readonly network: NetworkName | undefined;
   readonly iterations: number;
@@ -43,11 +50,14 @@ export interface NewTrainingOptions {
   readonly name: string | undefined;
   readonly overwrite: boolean;
   readonly out: string;
+  /** Processes to start on this machine; undefined: train in this one. */
+  readonly nproc: number | undefined;
 }
 
 /** `pgpc train --resume`: everything else comes from the run directory. */
 export interface ResumeTrainingOptions {
   readonly resume: string;
+  readonly nproc: number | undefined;
 }
 
 export type TrainOptions = NewTrainingOptions | ResumeTrainingOptions;

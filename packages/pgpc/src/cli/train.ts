@@ -1,22 +1,29 @@
 // `pgpc train`: one method on two folders of images, into a run directory from which it can go on.
 
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import type { ProcessGroup } from '@pgpc/torch';
 import { daformerFeatureDistance, methodConfig, pgpcContrast } from '../adaptation/config.js';
+import { type StyleOptions, styles } from '../adaptation/style/style.js';
 import { CITYSCAPES_CLASSES } from '../datasets/cityscapes-classes.js';
 import { detectFormat } from '../datasets/open.js';
 import type { ClassInfo } from '../datasets/types.js';
 import { evaluateSegmentor } from '../evaluation/evaluate.js';
 import { protocolMiou } from '../evaluation/protocols.js';
+import type { UnlabelledScoreName, UnlabelledScores } from '../evaluation/unlabelled.js';
 import { segmentorConfig } from '../models/segmentor.js';
 import { describeReport, loadBackboneWeights } from '../models/weight-fit.js';
 import { drivingExperiment, drivingPresets, networks } from '../presets/driving.js';
 import { percent } from '../report/format.js';
 import { BadFilesError, type DataConfig, dataSchema, type OpenedData, openData } from '../training/data.js';
+import { joinGroup } from '../training/distributed.js';
 import { daformerRecipe, type Experiment, parseExperiment } from '../training/experiment.js';
 import { availableMemory, checkFits, gib, measureStepMemory } from '../training/memory.js';
 import { gitRevision, openRun, RunDirectory } from '../training/run-directory.js';
+import { CheckpointSelection } from '../training/selection.js';
 import { CHECKPOINT_FILE, Trainer } from '../training/trainer.js';
 import { useCores, versions } from '../versions.js';
 import { UsageError } from './command.js';
@@ -72,10 +79,19 @@ function distanceClasses(classes: readonly ClassInfo[]): number[] {
   return classes.flatMap(({ kind, trainId }) => (kind === 'thing' ? [trainId] : []));
 }
 
+function styleOf({ style, fdaBeta = styles.fda.beta }: NewTrainingOptions): StyleOptions | undefined {
+  if (style === 'fda') return { ...styles.fda, beta: fdaBeta };
+  return style === 'none' ? undefined : styles[style];
+}
+
 function experimentOf(options: NewTrainingOptions, classes: readonly ClassInfo[]): Experiment {
   const { preset, method, network, iterations, batch, crop, lr, seed, weights } = options;
   const overrides = { iterations, batch, crop, lr, seed };
-  if (preset) return drivingExperiment(preset, method, network ?? 'mit-b5', weights !== undefined, overrides);
+  const style = styleOf(options);
+  if (preset) {
+    const imageNet = weights !== undefined;
+    return drivingExperiment(preset, method, network ?? 'mit-b5', imageNet, { ...overrides, style });
+  }
   const [backbone, head] = networks[network ?? 'mit-b0'];
   const things = weights === undefined ? [] : distanceClasses(classes);
   return daformerRecipe({
@@ -84,6 +100,7 @@ function experimentOf(options: NewTrainingOptions, classes: readonly ClassInfo[]
       // A pixel is a negative for all but its most likely classes, of which few classes leave fewer.
       contrast: { ...pgpcContrast, rank: Math.min(pgpcContrast.rank, classes.length - 1) },
       featureDistance: things.length > 0 && { ...daformerFeatureDistance, classes: things },
+      style,
     }),
     ...overrides,
   });
@@ -91,18 +108,74 @@ function experimentOf(options: NewTrainingOptions, classes: readonly ClassInfo[]
 
 export const train: Train = async (options, io) => {
   useCores();
-  if (options.resume !== undefined) return resume(options.resume, io);
+  endWithLauncher();
+  using group = joinGroup();
+  const own = group && group.rank > 0 ? silent(io) : io;
+  if (options.resume !== undefined) await resume(options.resume, group, own);
+  else await trainAnew(options, group, own);
+};
+
+/** A rank of `pgpc train --nproc` does not outlive the process that started it. */
+function endWithLauncher(): void {
+  // A program that calls this as a library may have a channel of its own.
+  if (!process.connected || process.env.LOCAL_WORLD_SIZE === undefined) return;
+  process.once('disconnect', () => process.exit(1));
+  process.channel?.unref();
+}
+
+/** For the ranks above 0, which have nothing to tell but errors. */
+function silent(io: CommandIo): CommandIo {
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  return { ...io, stdout: nowhere, stderr: nowhere };
+}
+
+/** Rank 0 goes first: what it leaves in caches the others need not compute, and what it refuses they need not see. */
+async function inTurn<T>(group: ProcessGroup | undefined, run: () => Promise<T>): Promise<T> {
+  if (group && group.rank > 0) group.barrier();
+  const result = await run();
+  if (group?.rank === 0) group.barrier();
+  return result;
+}
+
+async function trainAnew(
+  options: NewTrainingOptions,
+  group: ProcessGroup | undefined,
+  io: CommandIo,
+): Promise<void> {
   const config = await dataOf(options);
   const reading: Reading = { skipBad: options.skipBad, workers: options.workers };
-  const data = await openWithProgress(config, reading, io);
-  const experiment = experimentOf(options, data.classes);
-  describe(experiment, options, data, io);
-  if (options.memoryCheck) await checkMemory(experiment, io);
-  const run = RunDirectory.create(
+  const { data, experiment, run } = await inTurn(group, async () => {
+    const data = await openWithProgress(config, reading, io);
+    const experiment = experimentOf(options, data.classes);
+    if (group && group.rank > 0) return { data, experiment, run: undefined };
+    describe(experiment, options, data, io);
+    if (group) io.stderr.write(`${group.size} processes: ${group.size * experiment.batch} images a step\n`);
+    if (options.memoryCheck) await checkMemory(experiment, io);
+    return { data, experiment, run: createRun(options, config, reading, experiment, data, io) };
+  });
+  await trainIn(run, options.method, experiment, config, data, group, io, (trainer) => {
+    if (options.weights) {
+      const { weights, allowPartial } = options;
+      const report = loadBackboneWeights(trainer.learner.segmentor, weights, { allowPartial });
+      io.stderr.write(`${describeReport(report).join('\n')}\n`);
+    }
+    trainer.step.adoptStudent();
+  });
+}
+
+function createRun(
+  options: NewTrainingOptions,
+  config: DataConfig,
+  reading: Reading,
+  experiment: Experiment,
+  data: OpenedData,
+  io: CommandIo,
+): RunDirectory {
+  return RunDirectory.create(
     options.out,
     options.name ?? options.method,
     {
-      config: { data: config, reading, phase: options.method, experiment },
+      config: { data: config, reading, phase: options.method, experiment, select: options.select },
       classes: data.classes,
       seed: options.seed,
       versions: versions(),
@@ -112,25 +185,17 @@ export const train: Train = async (options, io) => {
     },
     { overwrite: options.overwrite, unique: options.name === undefined },
   );
-  await trainIn(run, options.method, experiment, config, data, io, (trainer) => {
-    if (options.weights) {
-      const { weights, allowPartial } = options;
-      const report = loadBackboneWeights(trainer.learner.segmentor, weights, { allowPartial });
-      io.stderr.write(`${describeReport(report).join('\n')}\n`);
-    }
-    trainer.step.adoptStudent();
-  });
-};
+}
 
-async function resume(directory: string, io: CommandIo): Promise<void> {
+async function resume(directory: string, group: ProcessGroup | undefined, io: CommandIo): Promise<void> {
   const { config } = openRun(directory).info;
   const { phase, reading } = config as { phase: string; reading: Reading };
   const dataConfig = dataSchema.parse(config.data);
   const experiment = parseExperiment(config.experiment);
-  const data = await openWithProgress(dataConfig, reading, io);
-  const run = RunDirectory.resume(directory);
-  await trainIn(run, phase, experiment, dataConfig, data, io, (trainer) => {
-    const checkpoint = run.checkpointDirectory(phase);
+  const data = await inTurn(group, () => openWithProgress(dataConfig, reading, io));
+  const run = group && group.rank > 0 ? undefined : RunDirectory.resume(directory);
+  await trainIn(run, phase, experiment, dataConfig, data, group, io, (trainer) => {
+    const checkpoint = join(directory, 'checkpoints', phase);
     if (!existsSync(join(checkpoint, CHECKPOINT_FILE))) {
       throw new Error(`${directory} has no checkpoint yet, so there is nothing to go on from; start it anew`);
     }
@@ -194,58 +259,105 @@ function describe(
 }
 
 async function checkMemory(experiment: Experiment, io: CommandIo): Promise<void> {
-  const available = availableMemory();
+  const available = availableMemory() / ranksHere();
   const measured = await measureStepMemory(experiment, available, io.signal);
   const needed = checkFits(measured, available);
   io.stderr.write(`memory: a step takes ${gib(needed)} at its peak, ${gib(available)} are free\n`);
 }
 
+/** Processes of this run on this machine; launchers that start one a machine do not say. */
+function ranksHere(): number {
+  return Number(process.env.LOCAL_WORLD_SIZE) || 1;
+}
+
+/** Decoding threads of one of several ranks on a machine, which share its cores; undefined: the default. */
+function workersBeside(group: ProcessGroup | undefined): number | undefined {
+  return group && Math.max(1, Math.floor(availableParallelism() / ranksHere()) - 1);
+}
+
 async function trainIn(
-  run: RunDirectory,
+  run: RunDirectory | undefined,
   phase: string,
   experiment: Experiment,
   config: DataConfig,
   data: OpenedData,
+  group: ProcessGroup | undefined,
   io: CommandIo,
   start: (trainer: Trainer) => void,
 ): Promise<void> {
   try {
-    const trainer = new Trainer(experiment, data);
+    const trainer = new Trainer(
+      experiment,
+      { ...data, workers: data.workers ?? workersBeside(group) },
+      group,
+    );
     start(trainer);
-    const checkpoint = run.checkpointDirectory(phase);
+    const checkpoint = run?.checkpointDirectory(phase);
+    const selection = run && (await openSelection(run, data));
     const { iterations } = experiment;
     const bar = progress({ label: phase, total: iterations, stream: io.stderr, start: trainer.iteration });
     let shown = {};
+    const keep = () => {
+      if (!run || !checkpoint || !selection) return;
+      trainer.save(checkpoint);
+      const { iteration } = trainer;
+      const { scores, warnings } = selection.check(trainer.step, iteration);
+      run.log({ phase, iteration }, unlabelledMetrics(scores));
+      for (const warning of warnings) bar.note(`warning: step ${iteration}: ${warning}`);
+    };
     const began = performance.now();
     const outcome = await trainer.run({
       signal: io.signal,
       onLog: ({ iteration, values }) => {
         shown = { loss: values['loss/total']! };
-        run.log({ phase, iteration }, values);
+        run?.log({ phase, iteration }, values);
       },
       onStep: (done) => {
         bar.update(done, shown);
-        if (done % CHECKPOINT_EVERY === 0) trainer.save(checkpoint);
+        if (done % CHECKPOINT_EVERY === 0 || done === iterations) keep();
       },
     });
     bar.done(outcome);
-    trainer.save(checkpoint);
+    group?.barrier();
+    if (!run || !checkpoint || !selection) {
+      await trainer.dispose();
+      return;
+    }
+    if (outcome === 'stopped') trainer.save(checkpoint);
     io.stdout.write(`checkpoint: ${checkpoint}\n`);
     if (outcome === 'stopped') {
       run.finish('stopped');
-      io.stdout.write(`go on with: pgpc train --resume ${run.path}\n`);
+      const ranks = process.connected && group ? ` --nproc ${group.size}` : '';
+      io.stdout.write(`go on with: pgpc train --resume ${run.path}${ranks}\n`);
       return;
     }
+    const { score, state } = selection.selection;
+    if (state.best) {
+      io.stdout.write(`best by ${score}, of step ${state.best.iteration}: ${selection.folder}\n`);
+    }
+    selection.dispose();
     await evaluateTarget(run, phase, trainer, config, data, (performance.now() - began) / 1000, io);
     run.finish('finished');
     await trainer.dispose();
   } catch (error) {
-    run.finish(
+    run?.finish(
       io.signal.aborted ? 'stopped' : 'failed',
       error instanceof Error ? error.message : String(error),
     );
     throw error;
   }
+}
+
+/** The choice of the run's best checkpoint, as it stands. */
+function openSelection(run: RunDirectory, { target, classes }: OpenedData): Promise<CheckpointSelection> {
+  const { select } = run.info.config as { select: UnlabelledScoreName };
+  const names = classes.map(({ name }) => name);
+  return CheckpointSelection.open(run.checkpointDirectory('best'), target!, select, names);
+}
+
+/** The scores under the names that the log has them by. */
+function unlabelledMetrics({ shares: _, ...scores }: UnlabelledScores): Record<string, number> {
+  return Object.fromEntries(Object.entries(scores).map(([name, value]) => [`unlabelled/${name}`, value]));
 }
 
 /** Evaluates on the target's validation split where there is a labelled one: real targets may have none. */

@@ -42,6 +42,16 @@ export const positiveNumber: z.ZodType<number, string> = z
   .transform(Number)
   .pipe(z.number({ error: 'must be a finite number' }).positive({ error: 'must be a number above 0' }));
 
+/** Numbers from 0 to `most`, such as `0.01`. */
+export function upTo(most: number): z.ZodType<number, string> {
+  const error = `must be a number from 0 to ${most}`;
+  return z
+    .string()
+    .regex(/^(\d+\.?\d*|\.\d+)$/, { error })
+    .transform(Number)
+    .pipe(z.number().max(most, { error }));
+}
+
 /** `WIDTHxHEIGHT` in pixels, each from 16 to 8192. */
 export const size: z.ZodType<Size, string> = z
   .string()

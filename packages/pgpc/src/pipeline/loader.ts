@@ -15,7 +15,7 @@ export interface LoaderOptions {
   target?: PixelStore;
   /** Absent: source images are drawn uniformly. */
   rareClasses?: RareClassSampler;
-  /** Source images a batch, and as many target images. */
+  /** Source images that are decoded a batch, and as many target images. */
   batch: number;
   crop: CropOptions;
   seed: number;
@@ -23,6 +23,8 @@ export interface LoaderOptions {
   workers?: number;
   /** Decodes instead of `workers` threads of the loader's own, and stays when the loader is disposed. */
   pool?: DecodePool;
+  /** Which of equal parts of the batch to decode; all parts are drawn, so that all are of one order. */
+  part?: { rank: number; size: number };
   /** Batches to decode ahead of the one that was handed out; by default as many as keep the threads busy. */
   ahead?: number;
 }
@@ -62,20 +64,23 @@ export class BatchLoader {
   /** Draws a batch, all at once so that no thread's pace matters, and sets the threads to it. */
   #start(): void {
     const before = this.#rng.getState();
-    const { source, target, rareClasses, batch, crop } = this.options;
+    const { source, target, rareClasses, batch, crop, part = { rank: 0, size: 1 } } = this.options;
     const rng = this.#rng;
-    const draw = (store: PixelStore, labelled: boolean, index: number, wanted?: Wanted) =>
-      store.crop(index, { crop, labelled, wanted, rng: rng.fork() }, this.#pool);
-    const sources = Array.from({ length: batch }, () => {
+    const places = Array.from({ length: batch * part.size }, (_, place) => place);
+    const own = (place: number) => Math.floor(place / batch) === part.rank;
+    const draw = (store: PixelStore, labelled: boolean, place: number, index: number, wanted?: Wanted) => {
+      const state = rng.fork();
+      return own(place) ? [store.crop(index, { crop, labelled, wanted, rng: state }, this.#pool)] : [];
+    };
+    const sources = places.flatMap((place) => {
       const rare = rareClasses?.draw(rng);
       const wanted = rare && {
         class: rare.class,
         pixels: rareClasses!.options.minCropShare * crop.width * crop.height,
       };
-      return draw(source, true, rare?.image ?? rng.below(source.length), wanted);
+      return draw(source, true, place, rare?.image ?? rng.below(source.length), wanted);
     });
-    const targets =
-      target && Array.from({ length: batch }, () => draw(target, false, rng.below(target.length)));
+    const targets = target && places.flatMap((place) => draw(target, false, place, rng.below(target.length)));
     const made = this.#assemble(sources, targets);
     // Whoever asks for it gets the error; until then it must not count as unhandled.
     made.catch(() => {});

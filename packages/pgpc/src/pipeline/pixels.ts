@@ -45,15 +45,22 @@ export class PixelStore {
       this.#readImage(index),
       labelled ? this.readLabel(index) : undefined,
     ]);
-    const { scale } = this.options;
-    const scaled = scale ? scaledSize(image, scale) : image;
-    const { width, height } = scaled;
-    const whole = { top: 0, left: 0, width, height };
-    const bytes = resizeWindow(image, { ...image, top: 0, left: 0 }, image, scaled, whole, false);
+    const scaled = this.#scaled(image);
     return {
-      image: fromTypedArray(bytes, [3, height, width]),
-      label: label && fromTypedArray(resizeLabel(label, scaled), [height, width]),
+      image: resizeImage(image, scaled),
+      label: label && fromTypedArray(resizeLabel(label, scaled), [scaled.height, scaled.width]),
     };
+  }
+
+  /** A whole image, (3, H, W), uint8, whose label is left alone. @throws DatasetError if it does not decode. */
+  async image(index: number): Promise<Tensor> {
+    const image = await this.#readImage(index);
+    return resizeImage(image, this.#scaled(image));
+  }
+
+  #scaled(image: Size): Size {
+    const { scale } = this.options;
+    return scale ? scaledSize(image, scale) : image;
   }
 
   /**
@@ -111,6 +118,12 @@ export class PixelStore {
   dispose(): void {
     this.#cache.clear();
   }
+}
+
+function resizeImage(image: RgbImage, { width, height }: Size): Tensor {
+  const whole = { top: 0, left: 0, width, height };
+  const bytes = resizeWindow(image, { ...image, top: 0, left: 0 }, image, { width, height }, whole, false);
+  return fromTypedArray(bytes, [3, height, width]);
 }
 
 function resizeLabel(label: LabelMap, scaled: Size): Uint8Array<ArrayBuffer> {

@@ -1,6 +1,7 @@
 // The paper's experiments: GTA5 and SYNTHIA to Cityscapes, each method on each network, as typed values.
 
 import { daformerSelfTraining, methodConfig, pgpcContrast } from '../adaptation/config.js';
+import type { StyleOptions } from '../adaptation/style/style.js';
 import { type BackboneName, type HeadName, segmentorConfig } from '../models/segmentor.js';
 import { daformerRareClasses, type RareClassOptions } from '../pipeline/rare-class-sampling.js';
 import type { DataConfig } from '../training/data.js';
@@ -67,7 +68,7 @@ export function drivingExperiment(
   method: MethodName,
   network: NetworkName,
   imageNet: boolean,
-  overrides: RecipeOverrides = {},
+  { style, ...overrides }: RecipeOverrides & { style?: StyleOptions | undefined } = {},
 ): Experiment {
   const { rareClasses } = drivingPresets[preset];
   const [backbone, head] = networks[network];
@@ -79,6 +80,7 @@ export function drivingExperiment(
       selfTraining,
       contrast: pgpcContrast,
       ...(!imageNet && { featureDistance: false }),
+      style,
     }),
     rareClasses,
     ...overrides,

@@ -1,6 +1,8 @@
 // The names that the command line offers, apart from what they stand for: `--help` must not wait for libtorch.
 
 import type { MethodName } from '../adaptation/config.js';
+import type { StyleName } from '../adaptation/style/style.js';
+import type { UnlabelledScoreName } from '../evaluation/unlabelled.js';
 
 export type { MethodName };
 
@@ -10,6 +12,17 @@ export const methodNames = [
   'daformer',
   'pgpc',
 ] as const satisfies readonly MethodName[];
+
+export const styleNames = ['none', 'fda', 'dcan'] as const satisfies readonly (StyleName | 'none')[];
+
+/** Scores without labels, by which a checkpoint can be chosen. */
+export const scoreNames = [
+  'information',
+  'density',
+  'entropy',
+  'agreement',
+  'margin',
+] as const satisfies readonly UnlabelledScoreName[];
 
 export const drivingPresetNames = ['gta5-cityscapes', 'synthia-cityscapes'] as const;
 export type DrivingPresetName = (typeof drivingPresetNames)[number];

@@ -491,7 +491,8 @@ function checked<T extends z.ZodType>(schema: T, value: unknown, where: string):
   throw new Error(`${where}: ${issue.path.length === 0 ? '' : `${issue.path.join('.')}: `}${issue.message}`);
 }
 
-function writeJson(file: string, value: unknown): void {
+/** Replaces a JSON file as a whole: at any moment it is the old one or the new one. */
+export function writeJson(file: string, value: unknown): void {
   const temporary = `${file}.${process.pid}.tmp`;
   const descriptor = openSync(temporary, 'w');
   try {

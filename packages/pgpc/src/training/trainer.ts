@@ -2,13 +2,24 @@
 
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { fromTypedArray, loadSafetensors, optim, saveSafetensors, type Tensor, tidy } from '@pgpc/torch';
+import {
+  fromTypedArray,
+  loadSafetensors,
+  optim,
+  type ProcessGroup,
+  saveSafetensors,
+  spreadOver,
+  type Tensor,
+  tidy,
+} from '@pgpc/torch';
+import { usesTarget } from '../adaptation/config.js';
 import { Learner } from '../adaptation/learner.js';
-import { AdaptationStep, type StepLosses } from '../adaptation/step.js';
+import { AdaptationStep, type Batch, type StepLosses } from '../adaptation/step.js';
 import { saveSegmentor } from '../models/weights.js';
 import { BatchLoader, disposeBatch } from '../pipeline/loader.js';
 import type { PixelStore } from '../pipeline/pixels.js';
 import { RareClassSampler } from '../pipeline/rare-class-sampling.js';
+import { Replica } from './distributed.js';
 import type { Experiment } from './experiment.js';
 import { buildOptimizer } from './optimizer.js';
 
@@ -53,51 +64,67 @@ export class Trainer {
   iteration = 0;
   readonly #scale: (t: number) => number;
   readonly #peaks: number[];
+  readonly #replica: Replica | undefined;
 
+  /**
+   * @param group the processes that train together; each gives the same arguments, and trains on as many images a step
+   *   as the experiment's batch has. Their weights are those that one process would have with all the images.
+   */
   constructor(
     readonly experiment: Experiment,
     data: TrainingData,
+    readonly group?: ProcessGroup,
   ) {
     const { segmentor, method, seed, crop, batch, rareClasses, schedule, iterations } = experiment;
     const { source, target, sourceCounts, workers } = data;
     const { sourcePixels = sourceCounts && mostLabelled(sourceCounts) } = data;
-    if (method.selfTraining && !target) throw new Error('self-training needs target images');
+    if (usesTarget(method) && !target) {
+      throw new Error(`${method.selfTraining ? 'self-training' : 'style'} needs target images`);
+    }
     if (rareClasses && !sourceCounts)
       throw new Error('rare class sampling needs the class counts of the source');
     this.learner = new Learner(segmentor, seed, method.contrast);
     this.optimizer = buildOptimizer(this.learner, experiment.optimizer);
     this.#peaks = this.optimizer.groups.map(({ lr }) => lr);
     this.#scale = optim.polySchedule({ baseLr: 1, maxIters: iterations, ...schedule });
-    this.step = new AdaptationStep(method, this.learner, this.optimizer, iterations, seed);
+    this.#replica = group && new Replica(group, this.learner.parameters());
+    const { reducer } = this.#replica ?? {};
+    this.step = new AdaptationStep(method, this.learner, this.optimizer, iterations, seed, group, reducer);
+    for (const network of [this.learner, this.step.teacher?.network]) {
+      if (group && network) spreadOver(group, network);
+    }
     this.loader = new BatchLoader({
       source,
-      target: method.selfTraining ? target : undefined,
+      target: usesTarget(method) ? target : undefined,
       rareClasses: rareClasses && new RareClassSampler(sourceCounts!, sourcePixels!, rareClasses),
       batch,
       crop,
       seed,
       workers,
+      part: group,
     });
   }
 
   /** Trains to the end of the experiment, or until the signal, and leaves everything at a whole step. */
   async run({ signal, logEvery = 10, onLog, onStep }: RunOptions = {}): Promise<'finished' | 'stopped'> {
     const { iterations } = this.experiment;
+    this.#replica?.align([...this.#state().values()], this.iteration);
     while (this.iteration < iterations) {
       // The step blocks JavaScript; here signals and timers get their turn.
       await setImmediate();
-      if (signal?.aborted) return 'stopped';
+      const aborted = signal?.aborted ?? false;
+      if (this.#replica?.any(aborted) ?? aborted) return 'stopped';
       const batch = await this.loader.next();
       const scale = this.#scale(this.iteration);
       for (const [group, peak] of this.#peaks.entries()) this.optimizer.setLr(group, peak * scale);
-      const losses = this.step.run(batch, this.iteration);
+      const losses = this.#step(batch);
       disposeBatch(batch);
       this.iteration++;
       onStep?.(this.iteration);
       if (this.iteration % logEvery === 0 || this.iteration === iterations) {
         onLog?.({
           iteration: this.iteration,
-          values: { ...readLosses(losses), lr: this.#peaks[0]! * scale },
+          values: { ...this.#read(losses), lr: this.#peaks[0]! * scale },
         });
       }
       for (const loss of Object.values(losses)) (loss as Tensor | undefined)?.dispose();
@@ -105,17 +132,37 @@ export class Trainer {
     return 'finished';
   }
 
+  #step(batch: Batch): StepLosses {
+    try {
+      return this.step.run(batch, this.iteration);
+    } catch (error) {
+      throw this.group?.explain(error) ?? error;
+    }
+  }
+
+  #read(losses: StepLosses): Record<string, number> {
+    return tidy(() => readLosses(this.#replica?.means({ ...losses }) ?? losses));
+  }
+
+  /** Everything that a step changes, but for the optimizer's running means and the generators. */
+  #state(): Map<string, Tensor> {
+    const { teacher, contrast, featureDistance } = this.step;
+    return new Map([
+      ...prefixed('student', this.learner.stateDict()),
+      ...(teacher ? prefixed('teacher', teacher.network.stateDict()) : []),
+      ...(contrast ? prefixed('contrast', contrast.stateDict()) : []),
+      ...(featureDistance ? prefixed('frozen', featureDistance.encoder.stateDict()) : []),
+    ]);
+  }
+
   /** Writes the checkpoint and the student's model into `directory`, each file atomically. */
   save(directory: string): void {
-    const { teacher, contrast, featureDistance, mixGenerator, augmentRng } = this.step;
+    const { contrast, mixGenerator, augmentRng } = this.step;
     const optimizer = this.optimizer.stateDict();
     tidy(() => {
       const bytes = (state: Uint8Array) => fromTypedArray(state, [state.length]);
       const tensors = new Map<string, Tensor>([
-        ...prefixed('student', this.learner.stateDict()),
-        ...(teacher ? prefixed('teacher', teacher.network.stateDict()) : []),
-        ...(contrast ? prefixed('contrast', contrast.stateDict()) : []),
-        ...(featureDistance ? prefixed('frozen', featureDistance.encoder.stateDict()) : []),
+        ...this.#state(),
         ...prefixed('optimizer', optimizer.tensors),
         ['rng.model', bytes(this.learner.segmentor.generator.getState())],
         ['rng.mix', bytes(mixGenerator.getState())],
@@ -173,6 +220,7 @@ export class Trainer {
   /** Frees everything but the data. */
   async dispose(): Promise<void> {
     await this.loader.dispose();
+    this.#replica?.dispose();
     this.step.dispose();
     this.optimizer.dispose();
     this.learner.dispose();

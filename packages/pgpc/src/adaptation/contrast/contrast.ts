@@ -1,6 +1,6 @@
 // Pseudo-label guided pixels contrast: what is stored each step, and the loss that comes of it.
 
-import { Generator, noGrad, ops, type Tensor, tidy } from '@pgpc/torch';
+import { alone, Generator, noGrad, ops, type Tensor, tidy, type World } from '@pgpc/torch';
 import { seedFor } from '../../pipeline/rng.js';
 import { anchorCandidates } from './anchors.js';
 import { infoNce } from './info-nce.js';
@@ -8,7 +8,7 @@ import { MemoryBank } from './memory-bank.js';
 import { sourceNegatives, targetNegatives } from './negatives.js';
 import { classCentres } from './positives.js';
 import { normalizeRows, type ProjectionHead } from './projection-head.js';
-import { sampleCandidates } from './sampling.js';
+import { chosenByAll, gatherSample, sampleCandidates } from './sampling.js';
 
 export interface ContrastOptions {
   /** lambda_c, the weight of the loss: 0.1 in the paper. */
@@ -66,6 +66,8 @@ export class PixelContrast {
     readonly classes: number,
     readonly options: ContrastOptions,
     seed: number,
+    /** The ranks whose pixels fill the banks, which are the same on all of them. */
+    readonly world: World = alone,
   ) {
     this.generator = new Generator(seedFor(seed, 'contrast'));
     this.centres = new MemoryBank(classes, options.prototypeQueue, options.width);
@@ -81,11 +83,9 @@ export class PixelContrast {
       noGrad(() => {
         const z = head.call(pixelRows(features.detach()));
         const labels = pixelLabels(label, features.shape.slice(2) as [number, number]);
-        const { centre, present } = classCentres(z, labels, this.classes);
+        const { centre, present } = classCentres(z, labels, this.classes, this.world);
         this.centres.enqueue(centre.unsqueeze(1), present.unsqueeze(1));
-        const { enqueue } = this.options;
-        const sample = sampleCandidates(sourceNegatives(labels, this.classes), enqueue, this.generator);
-        this.negatives.enqueue(gatherRows(z, sample.index), sample.valid);
+        this.#storeNegatives(sourceNegatives(labels, this.classes), (index) => gatherRows(z, index));
       }),
     );
   }
@@ -95,12 +95,21 @@ export class PixelContrast {
     tidy(() =>
       noGrad(() => {
         const candidates = targetNegatives(pixelRows(view.logits), this.options.rank);
-        const sample = sampleCandidates(candidates, this.options.enqueue, this.generator);
-        const [classes, n] = sample.index.shape as [number, number];
-        const z = head.call(gatherRows(pixelRows(view.features), sample.index).flatten(0, 1));
-        this.negatives.enqueue(z.view([classes, n, -1]), sample.valid);
+        this.#storeNegatives(candidates, (index) => {
+          const [classes, n] = index.shape as [number, number];
+          const z = head.call(gatherRows(pixelRows(view.features), index).flatten(0, 1));
+          return z.view([classes, n, -1]);
+        });
       }),
     );
+  }
+
+  /** Adds a sample of the candidates (C, P) of all ranks; `rowsAt` gives z at positions (C, n). */
+  #storeNegatives(candidates: Tensor, rowsAt: (index: Tensor) => Tensor): void {
+    const { enqueue } = this.options;
+    const sample = sampleCandidates(candidates, enqueue, this.generator, this.world);
+    const { rows, valid } = gatherSample(sample, rowsAt(sample.index), enqueue, this.world);
+    this.negatives.enqueue(rows, valid);
   }
 
   /** Prototypes z_c+ (eq 9): the normalized means of the queues of centres, (C, D). */
@@ -120,15 +129,17 @@ export class PixelContrast {
       const { index, valid, rows } = noGrad(() => {
         const size = features.shape.slice(2) as [number, number];
         const fromTarget = pixelLabels(sourceMask, size).logicalNot();
-        const candidates = anchorCandidates(pixelRows(view.logits).softmax(1), anchorShare);
+        const candidates = anchorCandidates(pixelRows(view.logits).softmax(1), anchorShare, this.world);
         const ready = this.centres.filled.gt(0).logicalAnd(this.negatives.filled.gt(0)).unsqueeze(1);
         const usable = candidates.logicalAnd(fromTarget).logicalAnd(ready);
-        const sample = sampleCandidates(usable, anchors, this.generator);
-        return { ...sample, rows: this.negatives.draw(negatives, this.generator) };
+        const sample = sampleCandidates(usable, anchors, this.generator, this.world);
+        const chosen = chosenByAll(sample, anchors, this.world);
+        const drawn = this.negatives.draw(negatives, this.generator);
+        return { index: sample.index, valid: chosen, rows: drawn };
       });
       const [classes, n] = index.shape as [number, number];
       const z = head.call(gatherRows(pixelRows(features), index).flatten(0, 1)).view([classes, n, -1]);
-      return infoNce(z, valid, this.prototypes(), rows, temperature);
+      return infoNce(z, valid, this.prototypes(), rows, temperature, this.world);
     });
   }
 

@@ -1,22 +1,74 @@
 // Random choice of pixels for all classes at once, without asking the device how many there are.
 
-import { type Generator, rand, type Tensor } from '@pgpc/torch';
+import { alone, Generator, ops, rand, randint, type Tensor, type World } from '@pgpc/torch';
+
+/**
+ * Up to so many ranks each draws for the pixels of all, so that the choice is the one that a single process makes of
+ * the whole batch; more would draw for longer than they compute, and take a generator each.
+ */
+const MOST_SHARED_DRAWS = 8;
 
 export interface Sample {
   /** (C, n), int64: positions of the chosen pixels, those that count first. */
   index: Tensor;
   /** (C, n), bool: false where a class had fewer than n candidates. */
   valid: Tensor;
+  /** (C, n), falling: the random numbers whose largest were chosen, -1 where none was left. */
+  key: Tensor;
 }
 
 /**
  * Draws up to n candidates of every class without replacement, uniformly.
  * @param candidates (C, P), bool: which of P pixels class c may choose.
+ * @param world of whose pixels these are a part: the draws of its ranks belong together, see {@link gatherSample}.
  */
-export function sampleCandidates(candidates: Tensor, n: number, generator: Generator): Sample {
+export function sampleCandidates(
+  candidates: Tensor,
+  n: number,
+  generator: Generator,
+  world: World = alone,
+): Sample {
   const [classes, pixels] = candidates.shape as [number, number];
   // The n largest of random keys are a uniform choice; pixels that are no candidates have a key below all others.
-  const keys = rand([classes, pixels], { generator }).maskedFill_(candidates.logicalNot(), -1);
+  const keys = drawKeys(classes, pixels, generator, world).maskedFill_(candidates.logicalNot(), -1);
   const [key, index] = keys.topk(Math.min(n, pixels), 1) as [Tensor, Tensor];
-  return { index, valid: key.ge(0) };
+  return { index, valid: key.ge(0), key };
+}
+
+function drawKeys(classes: number, pixels: number, generator: Generator, world: World): Tensor {
+  if (world.size <= MOST_SHARED_DRAWS) {
+    return world.part(rand([classes, pixels * world.size], { generator }), 1);
+  }
+  using own = new Generator(randint(0, 2 ** 31, [1], { generator }).item() + world.rank);
+  return rand([classes, pixels], { generator: own });
+}
+
+/**
+ * What `sampleCandidates` would have drawn from the pixels of all ranks, on every rank.
+ * @param sample one rank's. @param rows (C, n, D), the values at its positions. @param n as given there.
+ * @returns rows (C, n, D) and which of them count, (C, n).
+ */
+export function gatherSample(
+  { key, valid }: Sample,
+  rows: Tensor,
+  n: number,
+  world: World,
+): { rows: Tensor; valid: Tensor } {
+  if (world.size === 1) return { rows, valid };
+  const keys = world.gather(key, 1);
+  const [best, place] = keys.topk(Math.min(n, keys.shape[1]!), 1) as [Tensor, Tensor];
+  // Each rank puts its own rows in their places and zeros in the others', so that no more than the result travels.
+  const at = place.sub(world.rank * key.shape[1]!);
+  const own = at.ge(0).logicalAnd(at.lt(key.shape[1]!)).unsqueeze(2);
+  const index = at.clamp(0, key.shape[1]! - 1).unsqueeze(2);
+  const found = rows.gather(1, index.expand([...place.shape, rows.shape[2]!]));
+  return { rows: world.sum(ops.where(own, found, ops.zerosLike(found))), valid: best.ge(0) };
+}
+
+/** (C, n), bool: which of this rank's chosen pixels are among the n of every class that all ranks choose together. */
+export function chosenByAll({ key, valid }: Sample, n: number, world: World): Tensor {
+  if (world.size === 1) return valid;
+  const keys = world.gather(key, 1);
+  const last = ops.amin((keys.topk(Math.min(n, keys.shape[1]!), 1) as [Tensor, Tensor])[0], [1], true);
+  return valid.logicalAnd(key.ge(last));
 }

@@ -1,7 +1,13 @@
 // `pgpc train`
 import type { Command } from 'commander';
 import { DATASET_FORMATS } from '../../datasets/formats.js';
-import { drivingPresetNames, methodNames, networkNames } from '../../presets/names.js';
+import {
+  drivingPresetNames,
+  methodNames,
+  networkNames,
+  scoreNames,
+  styleNames,
+} from '../../presets/names.js';
 import { examples, option, type Register, UsageError } from '../command.js';
 import {
   existingFolder,
@@ -13,6 +19,7 @@ import {
   type Size,
   seed,
   size,
+  upTo,
 } from '../values.js';
 import { weightsSource } from '../weights-source.js';
 
@@ -66,6 +73,21 @@ export const registerTrain: Register = (parent, handlers, io) => {
     )
     .addOption(
       option(
+        '--style <name>',
+        `source images in the target's style: ${styleNames.join(', ')}; goes with every method`,
+        oneOf(styleNames),
+        'none',
+      ),
+    )
+    .addOption(
+      option(
+        '--fda-beta <share>',
+        "share of the crop's shorter side up to which fda exchanges frequencies (default: 0.01)",
+        upTo(0.5),
+      ),
+    )
+    .addOption(
+      option(
         '--network <name>',
         `network: ${networkNames.join(', ')} (default: mit-b5 with a preset, else mit-b0)`,
         oneOf(networkNames),
@@ -89,11 +111,26 @@ export const registerTrain: Register = (parent, handlers, io) => {
     .option('--skip-bad', 'leave out files that do not decode or fit, instead of refusing to start', false)
     .option('--no-memory-check', 'do not measure the memory of a step before the run')
     .addOption(
+      option(
+        '--select <score>',
+        `score on unlabelled target images by which the best checkpoint is kept: ${scoreNames.join(', ')}`,
+        oneOf(scoreNames),
+        'information',
+      ),
+    )
+    .addOption(
       option('--workers <count>', 'threads that decode images (default: cores - 1)', integer(0, 256)),
     )
     .addOption(option('--name <name>', 'name of the run (default: the method, numbered if taken)', runName))
     .addOption(option('--out <folder>', 'folder for run directories', outputFolder, 'runs'))
     .option('--overwrite', 'replace the run that has the name', false)
+    .addOption(
+      option(
+        '--nproc <count>',
+        'processes to start on this machine, each with a batch of its own (default: train in one)',
+        integer(1, 1024),
+      ),
+    )
     .addOption(
       option('--resume <run>', 'run directory to go on with, from its last checkpoint', existingFolder),
     )
@@ -103,17 +140,18 @@ export const registerTrain: Register = (parent, handlers, io) => {
         'pgpc train --preset gta5-cityscapes --source-root data/gta5 --target-root data/cityscapes --weights mit_b5.pth',
         'pgpc train --source-root data/simulator --target-root data/camera --method pgpc --crop 256x256',
         'pgpc train --resume runs/pgpc',
+        'pgpc train --nproc 4 --source-root data/simulator --target-root data/camera',
       ),
     );
-  train.action(async ({ resume, ...options }) => {
+  train.action(async ({ resume, nproc, ...options }) => {
     if (resume !== undefined) {
-      const extra = given(train).filter((flag) => flag !== '--resume');
+      const extra = given(train).filter((flag) => flag !== '--resume' && flag !== '--nproc');
       if (extra.length > 0) {
         throw new UsageError(
           `--resume takes everything from the run directory: leave out ${extra.join(', ')}`,
         );
       }
-      await handlers.train({ resume }, io);
+      await handlers.train({ resume, nproc }, io);
       return;
     }
     for (const [flag, value] of [
@@ -125,7 +163,16 @@ export const registerTrain: Register = (parent, handlers, io) => {
     if (options.allowPartial && options.weights === undefined) {
       throw new UsageError('--allow-partial goes with --weights <file>');
     }
-    await handlers.train({ ...options, resume: undefined }, io);
+    if (options.fdaBeta !== undefined && options.style !== 'fda') {
+      throw new UsageError('--fda-beta goes with --style fda');
+    }
+    if (options.select === 'agreement' && options.method === 'source-only') {
+      throw new UsageError('--select agreement: source-only has no teacher to agree with');
+    }
+    if (options.select === 'margin' && options.method !== 'pgpc') {
+      throw new UsageError(`--select margin: ${options.method} has no prototypes`);
+    }
+    await handlers.train({ ...options, nproc, resume: undefined }, io);
   });
 };
 

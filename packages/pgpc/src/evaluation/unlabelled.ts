@@ -1,0 +1,181 @@
+// Scores of a model on images without labels, by which checkpoints can be compared.
+
+import { Generator, type nn, noGrad, ops, rand, type Tensor, tidy } from '@pgpc/torch';
+import { pixelRows } from '../adaptation/contrast/contrast.js';
+import { wholeImage } from '../pipeline/crop.js';
+
+/** Sharpness of a pixel's neighbourhood in the soft neighbourhood density: 0.05 in Saito et al. */
+const NEIGHBOUR_TEMPERATURE = 0.05;
+
+/** Pixels of an image among which neighbours are looked for: 100 in Saito et al.'s code for segmentation. */
+const NEIGHBOUR_PIXELS = 100;
+
+/** Means over images, each of which counts the same. */
+export interface UnlabelledScores {
+  /** Mean entropy of a pixel's prediction, 0 .. log C; lower is surer. */
+  entropy: number;
+  /** Entropy of the mean prediction less the mean entropy, 0 .. log C; higher is surer and more varied. */
+  information: number;
+  /** Soft neighbourhood density, 0 .. log (pixels - 1); higher is denser. */
+  density: number;
+  /** Share of pixels for which student and teacher have the same class; undefined without a teacher. */
+  agreement?: number;
+  /** How much nearer the nearest prototype is than the second, 0 .. 2; undefined without two prototypes. */
+  margin?: number;
+  /** Share of pixels that each class is predicted for. */
+  shares: number[];
+}
+
+export type UnlabelledScoreName = Exclude<keyof UnlabelledScores, 'shares'>;
+
+/** Entropy of each row in nats: (P, C) to (P). @param probabilities rows of sum 1. */
+export function rowEntropy(probabilities: Tensor): Tensor {
+  return tidy(() => ops.specialEntr(probabilities).sum([1]));
+}
+
+/**
+ * Mutual information of pixel and class (Bridle et al. 1991): the entropy of the mean prediction less the mean
+ * entropy. 0 where all pixels have the same prediction, whatever it is; log C where each pixel is certain and all
+ * classes are as frequent.
+ * @param probabilities (P, C), rows of sum 1. @returns scalar.
+ */
+export function informationScore(probabilities: Tensor): Tensor {
+  return tidy(() => {
+    const marginal = rowEntropy(probabilities.mean([0], true)).squeeze(0);
+    return marginal.sub(rowEntropy(probabilities).mean());
+  });
+}
+
+/**
+ * Soft neighbourhood density (Saito et al. 2021, arXiv 2108.10860): the mean entropy of each row's similarities
+ * to all other rows, after a softmax. Dense clusters make it high; so does a single cluster of all rows, where it is
+ * at its highest, log (P - 1).
+ * @param probabilities (P, C), P from 2: of few pixels, as it takes P x P similarities. @returns scalar.
+ */
+export function softNeighbourhoodDensity(
+  probabilities: Tensor,
+  temperature: number = NEIGHBOUR_TEMPERATURE,
+): Tensor {
+  return tidy(() => {
+    const rows = probabilities.div(probabilities.norm(2, [1], true));
+    const similarity = rows.matmul(rows.t()).div(temperature);
+    const itself = ops.eye(rows.shape[0]!, { device: rows.device }).to('bool');
+    return rowEntropy(similarity.maskedFill(itself, Number.NEGATIVE_INFINITY).softmax(1)).mean();
+  });
+}
+
+/** Share of rows whose most likely class is the same. @param a, @param b (P, C). @returns scalar. */
+export function labelAgreement(a: Tensor, b: Tensor): Tensor {
+  return tidy(() => a.argmax(1).eq(b.argmax(1)).to('float32').mean());
+}
+
+/**
+ * How clearly pixels belong to one prototype: the cosine to the nearest less that to the second, averaged.
+ * @param z (P, D), unit rows. @param prototypes (C, D), unit rows, C from 2. @returns scalar, 0 .. 2.
+ */
+export function prototypeMargin(z: Tensor, prototypes: Tensor): Tensor {
+  return tidy(() => {
+    const [nearest] = z.matmul(prototypes.t()).topk(2, 1) as [Tensor, Tensor];
+    return nearest.select(1, 0).sub(nearest.select(1, 1)).mean();
+  });
+}
+
+/** Share of rows whose most likely class is c, for every class: (P, C) to (C). */
+export function predictedShares(probabilities: Tensor): Tensor {
+  return tidy(() => {
+    const [pixels, classes] = probabilities.shape as [number, number];
+    return ops.bincount(probabilities.argmax(1), null, classes).div(pixels);
+  });
+}
+
+/** A network's output of one image batch; features are what the prototypes are compared with. */
+type ScoredNetwork = nn.Module<[image: Tensor], { logits: Tensor; features: Tensor }>;
+
+/** What is scored. */
+export interface ScoredModel {
+  student: ScoredNetwork;
+  teacher?: ScoredNetwork | undefined;
+  /** Prototypes (C, D), unit rows, and the head that takes rows of the student's features (P, F) to their space. */
+  prototypes?: { rows: Tensor; project: (features: Tensor) => Tensor } | undefined;
+}
+
+/**
+ * Scores a model on images, at the stride of its logits; networks run in evaluation mode and are left in the mode that
+ * they were in. For the same images the same pixels are sampled every time.
+ * @param images (3, H, W) each, uint8, RGB; one or more. @param pixels of an image, that the density is taken over.
+ */
+export function unlabelledScores(
+  model: ScoredModel,
+  images: readonly Tensor[],
+  pixels: number = NEIGHBOUR_PIXELS,
+): UnlabelledScores {
+  if (images.length === 0) throw new RangeError('scores without labels need at least one image');
+  const networks = [model.student, ...(model.teacher ? [model.teacher] : [])];
+  return inEvaluation(networks, () =>
+    tidy(() =>
+      noGrad(() => {
+        using generator = new Generator(0);
+        const all = images.map((image) => tidy(() => scoreImage(model, image, pixels, generator)));
+        const mean = (values: readonly Tensor[]) => ops.stack([...values]).mean([0]);
+        const marginal = mean(all.map(({ marginal }) => marginal)).unsqueeze(0);
+        const entropy = mean(all.map(({ entropy }) => entropy)).item();
+        const agreement = all.flatMap(({ agreement }) => agreement ?? []);
+        const margin = all.flatMap(({ margin }) => margin ?? []);
+        return {
+          entropy,
+          information: rowEntropy(marginal).item() - entropy,
+          density: mean(all.map(({ density }) => density)).item(),
+          ...(agreement.length > 0 && { agreement: mean(agreement).item() }),
+          ...(margin.length > 0 && { margin: mean(margin).item() }),
+          shares: mean(all.map(({ shares }) => shares)).tolist() as number[],
+        };
+      }),
+    ),
+  );
+}
+
+interface ImageScores {
+  entropy: Tensor;
+  marginal: Tensor;
+  density: Tensor;
+  shares: Tensor;
+  agreement: Tensor | undefined;
+  margin: Tensor | undefined;
+}
+
+function scoreImage(
+  { student, teacher, prototypes }: ScoredModel,
+  image: Tensor,
+  pixels: number,
+  generator: Generator,
+): ImageScores {
+  const input = wholeImage({ image });
+  const { logits, features } = student.call(input);
+  const rows = pixelRows(logits).softmax(1);
+  const sample = rand([rows.shape[0]!], { generator }).topk(Math.min(pixels, rows.shape[0]!))[1]!;
+  const enough = prototypes && prototypes.rows.shape[0]! > 1;
+  return {
+    entropy: rowEntropy(rows).mean(),
+    marginal: rows.mean([0]),
+    density: softNeighbourhoodDensity(rows.indexSelect(0, sample)),
+    shares: predictedShares(rows),
+    agreement: teacher && labelAgreement(rows, pixelRows(teacher.call(input).logits)),
+    margin: enough
+      ? prototypeMargin(prototypes.project(pixelRows(features).indexSelect(0, sample)), prototypes.rows)
+      : undefined,
+  };
+}
+
+/** Runs `act` with the modules in evaluation mode; then each of their parts is in its own mode again. */
+function inEvaluation<T>(modules: readonly nn.AnyModule[], act: () => T): T {
+  const before = modules.flatMap((module) =>
+    [...module.namedModules().values()].map((part) => [part, part.training] as const),
+  );
+  for (const module of modules) module.eval();
+  try {
+    return act();
+  } finally {
+    // Parents come before their parts, whose modes may differ from theirs.
+    for (const [part, training] of before) part.train(training);
+  }
+}
