@@ -192,7 +192,11 @@ class DemoSeed {
     const { name, label, experiment, onTarget, after, compared } = branch;
     const { io, run, data, seed } = this;
     const line = progress({ label: name, total: experiment.iterations, stream: io.stderr });
-    const child = fork(PROGRAM, [], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
+    const child = fork(PROGRAM, [], {
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+      // OpenBLAS, which libtorch's own setting does not reach, would take all cores for every branch.
+      env: { OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1', ...process.env },
+    });
     let stderr = '';
     child.stderr!.on('data', (text) => {
       stderr = `${stderr}${text}`.slice(-2000);
