@@ -66,9 +66,10 @@ async function run(task: BranchTask, signal: AbortSignal): Promise<void> {
   });
   const seconds = (performance.now() - began) / 1000;
   trainer.save(task.checkpoint);
+  // Seconds, which a stop may wait for: the scores of a network that is finished are worth having.
   const scores =
     task.evaluate && outcome === 'finished'
-      ? (await evaluateSegmentor(segmentor, await openCityscapes(task.target, 'val'), { signal })).scores
+      ? (await evaluateSegmentor(segmentor, await openCityscapes(task.target, 'val'))).scores
       : undefined;
   send({ kind: 'end', outcome, seconds, scores });
 }

@@ -179,8 +179,8 @@ class DemoSeed {
       for (const name of COMPARED) if (results.has(name)) this.run.addResult(results.get(name)!);
     }
     this.#bar?.done();
-    if (failures.length > 0) throw failures[0];
     this.io.signal.throwIfAborted();
+    if (failures.length > 0) throw failures[0];
   }
 
   #checkpoint(name: string): string {
