@@ -4,6 +4,7 @@ import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { compiledProgram } from '../compiled.js';
 import { openCityscapes } from '../datasets/cityscapes.js';
 import { openGta5 } from '../datasets/gta5.js';
 import { streetSynthFolders, writeStreetSynth } from '../datasets/street-synth/index.js';
@@ -131,7 +132,7 @@ function branchesOf(preset: StreetSynthPreset): Branch[] {
 /** The order of the table. */
 const COMPARED = ['source-only', 'self-training', 'pgpc', 'oracle'];
 
-const PROGRAM = new URL(import.meta.url.replace('/src/', '/dist/').replace(/demo\.[jt]s$/, 'demo-branch.js'));
+const PROGRAM = compiledProgram(import.meta.url, './demo-branch.js');
 
 /** One seed of the demo: its branches, as many at once as there are cores. */
 class DemoSeed {

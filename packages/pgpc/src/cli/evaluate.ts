@@ -2,7 +2,7 @@
 
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CITYSCAPES_CLASSES } from '../datasets/index.js';
+import { isCityscapes } from '../datasets/cityscapes-classes.js';
 import { detectFormat, openDataset } from '../datasets/open.js';
 import type { ClassInfo, SegmentationDataset } from '../datasets/types.js';
 import { type Evaluation, evaluateSegmentor, toLabelMap } from '../evaluation/evaluate.js';
@@ -60,13 +60,6 @@ export const evaluateCheckpoint: EvaluateCheckpoint = async (options, io) => {
     io.stdout.write(`results: ${options.json}\n`);
   }
 };
-
-function isCityscapes(classes: readonly ClassInfo[]): boolean {
-  return (
-    classes.length === CITYSCAPES_CLASSES.length &&
-    classes.every(({ name }, i) => name === CITYSCAPES_CLASSES[i]!.name)
-  );
-}
 
 /** Scores by class, their means over the shown classes, and what is counted over all pixels, in percent. */
 function evaluationTable(

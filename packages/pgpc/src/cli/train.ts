@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { ProcessGroup } from '@pgpc/torch';
 import { daformerFeatureDistance, methodConfig, pgpcContrast } from '../adaptation/config.js';
 import { type StyleOptions, styles } from '../adaptation/style/style.js';
-import { CITYSCAPES_CLASSES } from '../datasets/cityscapes-classes.js';
+import { isCityscapes } from '../datasets/cityscapes-classes.js';
 import { detectFormat } from '../datasets/open.js';
 import type { ClassInfo } from '../datasets/types.js';
 import { evaluateSegmentor } from '../evaluation/evaluate.js';
@@ -73,9 +73,7 @@ async function dataOf(options: NewTrainingOptions): Promise<DataConfig> {
 
 /** The classes whose features are held to ImageNet's: DAFormer's on its classes, on others those labelled as things. */
 function distanceClasses(classes: readonly ClassInfo[]): number[] {
-  const cityscapes =
-    classes.length === 19 && classes.every(({ name }, i) => name === CITYSCAPES_CLASSES[i]!.name);
-  if (cityscapes) return [...daformerFeatureDistance.classes];
+  if (isCityscapes(classes)) return [...daformerFeatureDistance.classes];
   return classes.flatMap(({ kind, trainId }) => (kind === 'thing' ? [trainId] : []));
 }
 

@@ -100,3 +100,11 @@ export const LABEL_PALETTE: readonly (readonly [number, number, number])[] = CIT
 /** Table of label files that hold trainIds already: 0..18, and 255 to ignore. */
 export const TRAIN_ID_TABLE: Uint8Array = new Uint8Array(256).fill(UNKNOWN_LABEL);
 for (const { trainId } of CITYSCAPES_LABELS) TRAIN_ID_TABLE[trainId] = trainId;
+
+/** Whether these are the 19 classes of Cityscapes, in their order. */
+export function isCityscapes(classes: readonly Pick<ClassInfo, 'name'>[]): boolean {
+  return (
+    classes.length === CITYSCAPES_CLASSES.length &&
+    classes.every(({ name }, i) => name === CITYSCAPES_CLASSES[i]!.name)
+  );
+}

@@ -3,6 +3,7 @@
 import { fork } from 'node:child_process';
 import { freemem } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { compiledProgram } from '../compiled.js';
 import type { Experiment } from './experiment.js';
 
 /** What the dry step reports. */
@@ -15,8 +16,7 @@ export interface StepMemory {
   seconds: number;
 }
 
-/** As `tsc` leaves it; the sources run uncompiled under the test runner, where the compiled program is beside them. */
-const PROGRAM = new URL(import.meta.url.replace('/src/', '/dist/').replace(/memory\.[jt]s$/, 'dry-step.js'));
+const PROGRAM = compiledProgram(import.meta.url, './dry-step.js');
 
 /** Bytes that this process may still take: what the system has available, or what is left of its limit. */
 export function availableMemory(): number {
