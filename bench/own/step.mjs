@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { buildInfo, fromTypedArray, Generator, setNumThreads } from '@pgpc/torch';
+import { buildInfo, fromTypedArray, Generator, noGrad, setNumThreads } from '@pgpc/torch';
 import { classMixMask } from '../../packages/pgpc/dist/adaptation/class-mix.js';
 import { Learner } from '../../packages/pgpc/dist/adaptation/learner.js';
 import { AdaptationStep } from '../../packages/pgpc/dist/adaptation/step.js';
@@ -25,27 +25,43 @@ const folder = process.argv[2];
 const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
 setNumThreads(config.threads);
 
-const { method, segmentor, seed } = config;
+const { method, segmentor, seed, activationCheckpointing } = config;
 const tensors = new Map(
   [...readTensors(folder)].map(([name, { array, shape }]) => [name, fromTypedArray(array, shape)]),
 );
 const student = new Learner(segmentor, seed, method.contrast);
 const weights = new Map([...student.stateDict().keys()].map((name) => [name, tensors.get(name)]));
 student.loadStateDict(weights);
-const step = new AdaptationStep(method, student, buildOptimizer(student, config.optimizer), 1, seed);
+const step = new AdaptationStep(
+  method,
+  student,
+  buildOptimizer(student, config.optimizer),
+  1,
+  seed,
+  undefined,
+  undefined,
+  activationCheckpointing,
+);
 const [sourceImage, sourceLabel, targetImage] = ['sourceImage', 'sourceLabel', 'targetImage'].map((name) =>
   tensors.get(name),
 );
 for (const tensor of weights.values()) tensor.dispose();
+if (config.frozenScale) {
+  noGrad(() => {
+    for (const parameter of step.featureDistance.encoder.parameters()) parameter.mul_(config.frozenScale);
+  });
+}
 
 const { libtorch, threads } = buildInfo();
 send({ libtorch, threads });
 for await (const line of createInterface({ input: process.stdin })) {
   const { iteration } = JSON.parse(line);
   if (config.exact) writeMask(folder, iteration, step, sourceLabel, segmentor.classes);
+  const cpu = process.cpuUsage();
   const start = performance.now();
   const { total, ...losses } = step.run({ sourceImage, sourceLabel, targetImage }, iteration);
   const ms = performance.now() - start;
+  const { user, system } = process.cpuUsage(cpu);
   total.dispose();
   const values = {};
   for (const [name, loss] of Object.entries(losses)) {
@@ -53,5 +69,5 @@ for await (const line of createInterface({ input: process.stdin })) {
     values[name] = loss.item();
     loss.dispose();
   }
-  send({ ms, losses: values });
+  send({ ms, cpuMs: (user + system) / 1000, losses: values });
 }

@@ -36,16 +36,22 @@ def main():
     step = AdaptationStep(method, student, optimizer, config["segmentor"]["classes"], config["contrastSeed"])
     batch = [tensors[name] for name in ("sourceImage", "sourceLabel", "targetImage")]
     tensors.clear()
+    if "frozenScale" in config:
+        with torch.no_grad():
+            for parameter in step.distance.encoder.parameters():
+                parameter.mul_(config["frozenScale"])
 
     send({"libtorch": torch.__version__, "threads": torch.get_num_threads()})
     for line in sys.stdin:
         iteration = json.loads(line)["iteration"]
         mask = read_mask(folder, iteration, batch[1]) if config["exact"] else None
+        cpu = time.process_time()
         start = time.perf_counter()
         losses = step.run(*batch, iteration, mask)
         milliseconds = (time.perf_counter() - start) * 1e3
+        cpu_milliseconds = (time.process_time() - cpu) * 1e3
         values = {name: loss.item() for name, loss in losses.items()}
-        send({"ms": milliseconds, "losses": values})
+        send({"ms": milliseconds, "cpuMs": cpu_milliseconds, "losses": values})
 
 
 main()

@@ -71,6 +71,21 @@ describe('pgpc bench', () => {
     expect(stdout).toContain('mit-b0, source-only, 1 images of 64 x 32');
   });
 
+  test('--activation-checkpointing runs what is trained twice, and says so', async () => {
+    const file = path.join(folder, 'checkpointing.json');
+    const { code, stdout } = await bench(['--activation-checkpointing', '--profile', '--json', file]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('2 steps after 1, activation checkpointing\n');
+    const { modules, settings } = json(file);
+    expect(settings.activationCheckpointing).toBe(true);
+    const row = (network: string) =>
+      modules.find(({ name }: { name: string }) => name === `${network}.segmentor.backbone.block3.1`);
+    // The source and the mixed images, and each once more on the way back.
+    expect(row('student').calls).toBe(4);
+    expect(row('student').backward).toBeGreaterThan(0);
+    expect(row('teacher').calls).toBe(1);
+  });
+
   test('--profile shows modules and operators, and writes all of them and a trace', async () => {
     const [file, trace] = [path.join(folder, 'profile.json'), path.join(folder, 'trace.json')];
     const { code, stdout } = await bench(['--profile', '--top', '5', '--json', file, '--trace', trace]);

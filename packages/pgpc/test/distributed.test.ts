@@ -139,6 +139,29 @@ test('two processes train to the weights of one with both batches, also when one
   expect(moved).toBeGreaterThan(1e-4);
 }, 180_000);
 
+test('so do two that recompute their activations', async () => {
+  const steps = 3;
+  const [one, two] = [made('plain'), made('checkpointed')];
+  const checkpointed = { ...experiment(2), iterations: steps, activationCheckpointing: true };
+  const ended = await Promise.all([
+    runRank({ experiment: { ...experiment(4), iterations: steps }, out: one }),
+    runTwoRanks({ experiment: checkpointed, out: two }),
+  ]);
+  expect(ended.flat().map(({ code, stderr }) => [code, stderr])).toEqual(Array(3).fill([0, '']));
+  const [plain, twice] = [one, two].map((out) => loadSafetensors(join(out, CHECKPOINT_FILE)).tensors) as [
+    Map<string, Tensor>,
+    Map<string, Tensor>,
+  ];
+  expect([...twice.keys()]).toEqual([...plain.keys()]);
+  for (const [name, value] of plain) {
+    tidy(() => {
+      const [a, b] = [value.to('float64'), twice.get(name)!.to('float64')];
+      const apart = a.sub(b).abs().max().item() / Math.max(1, a.abs().max().item());
+      expect([name, apart <= 1e-5]).toEqual([name, true]);
+    });
+  }
+}, 60_000);
+
 /** Every rank of a world of `size`, one after the other, as `use` sees it; collectives are not called. */
 function ofEachRank<T>(size: number, use: (world: World) => T): T[] {
   const unused = () => {

@@ -14,6 +14,8 @@ export interface BenchOptions {
   /** Undefined: the cores, or what OMP_NUM_THREADS says. */
   readonly threads: number | undefined;
   readonly seed: number;
+  /** Run most of the student twice to save memory. */
+  readonly activationCheckpointing: boolean;
   /** Tell where the time goes, instead of how much it is; undefined: do not. */
   readonly profile: ProfileOptions | undefined;
   /** File for all results; undefined: none is written. */

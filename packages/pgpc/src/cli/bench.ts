@@ -24,10 +24,11 @@ export const bench: Bench = async (options, io) => {
   else setNumThreads(options.threads);
   const experiment = experimentOf(options);
   const machine = describeMachine();
-  const { network, method, batch, crop, steps, warmUp, seed, profile } = options;
+  const { network, method, batch, crop, steps, warmUp, seed, profile, activationCheckpointing } = options;
   const images = method === 'source-only' ? `${batch}` : `${batch} + ${batch}`;
   io.stdout.write(
-    `${network}, ${method}, ${images} images of ${crop.width} x ${crop.height}, ${steps} steps after ${warmUp}\n` +
+    `${network}, ${method}, ${images} images of ${crop.width} x ${crop.height}, ${steps} steps after ${warmUp}` +
+      `${activationCheckpointing ? ', activation checkpointing' : ''}\n` +
       `${machine.cpu}, ${machine.threads} threads; libtorch ${machine.libtorch}, ${machine.blas}\n\n`,
   );
   const bar = progress({ label: profile ? 'profile' : 'bench', total: warmUp + steps, stream: io.stderr });
@@ -40,7 +41,7 @@ export const bench: Bench = async (options, io) => {
   const measure = profile ? profiled : timed;
   const results = await measure(experiment, measuring, options, io, () => bar.done());
   if (options.json) {
-    const settings = { network, method, batch, crop, steps, warmUp, seed };
+    const settings = { network, method, batch, crop, steps, warmUp, seed, activationCheckpointing };
     writeFileSync(options.json, `${JSON.stringify({ settings, machine, ...results }, null, 2)}\n`);
   }
 };
@@ -144,7 +145,8 @@ function summary(taken: Profile, steps: number) {
 }
 
 /** DAFormer's recipe, the contrast from the first step on; the frozen encoder is as random as the others. */
-function experimentOf({ network, method, batch, crop, steps, warmUp, seed }: BenchOptions): Experiment {
+function experimentOf(options: BenchOptions): Experiment {
+  const { network, method, batch, crop, steps, warmUp, seed, activationCheckpointing } = options;
   const [backbone, head] = networks[network];
   return daformerRecipe({
     segmentor: segmentorConfig(backbone, head),
@@ -153,6 +155,7 @@ function experimentOf({ network, method, batch, crop, steps, warmUp, seed }: Ben
     crop,
     iterations: warmUp + steps,
     seed,
+    ...(activationCheckpointing && { activationCheckpointing }),
   });
 }
 

@@ -61,6 +61,12 @@ export class DaformerHead extends nn.Module<[stages: Tensor[]], DecoderOutput> i
     );
   }
 
+  /** One after the other, so that never all branches' maps are held at once. */
+  get checkpointable(): nn.AnyModule[] {
+    const { branches, bottleneck } = this.fuseLayer;
+    return [...this.embedLayers, ...branches, bottleneck];
+  }
+
   /** @returns features and logits at the stride of the first map, 4. */
   forward(stages: Tensor[]): DecoderOutput {
     const size = sizeOf(stages[0]!);

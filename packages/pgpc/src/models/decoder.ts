@@ -10,14 +10,20 @@ export interface DecoderOutput {
   logits: Tensor;
 }
 
+/** What a network says about activation checkpointing, see `nn.ActivationCheckpoints`. */
+export interface Checkpointable {
+  /** The modules that are run again in the backward pass, so that only their inputs are kept until then. */
+  readonly checkpointable: readonly nn.AnyModule[];
+}
+
 /** An encoder: (N, 3, H, W), normalised, to four maps (N, channels[i], h_i, w_i), from the finest on. */
-export interface Backbone extends nn.Module<[image: Tensor], Tensor[]> {
+export interface Backbone extends nn.Module<[image: Tensor], Tensor[]>, Checkpointable {
   /** Channels of the four maps. */
   readonly channels: readonly number[];
 }
 
 /** A decoder of an encoder's four maps. */
-export interface DecodeHead extends nn.Module<[stages: Tensor[]], DecoderOutput> {
+export interface DecodeHead extends nn.Module<[stages: Tensor[]], DecoderOutput>, Checkpointable {
   /** Width of `features`. */
   readonly channels: number;
 }

@@ -34,6 +34,11 @@ export class DeeplabV2Head extends nn.Module<[stages: Tensor[]], DecoderOutput> 
     );
   }
 
+  /** Nothing: its convolutions keep no map but their input. */
+  get checkpointable(): nn.AnyModule[] {
+    return [];
+  }
+
   /** @returns features and logits at the stride of the last map, 8 for a dilated ResNet. */
   forward(stages: Tensor[]): DecoderOutput {
     const features = stages.at(-1)!;

@@ -57,6 +57,11 @@ export class DeeplabV3PlusHead extends nn.Module<[stages: Tensor[]], DecoderOutp
     );
   }
 
+  /** One after the other, so that never all branches' maps are held at once. */
+  get checkpointable(): nn.AnyModule[] {
+    return [this.imagePool, ...this.context, this.bottleneck, this.fine, ...this.fuse.layers];
+  }
+
   /**
    * @returns features and logits at the stride of the first map, 4.
    * @throws Error for a single image in training with batch norm, whose variance would be NaN.

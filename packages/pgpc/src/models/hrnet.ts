@@ -3,7 +3,7 @@
 import { type Generator, nn, type Tensor } from '@pgpc/torch';
 import { sizeOf } from './conv-module.js';
 import type { Backbone, DecodeHead, DecoderOutput, HeadOptions } from './decoder.js';
-import { BasicBlock, Bottleneck, type ConvInit, ConvNorm, conv } from './residual.js';
+import { BasicBlock, Bottleneck, type ConvInit, ConvNorm, conv, ResidualBlock } from './residual.js';
 import { fuseResized } from './segformer-head.js';
 
 const STEM_WIDTH = 64;
@@ -100,6 +100,12 @@ export class HrnetW48 extends nn.Module<[image: Tensor], Tensor[]> implements Ba
     });
   }
 
+  /** All residual blocks, and the convolutions between the streams: what is left is the stem and sums. */
+  get checkpointable(): nn.AnyModule[] {
+    const parts = [...this.namedModules().values()];
+    return parts.filter((part) => part instanceof ResidualBlock || part instanceof ConvNorm);
+  }
+
   /** (N, 3, H, W), normalised, to streams of 48, 96, 192 and 384 channels at strides 4, 8, 16 and 32. */
   forward(image: Tensor): Tensor[] {
     const stem = this.#stem.reduce((x, [layer, norm]) => norm.call(layer.call(x)).relu_(), image);
@@ -156,6 +162,11 @@ export class HrnetHead extends nn.Module<[streams: Tensor[]], DecoderOutput> imp
     super();
     this.lastLayer = this.registerModule('last_layer', new LastLayer(inChannels, classes, generator));
     this.channels = inChannels.reduce((sum, width) => sum + width, 0);
+  }
+
+  /** Nothing: the backward pass begins here, and would need it all again at once. */
+  get checkpointable(): nn.AnyModule[] {
+    return [];
   }
 
   /** @returns features, after the ReLU, and logits at stride 4. */

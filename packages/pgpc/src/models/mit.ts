@@ -223,6 +223,11 @@ export class MixTransformer extends nn.Module<[image: Tensor], Tensor[]> impleme
     });
   }
 
+  /** Everything: the next stage and the decoder both read what closes a stage. */
+  get checkpointable(): nn.AnyModule[] {
+    return this.#stages.flatMap(({ embed, blocks, norm }) => [embed, ...blocks, norm]);
+  }
+
   /** (N, 3, H, W), normalised, to four maps of strides 4, 8, 16 and 32. */
   forward(image: Tensor): Tensor[] {
     const outputs: Tensor[] = [];

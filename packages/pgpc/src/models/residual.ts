@@ -50,7 +50,7 @@ export class ConvNorm extends nn.Module {
 }
 
 /** Convolutions with norms beside a shortcut, which is a 1x1 convolution where the shape changes. */
-class ResidualBlock extends nn.Module {
+export class ResidualBlock extends nn.Module {
   readonly convs: readonly nn.Conv2d[];
   readonly norms: readonly nn.BatchNorm2d[];
   readonly shortcut: ConvNorm | undefined;

@@ -65,6 +65,10 @@ export class ResNet101 extends nn.Module<[image: Tensor], Tensor[]> implements B
     });
   }
 
+  get checkpointable(): nn.AnyModule[] {
+    return [this.#stem, this.#pool, ...this.#stages.flatMap(({ layers }) => layers)];
+  }
+
   /** (N, 3, H, W), normalised, to maps of 256, 512, 1024 and 2048 channels at strides 4, 8, 8 and 8. */
   forward(image: Tensor): Tensor[] {
     const outputs: Tensor[] = [];

@@ -28,6 +28,10 @@ export class SegformerHead extends nn.Module<[stages: Tensor[]], DecoderOutput> 
     this.predict = this.registerModule('linear_pred', new nn.Conv2d(channels, classes, 1, { generator }));
   }
 
+  get checkpointable(): nn.AnyModule[] {
+    return [...this.embeddings];
+  }
+
   /** @returns features and logits at the stride of the first map, 4. */
   forward(stages: Tensor[]): DecoderOutput {
     const embedded = stages.map((stage, i) => this.embeddings[i]!.call(stage));

@@ -2,7 +2,7 @@
 
 import { Generator, nn, type Tensor, tidy } from '@pgpc/torch';
 import { DaformerHead } from './daformer-head.js';
-import type { Backbone, DecodeHead, DecoderOutput } from './decoder.js';
+import type { Backbone, Checkpointable, DecodeHead, DecoderOutput } from './decoder.js';
 import { DeeplabV2Head } from './deeplabv2-head.js';
 import { DeeplabV3PlusHead } from './deeplabv3plus-head.js';
 import { HrnetHead, HrnetW48 } from './hrnet.js';
@@ -161,7 +161,7 @@ export interface SegmentorOutput extends DecoderOutput {
 }
 
 /** An encoder under `backbone.` and a decoder under `decode_head.`, as DAFormer's checkpoints name them. */
-export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> {
+export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> implements Checkpointable {
   readonly backbone: Backbone;
   readonly decodeHead: DecodeHead;
   /** Also draws the masks of dropout and stochastic depth, so a checkpoint must save its state. */
@@ -190,6 +190,10 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> {
   /** Width of the `features` that a call gives. */
   get featureChannels(): number {
     return this.decodeHead.channels;
+  }
+
+  get checkpointable(): nn.AnyModule[] {
+    return [...this.backbone.checkpointable, ...this.decodeHead.checkpointable];
   }
 
   /** @param image (N, 3, H, W), normalised. @returns features and logits at stride 4, with DeepLabV2 at 8. */

@@ -13,7 +13,17 @@ process.once('message', (experiment: Experiment) => {
   const { segmentor, method, batch, crop, iterations, seed } = experiment;
   const student = new Learner(segmentor, seed, method.contrast);
   const optimizer = buildOptimizer(student, experiment.optimizer);
-  const step = new AdaptationStep(method, student, optimizer, iterations, seed);
+  const { activationCheckpointing } = experiment;
+  const step = new AdaptationStep(
+    method,
+    student,
+    optimizer,
+    iterations,
+    seed,
+    undefined,
+    undefined,
+    activationCheckpointing,
+  );
   const shape = [batch, 3, crop.height, crop.width];
   const began = performance.now();
   tidy(() => {

@@ -36,6 +36,8 @@ export const experimentSchema = z.strictObject({
     .int()
     .min(0)
     .max(2 ** 32 - 1),
+  /** Run most of the student twice instead of keeping what it computes for the backward pass; left out: no. */
+  activationCheckpointing: z.boolean().optional(),
 });
 
 export type Experiment = z.infer<typeof experimentSchema>;

@@ -76,7 +76,7 @@ function lastLine(text: string): string {
 }
 
 function tooLarge(available: number): string {
-  return `a training step needs more than the ${gib(available)} of memory that are free: take a smaller --crop, a smaller --batch or a smaller --network`;
+  return `a training step needs more than the ${gib(available)} of memory that are free: take a smaller --crop, a smaller --batch or a smaller --network, or --activation-checkpointing`;
 }
 
 /**

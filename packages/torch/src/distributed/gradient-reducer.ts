@@ -1,7 +1,7 @@
 // Gradients averaged over the ranks while the backward pass is still under way.
 
 import { ops } from '../ops.js';
-import type { Tensor } from '../tensor.js';
+import { type Tensor, tidy } from '../tensor.js';
 import type { ProcessGroup } from './process-group.js';
 
 /** Bytes of gradients that travel together: torch.distributed's default. */
@@ -17,6 +17,7 @@ const BUCKET_BYTES = 25 * 2 ** 20;
  */
 export class GradientReducer {
   readonly #index: number;
+  readonly #parameters: readonly Tensor[];
   #disposed = false;
 
   /**
@@ -29,11 +30,30 @@ export class GradientReducer {
     bucketBytes = BUCKET_BYTES,
   ) {
     this.#index = ops.call('pgpc::make_reducer', parameters, bucketBytes) as number;
+    this.#parameters = [...parameters];
   }
 
   /** Makes the next backward pass, which starts from `loss`, leave the mean over the ranks in every `grad`. */
   prepare(loss: Tensor): void {
     ops.call('pgpc::prepare_reducer', this.#index, loss);
+  }
+
+  /**
+   * Averages what has accumulated, after the last backward pass: for steps whose graph is not whole in any of their
+   * passes, where `prepare` would take parameters for unused. The exchange begins only here.
+   * @throws TorchError if no parameter of this rank has a gradient.
+   */
+  average(): void {
+    tidy(() => {
+      // One more pass, in which every gradient there is grows by 0.
+      const reached = this.#parameters.filter(({ grad }) => grad !== null);
+      const nothing = ops
+        .stack(reached.map((parameter) => parameter.sum()))
+        .sum()
+        .mul(0);
+      this.prepare(nothing);
+      nothing.backward();
+    });
   }
 
   dispose(): void {

@@ -2,6 +2,7 @@
 
 import { alone, type World } from '../distributed/world.js';
 import type { Tensor } from '../tensor.js';
+import { drawnOnce } from './checkpoint.js';
 import type { GeneratorOption } from './init.js';
 import { Module } from './module.js';
 
@@ -30,8 +31,11 @@ export abstract class RandomDrop extends Module {
     if (!this.training || this.#rate === 0) return x;
     const kept = 1 - this.#rate;
     const [samples, ...rest] = this.maskShape(x.shape);
-    const masks = x.newEmpty([samples! * this.world.size, ...rest]).bernoulli_(kept, this.#random);
-    return x.mul(this.world.part(masks).div_(kept));
+    const mask = drawnOnce(() => {
+      const masks = x.newEmpty([samples! * this.world.size, ...rest]).bernoulli_(kept, this.#random);
+      return this.world.part(masks).div_(kept);
+    });
+    return x.mul(mask);
   }
 }
 

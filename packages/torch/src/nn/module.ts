@@ -25,6 +25,22 @@ export function watchCalls(calls: CallWatcher): () => void {
   };
 }
 
+/** Runs some modules in a way of its own: activation checkpointing. */
+export interface CallInterceptor {
+  readonly modules: ReadonlySet<AnyModule>;
+  /** @returns what the module's `forward` gives. */
+  run(module: AnyModule, args: unknown[]): unknown;
+}
+
+let interceptor: CallInterceptor | undefined;
+
+/** Has `calls` run its modules, or nobody. @returns who did so before. */
+export function interceptCalls(calls: CallInterceptor | undefined): CallInterceptor | undefined {
+  const before = interceptor;
+  interceptor = calls;
+  return before;
+}
+
 /** What a state dict and a module did not have in common. */
 export interface LoadReport {
   /** Names that the module has and the state dict lacks; their values stayed as they were. */
@@ -66,6 +82,7 @@ export abstract class Module<Args extends unknown[] = [x: Tensor], Result = Tens
    * autograd saved for the backward pass. This keeps the peak memory where reference counting would keep it.
    */
   call(...args: Args): Result {
+    if (interceptor?.modules.has(this)) return interceptor.run(this, args) as Result;
     if (!watcher?.enter(this)) return tidy(() => this.forward(...args));
     try {
       return tidy(() => this.forward(...args));

@@ -5,6 +5,7 @@ import { alone, type World } from '../distributed/world.js';
 import { ones, zeros } from '../factories.js';
 import { ops } from '../ops.js';
 import type { Tensor } from '../tensor.js';
+import { isRecomputing } from './checkpoint.js';
 import { Module } from './module.js';
 
 /** Normalises the last axis, of length `size`, to mean 0 and variance 1, then scales and shifts (Ba et al. 2016). */
@@ -66,10 +67,12 @@ export class BatchNorm2d extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    if (this.training) noGrad(() => this.numBatchesTracked.add_(1));
+    // A batch moves the running statistics once, however often it is computed.
+    const momentum = isRecomputing() ? 0 : this.#momentum;
+    if (this.training && !isRecomputing()) noGrad(() => this.numBatchesTracked.add_(1));
     if (this.training && this.world.size > 1) {
       const { weight, bias, runningMean, runningVar } = this;
-      const constants = [this.#momentum, this.#eps];
+      const constants = [momentum, this.#eps];
       return ops.call(
         'pgpc::sync_batch_norm',
         x,
@@ -87,7 +90,7 @@ export class BatchNorm2d extends Module {
       this.runningMean,
       this.runningVar,
       this.training,
-      this.#momentum,
+      momentum,
       this.#eps,
       true,
     );

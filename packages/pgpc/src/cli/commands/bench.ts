@@ -34,6 +34,11 @@ export const registerBench: Register = (parent, handlers, io) => {
       ),
     )
     .addOption(option('--seed <number>', 'seed of everything random', seed, 1))
+    .option(
+      '--activation-checkpointing',
+      'run most of the network twice, instead of keeping what it computes for the backward pass',
+      false,
+    )
     .option('--profile', 'show the time of modules and operators, self and total', false)
     .addOption(
       option('--top <count>', `rows of each table of --profile (default: ${DEFAULT_TOP})`, integer(1)),
