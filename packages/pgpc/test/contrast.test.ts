@@ -6,13 +6,14 @@ import { describe, expect, test } from 'vitest';
 import { anchorCandidates, entropy, entropyThreshold } from '../src/adaptation/contrast/anchors.js';
 import {
   PixelContrast,
+  type PixelView,
   pixelLabels,
   pixelRows,
   type TeacherView,
 } from '../src/adaptation/contrast/contrast.js';
 import { infoNce } from '../src/adaptation/contrast/info-nce.js';
 import { MemoryBank } from '../src/adaptation/contrast/memory-bank.js';
-import { classRanks, sourceNegatives, targetNegatives } from '../src/adaptation/contrast/negatives.js';
+import { mostLikelyClasses, sourceNegatives, targetNegatives } from '../src/adaptation/contrast/negatives.js';
 import { classCentres } from '../src/adaptation/contrast/positives.js';
 import { normalizeRows, ProjectionHead } from '../src/adaptation/contrast/projection-head.js';
 import { sampleCandidates } from '../src/adaptation/contrast/sampling.js';
@@ -260,11 +261,15 @@ describe('positives (eq 9)', () => {
 });
 
 describe('negatives (eq 10, 11)', () => {
-  test('a class ranks by how many classes are more likely', () => {
+  test('the most likely classes are those that fewer than r are ahead of, all of them where r is above their number', () => {
     tidy(() => {
       const p = probabilities(50, 7, 3);
-      const slow = matrix(p).map((row) => row.map((x) => row.filter((y) => y > x).length));
-      expect(transpose(classRanks(p).tolist() as boolean[][])).toEqual(slow);
+      for (const r of [1, 4, 7, 9]) {
+        const slow = matrix(p).map((row) => row.map((x) => row.filter((y) => y > x).length < r));
+        expect(transpose(bools(mostLikelyClasses(p, r)))).toEqual(slow);
+      }
+      // Equally likely ones are not told apart: a pixel that knows nothing is nobody's negative.
+      expect(bools(mostLikelyClasses(ones([1, 3]), 1))).toEqual([[true], [true], [true]]);
     });
   });
 
@@ -569,6 +574,8 @@ describe('PixelContrast', () => {
     features: features(seed),
     logits: normal([2, C, ...SIZE], seed + 1).mul(2),
   });
+  /** Logits are looked at for hard negatives alone. */
+  const viewOn = (map: Tensor): PixelView => ({ features: map, logits: map });
   const labelOf = (seed: number) => randomLabels(PIXELS, C, seed);
   /** The label map at four times the decoder's resolution. */
   const labelMap = (label: readonly number[]) =>
@@ -576,6 +583,8 @@ describe('PixelContrast', () => {
       .repeatInterleave(4, 1)
       .repeatInterleave(4, 2);
 
+  const centresOf = ({ positives }: PixelContrast) => positives.store.module as MemoryBank;
+  const negativesOf = ({ negatives }: PixelContrast) => negatives.store!.module;
   const held = (bank: MemoryBank, c: number) =>
     (bank.rows.tolist() as number[][][])[c]!.slice(0, (bank.filled.tolist() as number[])[c]);
 
@@ -589,7 +598,7 @@ describe('PixelContrast', () => {
         const label = labelOf(step);
         const map = features(step);
         const z = matrix(head.call(pixelRows(map)));
-        contrast.storeSource(map, labelMap(label), head);
+        contrast.storeSource(viewOn(map), labelMap(label), head);
         for (let c = 0; c < C; c++) {
           const own = z.filter((_, i) => label[i] === c);
           if (own.length > 0) {
@@ -601,7 +610,7 @@ describe('PixelContrast', () => {
       }
       const prototypes = matrix(contrast.prototypes());
       for (let c = 0; c < C; c++) {
-        expect(sortedRows(held(contrast.negatives, c))).toEqual(sortedRows(negatives[c]!));
+        expect(sortedRows(held(negativesOf(contrast), c))).toEqual(sortedRows(negatives[c]!));
         const sum = centres[c]![0]!.map((_, d) => mean(centres[c]!.map((row) => row[d]!)));
         const length = Math.sqrt(dot(sum, sum));
         expect(
@@ -624,12 +633,12 @@ describe('PixelContrast', () => {
       const p = matrix(pixelRows(view.logits));
       for (let c = 0; c < C; c++) {
         const slow = z.filter((_, i) => p[i]!.filter((x) => x > p[i]![c]!).length >= options.rank);
-        const stored = sortedRows(held(contrast.negatives, c));
+        const stored = sortedRows(held(negativesOf(contrast), c));
         expect(stored.length).toBe(slow.length);
         // Sorting decides by the first number alone here, so a last bit that differs changes no order.
         expect(difference(stored.flat(), sortedRows(slow).flat())).toBeLessThan(1e-6);
       }
-      expect(contrast.centres.filled.tolist()).toEqual([0, 0, 0, 0]);
+      expect(centresOf(contrast).filled.tolist()).toEqual([0, 0, 0, 0]);
     });
   });
 
@@ -637,10 +646,10 @@ describe('PixelContrast', () => {
     tidy(() => {
       const contrast = new PixelContrast(C, { ...options, enqueue: 2 }, 0);
       const head = headOf(1);
-      contrast.storeSource(features(1), labelMap(labelOf(1)), head);
-      expect(contrast.negatives.filled.tolist()).toEqual([2, 2, 2, 2]);
+      contrast.storeSource(viewOn(features(1)), labelMap(labelOf(1)), head);
+      expect(negativesOf(contrast).filled.tolist()).toEqual([2, 2, 2, 2]);
       contrast.storeTarget(viewOf(3), head);
-      expect(contrast.negatives.filled.tolist()).toEqual([4, 4, 4, 4]);
+      expect(negativesOf(contrast).filled.tolist()).toEqual([4, 4, 4, 4]);
     });
   });
 
@@ -648,8 +657,8 @@ describe('PixelContrast', () => {
   function filledBanks(seed: number, classes: readonly number[]) {
     const contrast = new PixelContrast(C, { ...options, bankCapacity: 1 }, seed);
     const valid = tensor([0, 1, 2, 3].map((c) => [classes.includes(c)]));
-    contrast.centres.enqueue(normal([C, 1, WIDTH], seed + 1), valid);
-    contrast.negatives.enqueue(unitRows([C, 1, WIDTH], seed + 2), valid);
+    centresOf(contrast).enqueue(normal([C, 1, WIDTH], seed + 1), valid);
+    negativesOf(contrast).enqueue(unitRows([C, 1, WIDTH], seed + 2), valid);
     return contrast;
   }
 
@@ -669,11 +678,11 @@ describe('PixelContrast', () => {
           const h = p.map((row) => -row.reduce((sum, x) => sum + x * Math.log(x), 0));
           const gamma = [...h].sort((a, b) => a - b)[Math.floor(options.anchorShare * PIXELS) - 1]!;
           const z = head.call(pixelRows(map));
-          const prototypes = matrix(contrast.centres.rows.select(1, 0)).map((row) => {
+          const prototypes = matrix(centresOf(contrast).rows.select(1, 0)).map((row) => {
             const length = Math.sqrt(dot(row, row)) || 1;
             return row.map((x) => x / length);
           });
-          const negative = matrix(contrast.negatives.rows.select(1, 0));
+          const negative = matrix(negativesOf(contrast).rows.select(1, 0));
           const anchorsOf = [0, 1, 2, 3].map((c) =>
             p.flatMap((row, i) =>
               ready.includes(c) && !mask[i] && h[i]! <= gamma && row[c] === Math.max(...row) ? [i] : [],
@@ -715,14 +724,14 @@ describe('PixelContrast', () => {
   test('gradients reach the anchors alone', () => {
     tidy(() => {
       const contrast = new PixelContrast(C, options, 1);
-      contrast.centres.enqueue(normal([C, 1, WIDTH], 1), ones([C, 1], { dtype: 'bool' }));
+      centresOf(contrast).enqueue(normal([C, 1, WIDTH], 1), ones([C, 1], { dtype: 'bool' }));
       const [student, teacher] = [headOf(1), headOf(2)];
       const view = viewOf(3);
       view.features = leaf(view.features);
       view.logits = leaf(view.logits);
       const source = leaf(features(4));
       const map = leaf(features(5));
-      contrast.storeSource(source, labelMap(labelOf(6)), teacher);
+      contrast.storeSource(viewOn(source), labelMap(labelOf(6)), teacher);
       contrast.storeTarget(view, teacher);
       const mask = labelMap(Array(PIXELS).fill(0)).to('bool');
       contrast.loss(map, mask, view, student).backward();
@@ -755,7 +764,7 @@ describe('PixelContrast', () => {
     const inputs = tidy(() => ({ view: viewOf(3), map: features(5), label: labelMap(labelOf(6)) }));
     for (const value of [inputs.map, inputs.label, ...Object.values(inputs.view)]) keep(value as Tensor);
     const step = (contrast: PixelContrast) => {
-      contrast.storeSource(inputs.map, inputs.label, head);
+      contrast.storeSource(viewOn(inputs.map), inputs.label, head);
       contrast.storeTarget(inputs.view, head);
       return tidy(() => contrast.loss(inputs.map, inputs.label.eq(0), inputs.view, head).item());
     };

@@ -92,7 +92,7 @@ export function gaussianBlur(image: Tensor, sigma: number): Tensor {
   const ky = Math.min(blurKernelSize(height), reach);
   const horizontal = fromTypedArray(gaussian(kx, sigma), [1, 1, 1, kx]).expand([channels, 1, 1, kx]);
   const vertical = fromTypedArray(gaussian(ky, sigma), [1, 1, ky, 1]).expand([channels, 1, ky, 1]);
-  const padded = image.reflectionPad2d([kx >> 1, kx >> 1, ky >> 1, ky >> 1]);
+  const padded = image.pad([kx >> 1, kx >> 1, ky >> 1, ky >> 1], 'reflect');
   const options = { groups: channels };
   return ops.conv2d(ops.conv2d(padded, horizontal, options), vertical, options);
 }

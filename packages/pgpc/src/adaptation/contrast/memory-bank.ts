@@ -52,12 +52,19 @@ export class MemoryBank extends nn.Module<[], never> {
    */
   draw(n: number, generator: Generator): Tensor {
     return tidy(() => {
-      const slot = rand([this.classes, n], { generator })
-        .mul(this.filled.unsqueeze(1))
-        .to('int64')
-        .minimum(this.filled.unsqueeze(1).sub(1).clampMin(0));
+      const slot = this.drawSlots(n, generator);
       return this.rows.index([arange(this.classes).unsqueeze(1).expandAs(slot), slot]);
     });
+  }
+
+  /** The places in `rows` of n rows drawn so, instead of the rows: (C, n), int64, 0 for a class without rows. */
+  drawSlots(n: number, generator: Generator): Tensor {
+    return tidy(() =>
+      rand([this.classes, n], { generator })
+        .mul(this.filled.unsqueeze(1))
+        .to('int64')
+        .minimum(this.filled.unsqueeze(1).sub(1).clampMin(0)),
+    );
   }
 
   /** The mean of every class's queue: (C, D), zeros for a class without rows. */

@@ -1,11 +1,21 @@
-// Negatives: for every class, the pixels that are certainly not of it (eq 10, 11).
+// Negatives: for every class, the pixels that are certainly not of it (eq 10, 11), or the other classes' prototypes.
 
 import type { Tensor } from '@pgpc/torch';
-import { classMembers } from './positives.js';
+import { otherClassScores, ownScores, sharedScores } from './info-nce.js';
+import { MemoryBank } from './memory-bank.js';
+import type { ContrastSettings } from './options.js';
+import type { ProjectedPixels } from './pixels.js';
+import { classMembers, type Positives } from './positives.js';
+import { type Draws, drawnFor, type Sample, storeSample } from './sampling.js';
 
-/** O_i(c): the rank of class c among the probabilities of pixel i, 0 for the most likely. (P, C) to (C, P), int64. */
-export function classRanks(probabilities: Tensor): Tensor {
-  return probabilities.argsort(1, true).argsort(1).t();
+/**
+ * Which classes are among a pixel's r most likely ones, O_i(c) < r with O_i(c) the rank of class c, 0 for the most
+ * likely; of classes that are equally likely either all are or none. (P, C) to (C, P), bool.
+ */
+export function mostLikelyClasses(probabilities: Tensor, r: number): Tensor {
+  const k = Math.min(r, probabilities.shape[1]!);
+  const least = (probabilities.topk(k, 1) as [Tensor, Tensor])[0].narrow(1, k - 1, 1);
+  return probabilities.ge(least).t();
 }
 
 /**
@@ -18,10 +28,79 @@ export function sourceNegatives(label: Tensor, classes: number): Tensor {
 }
 
 /**
+ * Of those, the ones that are taken for c most easily: c is among their r most likely classes, O_i(c) < r. U2PL's hard
+ * negatives (Wang et al. 2022, arXiv 2203.03884).
+ * @param probabilities (P, C), or scores in the same order. @returns (C, P), bool.
+ */
+export function hardSourceNegatives(label: Tensor, probabilities: Tensor, r: number): Tensor {
+  const qualified = sourceNegatives(label, probabilities.shape[1]!);
+  return qualified.logicalAnd(mostLikelyClasses(probabilities, r));
+}
+
+/**
  * Target pixels qualified as negatives of c: those for which c is not among the r most likely classes, O_i(c) >= r
  * (eq 11). A pixel that hesitates between a few classes still serves all the others.
  * @param probabilities (P, C), the teacher's. @returns (C, P), bool.
  */
 export function targetNegatives(probabilities: Tensor, r: number): Tensor {
-  return classRanks(probabilities).ge(r);
+  return mostLikelyClasses(probabilities, r).logicalNot();
+}
+
+/** What anchors are pushed from, and what is kept of each step for it. */
+export interface Negatives {
+  /** What is kept, under its name in a checkpoint; absent where the positives have all that is needed. */
+  readonly store?: { readonly name: string; readonly module: MemoryBank };
+  /** Takes in the pixels of one domain in one step, where pixels are kept. @param candidates (C, P), bool. */
+  add?(pixels: ProjectedPixels, candidates: Tensor): void;
+  /** (C), bool: which classes have any. */
+  ready(): Tensor;
+  /** z_cm . z_cn- of the anchors' features (C, M, D): (C, M, N). */
+  scores(z: Tensor, anchors: Sample): Tensor;
+}
+
+/** N pixels of other classes, drawn from a bank: for all anchors of a class together, or for each. */
+export class PixelNegatives implements Negatives {
+  readonly store: { readonly name: string; readonly module: MemoryBank };
+
+  constructor(
+    readonly classes: number,
+    readonly settings: ContrastSettings,
+    readonly draws: Draws,
+  ) {
+    const bank = new MemoryBank(classes, settings.bankCapacity, settings.width);
+    this.store = { name: 'negatives', module: bank };
+  }
+
+  add(pixels: ProjectedPixels, candidates: Tensor): void {
+    storeSample(this.store.module, candidates, pixels, this.settings.enqueue, this.draws);
+  }
+
+  ready(): Tensor {
+    return this.store.module.filled.gt(0);
+  }
+
+  scores(z: Tensor, anchors: Sample): Tensor {
+    const bank = this.store.module;
+    const { negatives, perAnchorNegatives } = this.settings;
+    const { generator, world } = this.draws;
+    if (!perAnchorNegatives) return sharedScores(z, bank.draw(negatives, generator));
+    const slots = bank.drawSlots(anchors.total * negatives, generator);
+    const own = drawnFor(anchors, slots.view([this.classes, anchors.total, negatives]), world);
+    return ownScores(z, bank.rows, own);
+  }
+}
+
+/** The prototypes of all other classes. */
+export class PrototypeNegatives implements Negatives {
+  constructor(readonly positives: Positives) {}
+
+  /** A class has one if any other class has a prototype. */
+  ready(): Tensor {
+    const present = this.positives.store.module.filled.gt(0);
+    return present.sum().sub(present.to('int64')).gt(0);
+  }
+
+  scores(z: Tensor): Tensor {
+    return otherClassScores(z, this.positives.prototypes(), this.positives.store.module.filled.gt(0));
+  }
 }

@@ -1,13 +1,12 @@
-// Positives: the centre of each class's pixels, from which prototypes are made (eq 9).
+// Positives: prototypes made of the centres of each class's pixels (eq 9), or single pixels of the class.
 
-import { alone, type Tensor, type World } from '@pgpc/torch';
-
-export interface Centres {
-  /** (C, D): the mean of z over the class's pixels; zeros for an absent class. */
-  centre: Tensor;
-  /** (C), bool: which classes have pixels. */
-  present: Tensor;
-}
+import { alone, type Tensor, tidy, type World } from '@pgpc/torch';
+import { type CentreStore, type Centres, createCentreStore } from './centres.js';
+import { MemoryBank } from './memory-bank.js';
+import type { ContrastSettings, Domain } from './options.js';
+import type { ProjectedPixels } from './pixels.js';
+import { normalizeRows } from './projection-head.js';
+import { type Draws, drawnFor, type Sample, storeSample } from './sampling.js';
 
 /**
  * The mean feature of every class in the batch (eq 9).
@@ -15,9 +14,14 @@ export interface Centres {
  * @param world of whose batch these are the pixels of a part.
  */
 export function classCentres(z: Tensor, label: Tensor, classes: number, world: World = alone): Centres {
-  const members = classMembers(label, classes).to('float32');
-  const count = world.sum(members.sum([1]));
-  return { centre: world.sum(members.matmul(z)).div(count.clampMin(1).unsqueeze(1)), present: count.gt(0) };
+  return memberCentres(z, classMembers(label, classes), world);
+}
+
+/** The mean feature of every class's members. @param z (P, D). @param members (C, P), bool. */
+function memberCentres(z: Tensor, members: Tensor, world: World): Centres {
+  const weights = members.to('float32');
+  const count = world.sum(weights.sum([1]));
+  return { centre: world.sum(weights.matmul(z)).div(count.clampMin(1).unsqueeze(1)), present: count.gt(0) };
 }
 
 /** (C, P), bool: which pixels have the class as their label; pixels without a class are nobody's. */
@@ -28,4 +32,68 @@ export function classMembers(label: Tensor, classes: number): Tensor {
     .narrow(1, 0, classes)
     .t()
     .to('bool');
+}
+
+/** What anchors are drawn to, and what is kept of each step for it. */
+export interface Positives {
+  /** What is kept, under its name in a checkpoint. */
+  readonly store: { readonly name: string; readonly module: CentreStore | MemoryBank };
+  /** Takes in the pixels of one domain in one step. @param members (C, P), bool: those of each class. */
+  add(domain: Domain, pixels: ProjectedPixels, members: Tensor): void;
+  /** z_c+ as one row a class, (C, D), unit rows; zeros for a class without any. */
+  prototypes(): Tensor;
+  /** z_c+ of the anchors: (C, D), or (C, M, D) with one an anchor. */
+  draw(anchors: Sample): Tensor;
+}
+
+/** z_c+ is the normalised mean of the class's centres (eq 9). */
+export class PrototypePositives implements Positives {
+  readonly store: { readonly name: string; readonly module: CentreStore };
+
+  constructor(
+    classes: number,
+    settings: ContrastSettings,
+    readonly draws: Draws,
+  ) {
+    this.store = { name: 'centres', module: createCentreStore(classes, settings) };
+  }
+
+  add(domain: Domain, pixels: ProjectedPixels, members: Tensor): void {
+    this.store.module.add(domain, memberCentres(pixels.all(), members, this.draws.world));
+  }
+
+  prototypes(): Tensor {
+    return tidy(() => normalizeRows(this.store.module.mean()));
+  }
+
+  draw(): Tensor {
+    return this.prototypes();
+  }
+}
+
+/** z_cm+ is a pixel of the class, drawn for each anchor from a bank of them. */
+export class PixelPositives implements Positives {
+  readonly store: { readonly name: string; readonly module: MemoryBank };
+
+  constructor(
+    classes: number,
+    readonly settings: ContrastSettings,
+    readonly draws: Draws,
+  ) {
+    const bank = new MemoryBank(classes, settings.bankCapacity, settings.width);
+    this.store = { name: 'positives', module: bank };
+  }
+
+  add(_: Domain, pixels: ProjectedPixels, members: Tensor): void {
+    storeSample(this.store.module, members, pixels, this.settings.enqueue, this.draws);
+  }
+
+  prototypes(): Tensor {
+    return tidy(() => normalizeRows(this.store.module.mean()));
+  }
+
+  draw(anchors: Sample): Tensor {
+    const { generator, world } = this.draws;
+    return drawnFor(anchors, this.store.module.draw(anchors.total, generator), world);
+  }
 }

@@ -24,12 +24,17 @@ export class ProjectionHead extends nn.Module {
 
   /** (pixels, channels) to (pixels, width), each of unit length. */
   forward(pixels: Tensor): Tensor {
-    const h = this.layers.items.reduce((x, layer, i) => layer.call(i === 0 ? x : x.relu()), pixels);
-    return normalizeRows(h);
+    // Of all pixels these are tens of megabytes each: what nothing needs any more is overwritten.
+    const h = this.layers.items.reduce((x, layer, i) => layer.call(i === 0 ? x : x.relu_()), pixels);
+    return h.requiresGrad ? normalizeRows(h) : h.div_(rowLengths(h));
   }
 }
 
 /** Rows of unit length; a row of zeros stays one. */
 export function normalizeRows(rows: Tensor): Tensor {
-  return rows.div(rows.norm(2, [-1], true).clampMin(1e-12));
+  return rows.div(rowLengths(rows));
+}
+
+function rowLengths(rows: Tensor): Tensor {
+  return rows.norm(2, [-1], true).clampMin(1e-12);
 }

@@ -1,6 +1,8 @@
 // Random choice of pixels for all classes at once, without asking the device how many there are.
 
-import { alone, Generator, ops, rand, randint, type Tensor, type World } from '@pgpc/torch';
+import { alone, arange, Generator, ops, rand, randint, type Tensor, type World } from '@pgpc/torch';
+import type { MemoryBank } from './memory-bank.js';
+import type { ProjectedPixels } from './pixels.js';
 
 /**
  * Up to so many ranks each draws for the pixels of all, so that the choice is the one that a single process makes of
@@ -15,6 +17,14 @@ export interface Sample {
   valid: Tensor;
   /** (C, n), falling: the random numbers whose largest were chosen, -1 where none was left. */
   key: Tensor;
+  /** How many of a class all ranks choose together, at most. */
+  total: number;
+}
+
+/** Where random numbers come from, and whose pixels they choose among. */
+export interface Draws {
+  readonly generator: Generator;
+  readonly world: World;
 }
 
 /**
@@ -32,7 +42,7 @@ export function sampleCandidates(
   // The n largest of random keys are a uniform choice; pixels that are no candidates have a key below all others.
   const keys = drawKeys(classes, pixels, generator, world).maskedFill_(candidates.logicalNot(), -1);
   const [key, index] = keys.topk(Math.min(n, pixels), 1) as [Tensor, Tensor];
-  return { index, valid: key.ge(0), key };
+  return { index, valid: key.ge(0), key, total: Math.min(n, pixels * world.size) };
 }
 
 function drawKeys(classes: number, pixels: number, generator: Generator, world: World): Tensor {
@@ -65,10 +75,36 @@ export function gatherSample(
   return { rows: world.sum(ops.where(own, found, ops.zerosLike(found))), valid: best.ge(0) };
 }
 
+/** Adds a sample of up to n of the candidates (C, P) of all ranks to a bank. */
+export function storeSample(
+  bank: MemoryBank,
+  candidates: Tensor,
+  pixels: ProjectedPixels,
+  n: number,
+  { generator, world }: Draws,
+): void {
+  const sample = sampleCandidates(candidates, n, generator, world);
+  const { rows, valid } = gatherSample(sample, pixels.at(sample.index), n, world);
+  bank.enqueue(rows, valid);
+}
+
 /** (C, n), bool: which of this rank's chosen pixels are among the n of every class that all ranks choose together. */
 export function chosenByAll({ key, valid }: Sample, n: number, world: World): Tensor {
   if (world.size === 1) return valid;
   const keys = world.gather(key, 1);
   const last = ops.amin((keys.topk(Math.min(n, keys.shape[1]!), 1) as [Tensor, Tensor])[0], [1], true);
   return valid.logicalAnd(key.ge(last));
+}
+
+/**
+ * Picks for each of this rank's chosen pixels what was drawn for it, so that it is what a single process draws for the
+ * pixel.
+ * @param drawn (C, m, ..), equal on all ranks: for the m pixels that all ranks choose together, the best key first.
+ * @returns (C, n, ..); for pixels that are not among the m, what was drawn for the last.
+ */
+export function drawnFor({ key }: Sample, drawn: Tensor, world: World): Tensor {
+  if (world.size === 1) return drawn;
+  const place = world.part(world.gather(key, 1).argsort(1, true).argsort(1), 1);
+  const own = place.clampMax(drawn.shape[1]! - 1);
+  return drawn.index([arange(drawn.shape[0]!).unsqueeze(1).expandAs(own), own]);
 }

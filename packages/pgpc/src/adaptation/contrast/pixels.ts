@@ -1,0 +1,47 @@
+// Pixels at the decoder's resolution as one list, and their projections, made only where they are asked for.
+
+import { ops, type Tensor } from '@pgpc/torch';
+import type { ProjectionHead } from './projection-head.js';
+
+/** Features at the decoder's resolution as a list of pixels: (N, D, h, w) to (N h w, D). */
+export function pixelRows(map: Tensor): Tensor {
+  return map.permute([0, 2, 3, 1]).reshape([-1, map.shape[1]!]);
+}
+
+/** Those rows of {@link pixelRows} that stand at (C, n) positions, out of the map itself: (C, n, D). */
+function pixelsAt(map: Tensor, index: Tensor): Tensor {
+  const [, , height, width] = map.shape as [number, number, number, number];
+  const image = index.div(height * width, { roundingMode: 'floor' });
+  const place = index.remainder(height * width);
+  // A copy of the whole map as rows would cost ten times as much as the few pixels that are taken.
+  return map.flatten(2).transpose(1, 2).index([image, place]).contiguous();
+}
+
+/** A label map or mask at the decoder's resolution, by nearest neighbour: (N, H, W) to (N h w). */
+export function pixelLabels(label: Tensor, size: readonly [number, number]): Tensor {
+  return ops.upsampleNearest2d(label.unsqueeze(1).to('float32'), size).flatten().to(label.dtype);
+}
+
+/** z of a batch's pixels. */
+export class ProjectedPixels {
+  #all: Tensor | undefined;
+
+  /** @param features (N, channels, h, w). */
+  constructor(
+    readonly features: Tensor,
+    readonly head: ProjectionHead,
+  ) {}
+
+  /** Of all pixels, in reading order: (P, D), unit rows. */
+  all(): Tensor {
+    this.#all ??= this.head.call(pixelRows(this.features));
+    return this.#all;
+  }
+
+  /** Of the pixels at (C, n) positions: (C, n, D). The head runs on those alone, unless it ran on all before. */
+  at(index: Tensor): Tensor {
+    if (this.#all) return this.#all.index([index]);
+    const z = this.head.call(pixelsAt(this.features, index).flatten(0, 1));
+    return z.view([...index.shape, -1]);
+  }
+}
