@@ -1,6 +1,7 @@
 // pgpc as a library: what a program outside of this package builds on.
 
 export * from './adaptation/config.js';
+export { type DenoiseName, type DenoiseOptions, denoisers } from './adaptation/denoise/denoise.js';
 export { FeatureDistance, featureDistance, thingMask } from './adaptation/feature-distance.js';
 export { Learner } from './adaptation/learner.js';
 export { segmentationLoss } from './adaptation/losses.js';
@@ -8,6 +9,7 @@ export { AdaptationStep, type Batch, type StepLosses } from './adaptation/step.j
 export { alignChannels, channelStatistics } from './adaptation/style/dcan.js';
 export { exchangeAmplitude } from './adaptation/style/fda.js';
 export { type StyleName, type StyleOptions, styledImage, styles } from './adaptation/style/style.js';
+export { type WeightingName, type WeightingOptions, weightings } from './adaptation/weighting.js';
 export * from './datasets/index.js';
 export { evaluateSegmentor } from './evaluation/evaluate.js';
 export { predictLabels } from './evaluation/inference.js';
@@ -19,7 +21,7 @@ export {
   type UnlabelledScores,
   unlabelledScores,
 } from './evaluation/unlabelled.js';
-export type { Backbone, DecodeHead, DecoderOutput } from './models/decoder.js';
+export type { Backbone, Checkpointable, DecodeHead, DecoderOutput } from './models/decoder.js';
 export { withoutInitialValues } from './models/initial-values.js';
 export {
   createNetwork,

@@ -633,7 +633,7 @@ describe('AdaptationStep', () => {
       const mixed = twin.segmentor.call(image);
       const targetLoss = segmentationLoss(mixed.logits, label, weight);
       const contrast = new PixelContrast(CLASSES, contrastOptions, 3);
-      contrast.storeSource(source.features, batch.sourceLabel, teacher.projection!);
+      contrast.storeSource(source, batch.sourceLabel, teacher.projection!);
       contrast.storeTarget(view, teacher.projection!);
       const contrastLoss = contrast.loss(mixed.features, mask, view, twin.projection!);
       sourceLoss.add(targetLoss).add(contrastLoss.mul(0.3)).backward();
@@ -686,7 +686,7 @@ describe('AdaptationStep', () => {
     expect(losses(pgpc, 3).map(({ contrast }) => contrast)).toEqual([0, 0, 0]);
     expect(differing(pgpc.student.segmentor, plain.student.segmentor)).toEqual([]);
     expect(differing(pgpc.student.projection!, head)).toEqual([]);
-    expect(tidy(() => pgpc.step.contrast!.negatives.filled.min().item())).toBeGreaterThan(0);
+    expect(tidy(() => pgpc.step.contrast!.negatives.ready().all().item())).toBeTruthy();
     losses(plain, 1, 3);
     expect(losses(pgpc, 1, 3)[0]!.contrast).toBeGreaterThan(0);
     expect(differing(pgpc.student.segmentor, plain.student.segmentor)).not.toEqual([]);

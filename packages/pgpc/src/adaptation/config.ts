@@ -1,9 +1,19 @@
 // The typed description of a method: DAFormer is the step without contrast, source-only the step without target.
 
 import { z } from 'zod';
-import type { ContrastOptions } from './contrast/contrast.js';
+import {
+  anchorSelections,
+  anchorViews,
+  type ContrastOptions,
+  contrastDefaults,
+  contrastTypes,
+  domainChoices,
+  prototypeKinds,
+} from './contrast/options.js';
+import { type DenoiseOptions, denoiseSchema } from './denoise/denoise.js';
 import type { FeatureDistanceOptions } from './feature-distance.js';
 import { type StyleOptions, styleSchema } from './style/style.js';
+import { type WeightingOptions, weightingSchema } from './weighting.js';
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
@@ -30,13 +40,24 @@ export const contrastSchema = z
   .strictObject({
     weight: z.number().min(0),
     warmup: share,
+    type: z.enum(contrastTypes).optional(),
+    anchorSelection: z.enum(anchorSelections).optional(),
     anchorShare: z.number().gt(0).max(1),
+    anchorShareEnd: z.number().gt(0).max(1).optional(),
+    anchorThreshold: share.optional(),
+    anchorView: z.enum(anchorViews).optional(),
     anchors: count,
     negatives: count,
+    perAnchorNegatives: z.boolean().optional(),
+    negativeDomains: z.enum(domainChoices).optional(),
     rank: count,
+    hardSource: z.boolean().optional(),
     bankCapacity: count,
     enqueue: count,
+    prototypeDomains: z.enum(domainChoices).optional(),
+    prototypeKind: z.enum(prototypeKinds).optional(),
     prototypeQueue: count,
+    prototypeMomentum: z.number().min(0).lt(1).optional(),
     temperature: z.number().gt(0),
     width: count,
     depth: count,
@@ -73,6 +94,7 @@ export const daformerSelfTraining: SelfTrainingOptions = {
 
 /** The paper's numbers, and ours where it is silent (METHOD says which). */
 export const pgpcContrast: ContrastOptions = {
+  ...contrastDefaults,
   weight: 0.1,
   warmup: 0.5,
   anchorShare: 0.2,
@@ -100,10 +122,32 @@ export const methodSchema = z
     featureDistance: featureDistanceSchema.optional(),
     /** Left out: the source is learned from as it is. Goes with every method; its target images are never labelled. */
     style: styleSchema.optional(),
+    /** Left out: the teacher is taken at its word. Needs `selfTraining`, whose teacher it corrects. */
+    denoise: denoiseSchema.optional(),
+    /** Left out: lambda_t and lambda_c keep the weights of `selfTraining` and `contrast`, else they start from them. */
+    weighting: weightingSchema.optional(),
   })
   .refine((method) => !method.contrast || method.selfTraining, {
     error: 'contrast needs selfTraining: its anchors and negatives come from the teacher and the mixed image',
-  });
+  })
+  .refine((method) => !method.denoise || method.selfTraining, {
+    error: 'denoise needs selfTraining: without a teacher there is nothing to clean',
+  })
+  .refine((method) => method.denoise?.where !== 'contrast' || method.contrast, {
+    path: ['denoise', 'where'],
+    error: 'denoise for the contrast alone needs contrast',
+  })
+  .refine((method) => !method.weighting || method.selfTraining, {
+    error: 'weighting needs selfTraining: with L_s alone there is nothing to weigh',
+  })
+  .refine(
+    ({ weighting, selfTraining, contrast }) =>
+      !weighting || (selfTraining?.weight !== 0 && contrast?.weight !== 0),
+    {
+      path: ['weighting'],
+      error: 'weighting starts from selfTraining.weight and contrast.weight, which must then be above 0',
+    },
+  );
 
 export type MethodConfig = z.infer<typeof methodSchema>;
 
@@ -120,6 +164,10 @@ export interface MethodParts {
   featureDistance?: z.infer<typeof featureDistanceSchema> | false;
   /** Left out: none. */
   style?: StyleOptions;
+  /** Left out: none. Of no use to `source-only`. */
+  denoise?: DenoiseOptions;
+  /** Left out: fixed weights. Of no use to `source-only`. */
+  weighting?: WeightingOptions;
 }
 
 /**
@@ -130,8 +178,16 @@ export function methodConfig(name: MethodName, parts: MethodParts = {}): MethodC
   const { selfTraining = daformerSelfTraining, contrast = pgpcContrast } = parts;
   const { featureDistance = daformerFeatureDistance } = parts;
   const style = parts.style && { style: parts.style };
+  const denoise = parts.denoise && { denoise: parts.denoise };
+  const weighting = parts.weighting && { weighting: parts.weighting };
   if (name === 'source-only') return { ...style };
-  if (name === 'self-training') return { selfTraining, ...style };
-  const daformer = { selfTraining, ...(featureDistance && { featureDistance }), ...style };
+  if (name === 'self-training') return { selfTraining, ...style, ...denoise, ...weighting };
+  const daformer = {
+    selfTraining,
+    ...(featureDistance && { featureDistance }),
+    ...style,
+    ...denoise,
+    ...weighting,
+  };
   return name === 'daformer' ? daformer : { ...daformer, contrast };
 }

@@ -1,7 +1,9 @@
 // The paper's experiments: GTA5 and SYNTHIA to Cityscapes, each method on each network, as typed values.
 
 import { daformerSelfTraining, methodConfig, pgpcContrast } from '../adaptation/config.js';
+import type { DenoiseOptions } from '../adaptation/denoise/denoise.js';
 import type { StyleOptions } from '../adaptation/style/style.js';
+import type { WeightingOptions } from '../adaptation/weighting.js';
 import { type BackboneName, type HeadName, segmentorConfig } from '../models/segmentor.js';
 import { daformerRareClasses, type RareClassOptions } from '../pipeline/rare-class-sampling.js';
 import type { DataConfig } from '../training/data.js';
@@ -68,7 +70,16 @@ export function drivingExperiment(
   method: MethodName,
   network: NetworkName,
   imageNet: boolean,
-  { style, ...overrides }: RecipeOverrides & { style?: StyleOptions | undefined } = {},
+  {
+    style,
+    denoise,
+    weighting,
+    ...overrides
+  }: RecipeOverrides & {
+    style?: StyleOptions | undefined;
+    denoise?: DenoiseOptions | undefined;
+    weighting?: WeightingOptions | undefined;
+  } = {},
 ): Experiment {
   const { rareClasses } = drivingPresets[preset];
   const [backbone, head] = networks[network];
@@ -81,6 +92,8 @@ export function drivingExperiment(
       contrast: pgpcContrast,
       ...(!imageNet && { featureDistance: false }),
       style,
+      denoise,
+      weighting,
     }),
     rareClasses,
     ...overrides,

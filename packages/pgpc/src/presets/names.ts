@@ -1,7 +1,9 @@
 // The names that the command line offers, apart from what they stand for: `--help` must not wait for libtorch.
 
 import type { MethodName } from '../adaptation/config.js';
+import type { DenoiseName } from '../adaptation/denoise/denoise.js';
 import type { StyleName } from '../adaptation/style/style.js';
+import type { WeightingName } from '../adaptation/weighting.js';
 import type { UnlabelledScoreName } from '../evaluation/unlabelled.js';
 
 export type { MethodName };
@@ -14,6 +16,17 @@ export const methodNames = [
 ] as const satisfies readonly MethodName[];
 
 export const styleNames = ['none', 'fda', 'dcan'] as const satisfies readonly (StyleName | 'none')[];
+
+/** Where the weights of the losses come from. */
+export const lossWeightNames = ['fixed', 'gradient-norm', 'uncertainty'] as const satisfies readonly (
+  | WeightingName
+  | 'fixed'
+)[];
+
+export const denoiseNames = ['none', 'prototypes', 'agreement'] as const satisfies readonly (
+  | DenoiseName
+  | 'none'
+)[];
 
 /** Scores without labels, by which a checkpoint can be chosen. */
 export const scoreNames = [

@@ -106,7 +106,7 @@ export function scoreStep(
   images: readonly Tensor[],
 ): UnlabelledScores {
   // Classes that the source has not shown yet have none.
-  using prototypes = contrast && tidy(() => contrast.prototypes().index([contrast.centres.filled.gt(0)]));
+  using prototypes = contrast && tidy(() => contrast.prototypes().index([contrast.known()]));
   return unlabelledScores(
     {
       student: student.segmentor,

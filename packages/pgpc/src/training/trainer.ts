@@ -38,7 +38,10 @@ export interface TrainingData {
 export interface LogEntry {
   /** Steps done. */
   iteration: number;
-  /** 'loss/total', 'loss/source', 'loss/target', 'loss/contrast', 'loss/feature-distance', 'q', 'lr'. */
+  /**
+   * 'loss/total', 'loss/source', 'loss/target', 'loss/contrast', 'loss/feature-distance', 'q', 'weight/target',
+   * 'weight/contrast', 'lr'.
+   */
   values: Record<string, number>;
 }
 
@@ -89,7 +92,16 @@ export class Trainer {
     this.#scale = optim.polySchedule({ baseLr: 1, maxIters: iterations, ...schedule });
     this.#replica = group && new Replica(group, this.learner.parameters());
     const { reducer } = this.#replica ?? {};
-    this.step = new AdaptationStep(method, this.learner, this.optimizer, iterations, seed, group, reducer);
+    this.step = new AdaptationStep(
+      method,
+      this.learner,
+      this.optimizer,
+      iterations,
+      seed,
+      group,
+      reducer,
+      experiment.activationCheckpointing,
+    );
     for (const network of [this.learner, this.step.teacher?.network]) {
       if (group && network) spreadOver(group, network);
     }
@@ -108,7 +120,7 @@ export class Trainer {
   /** Trains to the end of the experiment, or until the signal, and leaves everything at a whole step. */
   async run({ signal, logEvery = 10, onLog, onStep }: RunOptions = {}): Promise<'finished' | 'stopped'> {
     const { iterations } = this.experiment;
-    this.#replica?.align([...this.#state().values()], this.iteration);
+    tidy(() => this.#replica?.align([...this.#state().values()], this.iteration));
     while (this.iteration < iterations) {
       // The step blocks JavaScript; here signals and timers get their turn.
       await setImmediate();
@@ -146,12 +158,14 @@ export class Trainer {
 
   /** Everything that a step changes, but for the optimizer's running means and the generators. */
   #state(): Map<string, Tensor> {
-    const { teacher, contrast, featureDistance } = this.step;
+    const { teacher, contrast, denoiser, featureDistance, weighting } = this.step;
     return new Map([
       ...prefixed('student', this.learner.stateDict()),
       ...(teacher ? prefixed('teacher', teacher.network.stateDict()) : []),
       ...(contrast ? prefixed('contrast', contrast.stateDict()) : []),
+      ...(denoiser ? prefixed('denoise', denoiser.stateDict()) : []),
       ...(featureDistance ? prefixed('frozen', featureDistance.encoder.stateDict()) : []),
+      ...(weighting ? prefixed('weighting', weighting.stateDict()) : []),
     ]);
   }
 
@@ -195,7 +209,8 @@ export class Trainer {
         throw new Error(`${path} belongs to another experiment than the one that is to go on`);
       }
       const state = JSON.parse(metadata.state!);
-      const { teacher, contrast, featureDistance, mixGenerator, augmentRng } = this.step;
+      const { teacher, contrast, denoiser, featureDistance, weighting } = this.step;
+      const { mixGenerator, augmentRng } = this.step;
       const part = (prefix: string) =>
         new Map(
           [...tensors].flatMap(([name, value]) =>
@@ -206,7 +221,9 @@ export class Trainer {
       this.learner.loadStateDict(part('student'));
       teacher?.network.loadStateDict(part('teacher'));
       contrast?.loadStateDict(part('contrast'));
+      denoiser?.loadStateDict(part('denoise'));
       featureDistance?.encoder.loadStateDict(part('frozen'));
+      weighting?.loadStateDict(part('weighting'));
       this.optimizer.loadStateDict({ tensors: part('optimizer'), settings: state.optimizer });
       this.learner.segmentor.generator.setState(bytes('rng.model'));
       mixGenerator.setState(bytes('rng.mix'));
@@ -242,11 +259,15 @@ function readLosses({
   contrast,
   featureDistance,
   q,
+  targetWeight,
+  contrastWeight,
 }: StepLosses): Record<string, number> {
   const values: Record<string, number> = { 'loss/total': total.item(), 'loss/source': source.item() };
   if (target) values['loss/target'] = target.item();
   if (contrast) values['loss/contrast'] = contrast.item();
   if (featureDistance) values['loss/feature-distance'] = featureDistance.item();
   if (q) values.q = q.item();
+  if (targetWeight) values['weight/target'] = targetWeight.item();
+  if (contrastWeight) values['weight/contrast'] = contrastWeight.item();
   return values;
 }

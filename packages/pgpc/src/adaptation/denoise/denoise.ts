@@ -1,0 +1,128 @@
+// Denoising of pseudo-labels: by which strategy, and whether for the pseudo-labels, for the contrast, or for both.
+
+import { alone, nn, noGrad, type Tensor, tidy, type World } from '@pgpc/torch';
+import { z } from 'zod';
+import { pixelRows, type TeacherView } from '../contrast/contrast.js';
+import type { PseudoLabels } from '../pseudo-labels.js';
+import { agreement, viewsOf } from './agreement.js';
+import { ClassPrototypes } from './prototypes.js';
+
+/** `labels`: the pseudo-labels and weights of L_t. `contrast`: the probabilities that choose anchors and negatives. */
+const where = z.enum(['labels', 'contrast', 'both']);
+
+const prototypesSchema = z.strictObject({
+  kind: z.literal('prototypes'),
+  where,
+  temperature: z.number().gt(0),
+  momentum: z.number().min(0).lt(1),
+});
+
+const agreementSchema = z.strictObject({
+  kind: z.literal('agreement'),
+  where,
+  flip: z.boolean(),
+  scales: z.array(z.number().min(0.25).max(4)),
+});
+
+export const denoiseSchema = z
+  .discriminatedUnion('kind', [prototypesSchema, agreementSchema])
+  .refine((denoise) => denoise.kind !== 'agreement' || denoise.flip || denoise.scales.length > 0, {
+    error: 'agreement needs flip or at least one of scales: one view has nothing to agree with',
+  });
+
+export type DenoiseOptions = z.infer<typeof denoiseSchema>;
+export type DenoiseName = DenoiseOptions['kind'];
+
+/** Ours where they differ from the papers, see the guide to methods. */
+export const denoisers = {
+  prototypes: { kind: 'prototypes', where: 'both', temperature: 0.3, momentum: 0.99 },
+  agreement: { kind: 'agreement', where: 'both', flip: true, scales: [] },
+} satisfies Record<DenoiseName, DenoiseOptions>;
+
+/** The teacher's view of the target as each of its two readers is to see it. */
+export interface Denoised {
+  /** For the pseudo-labels of L_t. */
+  labels: TeacherView;
+  /** For the choice of anchors and negatives. */
+  contrast: TeacherView;
+  /** (N, h, w) in 0 .. 1: what the weight of a pseudo-label is multiplied by; left out: by 1. */
+  trust?: Tensor | undefined;
+}
+
+/** One strategy with what it remembers from step to step. */
+export class Denoiser {
+  /** Of the strategy `prototypes` alone. */
+  readonly prototypes: ClassPrototypes | undefined;
+
+  /** @param width channels of the teacher's features. */
+  constructor(
+    readonly options: DenoiseOptions,
+    classes: number,
+    width: number,
+    world: World = alone,
+  ) {
+    if (options.kind === 'prototypes') this.prototypes = new ClassPrototypes(classes, width, options, world);
+  }
+
+  /**
+   * Cleans one batch, without gradient. Logits become logs of the refined probabilities, features stay. Prototypes judge
+   * the batch as they were before it, and take it in afterwards.
+   * @param view the teacher's, of `image`. @param image (N, 3, H, W), normalised.
+   * @param predict the teacher's logits of an image, for further views.
+   */
+  refine(view: TeacherView, image: Tensor, predict: (image: Tensor) => Tensor): Denoised {
+    const { logits, trust } = tidy(() => noGrad(() => this.#clean(view, image, predict)));
+    const cleaned = { ...view, logits };
+    switch (this.options.where) {
+      case 'labels':
+        return { labels: cleaned, contrast: view, trust };
+      case 'contrast':
+        return { labels: view, contrast: cleaned };
+      case 'both':
+        return { labels: cleaned, contrast: cleaned, trust };
+    }
+  }
+
+  #clean(
+    { features, logits }: TeacherView,
+    image: Tensor,
+    predict: (image: Tensor) => Tensor,
+  ): { logits: Tensor; trust?: Tensor } {
+    const { options, prototypes } = this;
+    if (options.kind === 'agreement') return agreement(viewsOf(logits, image, predict, options));
+    const rows = pixelRows(features);
+    const refined = logits
+      .logSoftmax(1)
+      .add(mapOf(prototypes!.logWeights(rows), logits))
+      .logSoftmax(1);
+    prototypes!.update(rows, logits.argmax(1).flatten());
+    return { logits: refined };
+  }
+
+  /** What it remembers by name, for a checkpoint; empty for `agreement`. */
+  stateDict(): Map<string, Tensor> {
+    return this.prototypes?.stateDict() ?? new Map();
+  }
+
+  /** Copies what {@link stateDict} gave. @throws Error if names or shapes do not fit. */
+  loadStateDict(state: ReadonlyMap<string, Tensor>): void {
+    this.prototypes?.loadStateDict(new Map(state));
+  }
+
+  dispose(): void {
+    this.prototypes?.dispose();
+  }
+}
+
+/** The weights of pseudo-labels times the trust in them, at the size of the labels. */
+export function trusted(pseudo: PseudoLabels, trust: Tensor | undefined): PseudoLabels {
+  if (!trust) return pseudo;
+  const size = pseudo.weight.shape.slice(1) as [number, number];
+  return { ...pseudo, weight: pseudo.weight.mul(nn.interpolate(trust.unsqueeze(1), size).squeeze(1)) };
+}
+
+/** (N h w, C) rows to a map of the shape of `like`, (N, C, h, w). */
+function mapOf(rows: Tensor, like: Tensor): Tensor {
+  const [n, channels, height, width] = like.shape as [number, number, number, number];
+  return rows.view([n, height, width, channels]).permute([0, 3, 1, 2]);
+}
