@@ -7,11 +7,11 @@ import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { didYouMean } from '../src/cli/did-you-mean.js';
 import type { Handlers } from '../src/cli/handlers.js';
 import type { CommandIo } from '../src/cli/io.js';
 import { main } from '../src/cli/main.js';
 import { iouTable, textTable } from '../src/cli/table.js';
+import { didYouMean } from '../src/did-you-mean.js';
 import { writeFakeRun } from './report-fake-run.js';
 
 let folder: string;
@@ -52,6 +52,7 @@ async function run(
   };
   const handlers: Handlers = {
     demo: handler('demo'),
+    ablate: handler('ablate'),
     render: handler('render'),
     checkData: handler('data check'),
     dataStats: handler('data stats'),
@@ -144,14 +145,18 @@ describe('what reaches the library', () => {
       targetRoot: images,
       method: 'pgpc',
       style: 'none',
+      denoise: 'none',
+      lossWeights: 'fixed',
       select: 'information',
       iterations: 40_000,
       batch: 2,
       crop: { width: 512, height: 512 },
       lr: 6e-5,
       seed: 1,
+      set: {},
       allowPartial: false,
       skipBad: false,
+      activationCheckpointing: false,
       memoryCheck: true,
       out: 'runs',
       overwrite: false,
@@ -161,7 +166,7 @@ describe('what reaches the library', () => {
       (
         'train --preset synthia-cityscapes --method daformer --network hrnet-w48 --source-scale 640x380 ' +
         '--target-scale 512x256 --source-format synthia --target-format cityscapes --iterations 5 --batch 1 ' +
-        '--style fda --fda-beta .05 --select density --crop 256x256 --lr 1e-4 --seed 3 --skip-bad --no-memory-check --workers 0 --name mine --overwrite'
+        '--style fda --fda-beta .05 --denoise agreement --loss-weights uncertainty --select density --crop 256x256 --lr 1e-4 --seed 3 --skip-bad --activation-checkpointing --no-memory-check --workers 0 --name mine --overwrite'
       )
         .split(' ')
         .concat(roots),
@@ -172,6 +177,8 @@ describe('what reaches the library', () => {
       method: 'daformer',
       style: 'fda',
       fdaBeta: 0.05,
+      denoise: 'agreement',
+      lossWeights: 'uncertainty',
       select: 'density',
       network: 'hrnet-w48',
       sourceScale: { width: 640, height: 380 },
@@ -184,6 +191,7 @@ describe('what reaches the library', () => {
       lr: 1e-4,
       seed: 3,
       skipBad: true,
+      activationCheckpointing: true,
       memoryCheck: false,
       workers: 0,
       name: 'mine',
@@ -251,7 +259,7 @@ describe('help', () => {
 
   test('of every command describes every option, with defaults and an example', async () => {
     const data = ['render', 'check', 'stats', 'cache'].map((name) => ['data', name]);
-    for (const args of [['demo'], ...data, ['train'], ['eval'], ['predict'], ['report']]) {
+    for (const args of [['demo'], ['ablate'], ...data, ['train'], ['eval'], ['predict'], ['report']]) {
       const { code, out } = await run([...args, '--help']);
       expect(code).toBe(0);
       expect(out).toMatch(new RegExp(`Examples?:\\n {2}pgpc ${args.join(' ')}`));
@@ -291,7 +299,7 @@ describe('refuses', () => {
   test.each([
     [
       ['dmeo'],
-      /unknown command 'dmeo' \(did you mean 'demo'\?\); commands of 'pgpc': demo, data, train, eval, predict, report, weights, bench$/,
+      /unknown command 'dmeo' \(did you mean 'demo'\?\); commands of 'pgpc': demo, data, train, eval, predict, report, weights, ablate, bench$/,
     ],
     [
       ['data', 'rendr'],
@@ -331,6 +339,14 @@ describe('refuses', () => {
     [
       ['train', '--source-root', '.', '--target-root', '.', '--fda-beta', '.1', '--style', 'dcan'],
       /--fda-beta goes with --style fda$/,
+    ],
+    [
+      'train --source-root . --target-root . --method source-only --denoise prototypes'.split(' '),
+      /--denoise prototypes: source-only has no pseudo-labels to clean$/,
+    ],
+    [
+      'train --source-root . --target-root . --method source-only --loss-weights uncertainty'.split(' '),
+      /--loss-weights uncertainty: source-only has one loss$/,
     ],
     [
       [

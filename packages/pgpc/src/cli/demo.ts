@@ -1,13 +1,10 @@
 // The demo: renders two domains, trains on one, adapts to the other three ways, and shows what came of it.
 
-import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compiledProgram } from '../compiled.js';
 import { openCityscapes } from '../datasets/cityscapes.js';
 import { openGta5 } from '../datasets/gta5.js';
-import { streetSynthFolders, writeStreetSynth } from '../datasets/street-synth/index.js';
 import type { SegmentationDataset } from '../datasets/types.js';
 import { toLabelMap } from '../evaluation/evaluate.js';
 import { predictLabels } from '../evaluation/inference.js';
@@ -23,10 +20,10 @@ import {
 } from '../training/run-directory.js';
 import { MODEL_FILE } from '../training/trainer.js';
 import { useCores, versions } from '../versions.js';
-import type { BranchMessage, BranchTask } from './demo-branch.js';
+import { Branches, inLanes, type Job } from './branches.js';
 import type { DemoOptions, RunDemo } from './demo-types.js';
 import type { CommandIo } from './io.js';
-import { type Progress, progress } from './progress.js';
+import { presetDataFolder, renderStreetSynth } from './render-preset.js';
 import { iouTable } from './table.js';
 
 interface Data {
@@ -35,14 +32,8 @@ interface Data {
   validation: SegmentationDataset;
 }
 
-async function renderData(preset: StreetSynthPreset, quick: boolean, io: CommandIo): Promise<Data> {
-  const root = join('data', quick ? 'street-synth-1-quick' : 'street-synth-1');
-  const { sourceTrain, sourceVal, targetTrain, targetVal } = preset.data;
-  const total = sourceTrain + sourceVal + targetTrain + targetVal;
-  const bar = progress({ label: 'render street-synth/1', total, stream: io.stderr, unit: 'images' });
-  await writeStreetSynth(root, { ...preset.data, onProgress: (done) => bar.update(done), signal: io.signal });
-  bar.done(root);
-  const roots = streetSynthFolders(root);
+async function openRendered(preset: StreetSynthPreset, quick: boolean, io: CommandIo): Promise<Data> {
+  const roots = await renderStreetSynth(presetDataFolder(quick), preset.data, io);
   const [source, validation] = await Promise.all([
     openGta5(roots.source),
     openCityscapes(roots.target, 'val'),
@@ -102,13 +93,10 @@ class Gallery {
 }
 
 /** One training of the demo: from which state, on which data, by which method. */
-interface Branch {
-  name: string;
+interface Branch extends Job {
   label: string;
   experiment: Experiment;
   onTarget: boolean;
-  /** Starts from what this one ends with. */
-  after?: string;
   /** Has its place in the table. */
   compared: boolean;
 }
@@ -132,13 +120,9 @@ function branchesOf(preset: StreetSynthPreset): Branch[] {
 /** The order of the table. */
 const COMPARED = ['source-only', 'self-training', 'pgpc', 'oracle'];
 
-const PROGRAM = compiledProgram(import.meta.url, './demo-branch.js');
-
 /** One seed of the demo: its branches, as many at once as there are cores. */
 class DemoSeed {
-  readonly #bar: Progress | undefined;
-  readonly #losses: Record<string, number> = {};
-  readonly #done = new Map<string, number>();
+  readonly #branches: Branches;
 
   constructor(
     readonly run: RunDirectory,
@@ -148,40 +132,25 @@ class DemoSeed {
     readonly io: CommandIo,
   ) {
     const total = branches.reduce((sum, { experiment }) => sum + experiment.iterations, 0);
-    if (isTerminal(io)) this.#bar = progress({ label: 'train', total, stream: io.stderr });
+    this.#branches = new Branches(total, io);
   }
 
   /** @throws the signal's reason when it is aborted, after every branch has saved what it had. */
   async all(gallery: Gallery, weights: string | undefined): Promise<void> {
-    const waiting = [...this.branches];
-    const running = new Map<string, Promise<void>>();
-    const ended = new Set<string>();
     const results = new Map<string, MethodResult>();
-    const failures: unknown[] = [];
-    const lanes = Math.max(1, availableParallelism());
     try {
-      while (waiting.length > 0 || running.size > 0) {
-        const ready = waiting.findIndex(({ after }) => after === undefined || ended.has(after));
-        if (ready >= 0 && running.size < lanes && failures.length === 0 && !this.io.signal.aborted) {
-          const [branch] = waiting.splice(ready, 1) as [Branch];
-          const task = this.#train(branch, weights)
-            .then(async (result) => {
-              ended.add(branch.name);
-              if (result) results.set(branch.name, result);
-              if (result) await gallery.writePredictions(branch.name, this.#checkpoint(branch.name));
-            })
-            .catch((error: unknown) => failures.push(error))
-            .finally(() => running.delete(branch.name)) as Promise<void>;
-          running.set(branch.name, task);
-        } else if (running.size > 0) await Promise.race(running.values());
-        else break;
-      }
+      await inLanes(this.branches, availableParallelism(), this.io.signal, async (branch) => {
+        const result = await this.#train(branch, weights);
+        if (result) {
+          results.set(branch.name, result);
+          await gallery.writePredictions(branch.name, this.#checkpoint(branch.name));
+        }
+        return true;
+      });
     } finally {
       for (const name of COMPARED) if (results.has(name)) this.run.addResult(results.get(name)!);
+      this.#branches.done();
     }
-    this.#bar?.done();
-    this.io.signal.throwIfAborted();
-    if (failures.length > 0) throw failures[0];
   }
 
   #checkpoint(name: string): string {
@@ -191,59 +160,23 @@ class DemoSeed {
   /** Trains one branch in a process of its own; it saves what is there however it ends. */
   async #train(branch: Branch, weights: string | undefined): Promise<MethodResult | undefined> {
     const { name, label, experiment, onTarget, after, compared } = branch;
-    const { io, run, data, seed } = this;
-    const line = progress({ label: name, total: experiment.iterations, stream: io.stderr });
-    const child = fork(PROGRAM, [], {
-      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
-      // OpenBLAS, which libtorch's own setting does not reach, would take all cores for every branch.
-      env: { OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1', ...process.env },
-    });
-    let stderr = '';
-    child.stderr!.on('data', (text) => {
-      stderr = `${stderr}${text}`.slice(-2000);
-    });
-    const stop = () => child.connected && child.send('stop');
-    io.signal.addEventListener('abort', stop, { once: true });
-    child.send({
-      experiment,
-      ...data.roots,
-      onTarget,
-      start: after && this.#checkpoint(after),
-      weights,
-      checkpoint: this.#checkpoint(name),
-      evaluate: compared,
-    } satisfies BranchTask);
-    let end: Extract<BranchMessage, { kind: 'end' }> | undefined;
-    let shown: { loss?: number } = {};
-    child.on('message', (message: BranchMessage) => {
-      if (message.kind === 'said') io.stderr.write(`${message.line}\n`);
-      else if (message.kind === 'log') {
-        shown = { loss: message.values['loss/total']! };
-        this.#losses[name] = shown.loss!;
-        run.log({ phase: name, iteration: message.iteration, seed }, message.values);
-      } else if (message.kind === 'step') {
-        this.#step(name, message.done);
-        if (!this.#bar) line.update(message.done, shown as Record<string, number>);
-      } else end = message;
-    });
-    const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-    io.signal.removeEventListener('abort', stop);
-    if (!end)
-      throw new Error(`${name}: ${stderr.trim().split('\n').at(-1) || `ended with exit code ${code}`}`);
-    delete this.#losses[name];
-    line.done(end.outcome);
-    return end.scores && { name, label, seed, seconds: end.seconds, ...end.scores };
+    const { run, data, seed } = this;
+    const { scores, seconds } = await this.#branches.train(
+      name,
+      {
+        experiment,
+        ...data.roots,
+        onTarget,
+        start: after && this.#checkpoint(after),
+        weights,
+        checkpoint: this.#checkpoint(name),
+        keep: 'training',
+        evaluate: compared,
+      },
+      ({ iteration, values }) => run.log({ phase: name, iteration, seed }, values),
+    );
+    return scores && { name, label, seed, seconds, ...scores };
   }
-
-  #step(name: string, done: number): void {
-    this.#done.set(name, done);
-    const total = [...this.#done.values()].reduce((sum, steps) => sum + steps, 0);
-    this.#bar?.update(total, this.#losses);
-  }
-}
-
-function isTerminal(io: CommandIo): boolean {
-  return (io.stderr as { isTTY?: boolean }).isTTY === true && process.env.TERM !== 'dumb';
 }
 
 export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
@@ -259,7 +192,7 @@ export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
     'source only, by self-training on the unlabelled target, by PGPC. The oracle is trained on the target with its ' +
     `labels, for all ${preset.oracle.iterations} steps.`;
   io.stdout.write(`${description}\n`);
-  const data = await renderData(preset, quick, io);
+  const data = await openRendered(preset, quick, io);
   const run = RunDirectory.create(
     options.out,
     options.name ?? (quick ? 'demo-quick' : 'demo'),

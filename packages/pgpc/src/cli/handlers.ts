@@ -1,4 +1,5 @@
 // The library functions behind the commands, loaded when a command runs: `--help` must not wait for libtorch.
+import type { Ablate } from './ablate-types.js';
 import type { Bench } from './bench-types.js';
 import type { CacheData, CheckData, DataStats } from './data-types.js';
 import type { RunDemo } from './demo-types.js';
@@ -10,6 +11,7 @@ import type { ConvertWeightsOptions, InspectWeightsOptions, PullWeightsOptions }
 /** What the commands call. */
 export interface Handlers {
   readonly demo: RunDemo;
+  readonly ablate: Ablate;
   readonly render: (options: RenderOptions, io: CommandIo) => Promise<void>;
   readonly checkData: CheckData;
   readonly dataStats: DataStats;
@@ -28,6 +30,10 @@ export const HANDLERS: Handlers = {
   demo: async (options, io) => {
     const { runDemo } = await import('./demo.js');
     await runDemo(options, io);
+  },
+  ablate: async (options, io) => {
+    const { ablate } = await import('./ablate.js');
+    await ablate(options, io);
   },
   render: async (options, io) => {
     const { render } = await import('./render.js');

@@ -1,7 +1,9 @@
 // The command line: parses, calls the library, turns every outcome into one line and an exit code.
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { didYouMean } from '../did-you-mean.js';
 import { examples, UsageError } from './command.js';
+import { registerAblate } from './commands/ablate.js';
 import { registerBench } from './commands/bench.js';
 import { registerData } from './commands/data.js';
 import { registerDemo } from './commands/demo.js';
@@ -10,7 +12,6 @@ import { registerPredict } from './commands/predict.js';
 import { registerReport } from './commands/report.js';
 import { registerTrain } from './commands/train.js';
 import { registerWeights } from './commands/weights.js';
-import { didYouMean } from './did-you-mean.js';
 import { HANDLERS, type Handlers } from './handlers.js';
 import type { CommandIo } from './io.js';
 
@@ -22,6 +23,7 @@ const COMMANDS = [
   registerPredict,
   registerReport,
   registerWeights,
+  registerAblate,
   registerBench,
 ];
 

@@ -4,7 +4,15 @@ import type { InferenceOptions } from '../evaluation/inference.js';
 import type { PredictionFormat } from '../evaluation/prediction-format.js';
 import type { Protocol } from '../evaluation/protocols.js';
 import type { UnlabelledScoreName } from '../evaluation/unlabelled.js';
-import type { DrivingPresetName, MethodName, NetworkName, styleNames } from '../presets/names.js';
+import type {
+  DrivingPresetName,
+  denoiseNames,
+  lossWeightNames,
+  MethodName,
+  NetworkName,
+  styleNames,
+} from '../presets/names.js';
+import type { Settings } from '../training/settings.js';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
 
@@ -26,6 +34,10 @@ export interface NewTrainingOptions {
   readonly style: (typeof styleNames)[number];
   /** FDA's window; undefined: the paper's 0.01. */
   readonly fdaBeta: number | undefined;
+  /** How the teacher's pseudo-labels are cleaned. */
+  readonly denoise: (typeof denoiseNames)[number];
+  /** Whether the weights of the losses are the method's, or set themselves. */
+  readonly lossWeights: (typeof lossWeightNames)[number];
   /** Score without labels by which the best checkpoint is kept. */
   readonly select: UnlabelledScoreName;
   /** Undefined: MiT-B5 of a preset, else MiT-B0. */
@@ -38,10 +50,14 @@ export interface NewTrainingOptions {
   readonly lr: number;
   readonly seed: number;
   readonly weights: string | undefined;
+  /** Changes to the experiment, applied after all other options. */
+  readonly set: Settings;
   /** Load what fits of `weights` where the file and the encoder differ, instead of refusing it. */
   readonly allowPartial: boolean;
   /** Leave bad files out instead of refusing to start. */
   readonly skipBad: boolean;
+  /** Run most of the student twice to save memory. */
+  readonly activationCheckpointing: boolean;
   /** Measure a step's memory before the run. */
   readonly memoryCheck: boolean;
   /** Threads that decode; undefined: one less than the cores. */

@@ -7,7 +7,9 @@ import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { ProcessGroup } from '@pgpc/torch';
 import { daformerFeatureDistance, methodConfig, pgpcContrast } from '../adaptation/config.js';
+import { type DenoiseOptions, denoisers } from '../adaptation/denoise/denoise.js';
 import { type StyleOptions, styles } from '../adaptation/style/style.js';
+import { type WeightingOptions, weightings } from '../adaptation/weighting.js';
 import { isCityscapes } from '../datasets/cityscapes-classes.js';
 import { detectFormat } from '../datasets/open.js';
 import type { ClassInfo } from '../datasets/types.js';
@@ -24,6 +26,7 @@ import { daformerRecipe, type Experiment, parseExperiment } from '../training/ex
 import { availableMemory, checkFits, gib, measureStepMemory } from '../training/memory.js';
 import { gitRevision, openRun, RunDirectory } from '../training/run-directory.js';
 import { CheckpointSelection } from '../training/selection.js';
+import { checkKey, withSettings } from '../training/settings.js';
 import { CHECKPOINT_FILE, Trainer } from '../training/trainer.js';
 import { useCores, versions } from '../versions.js';
 import { UsageError } from './command.js';
@@ -82,13 +85,32 @@ function styleOf({ style, fdaBeta = styles.fda.beta }: NewTrainingOptions): Styl
   return style === 'none' ? undefined : styles[style];
 }
 
+function denoiseOf({ denoise }: NewTrainingOptions): DenoiseOptions | undefined {
+  return denoise === 'none' ? undefined : denoisers[denoise];
+}
+
+function weightingOf({ lossWeights }: NewTrainingOptions): WeightingOptions | undefined {
+  return lossWeights === 'fixed' ? undefined : weightings[lossWeights];
+}
+
 function experimentOf(options: NewTrainingOptions, classes: readonly ClassInfo[]): Experiment {
   const { preset, method, network, iterations, batch, crop, lr, seed, weights } = options;
-  const overrides = { iterations, batch, crop, lr, seed };
+  const { activationCheckpointing } = options;
+  const overrides = {
+    iterations,
+    batch,
+    crop,
+    lr,
+    seed,
+    ...(activationCheckpointing && { activationCheckpointing }),
+  };
   const style = styleOf(options);
+  const denoise = denoiseOf(options);
+  const weighting = weightingOf(options);
   if (preset) {
     const imageNet = weights !== undefined;
-    return drivingExperiment(preset, method, network ?? 'mit-b5', imageNet, { ...overrides, style });
+    const parts = { style, denoise, weighting };
+    return drivingExperiment(preset, method, network ?? 'mit-b5', imageNet, { ...overrides, ...parts });
   }
   const [backbone, head] = networks[network ?? 'mit-b0'];
   const things = weights === undefined ? [] : distanceClasses(classes);
@@ -99,6 +121,8 @@ function experimentOf(options: NewTrainingOptions, classes: readonly ClassInfo[]
       contrast: { ...pgpcContrast, rank: Math.min(pgpcContrast.rank, classes.length - 1) },
       featureDistance: things.length > 0 && { ...daformerFeatureDistance, classes: things },
       style,
+      denoise,
+      weighting,
     }),
     ...overrides,
   });
@@ -140,11 +164,13 @@ async function trainAnew(
   group: ProcessGroup | undefined,
   io: CommandIo,
 ): Promise<void> {
+  // Before the data is read, which may take minutes.
+  for (const key of Object.keys(options.set)) checkKey(key);
   const config = await dataOf(options);
   const reading: Reading = { skipBad: options.skipBad, workers: options.workers };
   const { data, experiment, run } = await inTurn(group, async () => {
     const data = await openWithProgress(config, reading, io);
-    const experiment = experimentOf(options, data.classes);
+    const experiment = withSettings(experimentOf(options, data.classes), options.set);
     if (group && group.rank > 0) return { data, experiment, run: undefined };
     describe(experiment, options, data, io);
     if (group) io.stderr.write(`${group.size} processes: ${group.size * experiment.batch} images a step\n`);

@@ -2,13 +2,16 @@
 import type { Command } from 'commander';
 import { DATASET_FORMATS } from '../../datasets/formats.js';
 import {
+  denoiseNames,
   drivingPresetNames,
+  lossWeightNames,
   methodNames,
   networkNames,
   scoreNames,
   styleNames,
 } from '../../presets/names.js';
 import { examples, option, type Register, UsageError } from '../command.js';
+import { setOption } from '../set-option.js';
 import {
   existingFolder,
   integer,
@@ -88,6 +91,22 @@ export const registerTrain: Register = (parent, handlers, io) => {
     )
     .addOption(
       option(
+        '--denoise <name>',
+        `how pseudo-labels are cleaned: ${denoiseNames.join(', ')}; goes with every method that has a teacher`,
+        oneOf(denoiseNames),
+        'none',
+      ),
+    )
+    .addOption(
+      option(
+        '--loss-weights <name>',
+        `where lambda_t and lambda_c come from: ${lossWeightNames.join(', ')}; for methods that have them`,
+        oneOf(lossWeightNames),
+        'fixed',
+      ),
+    )
+    .addOption(
+      option(
         '--network <name>',
         `network: ${networkNames.join(', ')} (default: mit-b5 with a preset, else mit-b0)`,
         oneOf(networkNames),
@@ -107,8 +126,16 @@ export const registerTrain: Register = (parent, handlers, io) => {
         weightsSource,
       ),
     )
+    .addOption(
+      setOption('a change of any option of the experiment, applied last, such as method.contrast.rank=3'),
+    )
     .option('--allow-partial', 'load what fits of --weights, instead of refusing a file that differs', false)
     .option('--skip-bad', 'leave out files that do not decode or fit, instead of refusing to start', false)
+    .option(
+      '--activation-checkpointing',
+      'run most of the network twice, instead of keeping what it computes for the backward pass: less memory, more time',
+      false,
+    )
     .option('--no-memory-check', 'do not measure the memory of a step before the run')
     .addOption(
       option(
@@ -139,6 +166,7 @@ export const registerTrain: Register = (parent, handlers, io) => {
       examples(
         'pgpc train --preset gta5-cityscapes --source-root data/gta5 --target-root data/cityscapes --weights mit_b5.pth',
         'pgpc train --source-root data/simulator --target-root data/camera --method pgpc --crop 256x256',
+        'pgpc train --source-root data/simulator --target-root data/camera --set method.contrast.rank=3',
         'pgpc train --resume runs/pgpc',
         'pgpc train --nproc 4 --source-root data/simulator --target-root data/camera',
       ),
@@ -165,6 +193,12 @@ export const registerTrain: Register = (parent, handlers, io) => {
     }
     if (options.fdaBeta !== undefined && options.style !== 'fda') {
       throw new UsageError('--fda-beta goes with --style fda');
+    }
+    if (options.denoise !== 'none' && options.method === 'source-only') {
+      throw new UsageError(`--denoise ${options.denoise}: source-only has no pseudo-labels to clean`);
+    }
+    if (options.lossWeights !== 'fixed' && options.method === 'source-only') {
+      throw new UsageError(`--loss-weights ${options.lossWeights}: source-only has one loss`);
     }
     if (options.select === 'agreement' && options.method === 'source-only') {
       throw new UsageError('--select agreement: source-only has no teacher to agree with');

@@ -1,5 +1,6 @@
-// The program of one of the demo's trainings: takes its task by message, tells of its steps, answers with the scores.
+// The program of one training of several side by side: takes its task by message, tells of its steps, answers with scores.
 
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCityscapes } from '../datasets/cityscapes.js';
 import { openGta5 } from '../datasets/gta5.js';
@@ -7,7 +8,7 @@ import { classStatistics } from '../datasets/statistics.js';
 import { evaluateSegmentor } from '../evaluation/evaluate.js';
 import type { Scores } from '../evaluation/scores.js';
 import { describeReport, loadBackboneWeights } from '../models/weight-fit.js';
-import { loadSegmentor } from '../models/weights.js';
+import { loadSegmentor, saveSegmentor } from '../models/weights.js';
 import { PixelStore } from '../pipeline/pixels.js';
 import type { Experiment } from '../training/experiment.js';
 import { MODEL_FILE, Trainer } from '../training/trainer.js';
@@ -26,6 +27,8 @@ export interface BranchTask {
   weights: string | undefined;
   /** Checkpoint folder to save to. */
   checkpoint: string;
+  /** What to save: all that training goes on from, however it ends; a finished training's network alone; nothing. */
+  keep: 'training' | 'network' | 'nothing';
   evaluate: boolean;
 }
 
@@ -65,7 +68,12 @@ async function run(task: BranchTask, signal: AbortSignal): Promise<void> {
     onLog: ({ iteration, values }) => send({ kind: 'log', iteration, values }),
   });
   const seconds = (performance.now() - began) / 1000;
-  trainer.save(task.checkpoint);
+  const { keep, checkpoint } = task;
+  if (keep === 'training') trainer.save(checkpoint);
+  if (keep === 'network' && outcome === 'finished') {
+    await mkdir(checkpoint, { recursive: true });
+    saveSegmentor(join(checkpoint, MODEL_FILE), segmentor);
+  }
   // Seconds, which a stop may wait for: the scores of a network that is finished are worth having.
   const scores =
     task.evaluate && outcome === 'finished'
@@ -75,7 +83,7 @@ async function run(task: BranchTask, signal: AbortSignal): Promise<void> {
 }
 
 const stop = new AbortController();
-// Ctrl-C reaches every process of the terminal; when to stop is the demo's to say.
+// Ctrl-C reaches every process of the terminal; when to stop is the parent's to say.
 process.on('SIGINT', () => {});
 process.on('disconnect', () => process.exit(1));
 process.on('message', (message: BranchTask | 'stop') => {

@@ -1,0 +1,18 @@
+// The names of the sweeps, apart from what they run: `--help` must not wait for libtorch.
+
+export const sweepNames = [
+  'methods',
+  'contrast-type',
+  'anchor-selection',
+  'rank',
+  'bank-size',
+  'warm-up',
+  'lambda',
+  'anchor-view',
+  'negatives',
+  'prototypes',
+  'denoise',
+  'loss-weights',
+] as const;
+
+export type SweepName = (typeof sweepNames)[number];

@@ -1,0 +1,177 @@
+// From a sweep and a choice of seeds and steps to the runs that it takes, each known by what it depends on.
+
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { STREET_SYNTH_VERSION } from '../datasets/street-synth/index.js';
+import { loadSegmentor } from '../models/weights.js';
+import { type StreetSynthPreset, streetSynthPreset } from '../presets/street-synth.js';
+import type { Experiment } from '../training/experiment.js';
+import { checkKey, hasPlaceFor, type Settings, withSettings } from '../training/settings.js';
+import { MODEL_FILE } from '../training/trainer.js';
+import type { SweepName } from './names.js';
+import { folderOf, type RunResult, readResult, seedFolder } from './results.js';
+import { type Cell, sweeps } from './sweeps.js';
+
+export interface PlanOptions {
+  /** Folder of all runs and tables. */
+  out: string;
+  /** Fewer images and steps. */
+  quick: boolean;
+  seeds: readonly number[];
+  /** Steps on the source, and of each cell, instead of the preset's. */
+  sourceSteps?: number | undefined;
+  steps?: number | undefined;
+  /** Changes to every cell that has the part; those of the network and the crops hold for the source and oracle too. */
+  set: Settings;
+  /** Folder with a source's network as `seedK/model.safetensors`, instead of training one. */
+  start?: string | undefined;
+}
+
+/** One training, which several cells and sweeps may share. */
+export interface PlannedRun {
+  /** Hash of all that the run's weights depend on. */
+  key: string;
+  /** The readable part of its folder's name. */
+  name: string;
+  seed: number;
+  experiment: Experiment;
+  onTarget: boolean;
+  /** Folder with the network that it starts from; undefined: random weights. */
+  start: string | undefined;
+  /** What `start` is, as the result says it. */
+  startKey: string | undefined;
+  /** The run that trains what it starts from. */
+  after: PlannedRun | undefined;
+  /** Its place in the sweep's table; undefined: the source's training, which has none. */
+  cell: Cell | undefined;
+  /** Where it goes, or has gone. */
+  folder: string;
+}
+
+/** Parts of an experiment that all runs which share a source have in common. */
+const SHARED = ['segmentor', 'batch', 'crop', 'rareClasses'];
+
+/**
+ * The runs of a sweep, seed by seed and cell by cell, every experiment of which is checked.
+ * @throws Error for a setting that does not fit, or a start that is missing.
+ */
+export function plan(name: SweepName, options: PlanOptions): PlannedRun[] {
+  for (const key of Object.keys(options.set)) checkKey(key);
+  const runs = options.seeds.flatMap((seed) => runsOfSeed(name, seed, options));
+  const idle = Object.keys(options.set).find((key) => !runs.some((run) => takes(run, key)));
+  if (idle !== undefined) throw new Error(`setting ${idle}: no cell of ${name} has this part`);
+  return runs;
+}
+
+function isShared(key: string): boolean {
+  return SHARED.includes(key.split('.')[0]!);
+}
+
+function takes({ cell, experiment }: PlannedRun, key: string): boolean {
+  return cell !== undefined && (cell.method !== 'oracle' || isShared(key)) && hasPlaceFor(experiment, key);
+}
+
+function runsOfSeed(sweep: SweepName, seed: number, options: PlanOptions): PlannedRun[] {
+  const { out, quick, set, sourceSteps, steps } = options;
+  const preset = streetSynthPreset({ quick, seed, sourceSteps, steps });
+  const make = (name: string, run: Omit<PlannedRun, 'key' | 'name' | 'seed' | 'folder'>): PlannedRun => {
+    const key = keyOf(preset, run);
+    const folder = folderOf(out, seed, key) ?? join(seedFolder(out, seed), `${name}-${key}`);
+    return { key, name, seed, folder, ...run };
+  };
+  const pretraining = changed(preset.pretraining, set, isShared);
+  const given = options.start === undefined ? undefined : givenStart(options.start, seed, pretraining);
+  const source = given ? undefined : make('source', { experiment: pretraining, ...fresh });
+  const origin = {
+    start: given?.folder ?? source!.folder,
+    startKey: given?.sha256 ?? source!.key,
+    after: source,
+    onTarget: false,
+  };
+  const runOf = (name: string, cell: Cell) => {
+    const { method, settings } = cell;
+    if (method === 'oracle') {
+      return make(name, {
+        experiment: changed(preset.oracle, set, isShared),
+        ...fresh,
+        onTarget: true,
+        cell,
+      });
+    }
+    const experiment = withSettings(changed(preset.continuation(method), set), settings);
+    return make(name, { experiment, ...origin, cell });
+  };
+  // A run that the table of methods has too goes by its name there, whichever sweep comes to it first.
+  const methods = new Map(
+    sweeps.methods.cells.map((cell) => [runOf(cell.name, cell).key, cell.name] as const),
+  );
+  const cells = sweeps[sweep].cells.map((cell) => {
+    const { key } = runOf(cell.name, cell);
+    return runOf(methods.get(key) ?? `${sweep}-${cell.name}`, cell);
+  });
+  return source ? [source, ...cells] : cells;
+}
+
+const fresh = { onTarget: false, start: undefined, startKey: undefined, after: undefined, cell: undefined };
+
+/** The experiment with those of the settings that it has a place for. */
+function changed(
+  experiment: Experiment,
+  set: Settings,
+  allowed: (key: string) => boolean = () => true,
+): Experiment {
+  const fitting = Object.entries(set).filter(([key]) => allowed(key) && hasPlaceFor(experiment, key));
+  return withSettings(experiment, Object.fromEntries(fitting));
+}
+
+/** @throws Error if there is no network for the seed, or it is not one that the cells can go on from. */
+function givenStart(
+  root: string,
+  seed: number,
+  { segmentor }: Experiment,
+): { folder: string; sha256: string } {
+  const folder = join(root, `seed${seed}`);
+  const file = join(folder, MODEL_FILE);
+  if (!existsSync(file)) {
+    throw new Error(`${file} is missing: --start needs a source's network for every seed of the sweep`);
+  }
+  using network = loadSegmentor(file);
+  for (const part of ['backbone', 'head', 'channels', 'classes'] as const) {
+    if (network.config[part] !== segmentor[part]) {
+      throw new Error(
+        `${file} has ${part} ${network.config[part]}, the sweep's network ${segmentor[part]}: give another --start, ` +
+          `or --set segmentor.${part}=${network.config[part]}`,
+      );
+    }
+  }
+  return { folder, sha256: createHash('sha256').update(readFileSync(file)).digest('hex') };
+}
+
+/** Twelve hexadecimal digits of SHA-256 over what was rendered, the experiment, and what it starts from. */
+function keyOf(
+  { data }: StreetSynthPreset,
+  { experiment, onTarget, startKey }: Pick<PlannedRun, 'experiment' | 'onTarget' | 'startKey'>,
+): string {
+  const dependsOn = { rendered: STREET_SYNTH_VERSION, data, experiment, onTarget, start: startKey };
+  return createHash('sha256')
+    .update(JSON.stringify(canonical(dependsOn)))
+    .digest('hex')
+    .slice(0, 12);
+}
+
+/** The same value with the keys of its objects in order. */
+function canonical(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(canonical);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, inner]) => [key, canonical(inner)]));
+}
+
+/** The run's result where it has ended, with the checkpoint that others need. */
+export function finished(run: PlannedRun): RunResult | undefined {
+  const result = readResult(run.folder);
+  if (result?.key !== run.key) return undefined;
+  if (run.cell && !result.scores) return undefined;
+  return run.cell || existsSync(join(run.folder, MODEL_FILE)) ? result : undefined;
+}

@@ -1,0 +1,91 @@
+// What a run of a sweep leaves in its folder, and how it is found again.
+
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Scores } from '../evaluation/scores.js';
+
+export const RESULT_FILE = 'result.json';
+export const METRICS_FILE = 'metrics.jsonl';
+
+/** JSON has no NaN, which the score of a class that does not occur is. */
+const score = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? Number.NaN);
+
+const resultSchema = z.object({
+  /** Hash of all that the run depends on; the end of its folder's name. */
+  key: z.string(),
+  name: z.string(),
+  seed: z.number().int(),
+  experiment: z.record(z.string(), z.unknown()),
+  /** The key of the run whose network this one started from, or the SHA-256 of the file; absent: random weights. */
+  start: z.string().optional(),
+  /** Trained on the target with its labels. */
+  onTarget: z.boolean(),
+  /** Of training. */
+  seconds: z.number().min(0),
+  /** Of the student on the target's validation images; absent where none were computed. */
+  scores: z
+    .object({
+      miou: score,
+      iou: z.array(score),
+      accuracy: score,
+      classAccuracy: z.array(score),
+      meanAccuracy: score,
+      frequencyWeightedIou: score,
+    })
+    .optional() satisfies z.ZodType<Scores | undefined>,
+});
+
+/** One finished run. Scores are fractions 0..1. */
+export type RunResult = z.infer<typeof resultSchema>;
+
+/** What is in `folder`. @returns undefined where no run has ended, or its file is not of this form. */
+export function readResult(folder: string): RunResult | undefined {
+  const file = join(folder, RESULT_FILE);
+  if (!existsSync(file)) return undefined;
+  try {
+    return resultSchema.safeParse(JSON.parse(readFileSync(file, 'utf8'))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes a run's result; the last that is written of it, so that a folder with a result is complete. */
+export function writeResult(folder: string, result: RunResult): void {
+  writeWhole(join(folder, RESULT_FILE), `${JSON.stringify(result, null, 2)}\n`);
+}
+
+/** Where the runs of a seed are. */
+export function seedFolder(out: string, seed: number): string {
+  return join(out, `seed${seed}`);
+}
+
+/** The folder of the run with this key, whatever its readable part is; undefined where there is none. */
+export function folderOf(out: string, seed: number, key: string): string | undefined {
+  const root = seedFolder(out, seed);
+  const name = foldersIn(root).find((folder) => folder.endsWith(`-${key}`));
+  return name === undefined ? undefined : join(root, name);
+}
+
+/** Folders whose readable part is `name`. */
+export function foldersNamed(out: string, seed: number, name: string): string[] {
+  const root = seedFolder(out, seed);
+  return foldersIn(root)
+    .filter((folder) => folder.slice(0, folder.lastIndexOf('-')) === name)
+    .map((folder) => join(root, folder));
+}
+
+function foldersIn(root: string): string[] {
+  return existsSync(root) ? readdirSync(root).sort() : [];
+}
+
+/** Writes a file so that it is there whole or not at all. */
+export function writeWhole(file: string, text: string): void {
+  mkdirSync(join(file, '..'), { recursive: true });
+  const temporary = `${file}.${process.pid}.tmp`;
+  writeFileSync(temporary, text);
+  renameSync(temporary, file);
+}

@@ -1,0 +1,190 @@
+// What each sweep runs: the paper's tables and our own, as plain data.
+
+import { denoisers } from '../adaptation/denoise/denoise.js';
+import { styles } from '../adaptation/style/style.js';
+import { weightings } from '../adaptation/weighting.js';
+import type { MethodName } from '../presets/names.js';
+import type { Settings } from '../training/settings.js';
+import type { SweepName } from './names.js';
+
+/** One row of a sweep's table. */
+export interface Cell {
+  /** Unique in its sweep: lower case, digits, dots and hyphens. */
+  readonly name: string;
+  readonly label: string;
+  /** What goes on from the source's network; the oracle is trained from the start, on the target's labels. */
+  readonly method: MethodName | 'oracle';
+  /** Changes to the method's experiment. */
+  readonly settings: Settings;
+}
+
+export interface Sweep {
+  readonly title: string;
+  /** What the table shows, in a sentence. */
+  readonly description: string;
+  /** The cell from which differences are taken. */
+  readonly reference: string;
+  readonly cells: readonly Cell[];
+}
+
+function pgpc(name: string, label: string, settings: Settings = {}): Cell {
+  return { name, label, method: 'pgpc', settings };
+}
+
+/** PGPC with one option of the contrast at each of its values. */
+function choices(key: string, labels: Readonly<Record<string, string>>): Cell[] {
+  return Object.entries(labels).map(([value, label]) =>
+    pgpc(value, label, { [`method.contrast.${key}`]: value }),
+  );
+}
+
+const DENOISED: Readonly<Record<string, string>> = {
+  labels: 'pseudo-labels',
+  contrast: 'contrast',
+  both: 'both',
+};
+
+const START_WEIGHTS = [0.03, 0.1, 0.3];
+
+export const sweeps: Readonly<Record<SweepName, Sweep>> = {
+  methods: {
+    title: 'Methods',
+    description: 'What each method reaches from the same source network in the same number of steps.',
+    reference: 'source-only',
+    cells: [
+      { name: 'source-only', label: 'source only', method: 'source-only', settings: {} },
+      { name: 'self-training', label: 'self-training', method: 'self-training', settings: {} },
+      {
+        name: 'self-training-fda',
+        label: 'self-training + FDA',
+        method: 'self-training',
+        settings: { 'method.style': styles.fda },
+      },
+      {
+        name: 'self-training-dcan',
+        label: 'self-training + DCAN',
+        method: 'self-training',
+        settings: { 'method.style': styles.dcan },
+      },
+      pgpc('pgpc', 'PGPC'),
+      pgpc('pgpc-fda', 'PGPC + FDA', { 'method.style': styles.fda }),
+      pgpc('pgpc-dcan', 'PGPC + DCAN', { 'method.style': styles.dcan }),
+      { name: 'oracle', label: 'oracle (target labels)', method: 'oracle', settings: {} },
+    ],
+  },
+  'contrast-type': {
+    title: 'Contrast type',
+    description: 'What an anchor is drawn to and pushed from.',
+    reference: 'hybrid',
+    cells: choices('type', {
+      hybrid: 'hybrid (prototype, pixels)',
+      'pixel-to-pixel': 'pixel to pixel',
+      'pixel-to-prototype': 'pixel to prototype',
+    }),
+  },
+  'anchor-selection': {
+    title: 'Anchor selection',
+    description: 'Which target pixels count as certain enough to be anchors.',
+    reference: 'global-entropy',
+    cells: choices('anchorSelection', {
+      'global-entropy': 'entropy, over all classes',
+      'class-entropy': 'entropy, in each class',
+      'class-confidence': 'confidence, in each class',
+      threshold: 'confidence above a threshold',
+      random: 'random pixels',
+    }),
+  },
+  rank: {
+    title: 'Rank r',
+    description: 'A target pixel is no negative for its r most likely classes.',
+    reference: 'r4',
+    cells: [2, 3, 4, 5, 6, 7, 8].map((rank) =>
+      pgpc(`r${rank}`, `r = ${rank}`, { 'method.contrast.rank': rank }),
+    ),
+  },
+  'bank-size': {
+    title: 'Size of the memory bank',
+    description: 'How many negatives a class are remembered.',
+    reference: 'k1000',
+    cells: [100, 300, 1000, 3000, 10_000].map((rows) =>
+      pgpc(`k${rows}`, `K = ${rows.toLocaleString('en-US')}`, { 'method.contrast.bankCapacity': rows }),
+    ),
+  },
+  'warm-up': {
+    title: 'Warm-up',
+    description: 'After which share of the run the contrast sets in.',
+    reference: 'half',
+    cells: [
+      pgpc('none', 'from the first step', { 'method.contrast.warmup': 0 }),
+      pgpc('eighth', 'after 1/8 of the run', { 'method.contrast.warmup': 1 / 8 }),
+      pgpc('half', 'after 1/2 of the run', { 'method.contrast.warmup': 1 / 2 }),
+    ],
+  },
+  lambda: {
+    title: 'Loss weights',
+    description: 'The weights of the loss on the target and of the contrast.',
+    reference: 't1-c0.1',
+    cells: [0.3, 1, 3].flatMap((target) =>
+      START_WEIGHTS.map((contrast) =>
+        pgpc(`t${target}-c${contrast}`, `λ_t = ${target}, λ_c = ${contrast}`, {
+          'method.selfTraining.weight': target,
+          'method.contrast.weight': contrast,
+        }),
+      ),
+    ),
+  },
+  'anchor-view': {
+    title: 'Where anchors are taken from',
+    description: "Anchors from the student's features of the mixed image, or of the target image itself.",
+    reference: 'mixed',
+    cells: choices('anchorView', { mixed: 'mixed image', target: 'target image' }),
+  },
+  negatives: {
+    title: 'Domains of the negatives',
+    description: 'Which domain the remembered negatives come from.',
+    reference: 'both',
+    cells: choices('negativeDomains', { both: 'both', source: 'source', target: 'target' }),
+  },
+  prototypes: {
+    title: 'Prototypes',
+    description: 'Which domain the prototypes come from, and how they are kept.',
+    reference: 'source-queue',
+    cells: ['source', 'target', 'both'].flatMap((domains) =>
+      ['queue', 'momentum', 'batch'].map((kind) =>
+        pgpc(`${domains}-${kind}`, `${domains}, ${kind}`, {
+          'method.contrast.prototypeDomains': domains,
+          'method.contrast.prototypeKind': kind,
+        }),
+      ),
+    ),
+  },
+  denoise: {
+    title: 'Denoising of pseudo-labels',
+    description:
+      'How the teacher is corrected, and for which of its two readers: the pseudo-labels or the contrast.',
+    reference: 'none',
+    cells: [
+      pgpc('none', 'none'),
+      ...Object.entries(denoisers).flatMap(([kind, options]) =>
+        ['labels', 'contrast', 'both'].map((where) =>
+          pgpc(`${kind}-${where}`, `${kind}, ${DENOISED[where]}`, {
+            'method.denoise': { ...options, where },
+          }),
+        ),
+      ),
+    ],
+  },
+  'loss-weights': {
+    title: 'Loss weights that set themselves',
+    description: 'Each way to weigh the losses, from three values of λ_c to start with.',
+    reference: 'fixed-c0.1',
+    cells: Object.entries({ fixed: undefined, ...weightings }).flatMap(([kind, options]) =>
+      START_WEIGHTS.map((start) =>
+        pgpc(`${kind}-c${start}`, `${kind}, λ_c = ${start}`, {
+          'method.contrast.weight': start,
+          ...(options && { 'method.weighting': options }),
+        }),
+      ),
+    ),
+  },
+};

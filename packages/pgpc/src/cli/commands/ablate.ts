@@ -1,0 +1,75 @@
+// `pgpc ablate`
+import { Argument } from 'commander';
+import { z } from 'zod';
+import { sweepNames } from '../../ablation/names.js';
+import { examples, option, type Register } from '../command.js';
+import { setOption } from '../set-option.js';
+import { checkedBy, existingFolder, integer, oneOf, outputFolder, seed } from '../values.js';
+
+const cellNames = z
+  .string()
+  .regex(/^[^,\s]+(,[^,\s]+)*$/, { error: 'must be names with commas between them, such as r2,r4' })
+  .transform((text) => text.split(','));
+
+export const registerAblate: Register = (parent, handlers, io) => {
+  parent
+    .command('ablate')
+    .summary("run one of the paper's tables over several seeds")
+    .description(
+      'Train every cell of a sweep on rendered streets, each from the same source network and for the same number ' +
+        'of steps, and write one table with mean and spread over the seeds, with pictures. Runs that have finished ' +
+        'are kept: the same command goes on where it was stopped, and sweeps that share runs share them in one folder.',
+    )
+    .addArgument(
+      new Argument('<name>', `the sweep: ${sweepNames.join(', ')}`).argParser(checkedBy(oneOf(sweepNames))),
+    )
+    .addOption(option('--out <folder>', 'folder for runs and tables', outputFolder, 'runs/ablations'))
+    .addOption(
+      option(
+        '--data <folder>',
+        'folder of the rendered data (default: data/street-synth-1, as for the demo)',
+        outputFolder,
+      ),
+    )
+    .addOption(
+      option('--seeds <count>', 'number of seeds to run, counted up from --seed', integer(1, 100), 3),
+    )
+    .addOption(
+      option('--seed <number>', 'first seed of the training; the rendered data is the same for all', seed, 1),
+    )
+    .addOption(
+      option(
+        '--source-steps <count>',
+        'training steps on the source (default: 1500; 30 if quick)',
+        integer(10),
+      ),
+    )
+    .addOption(
+      option('--steps <count>', 'steps that each cell goes on for (default: 400; 12 if quick)', integer(10)),
+    )
+    .option('--quick', 'fewer images and steps: minutes, and lower numbers', false)
+    .addOption(option('--cells <names>', 'cells to run, with commas between them (default: all)', cellNames))
+    .addOption(option('--jobs <count>', 'trainings at once (default: as many as cores)', integer(1, 256)))
+    .addOption(
+      option(
+        '--start <folder>',
+        'folder with source networks as seed1/model.safetensors, ..., instead of training them',
+        existingFolder,
+      ),
+    )
+    .option('--no-checkpoints', 'do not keep the networks of the cells')
+    .addOption(
+      setOption('a change of an option in every cell that has it, such as method.selfTraining.alpha=0.999'),
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'pgpc ablate methods',
+        'pgpc ablate rank --cells r2,r4,r8 --seeds 5',
+        'pgpc ablate bank-size --steps 600 --set method.contrast.warmup=0.25',
+      ),
+    )
+    .action(async (name, options) => {
+      await handlers.ablate({ name, ...options }, io);
+    });
+};
