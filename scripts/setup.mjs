@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -84,47 +84,65 @@ function installPackages() {
 
 // ---- libtorch ----
 
-/** A folder laid out like the libtorch archive or Python's torch package. */
+/** The folder of Debian's libraries under a prefix; elsewhere `lib` itself. */
+const multiarch = (prefix) => join(prefix, 'lib', output('gcc', ['-print-multiarch']) ?? '');
+
+/** Headers of CUDA and NCCL, which libtorch leaves out: those of Python's packages beside torch, and the toolkit's. */
+function cudaHeaders(folder, library) {
+  if (!existsSync(join(library, 'libtorch_cuda.so'))) return [];
+  const beside = join(folder, '../nvidia');
+  const packages = existsSync(beside) ? readdirSync(beside).map((name) => join(beside, name)) : [];
+  return [...packages, process.env.CUDA_HOME ?? '/usr/local/cuda']
+    .map((place) => join(place, 'include'))
+    .filter((place) => existsSync(place));
+}
+
+/** A folder laid out like the libtorch archive or Python's torch package, or the system's `/usr`. */
 function fromFolder(folder, source) {
   const include = join(folder, 'include');
-  const library = join(folder, 'lib');
-  if (!existsSync(join(include, 'ATen/ATen.h'))) return undefined;
+  const library = [join(folder, 'lib'), join(folder, 'lib64'), multiarch(folder)].find((lib) =>
+    existsSync(join(lib, 'libtorch_cpu.so')),
+  );
+  if (!existsSync(join(include, 'ATen/ATen.h')) || library === undefined) return undefined;
+  // Debian's package for Python consists of links to the system's libtorch.
+  const system = realpathSync(multiarch('/usr'));
+  if (dirname(realpathSync(join(library, 'libtorch_cpu.so'))) === system) {
+    return {
+      source: 'the system',
+      include: ['/usr/include', '/usr/include/torch/csrc/api/include'],
+      library: system,
+      abi: '1',
+    };
+  }
+  // Older releases from pytorch.org for Python say here that they use the C++ library's old strings.
   const config = join(folder, 'share/cmake/Torch/TorchConfig.cmake');
   const flag = existsSync(config) ? /_GLIBCXX_USE_CXX11_ABI=([01])/.exec(readFileSync(config, 'utf8')) : null;
   return {
     source,
-    include: [include, join(include, 'torch/csrc/api/include')],
+    include: [include, join(include, 'torch/csrc/api/include'), ...cudaHeaders(folder, library)],
     library,
     abi: flag ? flag[1] : '1',
   };
 }
 
+/** LIBTORCH's folder, else the torch of the python3 that is active, else the system's. */
 function findLibtorch() {
-  if (process.env.LIBTORCH) {
-    const found = fromFolder(process.env.LIBTORCH, `LIBTORCH=${process.env.LIBTORCH}`);
-    if (!found)
-      fail(`LIBTORCH is set to ${process.env.LIBTORCH}, but that folder has no include/ATen/ATen.h`);
-    return found;
+  const named = process.env.LIBTORCH;
+  if (named) {
+    return (
+      fromFolder(named, `LIBTORCH=${named}`) ??
+      fail(`LIBTORCH is set to ${named}, which has no include/ATen/ATen.h with lib/libtorch_cpu.so`)
+    );
   }
+  // Finding the package does not need what importing it needs.
   const python = output('python3', [
     '-c',
-    'import os, torch; print(os.path.dirname(torch.__file__)); print(int(torch._C._GLIBCXX_USE_CXX11_ABI))',
+    "from importlib.util import find_spec as f; print(f('torch').submodule_search_locations[0])",
   ]);
-  if (python) {
-    const [folder, abi] = python.split('\n');
-    const found = fromFolder(folder, `the torch of ${output('sh', ['-c', 'command -v python3'])}`);
-    if (found) return { ...found, abi };
-  }
-  if (existsSync('/usr/include/torch') && existsSync('/usr/include/ATen/ATen.h')) {
-    const multiarch = output('gcc', ['-print-multiarch']) ?? '';
-    return {
-      source: 'the system',
-      include: ['/usr/include', '/usr/include/torch/csrc/api/include'],
-      library: join('/usr/lib', multiarch),
-      abi: '1',
-    };
-  }
-  return undefined;
+  return (
+    (python && fromFolder(python, `the torch of ${output('sh', ['-c', 'command -v python3'])}`)) ||
+    fromFolder('/usr', 'the system')
+  );
 }
 
 /** Installs Debian packages, saying so first. */
@@ -188,10 +206,12 @@ function buildBridge(libtorch) {
   const sources = readdirSync(native, { recursive: true })
     .filter((file) => /\.(cpp|h)$/.test(file))
     .sort();
-  const version = join(libtorch.include.at(-1), 'torch/version.h');
+  const versions = ['torch/version.h', 'torch/headeronly/version.h']
+    .flatMap((file) => libtorch.include.slice(0, 2).map((folder) => join(folder, file)))
+    .filter((file) => existsSync(file));
   const key = hash(
     JSON.stringify(libtorch),
-    existsSync(version) ? readFileSync(version) : '',
+    ...versions.map((file) => readFileSync(file)),
     root,
     readFileSync(join(torchPackage, 'CMakeLists.txt')),
     ...sources.map((file) => readFileSync(join(native, file))),

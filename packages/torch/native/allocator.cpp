@@ -11,7 +11,6 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
-#include <torch/version.h>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -37,14 +36,12 @@ constexpr double kSlack = 1.05;
 
 class KeepingAllocator final : public c10::Allocator {
  public:
-#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 3)
-  c10::DataPtr allocate(size_t bytes) override { return make(bytes); }
-  void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
-#else
-  c10::DataPtr allocate(size_t bytes) const override { return make(bytes); }
-#endif
+  // Versions of libtorch differ in which of these are virtual, so none says `override`.
+  c10::DataPtr allocate(size_t bytes) { return make(bytes); }
+  c10::DataPtr allocate(size_t bytes) const { return make(bytes); }
+  void copy_data(void* to, const void* from, size_t bytes) const { std::memcpy(to, from, bytes); }
 
-  c10::DeleterFnPtr raw_deleter() const override { return release; }
+  c10::DeleterFnPtr raw_deleter() const { return release; }
 
  private:
   static c10::DataPtr make(size_t bytes) {

@@ -16,6 +16,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <dlfcn.h>
 #include <napi.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -183,6 +184,24 @@ at::Scalar readScalar(Reader& reader) {
   return at::Scalar(value);
 }
 
+// Where a tensor may be. Other devices have no use here, and some without their driver end the process when asked.
+c10::Device deviceNamed(const std::string& name) {
+  const c10::Device device(name);
+  if (device.is_cpu() || device.is_meta()) return device;
+  if (!device.is_cuda()) throw std::runtime_error("devices are 'cpu', 'cuda' and 'meta', not '" + name + "'");
+  if (!c10::impl::hasDeviceGuardImpl(device.type())) {
+    throw std::runtime_error("there is no device '" + name + "': this libtorch was built without CUDA");
+  }
+  const size_t count = at::getNumGPUs();
+  if (count == 0) {
+    throw std::runtime_error("there is no device '" + name + "': no NVIDIA card with a working driver was found");
+  }
+  if (device.has_index() && static_cast<size_t>(device.index()) >= count) {
+    throw std::runtime_error("there is no device '" + name + "' among " + std::to_string(count) + " from cuda:0");
+  }
+  return device;
+}
+
 void pushArgument(Reader& reader, const c10::Argument& argument, const std::vector<std::string>& strings) {
   c10::Stack& stack = state->stack;
   const int tag = static_cast<int>(reader.next());
@@ -207,7 +226,7 @@ void pushArgument(Reader& reader, const c10::Argument& argument, const std::vect
       stack.emplace_back(strings.at(static_cast<size_t>(reader.next())));
       return;
     case kDevice:
-      stack.emplace_back(c10::Device(strings.at(static_cast<size_t>(reader.next()))));
+      stack.emplace_back(deviceNamed(strings.at(static_cast<size_t>(reader.next()))));
       return;
     case kGenerator:
       stack.emplace_back(generatorAt(reader.next()));

@@ -80,22 +80,31 @@ const Group& group() {
   return member->group;
 }
 
+// From version 2 on a process group only hands on to its backend. Its default backend says where a barrier's tensor is.
 #if TORCH_VERSION_MAJOR >= 2
-template <typename T>
-Group front(const Store& store, int rank, int size, c10::DeviceType device, c10d::ProcessGroup::BackendType type,
-            T backend) {
-  Group made;
-  if constexpr (std::is_constructible_v<c10d::ProcessGroup, Store, int, int>) {
-    made = c10::make_intrusive<c10d::ProcessGroup>(store, rank, size);
+template <typename G>
+c10::intrusive_ptr<G> front(const Store& store, int rank, int size, typename G::BackendType type) {
+  // A template, since from 2.6 on there are no options that the other branch could name.
+  if constexpr (std::is_constructible_v<G, Store, int, int>) {
+    auto made = c10::make_intrusive<G>(store, rank, size);
+    made->setDefaultBackend(type);
+    return made;
   } else {
-    made = c10::make_intrusive<c10d::ProcessGroup>(store, rank, size, c10d::ProcessGroup::Options::create("undefined"));
+    return c10::make_intrusive<G>(store, rank, size,
+                                  c10::make_intrusive<typename G::Options>(G::backendTypeToString(type)));
   }
-  made->setBackend(device, type, c10::intrusive_ptr<c10d::Backend>(std::move(backend)));
+}
+
+Group group_of(const Store& store, int rank, int size, c10::DeviceType device, c10d::ProcessGroup::BackendType type,
+               c10::intrusive_ptr<c10d::Backend> backend) {
+  Group made = front<c10d::ProcessGroup>(store, rank, size, type);
+  made->setBackend(device, type, backend);
   return made;
 }
-#define PGPC_FRONT(device, type, backend) front(store, rank, size, device, c10d::ProcessGroup::BackendType::type, backend)
+#define PGPC_GROUP(device, type, backend) \
+  group_of(store, rank, size, device, c10d::ProcessGroup::BackendType::type, backend)
 #else
-#define PGPC_FRONT(device, type, backend) Group(backend)
+#define PGPC_GROUP(device, type, backend) Group(backend)
 #endif
 
 #ifdef USE_C10D_GLOO
@@ -114,7 +123,7 @@ Group make_gloo(const Store& store, const std::string& host, int rank, int size,
     options->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
   }
   auto backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, options);
-  return PGPC_FRONT(c10::DeviceType::CPU, GLOO, backend);
+  return PGPC_GROUP(c10::DeviceType::CPU, GLOO, backend);
 }
 #endif
 
@@ -123,9 +132,17 @@ Group make_nccl(const Store& store, int rank, int size, std::chrono::millisecond
   auto options = c10d::ProcessGroupNCCL::Options::create();
   options->timeout = timeout;
   auto backend = c10::make_intrusive<c10d::ProcessGroupNCCL>(store, rank, size, options);
-  return PGPC_FRONT(c10::DeviceType::CUDA, NCCL, backend);
+  return PGPC_GROUP(c10::DeviceType::CUDA, NCCL, backend);
 }
 #endif
+
+// The store's server on libuv, the default of libtorch 2, is not in every build of it; that on poll is.
+template <typename Options>
+auto poll_for_requests(Options& options, int) -> decltype(options.useLibUV, void()) {
+  options.useLibUV = false;
+}
+template <typename Options>
+void poll_for_requests(Options&, long) {}
 
 void join(const std::string& backend, const std::string& host, int port, int rank, int size, int64_t milliseconds,
           bool hosts, const std::string& prefix) {
@@ -136,6 +153,7 @@ void join(const std::string& backend, const std::string& host, int port, int ran
   options.isServer = hosts;
   options.waitWorkers = false;
   options.timeout = timeout;
+  poll_for_requests(options, 0);
   Store store = c10::make_intrusive<c10d::TCPStore>(host, options);
   if (!prefix.empty()) store = c10::make_intrusive<c10d::PrefixStore>(prefix, store);
   Group made;
@@ -235,13 +253,31 @@ void barrier() { group()->barrier()->wait(); }
 
 // ---- gradients ----
 
-// Versions of libtorch differ in flags at the end, all of which we leave off.
-template <typename R, typename... Arguments>
-std::shared_ptr<R> reducer_of(Arguments&&... arguments) {
-  if constexpr (std::is_constructible_v<R, Arguments...>) {
-    return std::make_shared<R>(std::forward<Arguments>(arguments)...);
+// Versions of libtorch differ in arguments at the end, all of which we leave off: up to two flags and a list.
+template <typename R, typename... A>
+constexpr bool reduces_with = std::is_constructible_v<R, A...> || std::is_constructible_v<R, A..., bool> ||
+    std::is_constructible_v<R, A..., bool, bool> || std::is_constructible_v<R, A..., bool, bool, std::vector<int64_t>>;
+
+template <typename R, typename... A>
+std::shared_ptr<R> reducer_with(A&&... arguments) {
+  if constexpr (std::is_constructible_v<R, A...>) {
+    return std::make_shared<R>(std::forward<A>(arguments)...);
+  } else if constexpr (std::is_constructible_v<R, A..., bool>) {
+    return std::make_shared<R>(std::forward<A>(arguments)..., false);
+  } else if constexpr (std::is_constructible_v<R, A..., bool, bool>) {
+    return std::make_shared<R>(std::forward<A>(arguments)..., false, false);
   } else {
-    return reducer_of<R>(std::forward<Arguments>(arguments)..., false);
+    return std::make_shared<R>(std::forward<A>(arguments)..., false, false, std::vector<int64_t>());
+  }
+}
+
+// The buckets' size limits were an argument of their own once.
+template <typename R, typename Params, typename Buckets, typename Limits, typename... A>
+std::shared_ptr<R> reducer_of(Params params, Buckets buckets, Limits limits, A... arguments) {
+  if constexpr (reduces_with<R, Params, Buckets, Limits, A...>) {
+    return reducer_with<R>(std::move(params), std::move(buckets), std::move(limits), std::move(arguments)...);
+  } else {
+    return reducer_with<R>(std::move(params), std::move(buckets), std::move(arguments)...);
   }
 }
 
@@ -267,7 +303,7 @@ int64_t make_reducer(TensorList self, int64_t bucket_bytes) {
   made.reducer = reducer_of<c10d::Reducer>(std::move(params), std::move(buckets), std::move(limits), group(),
                                            std::vector<bool>(count, false), bucket_bytes,
                                            /*find_unused_parameters=*/true, /*gradient_as_bucket_view=*/false,
-                                           std::unordered_map<size_t, std::string>(), first);
+                                           std::unordered_map<size_t, std::string>(), int64_t{first});
   made.logger = std::make_shared<c10d::Logger>(made.reducer);
   made.reducer->set_logger(made.logger);
   member->reducers.emplace(index, std::move(made));

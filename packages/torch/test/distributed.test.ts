@@ -71,7 +71,7 @@ let three: (Seen | undefined)[];
 beforeAll(async () => {
   two = await inRanks(['collectives', 'batchNorm', 'reducer', 'dropout', 'twice', 'left']);
   three = await inRanks(['die'], { size: 3 });
-});
+}, 120_000);
 
 test('collectives', () => {
   for (const [rank, { collectives }] of two.entries()) {

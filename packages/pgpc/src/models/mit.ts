@@ -73,21 +73,28 @@ class OverlapPatchEmbed extends nn.Module {
   }
 }
 
-/** Self-attention whose keys and values come from a grid reduced `srRatio` times (their eq 2). */
 /** Queries whose scores stay in the processor's cache from one product to the next. */
 const QUERY_ROWS = 512;
 
+/** Libtorch 2 has an operator for the whole of it that never stores all scores; 1.13 has none. */
+const FUSED = 'scaledDotProductAttention' in ops;
+
 /**
- * softmax(q k^T) v by heads: q (N, heads, tokens, d), k and v (N, heads, keys, d). Where no gradient will be asked for,
- * scores are made for some queries at a time: they are the largest map of the encoder.
+ * softmax(q k^T / sqrt(d)) v by heads: q (N, heads, tokens, d), k and v (N, heads, keys, d). Without libtorch's own
+ * operator, and where no gradient will be asked for, scores are made for some queries at a time: they are the largest
+ * map of the encoder.
  */
 function attend(q: Tensor, k: Tensor, v: Tensor): Tensor {
+  if (FUSED) return ops.call('scaled_dot_product_attention', q, k, v) as Tensor;
+  // Scaling q instead of the scores touches d numbers a token instead of one a pair of tokens.
+  const scaled = q.mul(q.shape[3]! ** -0.5);
   const transposed = k.transpose(-2, -1);
   const part = (queries: Tensor) => tidy(() => queries.matmul(transposed).softmax(-1).matmul(v));
-  if (q.requiresGrad || q.shape[2]! <= QUERY_ROWS) return part(q);
-  return ops.cat(q.split(QUERY_ROWS, 2).map(part), 2);
+  if (q.requiresGrad || q.shape[2]! <= QUERY_ROWS) return part(scaled);
+  return ops.cat(scaled.split(QUERY_ROWS, 2).map(part), 2);
 }
 
+/** Self-attention whose keys and values come from a grid reduced `srRatio` times (their eq 2). */
 class EfficientAttention extends nn.Module<[x: Tensor, height: number, width: number]> {
   readonly q: nn.Linear;
   readonly kv: nn.Linear;
@@ -122,8 +129,7 @@ class EfficientAttention extends nn.Module<[x: Tensor, height: number, width: nu
     const q = this.q.call(x).view([n, tokens, this.heads, headDim]).transpose(1, 2);
     const kv = this.kv.call(reduced).view([n, -1, 2, this.heads, headDim]).permute([2, 0, 3, 1, 4]);
     const [k, v] = kv.unbind() as [Tensor, Tensor];
-    // Scaling q instead of the scores touches headDim numbers a token instead of one a pair of tokens.
-    const mixed = attend(q.mul(headDim ** -0.5), k, v);
+    const mixed = attend(q, k, v);
     return this.proj.call(mixed.transpose(1, 2).reshape([n, tokens, this.dim]));
   }
 }
