@@ -105,7 +105,9 @@ async function train(preset, network, method) {
   const lines = readFileSync(join(run, 'metrics.jsonl'), 'utf8')
     .trim()
     .split('\n')
-    .map((line) => JSON.parse(line));
+    .map((line) => JSON.parse(line))
+    // The scores without labels have lines of their own.
+    .filter((entry) => 'loss/source' in entry);
   const mean = (part) => part.reduce((sum, entry) => sum + entry['loss/source'], 0) / part.length;
   const subsets = [...out.matchAll(/mIoU over (\d+) classes: ([\d.]+)/g)].map(([, classes, miou]) => [
     classes,
