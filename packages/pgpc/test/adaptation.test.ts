@@ -16,7 +16,7 @@ import { PixelContrast } from '../src/adaptation/contrast/contrast.js';
 import { Learner } from '../src/adaptation/learner.js';
 import { segmentationLoss } from '../src/adaptation/losses.js';
 import { pseudoLabels } from '../src/adaptation/pseudo-labels.js';
-import { AdaptationStep, type Batch, type StepLosses } from '../src/adaptation/step.js';
+import type { Batch, StepLosses } from '../src/adaptation/step.js';
 import {
   blurKernelSize,
   colorJitter,
@@ -29,7 +29,6 @@ import { emaDecay, Teacher } from '../src/adaptation/teacher.js';
 import { denormalize, normalize } from '../src/pipeline/normalize.js';
 import { Rng, seedFor } from '../src/pipeline/rng.js';
 import { methodNames } from '../src/presets/names.js';
-import { buildOptimizer } from '../src/training/optimizer.js';
 import {
   CLASSES,
   difference,
@@ -39,11 +38,14 @@ import {
   mean,
   normal,
   randomLabels,
+  slopes,
   slowBilinear,
+  type TinyStep,
   tinyBatch,
   tinyContrast,
   tinySegmentor,
   tinySelfTraining,
+  tinyStep,
   uniform,
 } from './method-helpers.js';
 
@@ -94,14 +96,8 @@ describe('segmentationLoss', () => {
           expect(loss.item()).toBeCloseTo(slow(), 6);
 
           const gradient = grad(loss, [logits])[0]!.toArray();
-          const values = logits.toSharedArray() as Float64Array;
-          for (const [i, value] of values.entries()) {
-            values[i] = value + 1e-5;
-            const above = slow();
-            values[i] = value - 1e-5;
-            const below = slow();
-            values[i] = value;
-            expect(Number(gradient[i])).toBeCloseTo((above - below) / 2e-5, 6);
+          for (const [i, slope] of slopes(logits, slow).entries()) {
+            expect(Number(gradient[i])).toBeCloseTo(slope, 6);
           }
         }),
       ),
@@ -518,27 +514,13 @@ describe('AdaptationStep', () => {
   };
   const dropping = { ...tinySegmentor, dropout: 0.1, dropPath: 0.1 };
 
-  interface Running {
-    student: Learner;
-    step: AdaptationStep;
+  interface Running extends TinyStep {
     run(batch: Batch, iteration: number): StepLosses;
-    dispose(): void;
   }
 
   function start(method: MethodConfig, { segmentor = dropping, seed = 3 } = {}): Running {
-    const student = new Learner(segmentor, seed, method.contrast);
-    const optimizer = buildOptimizer(student, { lr: 1e-3, headMultiplier: 2, weightDecay: 0.01 });
-    const step = new AdaptationStep(method, student, optimizer, TOTAL, seed);
-    return {
-      student,
-      step,
-      run: (batch, iteration) => step.run(batch, iteration),
-      dispose: () => {
-        step.dispose();
-        optimizer.dispose();
-        student.dispose();
-      },
-    };
+    const tiny = tinyStep(method, TOTAL, { segmentor, seed });
+    return { ...tiny, run: (batch, iteration) => tiny.step.run(batch, iteration) };
   }
 
   /** Losses as numbers of so many steps, each on its own batch. */

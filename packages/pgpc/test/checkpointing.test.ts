@@ -3,8 +3,7 @@
 import { liveTensors, memory, nn, noGrad, ops, type Tensor, tidy } from '@pgpc/torch';
 import { describe, expect, test, vi } from 'vitest';
 import { daformerFeatureDistance, type MethodConfig } from '../src/adaptation/config.js';
-import { Learner } from '../src/adaptation/learner.js';
-import { AdaptationStep, type Batch } from '../src/adaptation/step.js';
+import type { Batch } from '../src/adaptation/step.js';
 import { styles } from '../src/adaptation/style/style.js';
 import { weightings } from '../src/adaptation/weighting.js';
 import {
@@ -15,7 +14,6 @@ import {
   segmentorConfig,
 } from '../src/models/segmentor.js';
 import { daformerRecipe } from '../src/training/experiment.js';
-import { buildOptimizer } from '../src/training/optimizer.js';
 import {
   CLASSES,
   differing,
@@ -24,6 +22,7 @@ import {
   tinyContrast,
   tinySegmentor,
   tinySelfTraining,
+  tinyStep,
 } from './method-helpers.js';
 
 /** Largest difference of two tensors, relative to the largest value of the first. */
@@ -110,34 +109,17 @@ describe('the step', () => {
   const dropping: SegmentorConfig = { ...tinySegmentor, dropout: 0.1, dropPath: 0.3 };
 
   function start(method: MethodConfig, activationCheckpointing: boolean) {
-    const student = new Learner(dropping, 3, method.contrast);
-    const optimizer = buildOptimizer(student, { lr: 1e-3, headMultiplier: 2, weightDecay: 0.01 });
-    const step = new AdaptationStep(
-      method,
-      student,
-      optimizer,
-      8,
-      3,
-      undefined,
-      undefined,
-      activationCheckpointing,
-    );
+    const tiny = tinyStep(method, 8, { segmentor: dropping, activationCheckpointing });
     return {
-      student,
-      step,
+      ...tiny,
       /** Losses as numbers. */
       run: (batch: Batch, iteration: number) =>
         tidy(() =>
-          Object.entries(step.run(batch, iteration)).map(([name, loss]) => [
+          Object.entries(tiny.step.run(batch, iteration)).map(([name, loss]) => [
             name,
             (loss as Tensor | undefined)?.item(),
           ]),
         ),
-      dispose: () => {
-        step.dispose();
-        optimizer.dispose();
-        student.dispose();
-      },
     };
   }
 

@@ -2,7 +2,7 @@
 
 import { Generator, noGrad, type Tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
-import { type PixelView, pixelRows } from '../src/adaptation/contrast/contrast.js';
+import type { PixelView } from '../src/adaptation/contrast/contrast.js';
 import {
   anchorSelections,
   type ContrastOptions,
@@ -12,6 +12,7 @@ import {
   domainChoices,
   prototypeKinds,
 } from '../src/adaptation/contrast/options.js';
+import { pixelRows } from '../src/adaptation/contrast/pixels.js';
 import { ProjectionHead } from '../src/adaptation/contrast/projection-head.js';
 import { dot, int64, matrix, mean, normal, randomLabels, tinyContrast } from './method-helpers.js';
 

@@ -4,8 +4,9 @@
 import { Generator, grad, liveTensors, noGrad, rand, type Tensor, tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { PixelContrast, type PixelView, pixelRows } from '../src/adaptation/contrast/contrast.js';
+import { PixelContrast, type PixelView } from '../src/adaptation/contrast/contrast.js';
 import type { ContrastOptions } from '../src/adaptation/contrast/options.js';
+import { pixelRows } from '../src/adaptation/contrast/pixels.js';
 import type { ProjectionHead } from '../src/adaptation/contrast/projection-head.js';
 import {
   C,

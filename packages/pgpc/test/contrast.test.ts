@@ -4,16 +4,11 @@ import { Generator, grad, keep, liveTensors, ones, type Tensor, tensor, tidy } f
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { anchorCandidates, entropy, entropyThreshold } from '../src/adaptation/contrast/anchors.js';
-import {
-  PixelContrast,
-  type PixelView,
-  pixelLabels,
-  pixelRows,
-  type TeacherView,
-} from '../src/adaptation/contrast/contrast.js';
+import { PixelContrast, type PixelView, type TeacherView } from '../src/adaptation/contrast/contrast.js';
 import { infoNce } from '../src/adaptation/contrast/info-nce.js';
 import { MemoryBank } from '../src/adaptation/contrast/memory-bank.js';
 import { mostLikelyClasses, sourceNegatives, targetNegatives } from '../src/adaptation/contrast/negatives.js';
+import { pixelLabels, pixelRows } from '../src/adaptation/contrast/pixels.js';
 import { classCentres } from '../src/adaptation/contrast/positives.js';
 import { normalizeRows, ProjectionHead } from '../src/adaptation/contrast/projection-head.js';
 import { sampleCandidates } from '../src/adaptation/contrast/sampling.js';

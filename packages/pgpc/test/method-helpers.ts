@@ -2,9 +2,10 @@
 
 import { createHash } from 'node:crypto';
 import { Generator, type nn, rand, randn, type Tensor, tensor, tidy } from '@pgpc/torch';
-import type { SelfTrainingOptions } from '../src/adaptation/config.js';
+import type { MethodConfig, SelfTrainingOptions } from '../src/adaptation/config.js';
 import type { ContrastOptions } from '../src/adaptation/contrast/contrast.js';
-import type { Batch } from '../src/adaptation/step.js';
+import { Learner } from '../src/adaptation/learner.js';
+import { AdaptationStep, type Batch } from '../src/adaptation/step.js';
 import { CITYSCAPES_CLASSES } from '../src/datasets/cityscapes-classes.js';
 import {
   DatasetError,
@@ -14,6 +15,7 @@ import {
 } from '../src/datasets/types.js';
 import type { SegmentorConfig } from '../src/models/segmentor.js';
 import { Rng } from '../src/pipeline/rng.js';
+import { buildOptimizer } from '../src/training/optimizer.js';
 
 export type Dtype = 'float32' | 'float64';
 
@@ -67,6 +69,19 @@ export function difference(a: Numbers, b: Numbers): number {
   ];
   if (left.length !== right.length) return Number.POSITIVE_INFINITY;
   return left.reduce((worst, x, i) => Math.max(worst, Math.abs(x - right[i]!)), 0);
+}
+
+/** The derivative of `loss` by every element of `x`, by central differences. @param x float64, which `loss` reads. */
+export function slopes(x: Tensor, loss: () => number): number[] {
+  const values = x.toSharedArray() as Float64Array;
+  return Array.from(values, (value, i) => {
+    values[i] = value + 1e-5;
+    const above = loss();
+    values[i] = value - 1e-5;
+    const below = loss();
+    values[i] = value;
+    return (above - below) / 2e-5;
+  });
 }
 
 /** Rows in an order of their own, for comparing bags of rows. */
@@ -126,6 +141,31 @@ export function tinyBatch(seed: number): Required<Batch> {
     sourceLabel: tidy(() => int64(label, [2, 4, 4]).repeatInterleave(8, 1).repeatInterleave(8, 2)),
     targetImage: normal([2, 3, 32, 32], 10 * seed + 2),
   };
+}
+
+export interface TinyStep {
+  student: Learner;
+  step: AdaptationStep;
+  dispose(): void;
+}
+
+/** A step of the method on a student of its own, which learns fast. */
+export function tinyStep(
+  method: MethodConfig,
+  totalIterations: number,
+  { segmentor = tinySegmentor, seed = 3, activationCheckpointing = false } = {},
+): TinyStep {
+  const student = new Learner(segmentor, seed, method.contrast);
+  const optimizer = buildOptimizer(student, { lr: 1e-3, headMultiplier: 2, weightDecay: 0.01 });
+  const step = new AdaptationStep(method, student, optimizer, totalIterations, seed, {
+    activationCheckpointing,
+  });
+  const dispose = () => {
+    step.dispose();
+    optimizer.dispose();
+    student.dispose();
+  };
+  return { student, step, dispose };
 }
 
 /** What a module holds, by name, as digests: equal only if every bit is. */

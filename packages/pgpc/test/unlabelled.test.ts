@@ -8,6 +8,7 @@ import { liveTensors, nn, type Tensor, tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { methodConfig } from '../src/adaptation/config.js';
+import { entropy } from '../src/adaptation/contrast/anchors.js';
 import { styles } from '../src/adaptation/style/style.js';
 import { main } from '../src/cli/main.js';
 import { writeStreetSynth } from '../src/datasets/street-synth/write.js';
@@ -17,7 +18,6 @@ import {
   labelAgreement,
   predictedShares,
   prototypeMargin,
-  rowEntropy,
   softNeighbourhoodDensity,
   type UnlabelledScores,
   unlabelledScores,
@@ -79,7 +79,7 @@ describe('scores of predictions', () => {
           const [p, other] = [predictions(seed, pixels), predictions(seed + 1, pixels)];
           const [rows, others] = [matrix(p), matrix(other)];
           const entropies = rows.map(slowEntropy);
-          expect(rowEntropy(p).mean().item()).toBeCloseTo(mean(entropies), 10);
+          expect(entropy(p).mean().item()).toBeCloseTo(mean(entropies), 10);
           expect(informationScore(p).item()).toBeCloseTo(slowEntropy(columns(rows)) - mean(entropies), 10);
           expect(softNeighbourhoodDensity(p).item()).toBeCloseTo(slowDensity(rows, 0.05), 8);
           expect(softNeighbourhoodDensity(p, 1).item()).toBeCloseTo(slowDensity(rows, 1), 8);
@@ -116,7 +116,7 @@ describe('scores of predictions', () => {
   test('what they are where it is known', () => {
     tidy(() => {
       const certain = tensor([0, 1, 2, 3, 0, 1, 2, 3], { dtype: 'int64' }).oneHot(4).to('float64');
-      expect(rowEntropy(certain).abs().max().item()).toBe(0);
+      expect(entropy(certain).abs().max().item()).toBe(0);
       expect(informationScore(certain).item()).toBeCloseTo(Math.log(4), 10);
       // Each pixel has one other of its kind, whose softmax weight is nearly 1: no entropy.
       expect(softNeighbourhoodDensity(certain).item()).toBeCloseTo(0, 5);
@@ -124,7 +124,7 @@ describe('scores of predictions', () => {
       expect(informationScore(collapsed).item()).toBeCloseTo(0, 10);
       expect(softNeighbourhoodDensity(collapsed).item()).toBeCloseTo(Math.log(7), 10);
       const vague = tensor([[0.25, 0.25, 0.25, 0.25]]).expand([8, 4]);
-      expect(rowEntropy(vague).mean().item()).toBeCloseTo(Math.log(4), 6);
+      expect(entropy(vague).mean().item()).toBeCloseTo(Math.log(4), 6);
       expect(informationScore(vague).item()).toBeCloseTo(0, 6);
     });
   });

@@ -18,9 +18,8 @@ import {
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type MethodConfig, methodConfig, methodSchema } from '../src/adaptation/config.js';
-import { Learner } from '../src/adaptation/learner.js';
 import { segmentationLoss } from '../src/adaptation/losses.js';
-import { AdaptationStep, type StepLosses } from '../src/adaptation/step.js';
+import type { StepLosses } from '../src/adaptation/step.js';
 import {
   GradientNormWeights,
   type LossWeighting,
@@ -35,7 +34,6 @@ import { PixelStore } from '../src/pipeline/pixels.js';
 import { Rng } from '../src/pipeline/rng.js';
 import { lossWeightNames, methodNames } from '../src/presets/names.js';
 import { parseExperiment } from '../src/training/experiment.js';
-import { buildOptimizer } from '../src/training/optimizer.js';
 import { type LogEntry, Trainer } from '../src/training/trainer.js';
 import {
   CLASSES,
@@ -51,6 +49,7 @@ import {
   tinyContrast,
   tinySegmentor,
   tinySelfTraining,
+  tinyStep,
 } from './method-helpers.js';
 
 const seeds = fc.integer({ min: 0, max: 1e6 });
@@ -485,18 +484,7 @@ describe('a step with weights that set themselves', () => {
   const parts = { selfTraining: tinySelfTraining, contrast: tinyContrast };
 
   function begin(method: MethodConfig, activationCheckpointing = false) {
-    const student = new Learner(tinySegmentor, 3, method.contrast);
-    const optimizer = buildOptimizer(student, { lr: 1e-3, headMultiplier: 2, weightDecay: 0.01 });
-    const step = new AdaptationStep(
-      method,
-      student,
-      optimizer,
-      4,
-      3,
-      alone,
-      undefined,
-      activationCheckpointing,
-    );
+    const { student, step, dispose } = tinyStep(method, 4, { activationCheckpointing });
     const run = (iteration: number): Record<string, number> =>
       tidy(() => {
         const losses: StepLosses = step.run(tinyBatch(iteration), iteration);
@@ -506,11 +494,6 @@ describe('a step with weights that set themselves', () => {
           ),
         );
       });
-    const dispose = () => {
-      step.dispose();
-      optimizer.dispose();
-      student.dispose();
-    };
     return { student, step, run, dispose };
   }
 

@@ -1,15 +1,17 @@
 // The files of a sweep: its table as Markdown and CSV, its pictures, and one page with all of it.
 
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { percent } from '../report/format.js';
 import { type Html, html } from '../report/html.js';
 import { STYLE } from '../report/style.js';
+import { writeWhole } from '../whole-file.js';
 import { classesPicture, miouPicture } from './pictures.js';
-import { writeWhole } from './results.js';
 import { csv, legend, markdown, missing, type SweepTable, textCells } from './table.js';
 
 /** Writes the sweep's files into its folder, each whole; the pictures as soon as there is something to show. */
 export function writeSweep(folder: string, table: SweepTable): void {
+  mkdirSync(folder, { recursive: true });
   writeWhole(join(folder, 'table.md'), markdown(table));
   writeWhole(join(folder, 'table.csv'), csv(table));
   if (table.rows.length > 0) {

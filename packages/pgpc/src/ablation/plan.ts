@@ -75,45 +75,44 @@ function takes({ cell, experiment }: PlannedRun, key: string): boolean {
 function runsOfSeed(sweep: SweepName, seed: number, options: PlanOptions): PlannedRun[] {
   const { out, quick, set, sourceSteps, steps } = options;
   const preset = streetSynthPreset({ quick, seed, sourceSteps, steps });
-  const make = (name: string, run: Omit<PlannedRun, 'key' | 'name' | 'seed' | 'folder'>): PlannedRun => {
-    const key = keyOf(preset, run);
-    const folder = folderOf(out, seed, key) ?? join(seedFolder(out, seed), `${name}-${key}`);
-    return { key, name, seed, folder, ...run };
-  };
   const pretraining = changed(preset.pretraining, set, isShared);
   const given = options.start === undefined ? undefined : givenStart(options.start, seed, pretraining);
-  const source = given ? undefined : make('source', { experiment: pretraining, ...fresh });
+  const identified = (run: Training): Identified => ({ ...run, key: keyOf(preset, run) });
+  const placed = (name: string, run: Identified): PlannedRun => {
+    const folder = folderOf(out, seed, run.key) ?? join(seedFolder(out, seed), `${name}-${run.key}`);
+    return { ...run, name, seed, folder };
+  };
+  const source = given
+    ? undefined
+    : placed('source', identified({ experiment: pretraining, onTarget: false, ...fromScratch }));
   const origin = {
     start: given?.folder ?? source!.folder,
     startKey: given?.sha256 ?? source!.key,
     after: source,
-    onTarget: false,
   };
-  const runOf = (name: string, cell: Cell) => {
+  const runOf = (cell: Cell): Identified => {
     const { method, settings } = cell;
     if (method === 'oracle') {
-      return make(name, {
-        experiment: changed(preset.oracle, set, isShared),
-        ...fresh,
-        onTarget: true,
-        cell,
-      });
+      const experiment = changed(preset.oracle, set, isShared);
+      return identified({ experiment, onTarget: true, ...fromScratch, cell });
     }
     const experiment = withSettings(changed(preset.continuation(method), set), settings);
-    return make(name, { experiment, ...origin, cell });
+    return identified({ experiment, onTarget: false, ...origin, cell });
   };
   // A run that the table of methods has too goes by its name there, whichever sweep comes to it first.
-  const methods = new Map(
-    sweeps.methods.cells.map((cell) => [runOf(cell.name, cell).key, cell.name] as const),
-  );
+  const methods = new Map(sweeps.methods.cells.map((cell) => [runOf(cell).key, cell.name] as const));
   const cells = sweeps[sweep].cells.map((cell) => {
-    const { key } = runOf(cell.name, cell);
-    return runOf(methods.get(key) ?? `${sweep}-${cell.name}`, cell);
+    const run = runOf(cell);
+    return placed(methods.get(run.key) ?? `${sweep}-${cell.name}`, run);
   });
   return source ? [source, ...cells] : cells;
 }
 
-const fresh = { onTarget: false, start: undefined, startKey: undefined, after: undefined, cell: undefined };
+/** A run before it has a name and a place. */
+type Identified = Omit<PlannedRun, 'name' | 'seed' | 'folder'>;
+type Training = Omit<Identified, 'key'>;
+
+const fromScratch = { start: undefined, startKey: undefined, after: undefined, cell: undefined };
 
 /** The experiment with those of the settings that it has a place for. */
 function changed(

@@ -1,9 +1,10 @@
 // What a run of a sweep leaves in its folder, and how it is found again.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Scores } from '../evaluation/scores.js';
+import { writeJson } from '../whole-file.js';
 
 export const RESULT_FILE = 'result.json';
 export const METRICS_FILE = 'metrics.jsonl';
@@ -53,9 +54,9 @@ export function readResult(folder: string): RunResult | undefined {
   }
 }
 
-/** Writes a run's result; the last that is written of it, so that a folder with a result is complete. */
+/** Writes a run's result into its folder; the last that is written of it, so that a folder with a result is complete. */
 export function writeResult(folder: string, result: RunResult): void {
-  writeWhole(join(folder, RESULT_FILE), `${JSON.stringify(result, null, 2)}\n`);
+  writeJson(join(folder, RESULT_FILE), result);
 }
 
 /** Where the runs of a seed are. */
@@ -80,12 +81,4 @@ export function foldersNamed(out: string, seed: number, name: string): string[] 
 
 function foldersIn(root: string): string[] {
   return existsSync(root) ? readdirSync(root).sort() : [];
-}
-
-/** Writes a file so that it is there whole or not at all. */
-export function writeWhole(file: string, text: string): void {
-  mkdirSync(join(file, '..'), { recursive: true });
-  const temporary = `${file}.${process.pid}.tmp`;
-  writeFileSync(temporary, text);
-  renameSync(temporary, file);
 }

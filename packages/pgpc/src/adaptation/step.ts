@@ -52,6 +52,16 @@ export interface StepLosses {
   contrastWeight?: Tensor;
 }
 
+/** How a step is computed, which does not change what it computes. */
+export interface StepSurroundings {
+  /** Of whose batch this process trains on its part; left out: it trains on its own. */
+  world?: World | undefined;
+  /** Averages the gradients over the ranks; absent in a process on its own. */
+  reducer?: GradientReducer | undefined;
+  /** Runs the student's blocks twice instead of keeping their activations. */
+  activationCheckpointing?: boolean | undefined;
+}
+
 /** One method on one student: the parts that carry state from step to step, and the step itself. */
 export class AdaptationStep {
   readonly teacher: Teacher | undefined;
@@ -61,6 +71,8 @@ export class AdaptationStep {
   readonly weighting: LossWeighting | undefined;
   /** Of the student's activations; undefined: all are kept until the backward pass. */
   readonly checkpoints: nn.ActivationCheckpoints | undefined;
+  readonly world: World;
+  readonly reducer: GradientReducer | undefined;
   /** Chooses the classes that ClassMix pastes. */
   readonly mixGenerator: Generator;
   /** Draws colour jitter and blur. */
@@ -73,12 +85,10 @@ export class AdaptationStep {
     readonly optimizer: optim.Optimizer,
     readonly totalIterations: number,
     seed: number,
-    /** Of whose batch this process trains on its part. */
-    readonly world: World = alone,
-    /** Averages the gradients over the ranks; absent in a process on its own. */
-    readonly reducer?: GradientReducer,
-    activationCheckpointing = false,
+    { world = alone, reducer, activationCheckpointing = false }: StepSurroundings = {},
   ) {
+    this.world = world;
+    this.reducer = reducer;
     const { config } = student.segmentor as Segmentor;
     this.mixGenerator = new Generator(seedFor(seed, 'mix'));
     this.augmentRng = new Rng(seed, 'augment');

@@ -2,6 +2,7 @@
 
 import { grad, noGrad, ops, optim, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
 import { z } from 'zod';
+import { nearest } from './contrast/pixels.js';
 import { segmentationLoss } from './losses.js';
 
 const gradientNormSchema = z.strictObject({
@@ -293,11 +294,6 @@ export class UncertaintyWeights implements LossWeighting {
     this.#optimizer.dispose();
     for (const s of this.#logVariances) s.dispose();
   }
-}
-
-/** A map or mask (N, H, W) at the features' size, by nearest neighbour: (N, h, w), float32. */
-function nearest(map: Tensor, size: readonly [number, number]): Tensor {
-  return ops.upsampleNearest2d(map.unsqueeze(1).to('float32'), size).squeeze(1);
 }
 
 /**

@@ -1,18 +1,11 @@
 // `pgpc ablate`: the runs of a sweep that have not ended yet, and its table after every one.
 
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { writeSweep } from '../ablation/page.js';
 import { finished, type PlannedRun, plan } from '../ablation/plan.js';
-import {
-  foldersNamed,
-  METRICS_FILE,
-  RESULT_FILE,
-  type RunResult,
-  writeResult,
-  writeWhole,
-} from '../ablation/results.js';
+import { foldersNamed, METRICS_FILE, RESULT_FILE, type RunResult, writeResult } from '../ablation/results.js';
 import { sweeps } from '../ablation/sweeps.js';
 import { minorityClasses, rowsOf, type SweepTable, textCells } from '../ablation/table.js';
 import { openGta5 } from '../datasets/gta5.js';
@@ -21,6 +14,7 @@ import type { StreetSynthFolders } from '../datasets/street-synth/index.js';
 import { didYouMean } from '../did-you-mean.js';
 import { streetSynthPreset } from '../presets/street-synth.js';
 import { useCores } from '../versions.js';
+import { writeWhole } from '../whole-file.js';
 import type { Ablate, AblateOptions } from './ablate-types.js';
 import { Branches, inLanes, type Job } from './branches.js';
 import { UsageError } from './command.js';
@@ -76,7 +70,8 @@ export async function runSweep(
   const source = await openGta5(roots.source);
   const { counts } = await classStatistics(source);
   const classes = source.classes.map((info) => info.name);
-  const table = () => tableOf(options, runs, classes, minorityClasses(counts), io);
+  const minority = minorityClasses(counts);
+  const table = () => tableOf(options, runs, classes, minority, io);
   const folder = join(out, name);
   writeSweep(folder, table());
   const steps = todo.reduce((sum, { run }) => sum + run.experiment.iterations, 0);
@@ -183,6 +178,7 @@ function whyAgain(run: PlannedRun, out: string): string | undefined {
 function save(run: PlannedRun, { seconds, scores, log }: Trained): void {
   const { folder, key, name, seed, experiment, onTarget, startKey } = run;
   const lines = log.map(({ iteration, values }) => `${JSON.stringify({ iteration, ...values })}\n`);
+  mkdirSync(folder, { recursive: true });
   writeWhole(join(folder, METRICS_FILE), lines.join(''));
   writeResult(folder, { key, name, seed, experiment, start: startKey, onTarget, seconds, scores });
 }

@@ -1,7 +1,8 @@
 // Scores of a model on images without labels, by which checkpoints can be compared.
 
 import { Generator, type nn, noGrad, ops, rand, type Tensor, tidy } from '@pgpc/torch';
-import { pixelRows } from '../adaptation/contrast/contrast.js';
+import { entropy } from '../adaptation/contrast/anchors.js';
+import { pixelRows } from '../adaptation/contrast/pixels.js';
 import { wholeImage } from '../pipeline/crop.js';
 
 /** Sharpness of a pixel's neighbourhood in the soft neighbourhood density: 0.05 in Saito et al. */
@@ -28,11 +29,6 @@ export interface UnlabelledScores {
 
 export type UnlabelledScoreName = Exclude<keyof UnlabelledScores, 'shares'>;
 
-/** Entropy of each row in nats: (P, C) to (P). @param probabilities rows of sum 1. */
-export function rowEntropy(probabilities: Tensor): Tensor {
-  return tidy(() => ops.specialEntr(probabilities).sum([1]));
-}
-
 /**
  * Mutual information of pixel and class (Bridle et al. 1991): the entropy of the mean prediction less the mean
  * entropy. 0 where all pixels have the same prediction, whatever it is; log C where each pixel is certain and all
@@ -41,8 +37,8 @@ export function rowEntropy(probabilities: Tensor): Tensor {
  */
 export function informationScore(probabilities: Tensor): Tensor {
   return tidy(() => {
-    const marginal = rowEntropy(probabilities.mean([0], true)).squeeze(0);
-    return marginal.sub(rowEntropy(probabilities).mean());
+    const marginal = entropy(probabilities.mean([0], true)).squeeze(0);
+    return marginal.sub(entropy(probabilities).mean());
   });
 }
 
@@ -60,7 +56,7 @@ export function softNeighbourhoodDensity(
     const rows = probabilities.div(probabilities.norm(2, [1], true));
     const similarity = rows.matmul(rows.t()).div(temperature);
     const itself = ops.eye(rows.shape[0]!, { device: rows.device }).to('bool');
-    return rowEntropy(similarity.maskedFill(itself, Number.NEGATIVE_INFINITY).softmax(1)).mean();
+    return entropy(similarity.maskedFill(itself, Number.NEGATIVE_INFINITY).softmax(1)).mean();
   });
 }
 
@@ -118,12 +114,12 @@ export function unlabelledScores(
         const all = images.map((image) => tidy(() => scoreImage(model, image, pixels, generator)));
         const mean = (values: readonly Tensor[]) => ops.stack([...values]).mean([0]);
         const marginal = mean(all.map(({ marginal }) => marginal)).unsqueeze(0);
-        const entropy = mean(all.map(({ entropy }) => entropy)).item();
+        const meanEntropy = mean(all.map((scores) => scores.entropy)).item();
         const agreement = all.flatMap(({ agreement }) => agreement ?? []);
         const margin = all.flatMap(({ margin }) => margin ?? []);
         return {
-          entropy,
-          information: rowEntropy(marginal).item() - entropy,
+          entropy: meanEntropy,
+          information: entropy(marginal).item() - meanEntropy,
           density: mean(all.map(({ density }) => density)).item(),
           ...(agreement.length > 0 && { agreement: mean(agreement).item() }),
           ...(margin.length > 0 && { margin: mean(margin).item() }),
@@ -155,7 +151,7 @@ function scoreImage(
   const sample = rand([rows.shape[0]!], { generator }).topk(Math.min(pixels, rows.shape[0]!))[1]!;
   const enough = prototypes && prototypes.rows.shape[0]! > 1;
   return {
-    entropy: rowEntropy(rows).mean(),
+    entropy: entropy(rows).mean(),
     marginal: rows.mean([0]),
     density: softNeighbourhoodDensity(rows.indexSelect(0, sample)),
     shares: predictedShares(rows),

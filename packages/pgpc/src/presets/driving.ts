@@ -1,9 +1,6 @@
 // The paper's experiments: GTA5 and SYNTHIA to Cityscapes, each method on each network, as typed values.
 
-import { daformerSelfTraining, methodConfig, pgpcContrast } from '../adaptation/config.js';
-import type { DenoiseOptions } from '../adaptation/denoise/denoise.js';
-import type { StyleOptions } from '../adaptation/style/style.js';
-import type { WeightingOptions } from '../adaptation/weighting.js';
+import { daformerSelfTraining, type MethodParts, methodConfig, pgpcContrast } from '../adaptation/config.js';
 import { type BackboneName, type HeadName, segmentorConfig } from '../models/segmentor.js';
 import { daformerRareClasses, type RareClassOptions } from '../pipeline/rare-class-sampling.js';
 import type { DataConfig } from '../training/data.js';
@@ -75,11 +72,7 @@ export function drivingExperiment(
     denoise,
     weighting,
     ...overrides
-  }: RecipeOverrides & {
-    style?: StyleOptions | undefined;
-    denoise?: DenoiseOptions | undefined;
-    weighting?: WeightingOptions | undefined;
-  } = {},
+  }: RecipeOverrides & Pick<MethodParts, 'style' | 'denoise' | 'weighting'> = {},
 ): Experiment {
   const { rareClasses } = drivingPresets[preset];
   const [backbone, head] = networks[network];

@@ -14,16 +14,7 @@ process.once('message', (experiment: Experiment) => {
   const student = new Learner(segmentor, seed, method.contrast);
   const optimizer = buildOptimizer(student, experiment.optimizer);
   const { activationCheckpointing } = experiment;
-  const step = new AdaptationStep(
-    method,
-    student,
-    optimizer,
-    iterations,
-    seed,
-    undefined,
-    undefined,
-    activationCheckpointing,
-  );
+  const step = new AdaptationStep(method, student, optimizer, iterations, seed, { activationCheckpointing });
   const shape = [batch, 3, crop.height, crop.width];
   const began = performance.now();
   tidy(() => {

@@ -2,17 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
-  closeSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   truncateSync,
-  writeFileSync,
 } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import path from 'node:path';
@@ -20,6 +15,7 @@ import sharp from 'sharp';
 import { z } from 'zod';
 import { CITYSCAPES_CLASSES } from '../datasets/cityscapes-classes.js';
 import type { ClassInfo, LabelMap, RgbImage } from '../datasets/types.js';
+import { writeJson } from '../whole-file.js';
 import { isRunName, RUN_NAME_RULE } from './run-name.js';
 
 const FIXED_FIELDS = new Set(['phase', 'seed', 'iteration', 'wall']);
@@ -489,17 +485,4 @@ function checked<T extends z.ZodType>(schema: T, value: unknown, where: string):
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   throw new Error(`${where}: ${issue.path.length === 0 ? '' : `${issue.path.join('.')}: `}${issue.message}`);
-}
-
-/** Replaces a JSON file as a whole: at any moment it is the old one or the new one. */
-export function writeJson(file: string, value: unknown): void {
-  const temporary = `${file}.${process.pid}.tmp`;
-  const descriptor = openSync(temporary, 'w');
-  try {
-    writeFileSync(descriptor, `${JSON.stringify(value, null, 2)}\n`);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-  renameSync(temporary, file);
 }

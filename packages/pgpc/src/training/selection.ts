@@ -12,7 +12,7 @@ import {
 } from '../evaluation/unlabelled.js';
 import { saveSegmentor } from '../models/weights.js';
 import type { PixelStore } from '../pipeline/pixels.js';
-import { writeJson } from './run-directory.js';
+import { writeJson } from '../whole-file.js';
 import { MODEL_FILE } from './trainer.js';
 
 /** Target images that a checkpoint is scored on, if there are so many. */

@@ -91,17 +91,11 @@ export class Trainer {
     this.#peaks = this.optimizer.groups.map(({ lr }) => lr);
     this.#scale = optim.polySchedule({ baseLr: 1, maxIters: iterations, ...schedule });
     this.#replica = group && new Replica(group, this.learner.parameters());
-    const { reducer } = this.#replica ?? {};
-    this.step = new AdaptationStep(
-      method,
-      this.learner,
-      this.optimizer,
-      iterations,
-      seed,
-      group,
-      reducer,
-      experiment.activationCheckpointing,
-    );
+    this.step = new AdaptationStep(method, this.learner, this.optimizer, iterations, seed, {
+      world: group,
+      reducer: this.#replica?.reducer,
+      activationCheckpointing: experiment.activationCheckpointing,
+    });
     for (const network of [this.learner, this.step.teacher?.network]) {
       if (group && network) spreadOver(group, network);
     }

@@ -21,12 +21,18 @@ import {
   type DomainChoice,
 } from './options.js';
 import { ProjectedPixels, pixelLabels, pixelRows } from './pixels.js';
-import { classMembers, PixelPositives, type Positives, PrototypePositives } from './positives.js';
+import {
+  classMembers,
+  knownClasses,
+  PixelPositives,
+  type Positives,
+  PrototypePositives,
+  prototypesOf,
+} from './positives.js';
 import type { ProjectionHead } from './projection-head.js';
 import { chosenByAll, type Draws, sampleCandidates } from './sampling.js';
 
 export type { ContrastOptions } from './options.js';
-export { pixelLabels, pixelRows } from './pixels.js';
 
 /** What a network says of a batch. */
 export interface PixelView {
@@ -131,12 +137,12 @@ export class PixelContrast {
 
   /** (C), bool: which classes have positives yet. */
   known(): Tensor {
-    return tidy(() => this.positives.store.module.filled.gt(0));
+    return knownClasses(this.positives);
   }
 
   /** Prototypes z_c+ (eq 9), one a class: (C, D), unit rows; zeros for classes that are not {@link known}. */
   prototypes(): Tensor {
-    return this.positives.prototypes();
+    return prototypesOf(this.positives);
   }
 
   /**

@@ -5,7 +5,7 @@ import { otherClassScores, ownScores, sharedScores } from './info-nce.js';
 import { MemoryBank } from './memory-bank.js';
 import type { ContrastSettings } from './options.js';
 import type { ProjectedPixels } from './pixels.js';
-import { classMembers, type Positives } from './positives.js';
+import { classMembers, knownClasses, type Positives, prototypesOf } from './positives.js';
 import { type Draws, drawnFor, type Sample, storeSample } from './sampling.js';
 
 /**
@@ -96,11 +96,11 @@ export class PrototypeNegatives implements Negatives {
 
   /** A class has one if any other class has a prototype. */
   ready(): Tensor {
-    const present = this.positives.store.module.filled.gt(0);
+    const present = knownClasses(this.positives);
     return present.sum().sub(present.to('int64')).gt(0);
   }
 
   scores(z: Tensor): Tensor {
-    return otherClassScores(z, this.positives.prototypes(), this.positives.store.module.filled.gt(0));
+    return otherClassScores(z, prototypesOf(this.positives), knownClasses(this.positives));
   }
 }

@@ -17,9 +17,14 @@ function pixelsAt(map: Tensor, index: Tensor): Tensor {
   return map.flatten(2).transpose(1, 2).index([image, place]).contiguous();
 }
 
-/** A label map or mask at the decoder's resolution, by nearest neighbour: (N, H, W) to (N h w). */
+/** A map or mask at the decoder's resolution, by nearest neighbour: (N, H, W) to (N, h, w), float32. */
+export function nearest(map: Tensor, size: readonly [number, number]): Tensor {
+  return ops.upsampleNearest2d(map.unsqueeze(1).to('float32'), size).squeeze(1);
+}
+
+/** A label map or mask as a list of pixels at the decoder's resolution: (N, H, W) to (N h w). */
 export function pixelLabels(label: Tensor, size: readonly [number, number]): Tensor {
-  return ops.upsampleNearest2d(label.unsqueeze(1).to('float32'), size).flatten().to(label.dtype);
+  return nearest(label, size).flatten().to(label.dtype);
 }
 
 /** z of a batch's pixels. */

@@ -40,10 +40,18 @@ export interface Positives {
   readonly store: { readonly name: string; readonly module: CentreStore | MemoryBank };
   /** Takes in the pixels of one domain in one step. @param members (C, P), bool: those of each class. */
   add(domain: Domain, pixels: ProjectedPixels, members: Tensor): void;
-  /** z_c+ as one row a class, (C, D), unit rows; zeros for a class without any. */
-  prototypes(): Tensor;
   /** z_c+ of the anchors: (C, D), or (C, M, D) with one an anchor. */
   draw(anchors: Sample): Tensor;
+}
+
+/** What is kept as one row a class, z_c+ of eq 9: (C, D), unit rows; zeros for a class without any. */
+export function prototypesOf({ store }: Positives): Tensor {
+  return tidy(() => normalizeRows(store.module.mean()));
+}
+
+/** (C), bool: which classes have positives yet. */
+export function knownClasses({ store }: Positives): Tensor {
+  return tidy(() => store.module.filled.gt(0));
 }
 
 /** z_c+ is the normalised mean of the class's centres (eq 9). */
@@ -62,12 +70,8 @@ export class PrototypePositives implements Positives {
     this.store.module.add(domain, memberCentres(pixels.all(), members, this.draws.world));
   }
 
-  prototypes(): Tensor {
-    return tidy(() => normalizeRows(this.store.module.mean()));
-  }
-
   draw(): Tensor {
-    return this.prototypes();
+    return prototypesOf(this);
   }
 }
 
@@ -86,10 +90,6 @@ export class PixelPositives implements Positives {
 
   add(_: Domain, pixels: ProjectedPixels, members: Tensor): void {
     storeSample(this.store.module, members, pixels, this.settings.enqueue, this.draws);
-  }
-
-  prototypes(): Tensor {
-    return tidy(() => normalizeRows(this.store.module.mean()));
   }
 
   draw(anchors: Sample): Tensor {

@@ -2,7 +2,8 @@
 
 import { alone, nn, noGrad, type Tensor, tidy, type World } from '@pgpc/torch';
 import { z } from 'zod';
-import { pixelRows, type TeacherView } from '../contrast/contrast.js';
+import type { TeacherView } from '../contrast/contrast.js';
+import { pixelRows } from '../contrast/pixels.js';
 import type { PseudoLabels } from '../pseudo-labels.js';
 import { agreement, viewsOf } from './agreement.js';
 import { ClassPrototypes } from './prototypes.js';
