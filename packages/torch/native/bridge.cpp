@@ -13,6 +13,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
@@ -33,6 +34,7 @@
 #include <vector>
 
 #include "allocator.h"
+#include "cuda.h"
 #include "distributed.h"
 #include "profiler.h"
 
@@ -70,6 +72,12 @@ struct ReleaseQueue {
   std::vector<napi_ref> refs;
 };
 
+// One seed, and the numbers that come of it on the CPU and, once they are asked for, on a card.
+struct Generators {
+  at::Generator cpu;
+  at::Generator cuda;
+};
+
 struct State {
   napi_env env = nullptr;
   double* command = nullptr;
@@ -79,8 +87,10 @@ struct State {
   std::vector<uint32_t> freeHandles;
   size_t live = 0;
   std::unordered_map<uint32_t, int64_t> reportedBytes;
-  std::vector<at::Generator> generators;
+  std::vector<Generators> generators;
   std::vector<uint32_t> freeGenerators;
+  // Of the call under way: places in the stack, and the generators that are meant for them.
+  std::vector<std::pair<size_t, double>> givenGenerators;
   std::vector<Operator> operators;
   std::vector<std::unique_ptr<c10::InferenceMode>> inferenceGuards;
   std::shared_ptr<ReleaseQueue> releases = std::make_shared<ReleaseQueue>();
@@ -140,10 +150,25 @@ void drainReleases() {
   for (napi_ref ref : refs) napi_delete_reference(s.env, ref);
 }
 
-const at::Generator& generatorAt(double index) {
-  const at::Generator& generator = state->generators.at(static_cast<size_t>(index));
-  if (!generator.defined()) throw std::runtime_error("no such generator: it was disposed");
+Generators& generatorsAt(double index) {
+  Generators& generators = state->generators.at(static_cast<size_t>(index));
+  if (!generators.cpu.defined()) throw std::runtime_error("no such generator: it was disposed");
+  return generators;
+}
+
+// A generator of its own on a card, which starts from `seed`.
+at::Generator cudaGenerator(c10::Device device, uint64_t seed) {
+  at::Generator generator = at::globalContext().defaultGenerator(device).clone();
+  generator.set_current_seed(seed);
   return generator;
+}
+
+// The one whose numbers a tensor of the device is filled with.
+const at::Generator& generatorFor(double index, c10::Device device) {
+  Generators& generators = generatorsAt(index);
+  if (!device.is_cuda()) return generators.cpu;
+  if (!generators.cuda.defined()) generators.cuda = cudaGenerator(device, generators.cpu.current_seed());
+  return generators.cuda;
 }
 
 // The first line of what libtorch says; the rest is a C++ backtrace.
@@ -199,6 +224,7 @@ c10::Device deviceNamed(const std::string& name) {
   if (device.has_index() && static_cast<size_t>(device.index()) >= count) {
     throw std::runtime_error("there is no device '" + name + "' among " + std::to_string(count) + " from cuda:0");
   }
+  enterCuda();
   return device;
 }
 
@@ -229,7 +255,9 @@ void pushArgument(Reader& reader, const c10::Argument& argument, const std::vect
       stack.emplace_back(deviceNamed(strings.at(static_cast<size_t>(reader.next()))));
       return;
     case kGenerator:
-      stack.emplace_back(generatorAt(reader.next()));
+      // Which of its two is meant is known when all arguments are: see chooseGenerators.
+      state->givenGenerators.push_back({stack.size(), reader.next()});
+      stack.emplace_back();
       return;
     case kIntList: {
       const size_t n = reader.count();
@@ -294,6 +322,22 @@ void pushArgument(Reader& reader, const c10::Argument& argument, const std::vect
       return;
     default:
       throw std::runtime_error("unknown tag in the command buffer");
+  }
+}
+
+// Puts in the generators of the call, each with the numbers of the device that the call is about: that of its first
+// tensor, or the one that it names.
+void chooseGenerators() {
+  c10::Device device(c10::DeviceType::CPU);
+  for (const auto& value : state->stack) {
+    if (value.isTensor() && value.toTensor().defined()) {
+      device = value.toTensor().device();
+      break;
+    }
+    if (value.isDevice()) device = value.toDevice();
+  }
+  for (const auto& [place, index] : state->givenGenerators) {
+    state->stack[place] = c10::IValue(generatorFor(index, device));
   }
 }
 
@@ -395,7 +439,9 @@ void execute(const std::vector<std::string>& strings) {
     const Operator& op = s.operators[static_cast<size_t>(index)];
     Reader reader(s.command + 1, s.command + s.commandLength);
     s.stack.clear();
+    s.givenGenerators.clear();
     for (const auto& argument : op.schema->arguments()) pushArgument(reader, argument, strings);
+    if (!s.givenGenerators.empty()) chooseGenerators();
     op.handle.callBoxed(s.stack);
     if (op.returnsArgument) s.stack.clear();
     writeResults();
@@ -808,55 +854,75 @@ Napi::Value leaveInferenceMode(const Napi::CallbackInfo& info) {
 Napi::Value newGenerator(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto seed = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
-    auto generator = at::detail::createCPUGenerator(seed);
+    Generators generators{at::detail::createCPUGenerator(seed), at::Generator()};
     State& s = *state;
     if (!s.freeGenerators.empty()) {
       const uint32_t index = s.freeGenerators.back();
       s.freeGenerators.pop_back();
-      s.generators[index] = std::move(generator);
+      s.generators[index] = std::move(generators);
       return Napi::Number::New(info.Env(), index);
     }
-    s.generators.push_back(std::move(generator));
+    s.generators.push_back(std::move(generators));
     return Napi::Number::New(info.Env(), static_cast<double>(s.generators.size() - 1));
   });
 }
 
 Napi::Value disposeGenerator(const Napi::CallbackInfo& info) {
   const auto index = info[0].As<Napi::Number>().Uint32Value();
-  if (index < state->generators.size() && state->generators[index].defined()) {
-    state->generators[index] = at::Generator();
+  if (index < state->generators.size() && state->generators[index].cpu.defined()) {
+    state->generators[index] = Generators();
     state->freeGenerators.push_back(index);
   }
   return info.Env().Undefined();
 }
 
-// (index or -1 for the process's own generator).
-at::Generator generatorOf(const Napi::Value& value) {
+// The process's own generators, which operators use when they are given none.
+Generators processGenerators() {
+  const bool card = c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA) && at::getNumGPUs() > 0;
+  if (!card) return {at::detail::getDefaultCPUGenerator(), at::Generator()};
+  const c10::Device current = c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA)->getDevice();
+  return {at::detail::getDefaultCPUGenerator(), at::globalContext().defaultGenerator(current)};
+}
+
+// (index or -1 for the process's own).
+Generators generatorsOf(const Napi::Value& value) {
   const auto index = value.As<Napi::Number>().Int64Value();
-  if (index < 0) return at::detail::getDefaultCPUGenerator();
-  return generatorAt(static_cast<double>(index));
+  return index < 0 ? processGenerators() : generatorsAt(static_cast<double>(index));
+}
+
+void setSeed(at::Generator& generator, uint64_t seed) {
+  if (!generator.defined()) return;
+  std::lock_guard<std::mutex> lock(generator.mutex());
+  generator.set_current_seed(seed);
 }
 
 Napi::Value seedGenerator(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    auto generator = generatorOf(info[0]);
-    std::lock_guard<std::mutex> lock(generator.mutex());
-    generator.set_current_seed(static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value()));
+    Generators generators = generatorsOf(info[0]);
+    const auto seed = static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value());
+    setSeed(generators.cpu, seed);
+    setSeed(generators.cuda, seed);
     return info.Env().Undefined();
   });
 }
 
+// The CPU's state and, behind it, the card's, where numbers were drawn there.
 Napi::Value generatorState(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    auto generator = generatorOf(info[0]);
-    return Napi::Number::New(info.Env(), store(generator.get_state()));
+    const Generators generators = generatorsOf(info[0]);
+    at::Tensor bytes = generators.cpu.get_state();
+    if (generators.cuda.defined()) bytes = at::cat({bytes, generators.cuda.get_state()});
+    return Napi::Number::New(info.Env(), store(bytes));
   });
 }
 
 Napi::Value setGeneratorState(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    auto generator = generatorOf(info[0]);
-    const at::Tensor& wanted = tensorAt(handleOf(info[1]));
+    const bool own = info[0].As<Napi::Number>().Int64Value() >= 0;
+    Generators generators = generatorsOf(info[0]);
+    const at::Tensor& bytes = tensorAt(handleOf(info[1]));
+    const int64_t length = generators.cpu.get_state().numel();
+    const at::Tensor wanted = bytes.numel() > length ? bytes.narrow(0, 0, length).clone() : bytes;
     // libtorch checks each field, but not that the position lies within what is left of the numbers.
     auto trial = at::detail::createCPUGenerator();
     trial.set_state(wanted);
@@ -864,10 +930,78 @@ Napi::Value setGeneratorState(const Napi::CallbackInfo& info) {
     if (engine.left_ != 1 && engine.left_ + static_cast<int64_t>(engine.next_) != at::MERSENNE_STATE_N + 1) {
       throw std::runtime_error("not the state of a generator");
     }
-    std::lock_guard<std::mutex> lock(generator.mutex());
-    generator.set_state(wanted);
+    {
+      std::lock_guard<std::mutex> lock(generators.cpu.mutex());
+      generators.cpu.set_state(wanted);
+    }
+    const at::Generator card = processGenerators().cuda;
+    if (!card.defined()) return info.Env().Undefined();
+    if (bytes.numel() > length) {
+      if (!generators.cuda.defined()) generators.cuda = cudaGenerator(card.device(), generators.cpu.current_seed());
+      std::lock_guard<std::mutex> lock(generators.cuda.mutex());
+      generators.cuda.set_state(bytes.narrow(0, length, bytes.numel() - length).clone());
+    } else if (own) {
+      // Nothing had been drawn there: it begins with the seed, as it would have then.
+      setSeed(generators.cuda, generators.cpu.current_seed());
+    }
+    if (own) generatorsAt(handleOf(info[0])) = generators;
     return info.Env().Undefined();
   });
+}
+
+// ---- autocast ----
+
+// For both kinds of devices at once: a function of the mode does not ask where its tensors are.
+constexpr c10::DeviceType kCastDevices[] = {c10::DeviceType::CPU, c10::DeviceType::CUDA};
+
+bool autocastOn(c10::DeviceType device) {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+  return at::autocast::is_autocast_enabled(device);
+#else
+  return device == c10::DeviceType::CPU ? at::autocast::is_cpu_enabled() : at::autocast::is_enabled();
+#endif
+}
+
+void setAutocastOn(c10::DeviceType device, bool on, at::ScalarType dtype) {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+  at::autocast::set_autocast_enabled(device, on);
+  if (on) at::autocast::set_autocast_dtype(device, dtype);
+#else
+  if (device == c10::DeviceType::CPU) {
+    at::autocast::set_cpu_enabled(on);
+    if (on) at::autocast::set_autocast_cpu_dtype(dtype);
+  } else {
+    at::autocast::set_enabled(on);
+    if (on) at::autocast::set_autocast_gpu_dtype(dtype);
+  }
+#endif
+}
+
+at::ScalarType autocastDtype() {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+  return at::autocast::get_autocast_dtype(c10::DeviceType::CPU);
+#else
+  return at::autocast::get_autocast_cpu_dtype();
+#endif
+}
+
+// (dtype, or -1 for off): what it was before. Leaving it frees the weights that were cast.
+Napi::Value setAutocast(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const int before = autocastOn(c10::DeviceType::CPU) ? static_cast<int>(autocastDtype()) : -1;
+    const int wanted = info[0].As<Napi::Number>().Int32Value();
+    for (const auto device : kCastDevices) {
+      setAutocastOn(device, wanted >= 0, static_cast<at::ScalarType>(std::max(wanted, 0)));
+    }
+    if (before >= 0 && wanted != before) at::autocast::clear_cache();
+    return Napi::Number::New(info.Env(), before);
+  });
+}
+
+// (): the dtype, or -1.
+Napi::Value autocastState(const Napi::CallbackInfo& info) {
+  const int dtype = autocastOn(c10::DeviceType::CPU) ? static_cast<int>(autocastDtype()) : -1;
+  return Napi::Number::New(info.Env(), dtype);
 }
 
 // ---- the process ----
@@ -885,7 +1019,7 @@ Napi::Value buildInfo(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(env);
   result.Set("libtorch", TORCH_VERSION);
   result.Set("threads", at::get_num_threads());
-  result.Set("cuda", Napi::Boolean::New(env, at::hasCUDA()));
+  result.Set("cuda", Napi::Boolean::New(env, c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA) && at::getNumGPUs() > 0));
   result.Set("mkldnn", Napi::Boolean::New(env, at::globalContext().hasMKLDNN()));
   result.Set("mkl", Napi::Boolean::New(env, at::hasMKL()));
   Dl_info where;
@@ -943,9 +1077,12 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   EXPORT(seedGenerator);
   EXPORT(generatorState);
   EXPORT(setGeneratorState);
+  EXPORT(setAutocast);
+  EXPORT(autocastState);
   EXPORT(setNumThreads);
   EXPORT(buildInfo);
 #undef EXPORT
+  exportCuda(env, exports);
   exportProfiler(env, exports);
   exportDistributed(env, exports);
   return exports;
@@ -954,3 +1091,11 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
 NODE_API_MODULE(bridge, initialize)
 
 }  // namespace
+
+std::vector<at::Generator> cudaGenerators() {
+  std::vector<at::Generator> found;
+  for (const Generators& generators : state->generators) {
+    if (generators.cuda.defined()) found.push_back(generators.cuda);
+  }
+  return found;
+}

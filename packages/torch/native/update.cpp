@@ -4,11 +4,13 @@
 //   pgpc::ema_     self <- alpha self + (1 - alpha) other (Tarvainen & Valpola 2017)
 //
 // Written as foreach operators, a step of AdamW goes over the weights about ten times and starts ten operators a
-// parameter. float32 on the CPU is computed here; everything else goes to those foreach operators.
+// parameter. float32 on the CPU is computed here; a card has
+// libtorch's own kernels for both, from 2.0 on; everything else goes to those foreach operators.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <cmath>
@@ -95,6 +97,20 @@ void composed_adamw(TensorList params, TensorList grads, TensorList means, Tenso
   at::_foreach_addcdiv_(params, means, roots, -o.lr * correction2 / correction1);
 }
 
+#if TORCH_VERSION_MAJOR >= 2
+bool all_on_card(TensorList tensors) {
+  return std::all_of(tensors.begin(), tensors.end(), [](const Tensor& tensor) { return tensor.is_cuda(); });
+}
+
+/** One kernel for many parameters, which the host does not wait for. */
+void card_adamw(TensorList params, TensorList grads, TensorList means, TensorList squares, const AdamW& o) {
+  const Tensor step = at::full({}, static_cast<double>(o.step), params[0].options().dtype(at::kFloat));
+  const std::vector<Tensor> steps(params.size(), step);
+  at::_fused_adamw_(params, grads, means, squares, /*max_exp_avg_sqs=*/{}, steps, o.lr, o.beta1, o.beta2,
+                    o.weight_decay, o.eps, /*amsgrad=*/false, /*maximize=*/false);
+}
+#endif
+
 void adamw_(TensorList params, TensorList grads, TensorList means, TensorList squares, double lr, double beta1,
             double beta2, double eps, double weight_decay, int64_t step) {
   check_alike("grads", params, grads);
@@ -104,6 +120,9 @@ void adamw_(TensorList params, TensorList grads, TensorList means, TensorList sq
   if (params.empty()) return;
   const AdamW o{lr, beta1, beta2, eps, weight_decay, step};
   at::NoGradGuard no_grad;
+#if TORCH_VERSION_MAJOR >= 2
+  if (all_on_card(params)) return card_adamw(params, grads, means, squares, o);
+#endif
   bool walkable = all_plain(params) && all_plain(means) && all_plain(squares);
   for (size_t i = 0; walkable && i < params.size(); i++) {
     walkable = means[i].strides() == params[i].strides() && squares[i].strides() == params[i].strides();
@@ -140,6 +159,9 @@ void ema_(TensorList self, TensorList other, double alpha) {
   TORCH_CHECK(alpha >= 0 && alpha <= 1, "alpha must be in [0, 1], but is ", alpha);
   if (self.empty()) return;
   at::NoGradGuard no_grad;
+#if TORCH_VERSION_MAJOR >= 2
+  if (all_on_card(self)) return at::_foreach_lerp_(self, other, 1 - alpha);
+#endif
   if (!all_plain(self)) {
     at::_foreach_mul_(self, alpha);
     at::_foreach_add_(self, other, 1 - alpha);

@@ -18,6 +18,8 @@ import { Tensor, tidy } from './tensor.js';
 export interface TensorOptions {
   /** Default float32. */
   dtype?: DType;
+  /** 'cpu' (default), 'cuda', 'cuda:1', ... */
+  device?: string;
   requiresGrad?: boolean;
 }
 
@@ -48,6 +50,11 @@ function withGrad(tensor: Tensor, options: TensorOptions): Tensor {
   return options.requiresGrad ? tensor.requiresGrad_() : tensor;
 }
 
+/** What the operators that make tensors are told: dtype and place. */
+function kind({ dtype, device }: TensorOptions, fallback: DType): { dtype: DType; device: string | null } {
+  return { dtype: dtype ?? fallback, device: device ?? null };
+}
+
 /**
  * A tensor with a copy of nested arrays of numbers; booleans alone give dtype bool, numbers float32.
  * @throws RangeError if the nesting is ragged.
@@ -57,7 +64,8 @@ export function tensor(values: NestedNumbers | TypedArray, options: TensorOption
     return withGrad(
       tidy(() => {
         const shared = fromTypedArray(values, [values.length]);
-        return options.dtype ? shared.to(options.dtype, false, true) : shared.clone();
+        const copied = options.dtype ? shared.to(options.dtype, false, true) : shared.clone();
+        return placed(copied, options);
       }),
       options,
     );
@@ -77,7 +85,14 @@ export function tensor(values: NestedNumbers | TypedArray, options: TensorOption
     if (Class === BigInt64Array) return fromTypedArray(BigInt64Array.from(flat, BigInt), shape);
     return fromTypedArray((Class as Float64ArrayConstructor).from(flat, Number), shape, { dtype });
   });
-  return withGrad(made, options);
+  return withGrad(
+    tidy(() => placed(made, options)),
+    options,
+  );
+}
+
+function placed(made: Tensor, { device }: TensorOptions): Tensor {
+  return device === undefined ? made : made.to({ device });
 }
 
 /**
@@ -119,33 +134,33 @@ export function fromTypedArray(
 
 /** Zeros. */
 export function zeros(shape: readonly number[], options: TensorOptions = {}): Tensor {
-  return withGrad(ops.zeros(shape, { dtype: options.dtype ?? 'float32' }), options);
+  return withGrad(ops.zeros(shape, kind(options, 'float32')), options);
 }
 
 /** Ones. */
 export function ones(shape: readonly number[], options: TensorOptions = {}): Tensor {
-  return withGrad(ops.ones(shape, { dtype: options.dtype ?? 'float32' }), options);
+  return withGrad(ops.ones(shape, kind(options, 'float32')), options);
 }
 
 /** One value everywhere. */
 export function full(shape: readonly number[], value: number | boolean, options: TensorOptions = {}): Tensor {
-  return withGrad(ops.full(shape, value, { dtype: options.dtype ?? 'float32' }), options);
+  return withGrad(ops.full(shape, value, kind(options, 'float32')), options);
 }
 
 /** 0, 1, ..., end - 1; int64 by default. */
 export function arange(end: number, options: TensorOptions = {}): Tensor {
-  return withGrad(ops.arange(end, { dtype: options.dtype ?? 'int64' }), options);
+  return withGrad(ops.arange(end, kind(options, 'int64')), options);
 }
 
 /** Uniform on [0, 1). */
 export function rand(shape: readonly number[], options: RandomOptions = {}): Tensor {
-  const made = ops.empty(shape, { dtype: options.dtype ?? 'float32' });
+  const made = ops.empty(shape, kind(options, 'float32'));
   return withGrad(made.uniform_(0, 1, { generator: options.generator ?? null }), options);
 }
 
 /** Standard normal. */
 export function randn(shape: readonly number[], options: RandomOptions = {}): Tensor {
-  const made = ops.empty(shape, { dtype: options.dtype ?? 'float32' });
+  const made = ops.empty(shape, kind(options, 'float32'));
   return withGrad(made.normal_(0, 1, { generator: options.generator ?? null }), options);
 }
 
@@ -156,6 +171,6 @@ export function randint(
   shape: readonly number[],
   options: RandomOptions = {},
 ): Tensor {
-  const made = ops.empty(shape, { dtype: options.dtype ?? 'int64' });
+  const made = ops.empty(shape, kind(options, 'int64'));
   return withGrad(made.random_(low, high, { generator: options.generator ?? null }), options);
 }

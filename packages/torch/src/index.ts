@@ -1,6 +1,20 @@
 // @pgpc/torch: libtorch for TypeScript.
 
+export { type AutocastDtype, autocast, autocastDtype } from './autocast.js';
 export { enableGrad, type GradOptions, grad, inferenceMode, noGrad } from './autograd.js';
+export {
+  Ahead,
+  CudaGraph,
+  copyAhead,
+  cudaAvailable,
+  type DeviceMemory,
+  deviceMath,
+  deviceMemory,
+  emptyCache,
+  resetPeakMemory,
+  synchronize,
+  withoutWaiting,
+} from './cuda.js';
 export * from './distributed/index.js';
 export type { DType, TypedArray } from './dtype.js';
 export { TorchError } from './errors.js';

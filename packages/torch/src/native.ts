@@ -33,7 +33,10 @@ export interface SchemaOverload {
 export interface BuildInfo {
   libtorch: string;
   threads: number;
+  /** Whether there is a card that operators can run on. */
   cuda: boolean;
+  /** The card's name. */
+  device?: string;
   mkldnn: boolean;
   mkl: boolean;
   /** The file that holds the matrix product in use. */
@@ -79,7 +82,24 @@ interface Native {
   seedGenerator(generator: number, seed: number): void;
   generatorState(generator: number): number;
   setGeneratorState(generator: number, state: number): void;
+  /** @param dtype its code, or -1 for none. @returns what it was before. */
+  setAutocast(dtype: number): number;
+  autocastState(): number;
   setNumThreads(threads: number): void;
+  cudaFeatures(): boolean;
+  cudaMath(tf32: boolean, benchmark: boolean): void;
+  /** What follows is there only if `cudaFeatures()` says so: see native/cuda.cpp. */
+  cudaSynchronize(): void;
+  cudaMemory(): [number, number, number, number, number, number];
+  cudaName(): string;
+  cudaResetPeak(): void;
+  cudaEmptyCache(): void;
+  cudaForbidWaiting(on: boolean): void;
+  graphBegin(poolOf: number): number;
+  graphEnd(graph: number): void;
+  graphAbandon(graph: number): void;
+  graphReplay(graph: number): void;
+  graphFree(graph: number): void;
   buildInfo(): BuildInfo;
   profilerStart(shapes: boolean): void;
   /** Events are `fields` numbers each: native/profiler.cpp says which. */

@@ -16,9 +16,10 @@ export function setNumThreads(threads: number): void {
   native.setNumThreads(threads);
 }
 
-/** Libtorch's version, threads, devices and BLAS. */
+/** Libtorch's version, threads, card and BLAS. */
 export function buildInfo(): BuildInfo {
   const info = native.buildInfo();
+  if (info.cuda && native.cudaFeatures()) info.device = native.cudaName();
   // Debian chooses the BLAS by a chain of links; its end has the library's name.
   return existsSync(info.blas) ? { ...info, blas: realpathSync(info.blas) } : info;
 }

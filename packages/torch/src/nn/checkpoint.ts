@@ -1,5 +1,6 @@
 // Activation checkpointing: less memory for more time (Chen et al. 2016, arXiv 1604.06174).
 
+import { autocast, autocastDtype } from '../autocast.js';
 import { native } from '../native.js';
 import { keep, Tensor, tidy } from '../tensor.js';
 import { type AnyModule, interceptCalls } from './module.js';
@@ -140,13 +141,15 @@ export class ActivationCheckpoints {
       const given = this.#given(leaf);
       const [from, owned] = this.#inputOf(input);
       const version = from._version();
+      const precision = autocastDtype();
       const back = (gradient: Tensor) => {
         if (from._version() !== version) {
           throw new Error(
             `the input of ${name} was changed in place before it was needed again for backward`,
           );
         }
-        again(current.draws, () => module.call(from, ...rest)).backward(gradient);
+        const rerun = () => autocast(precision, () => module.call(from, ...rest));
+        again(current.draws, rerun).backward(gradient);
       };
       this.#tape.push({ leaf, held: [...current.draws, ...owned], back });
       return given;

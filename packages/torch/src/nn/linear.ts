@@ -5,6 +5,7 @@ import { ops } from '../ops.js';
 import type { Tensor } from '../tensor.js';
 import { type GeneratorOption, resetLayer_ } from './init.js';
 import { Module } from './module.js';
+import { forProduct } from './products.js';
 
 export interface LinearOptions extends GeneratorOption {
   bias?: boolean;
@@ -25,7 +26,7 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return ops.linear(x, this.weight, this.bias);
+    return ops.linear(x, forProduct(this.weight), forProduct(this.bias));
   }
 }
 
@@ -72,11 +73,12 @@ export class Conv2d extends Module {
   }
 
   forward(x: Tensor): Tensor {
+    const [weight, bias] = [forProduct(this.weight), forProduct(this.bias)];
     const geometry = [this.#stride, this.#padding, this.#dilation] as const;
     if (this.#depthwise) {
       // Libtorch's own kernel for this case is several times slower on the CPU.
-      return ops.call('pgpc::depthwise_conv2d', x, this.weight, this.bias, ...geometry) as Tensor;
+      return ops.call('pgpc::depthwise_conv2d', x, weight, bias, ...geometry) as Tensor;
     }
-    return ops.conv2d(x, this.weight, this.bias, ...geometry, this.#groups);
+    return ops.conv2d(x, weight, bias, ...geometry, this.#groups);
   }
 }

@@ -1,5 +1,6 @@
 // The base of every layer and network: a tree of named parameters, buffers and child modules.
 
+import { type AutocastDtype, autocast } from '../autocast.js';
 import { noGrad } from '../autograd.js';
 import type { DType } from '../dtype.js';
 import { keep, type Tensor, tidy } from '../tensor.js';
@@ -73,6 +74,7 @@ export abstract class Module<Args extends unknown[] = [x: Tensor], Result = Tens
   readonly #buffers = new Map<string, Tensor>();
   readonly #children = new Map<string, AnyModule>();
   #training = true;
+  #autocast: AutocastDtype;
 
   /** What the module computes. Call it through `call`, which also frees the intermediate tensors. */
   abstract forward(...args: Args): Result;
@@ -83,12 +85,23 @@ export abstract class Module<Args extends unknown[] = [x: Tensor], Result = Tens
    */
   call(...args: Args): Result {
     if (interceptor?.modules.has(this)) return interceptor.run(this, args) as Result;
-    if (!watcher?.enter(this)) return tidy(() => this.forward(...args));
+    if (!watcher?.enter(this)) return this.#run(args);
     try {
-      return tidy(() => this.forward(...args));
+      return this.#run(args);
     } finally {
       watcher?.leave();
     }
+  }
+
+  #run(args: Args): Result {
+    if (this.#autocast === undefined) return tidy(() => this.forward(...args));
+    return tidy(() => autocast(this.#autocast, () => this.forward(...args)));
+  }
+
+  /** Has this module, with all below it, run in automatic mixed precision from here on, or, with undefined, as it is. */
+  autocast_(dtype: AutocastDtype): this {
+    this.#autocast = dtype;
+    return this;
   }
 
   /** Whether the module is in training mode (the state after construction) rather than evaluation mode. */

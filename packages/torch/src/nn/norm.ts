@@ -1,5 +1,6 @@
 // Normalisation layers: layer norm and batch norm.
 
+import { autocastDtype } from '../autocast.js';
 import { noGrad } from '../autograd.js';
 import { alone, type World } from '../distributed/world.js';
 import { ones, zeros } from '../factories.js';
@@ -17,17 +18,28 @@ export class LayerNorm extends Module {
   readonly #size: number;
   readonly #eps: number;
 
-  /** @param options.eps added to the variance */
-  constructor(size: number, { eps = 1e-5 } = {}) {
+  readonly #narrow: boolean;
+
+  /**
+   * @param options.eps added to the variance
+   * @param options.narrow whether autocast may give the result in its 16 bits, rounded once from float32: for layers
+   *   that are read by products alone, each of which would otherwise round it for itself
+   */
+  constructor(size: number, { eps = 1e-5, narrow = false } = {}) {
     super();
     this.#size = size;
     this.#eps = eps;
+    this.#narrow = narrow;
     this.weight = this.registerParameter('weight', ones([size]));
     this.bias = this.registerParameter('bias', zeros([size]));
   }
 
   forward(x: Tensor): Tensor {
-    return ops.layerNorm(x, [this.#size], this.weight, this.bias, this.#eps);
+    const dtype = autocastDtype();
+    // A card's autocast does this by itself, that of CPUs does not.
+    const wide = dtype === undefined ? x : x.to('float32');
+    const normal = ops.layerNorm(wide, [this.#size], this.weight, this.bias, this.#eps);
+    return dtype !== undefined && this.#narrow ? normal.to(dtype) : normal;
   }
 }
 
@@ -73,15 +85,17 @@ export class BatchNorm2d extends Module {
     if (this.training && this.world.size > 1) {
       const { weight, bias, runningMean, runningVar } = this;
       const constants = [momentum, this.#eps];
-      return ops.call(
+      // Sums over all ranks in the dtype of the statistics, whatever autocast has made of the input.
+      const y = ops.call(
         'pgpc::sync_batch_norm',
-        x,
+        x.to(weight.dtype),
         weight,
         bias,
         runningMean,
         runningVar,
         ...constants,
       ) as Tensor;
+      return y.to(x.dtype);
     }
     return ops.batchNorm(
       x,

@@ -177,7 +177,10 @@ export abstract class Optimizer {
     }));
 
     this.#freeSlots();
-    for (const [values, index, value] of found) values.set(index, keep(noGrad(() => value.clone())));
+    for (const [values, index, value] of found) {
+      const { device } = params[index]!;
+      values.set(index, keep(tidy(() => noGrad(() => value.to({ device }).clone()))));
+    }
     for (const [index, group] of groups.entries()) Object.assign(this.#groups[index]!, group);
     this.#steps.splice(0, Infinity, ...settings.steps);
   }
