@@ -53,7 +53,7 @@ describe('thingMask', () => {
         (seed, cells, share) => {
           const labels = blocks(16, 4, seed);
           const mask = tidy(() =>
-            thingMask(int64(labels, [1, 16, 16]), [cells, cells], { classes: [1, 3], minShare: share })
+            thingMask(int64(labels, [1, 16, 16]), [cells, cells], { classes: int64([1, 3]), minShare: share })
               .flatten()
               .tolist(),
           );
@@ -68,7 +68,7 @@ describe('thingMask', () => {
     // Patches: three of four; two and two without; one of four; three of four.
     const rows = [1, 1, 1, 255, 255, 1, 255, 1, 1, 255, 1, 1, 255, 255, 255, 1];
     const mask = tidy(() =>
-      thingMask(int64(rows, [1, 4, 4]), [2, 2], { classes: [1], minShare: 0.75 }).tolist(),
+      thingMask(int64(rows, [1, 4, 4]), [2, 2], { classes: int64([1]), minShare: 0.75 }).tolist(),
     );
     expect(mask).toEqual([
       [

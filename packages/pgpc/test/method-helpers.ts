@@ -5,7 +5,7 @@ import { Generator, type nn, rand, randn, type Tensor, tensor, tidy } from '@pgp
 import type { MethodConfig, SelfTrainingOptions } from '../src/adaptation/config.js';
 import type { ContrastOptions } from '../src/adaptation/contrast/contrast.js';
 import { Learner } from '../src/adaptation/learner.js';
-import { AdaptationStep, type Batch } from '../src/adaptation/step.js';
+import { AdaptationStep, type Batch, type StepSurroundings } from '../src/adaptation/step.js';
 import { CITYSCAPES_CLASSES } from '../src/datasets/cityscapes-classes.js';
 import {
   DatasetError,
@@ -149,17 +149,21 @@ export interface TinyStep {
   dispose(): void;
 }
 
+export interface TinyOptions extends StepSurroundings {
+  segmentor?: SegmentorConfig;
+  seed?: number;
+  device?: string;
+}
+
 /** A step of the method on a student of its own, which learns fast. */
 export function tinyStep(
   method: MethodConfig,
   totalIterations: number,
-  { segmentor = tinySegmentor, seed = 3, activationCheckpointing = false } = {},
+  { segmentor = tinySegmentor, seed = 3, device = 'cpu', ...surroundings }: TinyOptions = {},
 ): TinyStep {
-  const student = new Learner(segmentor, seed, method.contrast);
+  const student = new Learner(segmentor, seed, method.contrast).to({ device });
   const optimizer = buildOptimizer(student, { lr: 1e-3, headMultiplier: 2, weightDecay: 0.01 });
-  const step = new AdaptationStep(method, student, optimizer, totalIterations, seed, {
-    activationCheckpointing,
-  });
+  const step = new AdaptationStep(method, student, optimizer, totalIterations, seed, surroundings);
   const dispose = () => {
     step.dispose();
     optimizer.dispose();

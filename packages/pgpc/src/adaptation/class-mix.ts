@@ -1,6 +1,6 @@
 // ClassMix: half of the source classes pasted onto the target image (Olsson et al. 2021, as DACS and DAFormer use it).
 
-import { alone, type Generator, ops, rand, type Tensor, type World } from '@pgpc/torch';
+import { alone, type Generator, ops, rand, type Tensor, type World, zeros } from '@pgpc/torch';
 import { IGNORE_INDEX } from '../datasets/cityscapes-classes.js';
 
 /**
@@ -18,10 +18,13 @@ export function classMixMask(
 ): Tensor {
   const [n, height, width] = label.shape as [number, number, number];
   const value = label.maskedFill(label.eq(IGNORE_INDEX), classes);
-  const present = world.sum(ops.bincount(value.flatten(), null, classes + 1)).gt(0);
+  const { device } = label;
+  // Not `bincount`, which asks the device for the largest value.
+  const occurs = zeros([classes + 1], { dtype: 'int64', device }).scatter_(0, value.flatten(), 1);
+  const present = world.sum(occurs).gt(0);
   const chosen = present.sum().add(1).floorDivide(2);
   // Every image ranks the present values at random; the first half are its classes.
-  const drawn = world.part(rand([n * world.size, classes + 1], { generator }));
+  const drawn = world.part(rand([n * world.size, classes + 1], { generator, device }));
   const keys = drawn.maskedFill(present.logicalNot(), -1);
   const rank = keys.argsort(1, true).argsort(1);
   const picked = rank.lt(chosen).logicalAnd(present);

@@ -1,6 +1,8 @@
 // Thing-class ImageNet feature distance (DAFormer, arXiv 2111.14887, section 3.3, eq 9 to 12).
 
-import { alone, type nn, noGrad, ops, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
+import { alone, keep, type nn, noGrad, ops, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
+import { moveAll } from './move.js';
+import { singlePrecision } from './precision.js';
 
 export interface FeatureDistanceOptions {
   /** lambda_FD: 0.005 in DAFormer. */
@@ -8,6 +10,13 @@ export interface FeatureDistanceOptions {
   /** trainIds of the classes that are compared: those of which ImageNet has examples. */
   classes: readonly number[];
   /** A feature's patch of the label must be of one class to at least this share: 0.75 in DAFormer. */
+  minShare: number;
+}
+
+/** What {@link thingMask} goes by. */
+export interface Things {
+  /** (T): the classes, of the label's dtype and on its device. */
+  classes: Tensor;
   minShare: number;
 }
 
@@ -19,22 +28,20 @@ export interface FeatureDistanceOptions {
 export function thingMask(
   label: Tensor,
   size: readonly [height: number, width: number],
-  { classes, minShare }: Pick<FeatureDistanceOptions, 'classes' | 'minShare'>,
+  { classes, minShare }: Things,
 ): Tensor {
   return tidy(() => {
     const [height, width] = label.shape.slice(1) as [number, number];
     const patch: [number, number] = [Math.floor(height / size[0]), Math.floor(width / size[1])];
-    const things = tensor([...classes], { dtype: label.dtype })
-      .to({ device: label.device })
-      .view([1, -1, 1, 1]);
-    const share = ops.avgPool2d(label.unsqueeze(1).eq(things).to('float32'), patch, patch);
+    const isThing = label.unsqueeze(1).eq(classes.view([1, -1, 1, 1]));
+    const share = ops.avgPool2d(isThing.to('float32'), patch, patch);
     return share.amax([1]).ge(minShare).to('float32').narrow(1, 0, size[0]).narrow(2, 0, size[1]);
   });
 }
 
 /**
  * Mean Euclidean distance between the student's and the frozen network's features at the masked positions (eq 9, 10);
- * 0 where no position counts. Gradients go to `features` alone.
+ * 0 where no position counts. Gradients go to `features` alone. Computed in float32 at least.
  * @param features, @param frozen (N, C, h, w). @param mask (N, h, w), 0 or 1.
  * @param world of whose batch this is a part: the mean over the ranks of what is returned is the mean over all positions.
  * @returns scalar.
@@ -45,7 +52,8 @@ export function featureDistance(
   mask: Tensor,
   world: World = alone,
 ): Tensor {
-  const distance = features.sub(frozen.detach()).norm(2, [1]);
+  // A difference takes the wider type of its two sides.
+  const distance = features.sub(singlePrecision(frozen.detach())).norm(2, [1]);
   const positions = world.mean(mask.sum());
   return distance
     .mul(mask)
@@ -55,6 +63,9 @@ export function featureDistance(
 
 /** The loss with its frozen network: the encoder as it was when training began, which has to be one from ImageNet. */
 export class FeatureDistance {
+  /** (T), int64: kept beside the encoder, as to bring them from the host in each step would be a copy. */
+  readonly #classes: Tensor;
+
   /** @param encoder of the student's form; frozen here, its weights are the caller's to load. Owned by this. */
   constructor(
     readonly encoder: nn.Module<[image: Tensor], Tensor[]>,
@@ -62,22 +73,32 @@ export class FeatureDistance {
     readonly world: World = alone,
   ) {
     encoder.eval().requiresGrad_(false);
+    this.#classes = keep(tensor([...options.classes], { dtype: 'int64' }));
   }
 
   /**
    * lambda_FD L_FD (eq 9).
-   * @param image the clean source batch, (N, 3, H, W). @param label (N, H, W).
+   * @param image the clean source batch, (N, 3, H, W). @param label (N, H, W), int64.
    * @param features the student's last encoder stage for that batch, (N, C, h, w).
    */
   loss(image: Tensor, label: Tensor, features: Tensor): Tensor {
     return tidy(() => {
       const frozen = noGrad(() => this.encoder.call(image).at(-1)!);
-      const mask = thingMask(label, features.shape.slice(2) as [number, number], this.options);
+      const things = { classes: this.#classes, minShare: this.options.minShare };
+      const mask = thingMask(label, features.shape.slice(2) as [number, number], things);
       return featureDistance(features, frozen, mask, this.world).mul(this.options.weight);
     });
   }
 
+  /** Moves the frozen encoder and the list of classes to a device: that of images and features. */
+  to({ device }: { device: string }): this {
+    this.encoder.to({ device });
+    moveAll([this.#classes], device);
+    return this;
+  }
+
   dispose(): void {
     this.encoder.dispose();
+    this.#classes.dispose();
   }
 }

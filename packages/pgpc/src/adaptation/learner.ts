@@ -1,6 +1,6 @@
 // The network that is trained: a segmentor and, where the method contrasts pixels, a projection head.
 
-import { Generator, nn } from '@pgpc/torch';
+import { type AutocastDtype, Generator, nn } from '@pgpc/torch';
 import { Segmentor, type SegmentorConfig } from '../models/segmentor.js';
 import { seedFor } from '../pipeline/rng.js';
 import { ProjectionHead } from './contrast/projection-head.js';
@@ -21,6 +21,14 @@ export class Learner extends nn.Module<[], never> {
       const head = new ProjectionHead(this.segmentor.featureChannels, width, depth, generator);
       this.projection = this.registerModule('projection', head);
     }
+  }
+
+  /** Has both parts run in automatic mixed precision, or, with undefined, in float32. */
+  override autocast_(dtype: AutocastDtype): this {
+    this.segmentor.backbone.autocast_(dtype);
+    this.segmentor.decodeHead.autocast_(dtype);
+    this.projection?.autocast_(dtype);
+    return this;
   }
 
   /** @throws Error always: the step calls its parts. */

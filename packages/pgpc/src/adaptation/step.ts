@@ -1,7 +1,9 @@
 // The training step, top to bottom as METHOD has it: L = L_s + lambda_FD L_FD + lambda_t L_t + lambda_c L_c.
 
 import {
+  type AutocastDtype,
   alone,
+  cudaAvailable,
   Generator,
   type GradientReducer,
   nn,
@@ -17,17 +19,18 @@ import { withoutInitialValues } from '../models/initial-values.js';
 import { createBackbone, type Segmentor } from '../models/segmentor.js';
 import { Rng, seedFor } from '../pipeline/rng.js';
 import { classMixMask, mix } from './class-mix.js';
-import type { MethodConfig } from './config.js';
-import { PixelContrast } from './contrast/contrast.js';
+import type { MethodConfig, SelfTrainingOptions } from './config.js';
+import { PixelContrast, type PixelView } from './contrast/contrast.js';
 import { type Denoised, Denoiser, trusted } from './denoise/denoise.js';
 import { FeatureDistance } from './feature-distance.js';
 import type { Learner } from './learner.js';
 import { segmentationLoss } from './losses.js';
 import { pseudoLabels } from './pseudo-labels.js';
+import { eager, GraphedStages, type Stages, type Tensors } from './stages.js';
 import { strongAugment } from './strong-augment.js';
 import { styledImage, styledPass } from './style/style.js';
 import { Teacher } from './teacher.js';
-import { type LossWeighting, lossWeighting } from './weighting.js';
+import { type LossWeighting, type LossWeights, lossWeighting } from './weighting.js';
 
 /** Shapes: images (N, 3, H, W), normalised; labels (N, H, W), int64, 255 = no class. */
 export interface Batch {
@@ -52,7 +55,14 @@ export interface StepLosses {
   contrastWeight?: Tensor;
 }
 
-/** How a step is computed, which does not change what it computes. */
+/** What the products of networks are computed in. */
+export type Precision = 'float32' | 'bfloat16';
+
+function autocastOf(precision: Precision): AutocastDtype {
+  return precision === 'float32' ? undefined : precision;
+}
+
+/** How a step is computed: where, how precisely and by whom. */
 export interface StepSurroundings {
   /** Of whose batch this process trains on its part; left out: it trains on its own. */
   world?: World | undefined;
@@ -60,6 +70,31 @@ export interface StepSurroundings {
   reducer?: GradientReducer | undefined;
   /** Runs the student's blocks twice instead of keeping their activations. */
   activationCheckpointing?: boolean | undefined;
+  /** What the products of all networks are computed in; float32 by default, as everything else is. */
+  precision?: Precision | undefined;
+  /**
+   * Records the step's parts as graphs of the card; by default where the student is on one. What cannot be recorded is
+   * run operator by operator all the same: several processes, weights that set themselves, an anchor share that moves.
+   */
+  graphs?: boolean | undefined;
+}
+
+/** What comes of the clean images: the student has learned from the source, the mixed image is ready to be augmented. */
+interface Clean extends Tensors {
+  sourceLoss: Tensor;
+  distance: Tensor | undefined;
+  onSource: Tensor;
+  /** (N, 3, H, W) */
+  mixedImage: Tensor;
+  /** (N, H, W), bool: which of its pixels are the source's. */
+  mask: Tensor;
+  /** (N, H, W) */
+  label: Tensor;
+  weight: Tensor;
+  q: Tensor;
+  /** The teacher's, (N, C, h, w), for the anchors. */
+  logits: Tensor;
+  targetImage: Tensor;
 }
 
 /** One method on one student: the parts that carry state from step to step, and the step itself. */
@@ -77,158 +112,254 @@ export class AdaptationStep {
   readonly mixGenerator: Generator;
   /** Draws colour jitter and blur. */
   readonly augmentRng: Rng;
+  readonly #stages: Stages;
+  /** 16-bit copies of the student's weights, in which its gradients gather, of the teacher's and of all networks'. */
+  readonly #studentCasts: nn.CastWeights | undefined;
+  readonly #teacherCasts: nn.CastWeights | undefined;
+  readonly #casts: readonly nn.CastWeights[] = [];
 
-  /** @param totalIterations length of the run, of which the contrast's warm-up is a share. */
+  /**
+   * @param student on the device on which the step is to be computed; what the step keeps for itself is put there too.
+   * @param totalIterations length of the run, of which the contrast's warm-up is a share.
+   */
   constructor(
     readonly method: MethodConfig,
     readonly student: Learner,
     readonly optimizer: optim.Optimizer,
     readonly totalIterations: number,
     seed: number,
-    { world = alone, reducer, activationCheckpointing = false }: StepSurroundings = {},
+    surroundings: StepSurroundings = {},
   ) {
+    const { world = alone, reducer, activationCheckpointing = false, precision = 'float32' } = surroundings;
     this.world = world;
     this.reducer = reducer;
     const { config } = student.segmentor as Segmentor;
+    const { device } = student.parameters()[0]!;
     this.mixGenerator = new Generator(seedFor(seed, 'mix'));
     this.augmentRng = new Rng(seed, 'augment');
     if (activationCheckpointing) {
       this.checkpoints = new nn.ActivationCheckpoints(student.segmentor.checkpointable);
     }
-    if (method.selfTraining) this.teacher = new Teacher(config, student, method.contrast);
-    if (method.contrast) this.contrast = new PixelContrast(config.classes, method.contrast, seed, world);
+    if (method.selfTraining) {
+      this.teacher = new Teacher(config, student, method.contrast);
+      this.teacher.network.to({ device });
+    }
+    if (method.contrast) {
+      this.contrast = new PixelContrast(config.classes, method.contrast, seed, world).to({ device });
+    }
     if (method.denoise) {
       const { featureChannels } = student.segmentor;
-      this.denoiser = new Denoiser(method.denoise, config.classes, featureChannels, world);
+      this.denoiser = new Denoiser(method.denoise, config.classes, featureChannels, world).to({ device });
     }
     if (method.weighting && method.selfTraining) {
       const start = { target: method.selfTraining.weight, contrast: method.contrast?.weight };
-      const { device } = student.parameters()[0]!;
       this.weighting = lossWeighting(method.weighting, start, device, world);
     }
     if (method.featureDistance) {
       using generator = new Generator(0);
       const encoder = withoutInitialValues(() => createBackbone(config.backbone, generator, 0));
       encoder.loadStateDict(student.segmentor.backbone.stateDict());
-      this.featureDistance = new FeatureDistance(encoder, method.featureDistance, world);
+      this.featureDistance = new FeatureDistance(encoder, method.featureDistance, world).to({ device });
+      encoder.autocast_(autocastOf(precision));
     }
+    student.autocast_(autocastOf(precision));
+    this.teacher?.network.autocast_(autocastOf(precision));
+    if (precision !== 'float32' && device.startsWith('cuda')) {
+      const castsOf = (network: nn.AnyModule | undefined) =>
+        network && new nn.CastWeights(network, precision);
+      // Not where ranks average the gradients of the weights themselves, while the backward pass goes on.
+      if (world.size === 1) this.#studentCasts = castsOf(student);
+      this.#teacherCasts = castsOf(this.teacher?.network);
+      const all = [this.#studentCasts, this.#teacherCasts, castsOf(this.featureDistance?.encoder)];
+      this.#casts = all.filter((casts) => casts !== undefined);
+    }
+    const graphs = surroundings.graphs ?? (cudaAvailable() && device.startsWith('cuda'));
+    this.#stages = graphs && this.#recordable() ? new GraphedStages() : eager;
   }
 
-  /** One iteration; `iteration` counts from 0. The caller owns the losses returned. */
+  /** Whether steps of one kind run the same operators with the same numbers of the host's. */
+  #recordable(): boolean {
+    const moving = this.contrast?.options;
+    return (
+      this.world.size === 1 && !this.weighting && (!moving || moving.anchorShare === moving.anchorShareEnd)
+    );
+  }
+
+  /** One iteration; `iteration` counts from 0. The losses hold until the next, and are the caller's to dispose. */
   run(batch: Batch, iteration: number): StepLosses {
-    const step = () => this.#run(batch, iteration);
+    const step = () => tidy(() => this.#run(batch, iteration));
     return this.checkpoints ? this.checkpoints.record(step) : step();
   }
 
-  #run(batch: Batch, iteration: number): StepLosses {
-    return tidy(() => {
-      const { student, teacher, contrast, featureDistance, optimizer, world } = this;
-      const { selfTraining, style } = this.method;
-      const { sourceLabel, targetImage } = batch;
-      optimizer.zeroGrad();
+  #run({ sourceImage, sourceLabel, targetImage }: Batch, iteration: number): StepLosses {
+    const { student, teacher, contrast, world } = this;
+    const { selfTraining } = this.method;
+    const progress = iteration / this.totalIterations;
+    const contrasting = contrast !== undefined && progress >= contrast.options.warmup;
+    this.#stages.begin(contrasting ? 'with contrast' : 'without');
 
-      // All that follows sees the source in the target's style, where the method has one.
-      const styled = style !== undefined && targetImage !== undefined;
-      const sourceImage = styled ? styledImage(batch.sourceImage, targetImage, style) : batch.sourceImage;
+    // theta' <- a theta' + (1 - a) theta, before anything of this step is learned.
+    if (teacher && selfTraining) teacher.update(student, iteration, selfTraining.alpha);
+    this.#teacherCasts?.refresh();
 
-      // theta' <- a theta' + (1 - a) theta, before anything of this step is learned.
-      if (teacher && selfTraining) teacher.update(student, iteration, selfTraining.alpha);
-
-      // L_s and lambda_FD L_FD, with a backward pass of their own, so that their activations are gone before the next
-      // forward pass.
-      const source = styled
-        ? styledPass(student.segmentor, sourceImage, targetImage, style)
-        : student.segmentor.call(sourceImage);
-      const sourceLoss = segmentationLoss(source.logits, sourceLabel);
-      const distance = featureDistance?.loss(sourceImage, sourceLabel, source.stages.at(-1)!);
-      const onSource = distance ? sourceLoss.add(distance) : sourceLoss;
-      const sourceOnly = !teacher || !selfTraining || !targetImage;
-      if (this.weighting) source.features.retainGrad();
-      this.#backward(onSource, sourceOnly);
-      const sourceLosses = { source: sourceLoss.detach(), featureDistance: distance?.detach() };
-      if (sourceOnly) {
-        optimizer.step();
-        return { ...sourceLosses, total: onSource.detach() };
-      }
-
-      // The teacher looks at the clean target image.
-      const view = teacher.view(targetImage);
-      const size = targetImage.shape.slice(2) as [number, number];
-      const seen: Denoised = this.denoiser?.refine(
-        view,
-        targetImage,
-        (image) => teacher.view(image).logits,
-      ) ?? { labels: view, contrast: view };
-      const pseudo = noGrad(() =>
-        trusted(pseudoLabels(seen.labels.logits, size, selfTraining, world), seen.trust),
-      );
-
-      // The student sees half of the source's classes pasted onto the target, strongly augmented.
-      const lambda = this.weighting?.weights();
-      const mixed = noGrad(() => {
-        const mask = classMixMask(sourceLabel, view.logits.shape[1]!, this.mixGenerator, world);
-        return {
-          mask,
-          image: strongAugment(mix(mask, sourceImage, targetImage), selfTraining, this.augmentRng, world),
-          label: mix(mask, sourceLabel, pseudo.label),
-          weight: mix(
-            mask,
-            ops.onesLike(pseudo.weight),
-            weighted(pseudo.weight, lambda?.target ?? selfTraining.weight),
-          ),
-        };
+    const images = { sourceImage, sourceLabel, targetImage };
+    if (!teacher || !selfTraining || !targetImage) {
+      const learned = this.#stages.run('source', images, (given) => {
+        this.#zeroGrad();
+        return lossesOf(this.#learnSource(given, true));
       });
-      const target = student.segmentor.call(mixed.image);
+      this.#update();
+      const { onSource: total, sourceLoss: source, distance: featureDistance } = learned;
+      return { total, source, featureDistance };
+    }
 
-      // L_t
-      const targetLoss = segmentationLoss(target.logits, mixed.label, mixed.weight);
+    const lambda = this.weighting?.weights();
+    const { sourceFeatures, ...clean } = this.#stages.run(
+      'clean images',
+      { ...images, targetImage },
+      (given) => {
+        this.#zeroGrad();
+        const source = this.#learnSource(given, false);
+        return {
+          ...lossesOf(source),
+          ...this.#lookAtTarget(given, source, teacher, selfTraining, progress, lambda),
+          sourceFeatures: this.weighting && source.features,
+        };
+      },
+    );
 
-      // L_c: the banks fill from the first step, the loss sets in after the warm-up.
-      let contrastLoss: Tensor | undefined;
-      let anchorFeatures = target.features;
-      if (contrast) {
-        const progress = iteration / this.totalIterations;
-        contrast.storeSource(source, sourceLabel, teacher.network.projection!);
-        contrast.storeTarget(seen.contrast, teacher.network.projection!, progress);
-        if (iteration >= contrast.options.warmup * this.totalIterations) {
-          // The anchors' features are those of the mixed image, or of a pass on the clean target made for them alone.
-          const onTarget = contrast.options.anchorView === 'target';
-          if (onTarget) anchorFeatures = student.segmentor.call(targetImage).features;
-          const sourceMask = onTarget ? undefined : mixed.mask;
-          contrastLoss = contrast.loss(
-            anchorFeatures,
-            sourceMask,
-            seen.contrast,
-            student.projection!,
-            progress,
-          );
-        } else {
-          contrastLoss = zeros([]);
-        }
-      }
+    // The student sees half of the source's classes pasted onto the target, strongly augmented.
+    const image = noGrad(() => strongAugment(clean.mixedImage, selfTraining, this.augmentRng, world));
 
-      const loss = contrastLoss
-        ? targetLoss.add(weighted(contrastLoss, lambda?.contrast ?? contrast!.options.weight))
-        : targetLoss;
-      const terms = {
-        source: { loss: sourceLoss, features: source.features, label: sourceLabel },
-        mixed: { ...mixed, features: target.features, logits: target.logits },
-        ...(contrastLoss && { contrast: { loss: contrastLoss, features: anchorFeatures } }),
+    const learned = this.#stages.run('mixed image', { ...clean, image }, (given) => {
+      const source = { loss: clean.sourceLoss, features: sourceFeatures, label: sourceLabel };
+      return this.#learnTarget(given, source, contrasting, progress, lambda);
+    });
+    this.#update();
+    return {
+      total: clean.onSource.add(learned.loss),
+      source: clean.sourceLoss,
+      featureDistance: clean.distance,
+      target: learned.target,
+      contrast: learned.contrast,
+      q: clean.q,
+      targetWeight: lambda?.target,
+      contrastWeight: lambda?.contrast,
+    };
+  }
+
+  /**
+   * L_s and lambda_FD L_FD, with a backward pass of their own, so that their activations are gone before the next
+   * forward pass.
+   */
+  #learnSource({ sourceImage, sourceLabel, targetImage }: Batch, last: boolean) {
+    const { student, featureDistance } = this;
+    const { style } = this.method;
+    // All that follows sees the source in the target's style, where the method has one.
+    const styled = style !== undefined && targetImage !== undefined;
+    const image = styled ? styledImage(sourceImage, targetImage, style) : sourceImage;
+    const { features, logits, stages } = styled
+      ? styledPass(student.segmentor, image, targetImage, style)
+      : student.segmentor.call(image);
+    const sourceLoss = segmentationLoss(logits, sourceLabel);
+    const distance = featureDistance?.loss(image, sourceLabel, stages.at(-1)!);
+    const onSource = distance ? sourceLoss.add(distance) : sourceLoss;
+    if (this.weighting) features.retainGrad();
+    this.#backward(onSource, last);
+    return { image, features, logits, sourceLoss, distance, onSource };
+  }
+
+  /** The teacher looks at the clean target image; its pseudo-labels and the source are mixed; the banks fill. */
+  #lookAtTarget(
+    { sourceLabel, targetImage }: Batch & { targetImage: Tensor },
+    source: PixelView & { image: Tensor },
+    teacher: Teacher,
+    selfTraining: SelfTrainingOptions,
+    progress: number,
+    lambda: LossWeights | undefined,
+  ) {
+    const { contrast, denoiser, world } = this;
+    return noGrad(() => {
+      const view = teacher.view(targetImage);
+      const seen: Denoised = denoiser?.refine(view, targetImage, (image) => teacher.view(image).logits) ?? {
+        labels: view,
+        contrast: view,
       };
-      const learnWeights = lambda && this.weighting?.watch(terms, lambda);
-      this.#backward(loss, true);
-      learnWeights?.();
-      optimizer.step();
+      const size = targetImage.shape.slice(2) as [number, number];
+      const pseudo = trusted(pseudoLabels(seen.labels.logits, size, selfTraining, world), seen.trust);
+
+      // From the first step on; the loss sets in after the warm-up.
+      contrast?.storeSource(source, sourceLabel, teacher.network.projection!);
+      contrast?.storeTarget(seen.contrast, teacher.network.projection!, progress);
+
+      const mask = classMixMask(sourceLabel, view.logits.shape[1]!, this.mixGenerator, world);
+      const onTarget = weighted(pseudo.weight, lambda?.target ?? selfTraining.weight);
       return {
-        ...sourceLosses,
-        total: onSource.detach().add(loss.detach()),
-        target: targetLoss.detach(),
-        contrast: contrastLoss?.detach(),
+        mask,
+        mixedImage: mix(mask, source.image, targetImage),
+        label: mix(mask, sourceLabel, pseudo.label),
+        weight: mix(mask, ops.onesLike(pseudo.weight), onTarget),
         q: pseudo.q,
-        targetWeight: lambda?.target,
-        contrastWeight: lambda?.contrast,
+        logits: seen.contrast.logits,
+        targetImage,
       };
     });
+  }
+
+  /** L_t and L_c. */
+  #learnTarget(
+    { image, mask, label, weight, logits, targetImage }: Clean & { image: Tensor },
+    source: { loss: Tensor; features: Tensor | undefined; label: Tensor },
+    contrasting: boolean,
+    progress: number,
+    lambda: LossWeights | undefined,
+  ) {
+    const { student, contrast } = this;
+    const mixed = student.segmentor.call(image);
+
+    // L_t
+    const targetLoss = segmentationLoss(mixed.logits, label, weight);
+
+    // L_c
+    let contrastLoss: Tensor | undefined;
+    let anchorFeatures = mixed.features;
+    if (contrast && contrasting) {
+      // The anchors' features are those of the mixed image, or of a pass on the clean target made for them alone.
+      const onTarget = contrast.options.anchorView === 'target';
+      if (onTarget) anchorFeatures = student.segmentor.call(targetImage).features;
+      const sourceMask = onTarget ? undefined : mask;
+      contrastLoss = contrast.loss(anchorFeatures, sourceMask, { logits }, student.projection!, progress);
+    } else if (contrast) {
+      contrastLoss = zeros([], { device: image.device });
+    }
+
+    const loss = contrastLoss
+      ? targetLoss.add(weighted(contrastLoss, lambda?.contrast ?? contrast!.options.weight))
+      : targetLoss;
+    const learnWeights =
+      lambda &&
+      this.weighting?.watch(
+        {
+          source: { ...source, features: source.features! },
+          mixed: { mask, label, weight, features: mixed.features, logits: mixed.logits },
+          ...(contrastLoss && { contrast: { loss: contrastLoss, features: anchorFeatures } }),
+        },
+        lambda,
+      );
+    this.#backward(loss, true);
+    learnWeights?.();
+    return { loss: loss.detach(), target: targetLoss.detach(), contrast: contrastLoss?.detach() };
+  }
+
+  #zeroGrad(): void {
+    this.optimizer.zeroGrad();
+    this.#studentCasts?.zeroGrad();
+  }
+
+  #update(): void {
+    this.#studentCasts?.gather();
+    this.optimizer.step();
+    this.#studentCasts?.refresh();
   }
 
   /** @param last whether no other loss of this step follows, so that the gradients can be exchanged. */
@@ -247,10 +378,18 @@ export class AdaptationStep {
   adoptStudent(): void {
     this.teacher?.network.loadStateDict(this.student.stateDict());
     this.featureDistance?.encoder.loadStateDict(this.student.segmentor.backbone.stateDict());
+    this.weightsChanged();
+  }
+
+  /** To be called after weights of the student, the teacher or the frozen encoder were changed by others. */
+  weightsChanged(): void {
+    for (const casts of this.#casts) casts.refresh();
   }
 
   /** Frees the teacher, the banks and the frozen encoder; student and optimizer are the caller's. */
   dispose(): void {
+    this.#stages.dispose();
+    for (const casts of this.#casts) casts.dispose();
     this.teacher?.network.dispose();
     this.contrast?.dispose();
     this.denoiser?.dispose();
@@ -258,6 +397,15 @@ export class AdaptationStep {
     this.weighting?.dispose();
     this.mixGenerator.dispose();
   }
+}
+
+function lossesOf(learned: { sourceLoss: Tensor; distance: Tensor | undefined; onSource: Tensor }) {
+  const { sourceLoss, distance, onSource } = learned;
+  return {
+    sourceLoss: sourceLoss.detach(),
+    distance: distance?.detach(),
+    onSource: onSource.detach(),
+  };
 }
 
 /** @param weight set by hand, or a scalar on the device. */

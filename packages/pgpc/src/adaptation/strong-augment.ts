@@ -1,6 +1,6 @@
 // Colour jitter and blur of the mixed image, as DAFormer's pinned kornia computes them; labels stay as they are.
 
-import { alone, fromTypedArray, ops, type Tensor, type World } from '@pgpc/torch';
+import { alone, arange, ops, type Tensor, type World } from '@pgpc/torch';
 import { denormalize, normalize } from '../pipeline/normalize.js';
 import type { Rng } from '../pipeline/rng.js';
 
@@ -12,6 +12,9 @@ export interface StrongAugmentOptions {
   /** Probability that the batch is blurred: 0.5 in DAFormer. */
   blurProbability: number;
 }
+
+/** Range of the blur's width in pixels. */
+const BLUR_SIGMA = [0.15, 1.15] as const;
 
 /** Hue, saturation and value of an RGB image (N, 3, H, W) in 0 .. 1; hue is a share of a full turn. */
 export function rgbToHsv(image: Tensor): [hue: Tensor, saturation: Tensor, value: Tensor] {
@@ -75,23 +78,25 @@ export function blurKernelSize(side: number): number {
   return Math.floor(c - 0.5 + (c % 2));
 }
 
-function gaussian(size: number, sigma: number): Float32Array {
-  const weights = Float32Array.from({ length: size }, (_, i) =>
-    Math.exp(-(((i - (size >> 1)) / sigma) ** 2) / 2),
-  );
-  const sum = weights.reduce((total, weight) => total + weight, 0);
-  return weights.map((weight) => weight / sum);
+/** The normalised weights of a Gaussian at whole distances from its middle, made on the image's device: (size). */
+function gaussian(size: number, sigma: number, { dtype, device }: Tensor): Tensor {
+  const distance = arange(size, { dtype, device }).sub(size >> 1);
+  return distance
+    .square()
+    .mul(-0.5 / sigma ** 2)
+    .softmax(0);
 }
 
 /** Separable Gaussian blur with reflected borders. @param image (1, C, H, W). */
 export function gaussianBlur(image: Tensor, sigma: number): Tensor {
   const [, channels, height, width] = image.shape as [number, number, number, number];
-  // Beyond 8 sigma a weight is below 1e-14 of the middle one: what is left out does not show in float32.
-  const reach = 2 * Math.ceil(8 * sigma) + 1;
+  // Beyond 8 sigma a weight is below 1e-14 of the middle one: what is left out does not show in float32. A card gets
+  // one width for all: what a narrower kernel saves is less than trying out cuDNN's algorithms for every width.
+  const reach = 2 * Math.ceil(8 * (image.device === 'cpu' ? sigma : Math.max(sigma, BLUR_SIGMA[1]))) + 1;
   const kx = Math.min(blurKernelSize(width), reach);
   const ky = Math.min(blurKernelSize(height), reach);
-  const horizontal = fromTypedArray(gaussian(kx, sigma), [1, 1, 1, kx]).expand([channels, 1, 1, kx]);
-  const vertical = fromTypedArray(gaussian(ky, sigma), [1, 1, ky, 1]).expand([channels, 1, ky, 1]);
+  const horizontal = gaussian(kx, sigma, image).view([1, 1, 1, kx]).expand([channels, 1, 1, kx]);
+  const vertical = gaussian(ky, sigma, image).view([1, 1, ky, 1]).expand([channels, 1, ky, 1]);
   const padded = image.pad([kx >> 1, kx >> 1, ky >> 1, ky >> 1], 'reflect');
   const options = { groups: channels };
   return ops.conv2d(ops.conv2d(padded, horizontal, options), vertical, options);
@@ -113,7 +118,7 @@ export function strongAugment(
   if (!jitter && !blur) return image;
   const drawn = Array.from({ length: image.shape[0]! * world.size }, () => ({
     jitter: jitter ? drawJitter(options.jitterStrength, rng) : undefined,
-    sigma: blur ? rng.uniform(0.15, 1.15) : undefined,
+    sigma: blur ? rng.uniform(...BLUR_SIGMA) : undefined,
   }));
   const first = image.shape[0]! * world.rank;
   const images = image.split(1).map((single, i) => {

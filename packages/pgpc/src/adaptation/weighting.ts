@@ -4,6 +4,8 @@ import { grad, noGrad, ops, optim, type Tensor, tensor, tidy, type World } from 
 import { z } from 'zod';
 import { nearest } from './contrast/pixels.js';
 import { segmentationLoss } from './losses.js';
+import { moveAll } from './move.js';
+import { singlePrecision } from './precision.js';
 
 const gradientNormSchema = z.strictObject({
   kind: z.literal('gradient-norm'),
@@ -79,6 +81,8 @@ export interface LossWeighting {
   stateDict(): Map<string, Tensor>;
   /** Copies what `stateDict` gave. */
   loadStateDict(state: ReadonlyMap<string, Tensor>): void;
+  /** Moves all that is learned, and what the learning keeps, to a device: that of the losses. */
+  to(target: { device: string }): this;
   dispose(): void;
 }
 
@@ -129,7 +133,7 @@ export class GradientNormWeights implements LossWeighting {
     readonly world: World,
   ) {
     const start = contrast === undefined ? [target] : [target, contrast];
-    this.#logs = tidy(() => tensor(start.map(Math.log)).to({ device }));
+    this.#logs = tensor(start.map(Math.log), { device });
     this.#seen = tidy(() => this.#logs.zerosLike().to('int64'));
   }
 
@@ -141,13 +145,15 @@ export class GradientNormWeights implements LossWeighting {
   watch({ source, mixed, contrast }: WeightedTerms, weights: LossWeights): () => void {
     mixed.features.retainGrad();
     // Through the anchors' projection alone. Until the contrast sets in there is no graph.
-    const pull = contrast?.loss.requiresGrad
+    const anchorPull = contrast?.loss.requiresGrad
       ? grad(contrast.loss, [contrast.features], { retainGraph: true })[0]!
       : undefined;
     return () =>
       tidy(() =>
         noGrad(() => {
-          let gradient = mixed.features.grad!;
+          // Squares and sums of what may be bfloat16.
+          const pull = anchorPull && singlePrecision(anchorPull);
+          let gradient = singlePrecision(mixed.features.grad!);
           if (pull && contrast!.features === mixed.features) {
             gradient = gradient.sub(pull.mul(weights.contrast!));
           }
@@ -158,7 +164,7 @@ export class GradientNormWeights implements LossWeighting {
           const anchors = pull?.square().sum([1]);
           // Of L_s, L_t and L_c: squared gradients, and the squared weights of the pixels that they are of.
           const sums = [
-            [source.features.grad!.square().sum(), labelled.sum()],
+            [singlePrecision(source.features.grad!).square().sum(), labelled.sum()],
             [
               gradient.square().sum([1]).mul(inside).sum(),
               nearest(mixed.weight, size).mul(inside).square().sum(),
@@ -200,6 +206,11 @@ export class GradientNormWeights implements LossWeighting {
     });
   }
 
+  to({ device }: { device: string }): this {
+    moveAll([this.#logs, this.#seen], device);
+    return this;
+  }
+
   dispose(): void {
     this.#logs.dispose();
     this.#seen.dispose();
@@ -227,9 +238,7 @@ export class UncertaintyWeights implements LossWeighting {
     readonly world: World,
   ) {
     const start = contrast === undefined ? [1, target] : [1, target, contrast];
-    this.#logVariances = start.map((weight) =>
-      tidy(() => tensor(-Math.log(weight)).to({ device }).requiresGrad_()),
-    );
+    this.#logVariances = start.map((weight) => tensor(-Math.log(weight), { device, requiresGrad: true }));
     this.#optimizer = new optim.AdamW(this.#logVariances, { lr, weightDecay: 0 });
   }
 
@@ -288,6 +297,11 @@ export class UncertaintyWeights implements LossWeighting {
       const steps = state.get('steps')!.tolist() as number[];
       this.#optimizer.loadStateDict({ tensors: new Map(tensors), settings: { steps, groups } });
     });
+  }
+
+  to({ device }: { device: string }): this {
+    moveAll([...this.#logVariances, ...this.#optimizer.stateDict().tensors.values()], device);
+    return this;
   }
 
   dispose(): void {

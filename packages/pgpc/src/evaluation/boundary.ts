@@ -1,7 +1,8 @@
 // Boundary IoU: how well the outlines of the classes agree (Cheng et al. 2021, arXiv 2103.16562).
 
-import { full, ops, type Tensor, tidy } from '@pgpc/torch';
+import { ops, type Tensor, tidy } from '@pgpc/torch';
 import { IGNORE_INDEX } from '../datasets/cityscapes-classes.js';
+import { occurrencesWithin } from './counts.js';
 
 /** Pixels within 2 % of the image's diagonal of an outline belong to it; the paper's value (its section 5). */
 export const BOUNDARY_RATIO = 0.02;
@@ -60,14 +61,17 @@ export function boundaryCounts(label: Tensor, prediction: Tensor, classes: numbe
     const [height, width] = label.shape as [number, number];
     const d = boundaryWidth(height, width);
     const known = label.ne(IGNORE_INDEX);
-    const guess = ops.where(known, prediction.to('uint8'), full([], IGNORE_INDEX, { dtype: 'uint8' }));
+    const guess = prediction.to('uint8').maskedFill(known.logicalNot(), IGNORE_INDEX);
     const truthEdge = boundaryMask(label, d).logicalAnd_(known);
     const guessEdge = boundaryMask(guess, d).logicalAnd_(known);
-    const count = (map: Tensor, mask: Tensor) => map.maskedSelect(mask).bincount(null, classes);
     return {
-      intersection: count(label, truthEdge.logicalAnd(guessEdge).logicalAnd_(label.eq(guess))),
-      truth: count(label, truthEdge),
-      prediction: count(guess, guessEdge),
+      intersection: occurrencesWithin(
+        label,
+        truthEdge.logicalAnd(guessEdge).logicalAnd_(label.eq(guess)),
+        classes,
+      ),
+      truth: occurrencesWithin(label, truthEdge, classes),
+      prediction: occurrencesWithin(guess, guessEdge, classes),
     };
   });
 }

@@ -4,10 +4,16 @@ import { fromTypedArray, type Tensor, tidy, zeros } from '@pgpc/torch';
 import type { LabelMap, SegmentationDataset } from '../datasets/types.js';
 import { boundaryCounts } from './boundary.js';
 import { confusionMatrix } from './confusion.js';
-import { checkInference, type InferenceOptions, type Network, predictLabels } from './inference.js';
+import {
+  checkInference,
+  type InferenceOptions,
+  type Network,
+  networkDevice,
+  predictLabels,
+} from './inference.js';
 import { meanOfKnown, type Scores, scores } from './scores.js';
 
-/** A prediction (H, W), uint8, as a label map for files and pictures. */
+/** A prediction (H, W), uint8, as a label map for files and pictures; waits for the device that it is on. */
 export function toLabelMap(prediction: Tensor): LabelMap {
   const [height, width] = prediction.shape as [number, number];
   return { width, height, data: prediction.toArray() as Uint8Array };
@@ -25,7 +31,7 @@ export interface EvaluateOptions extends InferenceOptions {
   readonly signal?: AbortSignal;
   /** Also boundary IoU. */
   readonly boundary?: boolean;
-  /** Called after every image with its label map (H, W), uint8, which is freed afterwards. */
+  /** Called after every image with its label map (H, W), uint8, on the network's device, freed afterwards. */
   readonly onImage?: (done: number, total: number, index: number, prediction: Tensor) => void | Promise<void>;
 }
 
@@ -38,7 +44,8 @@ export interface Evaluation {
 }
 
 /**
- * Runs the network over all samples in evaluation mode; its mode is restored.
+ * Runs the network over all samples in evaluation mode, on its device, where pixels are counted, too; its mode is
+ * restored.
  * @throws Error for unlabelled samples or another number of classes; RangeError for options that do not fit.
  */
 export async function evaluateSegmentor(
@@ -55,9 +62,10 @@ export async function evaluateSegmentor(
   }
   const training = network.training;
   network.eval();
-  const confusion = zeros([classes, classes], { dtype: 'int64' });
+  const device = networkDevice(network);
+  const confusion = zeros([classes, classes], { dtype: 'int64', device });
   /** Intersection, truth and prediction. */
-  const edges = zeros([3, classes], { dtype: 'int64' });
+  const edges = zeros([3, classes], { dtype: 'int64', device });
   try {
     for (const [i, sample] of dataset.samples.entries()) {
       options.signal?.throwIfAborted();
@@ -68,7 +76,7 @@ export async function evaluateSegmentor(
       ]);
       using prediction = predictLabels(network, image, options);
       tidy(() => {
-        const label = fromTypedArray(data, [height, width]);
+        const label = fromTypedArray(data, [height, width]).to({ device, nonBlocking: true });
         confusion.add_(confusionMatrix(label, prediction, classes));
         if (!options.boundary) return;
         const { intersection, truth, prediction: guess } = boundaryCounts(label, prediction, classes);

@@ -9,6 +9,13 @@ import { argmaxRows, averagedTiles, mirroredRows, type RowMap, resizedRows, tens
 /** What is asked of a network here: class scores, at any stride, of normalised images (N, 3, H, W). */
 export interface Network {
   call(image: Tensor): { readonly logits: Tensor };
+  /** Its weights, which tell where it computes; without them, on the CPU. */
+  parameters?(): readonly Tensor[];
+}
+
+/** Where a network computes, and so where its input has to be. */
+export function networkDevice(network: Pick<Network, 'parameters'>): string {
+  return network.parameters?.()[0]?.device ?? 'cpu';
 }
 
 /** Width and height in pixels. */
@@ -69,23 +76,29 @@ export function windowStarts(length: number, window: number, stride: number): nu
   return Array.from({ length: steps + 1 }, (_, i) => Math.max(0, Math.min(i * stride, length - window)));
 }
 
-/** The image at another size, as OpenCV resizes it, and normalised: (1, 3, height, width). */
-function networkInput(image: RgbImage, { width, height }: Size): Tensor {
+/** The image at another size, as OpenCV resizes it, on a device and normalised: (1, 3, height, width). */
+function networkInput(image: RgbImage, { width, height }: Size, device: string): Tensor {
   return tidy(() => {
     const whole = { top: 0, left: 0 };
+    // Bytes travel, a quarter of the floats.
+    const placed = (bytes: Tensor) => bytes.to({ device, nonBlocking: true });
     const pixels =
       width === image.width && height === image.height
-        ? fromTypedArray(image.data, [height, width, 3]).permute([2, 0, 1]).contiguous()
-        : fromTypedArray(
-            resizeWindow(
-              image,
-              { ...whole, width: image.width, height: image.height },
-              image,
-              { width, height },
-              { ...whole, width, height },
-              false,
+        ? placed(fromTypedArray(image.data, [height, width, 3]))
+            .permute([2, 0, 1])
+            .contiguous()
+        : placed(
+            fromTypedArray(
+              resizeWindow(
+                image,
+                { ...whole, width: image.width, height: image.height },
+                image,
+                { width, height },
+                { ...whole, width, height },
+                false,
+              ),
+              [3, height, width],
             ),
-            [3, height, width],
           );
     return normalize(pixels.unsqueeze(0).to('float32').div_(255));
   });
@@ -124,7 +137,7 @@ function scoreMap(network: Network, input: Tensor, slide: SlidingWindow | undefi
  * not) are resized to the network's input, averaged over windows where there are several, and resized to the image
  * (`align_corners` false); over several views the softmax of each is averaged; then the largest wins. All of it is
  * done a few rows at a time, so that no map of all classes at the image's size is ever held.
- * @param network in evaluation mode. @returns (H, W) of the image, uint8.
+ * @param network in evaluation mode. @returns (H, W) of the image, uint8, on the network's device.
  * @throws RangeError for options that do not fit.
  */
 export function predictLabels(network: Network, image: RgbImage, options: InferenceOptions = {}): Tensor {
@@ -134,9 +147,10 @@ export function predictLabels(network: Network, image: RgbImage, options: Infere
   return tidy(() =>
     noGrad(() => {
       const bounds = size ?? { width, height };
+      const device = networkDevice(network);
       const maps = scales.flatMap((scale) => {
         const scaled = { width: Math.floor(bounds.width * scale), height: Math.floor(bounds.height * scale) };
-        const input = networkInput(image, scaledSize(image, scaled));
+        const input = networkInput(image, scaledSize(image, scaled), device);
         const views = [scoreMap(network, input, slide)];
         if (flip) views.push(mirroredRows(scoreMap(network, input.flip([3]), slide)));
         return views.map((map) => resizedRows(map, { width, height }));

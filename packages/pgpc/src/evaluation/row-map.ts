@@ -7,6 +7,8 @@ export interface RowMap {
   readonly channels: number;
   readonly height: number;
   readonly width: number;
+  /** Where its rows are. */
+  readonly device: string;
   /** Rows `from` to `to` - 1: (1, channels, to - from, width). May share memory with what it comes from. */
   rows(from: number, to: number): Tensor;
 }
@@ -14,7 +16,8 @@ export interface RowMap {
 /** A tensor (1, C, H, W) as a row map. */
 export function tensorRows(map: Tensor): RowMap {
   const [, channels, height, width] = map.shape as [number, number, number, number];
-  return { channels, height, width, rows: (from, to) => map.narrow(2, from, to - from) };
+  const { device } = map;
+  return { channels, height, width, device, rows: (from, to) => map.narrow(2, from, to - from) };
 }
 
 /**
@@ -22,13 +25,14 @@ export function tensorRows(map: Tensor): RowMap {
  * (`align_corners` false): row by row the same numbers, to rounding, as `nn.interpolate` of the whole map.
  */
 export function resizedRows(source: RowMap, size: { width: number; height: number }): RowMap {
-  const { channels } = source;
+  const { channels, device } = source;
   const { width, height } = size;
   if (width === source.width && height === source.height) return source;
   return {
     channels,
     width,
     height,
+    device,
     rows: (from, to) =>
       tidy(() => {
         const tall = height === source.height ? source.rows(from, to) : blendedRows(source, height, from, to);
@@ -52,8 +56,10 @@ function blendedRows(source: RowMap, height: number, from: number, to: number): 
   }
   const first = upper[0]!;
   const rows = source.rows(first, lower.at(-1)! + 1);
-  const pick = (index: Int32Array) => rows.indexSelect(2, fromTypedArray(index, [count]).sub(first));
-  return pick(upper).lerp_(pick(lower), fromTypedArray(share, [1, 1, count, 1]));
+  const placed = (array: Int32Array | Float32Array, shape: readonly number[]) =>
+    fromTypedArray(array, shape).to({ device: source.device, nonBlocking: true });
+  const pick = (index: Int32Array) => rows.indexSelect(2, placed(index, [count]).sub(first));
+  return pick(upper).lerp_(pick(lower), placed(share, [1, 1, count, 1]));
 }
 
 /** `source` mirrored from left to right. */
@@ -71,15 +77,16 @@ export interface Tile {
 /** The mean of overlapping tiles at every pixel of a map of `size`, which they must cover. */
 export function averagedTiles(tiles: readonly Tile[], size: { width: number; height: number }): RowMap {
   const { width, height } = size;
-  const { channels } = tiles[0]!.map;
+  const { channels, device } = tiles[0]!.map;
   return {
     channels,
     width,
     height,
+    device,
     rows: (from, to) =>
       tidy(() => {
-        const sum = zeros([1, channels, to - from, width]);
-        const count = zeros([1, 1, to - from, width]);
+        const sum = zeros([1, channels, to - from, width], { device });
+        const count = zeros([1, 1, to - from, width], { device });
         for (const { top, left, map } of tiles) {
           const first = Math.max(from, top);
           const last = Math.min(to, top + map.height);
@@ -97,15 +104,19 @@ export function averagedTiles(tiles: readonly Tile[], size: { width: number; hei
 /** Values of a strip: with the temporaries of a resize and an arg-max they stay in a core's cache. */
 const STRIP_VALUES = 2 ** 19;
 
+/** The same elsewhere: so many that a strip's kernels take longer than to launch them, and no more than 256 MB. */
+const STRIP_VALUES_ON_DEVICE = 2 ** 26;
+
 /**
  * The channel of the largest value at every pixel: (H, W), uint8. Of several maps of one size, the largest sum of
- * their softmax over the channels (mmsegmentation's mean over flips and scales).
+ * their softmax over the channels (mmsegmentation's mean over flips and scales). On the device of the maps.
  */
 export function argmaxRows(maps: readonly RowMap[]): Tensor {
-  const { channels, width, height } = maps[0]!;
+  const { channels, width, height, device } = maps[0]!;
   return tidy(() => {
-    const labels = zeros([height, width], { dtype: 'uint8' });
-    const step = Math.max(1, Math.floor(STRIP_VALUES / (channels * width)));
+    const labels = zeros([height, width], { dtype: 'uint8', device });
+    const values = device === 'cpu' ? STRIP_VALUES : STRIP_VALUES_ON_DEVICE;
+    const step = Math.max(1, Math.floor(values / (channels * width)));
     for (let from = 0; from < height; from += step) {
       const to = Math.min(height, from + step);
       tidy(() => {

@@ -3,7 +3,10 @@
 import { Generator, type nn, noGrad, ops, rand, type Tensor, tidy } from '@pgpc/torch';
 import { entropy } from '../adaptation/contrast/anchors.js';
 import { pixelRows } from '../adaptation/contrast/pixels.js';
+import { singlePrecision } from '../adaptation/precision.js';
 import { wholeImage } from '../pipeline/crop.js';
+import { occurrences } from './counts.js';
+import { networkDevice } from './inference.js';
 
 /** Sharpness of a pixel's neighbourhood in the soft neighbourhood density: 0.05 in Saito et al. */
 const NEIGHBOUR_TEMPERATURE = 0.05;
@@ -80,7 +83,7 @@ export function prototypeMargin(z: Tensor, prototypes: Tensor): Tensor {
 export function predictedShares(probabilities: Tensor): Tensor {
   return tidy(() => {
     const [pixels, classes] = probabilities.shape as [number, number];
-    return ops.bincount(probabilities.argmax(1), null, classes).div(pixels);
+    return occurrences(probabilities.argmax(1), classes).div(pixels);
   });
 }
 
@@ -97,8 +100,9 @@ export interface ScoredModel {
 
 /**
  * Scores a model on images, at the stride of its logits; networks run in evaluation mode and are left in the mode that
- * they were in. For the same images the same pixels are sampled every time.
- * @param images (3, H, W) each, uint8, RGB; one or more. @param pixels of an image, that the density is taken over.
+ * they were in. For the same images the same pixels are sampled every time. All is computed on the student's device,
+ * where teacher and prototypes have to be, too.
+ * @param images (3, H, W) each, uint8, RGB, on any device; one or more. @param pixels of an image, that the density is taken over.
  */
 export function unlabelledScores(
   model: ScoredModel,
@@ -145,10 +149,13 @@ function scoreImage(
   pixels: number,
   generator: Generator,
 ): ImageScores {
-  const input = wholeImage({ image });
+  const device = networkDevice(student);
+  const placed = (value: Tensor) => value.to({ device, nonBlocking: true });
+  const input = wholeImage({ image: placed(image) });
   const { logits, features } = student.call(input);
   const rows = pixelRows(logits).softmax(1);
-  const sample = rand([rows.shape[0]!], { generator }).topk(Math.min(pixels, rows.shape[0]!))[1]!;
+  // Drawn on the CPU, so that the pixels are the same on every device.
+  const sample = placed(rand([rows.shape[0]!], { generator }).topk(Math.min(pixels, rows.shape[0]!))[1]!);
   const enough = prototypes && prototypes.rows.shape[0]! > 1;
   return {
     entropy: entropy(rows).mean(),
@@ -157,7 +164,10 @@ function scoreImage(
     shares: predictedShares(rows),
     agreement: teacher && labelAgreement(rows, pixelRows(teacher.call(input).logits)),
     margin: enough
-      ? prototypeMargin(prototypes.project(pixelRows(features).indexSelect(0, sample)), prototypes.rows)
+      ? prototypeMargin(
+          prototypes.project(singlePrecision(pixelRows(features).indexSelect(0, sample))),
+          prototypes.rows,
+        )
       : undefined,
   };
 }

@@ -78,10 +78,9 @@ export class LevelEmbedding extends nn.Module {
   }
 
   forward(map: Tensor): Tensor {
-    return this.proj
-      .call(map.permute([0, 2, 3, 1]))
-      .permute([0, 3, 1, 2])
-      .contiguous();
+    const embedded = this.proj.call(map.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
+    // On the CPU our depthwise convolution wants planes; a card's convolutions are faster with channels last, as it is.
+    return map.device === 'cpu' ? embedded.contiguous() : embedded;
   }
 }
 

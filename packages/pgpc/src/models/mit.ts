@@ -116,7 +116,7 @@ class EfficientAttention extends nn.Module<[x: Tensor, height: number, width: nu
     if (srRatio > 1) {
       const conv = new nn.Conv2d(dim, dim, srRatio, { stride: srRatio, generator });
       this.sr = this.registerModule('sr', resetConv(conv, 1, generator));
-      this.norm = this.registerModule('norm', new nn.LayerNorm(dim));
+      this.norm = this.registerModule('norm', new nn.LayerNorm(dim, { narrow: true }));
     }
   }
 
@@ -177,13 +177,13 @@ class Block extends nn.Module<[x: Tensor, height: number, width: number]> {
 
   constructor(dim: number, stage: number, dropPath: number, generator: Generator) {
     super();
-    this.norm1 = this.registerModule('norm1', new nn.LayerNorm(dim, { eps: NORM_EPS }));
+    this.norm1 = this.registerModule('norm1', new nn.LayerNorm(dim, { eps: NORM_EPS, narrow: true }));
     this.attn = this.registerModule(
       'attn',
       new EfficientAttention(dim, HEADS[stage]!, SR_RATIOS[stage]!, generator),
     );
     this.dropPath = this.registerModule('drop_path', new nn.DropPath(dropPath, { generator }));
-    this.norm2 = this.registerModule('norm2', new nn.LayerNorm(dim, { eps: NORM_EPS }));
+    this.norm2 = this.registerModule('norm2', new nn.LayerNorm(dim, { eps: NORM_EPS, narrow: true }));
     this.mlp = this.registerModule('mlp', new MixFfn(dim, generator));
   }
 
@@ -224,7 +224,7 @@ export class MixTransformer extends nn.Module<[image: Tensor], Tensor[]> impleme
       return {
         embed: embeds[stage]!,
         blocks: this.registerModule(`block${stage + 1}`, new nn.ModuleList(blocks)),
-        norm: this.registerModule(`norm${stage + 1}`, new nn.LayerNorm(dim, { eps: NORM_EPS })),
+        norm: this.registerModule(`norm${stage + 1}`, new nn.LayerNorm(dim, { eps: NORM_EPS, narrow: true })),
       };
     });
   }

@@ -199,7 +199,13 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> imple
   /** @param image (N, 3, H, W), normalised. @returns features and logits at stride 4, with DeepLabV2 at 8. */
   forward(image: Tensor): SegmentorOutput {
     const stages = this.backbone.call(image);
-    return { ...this.decodeHead.call(stages), stages };
+    return { ...this.decode(stages), stages };
+  }
+
+  /** The decoder's part of a pass. Logits are float32, whatever autocast computes in: they go into losses and ranks. */
+  decode(stages: Tensor[]): DecoderOutput {
+    const { features, logits } = this.decodeHead.call(stages);
+    return { features, logits: logits.to('float32') };
   }
 
   /** Class scores at the image's own size: (N, 3, H, W) to (N, classes, H, W). */

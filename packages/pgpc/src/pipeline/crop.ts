@@ -1,6 +1,7 @@
 // Crops and whole images as normalised tensors.
 
-import { fromTypedArray, ops, type Tensor, tidy } from '@pgpc/torch';
+import { type Ahead, copyAhead, fromTypedArray, ops, type Tensor, tidy } from '@pgpc/torch';
+import type { Batch } from '../adaptation/step.js';
 import { normalize } from './normalize.js';
 import type { Crop } from './sample.js';
 import type { CropOptions } from './window.js';
@@ -10,27 +11,77 @@ function normalizeBytes(image: Tensor): Tensor {
   return normalize(image.to('float32').div_(255));
 }
 
-/** Images of crops as one normalised batch (N, 3, h, w), float32; what lies outside an image is 0. */
-export function imageBatch(crops: readonly Crop[], { width, height }: CropOptions): Tensor {
-  return tidy(() => {
-    const images = crops.map((crop) => fromTypedArray(crop.image, [1, 3, crop.height, crop.width]));
-    if (crops.every((crop) => crop.width === width && crop.height === height)) {
-      return normalizeBytes(ops.cat(images));
-    }
-    const padded = images.map((image) => {
-      const [, , h, w] = image.shape as [number, number, number, number];
-      return normalizeBytes(image).constantPadNd([0, width - w, 0, height - h], 0);
-    });
-    return ops.cat(padded);
+/** Images of crops as bytes: a batch (N, 3, h, w) where all fill their crop, else one (1, 3, h_i, w_i) after another. */
+function imageBytes(crops: readonly Crop[], { width, height }: CropOptions): Tensor[] {
+  const images = crops.map((crop) => fromTypedArray(crop.image, [1, 3, crop.height, crop.width]));
+  const full = crops.every((crop) => crop.width === width && crop.height === height);
+  return full ? [ops.cat(images)] : images;
+}
+
+/** What {@link imageBytes} gave as one normalised batch (N, 3, h, w), float32; what lies outside an image is 0. */
+function assembled(bytes: readonly Tensor[], { width, height }: CropOptions): Tensor {
+  const padded = bytes.map((image) => {
+    const [, , h, w] = image.shape as [number, number, number, number];
+    const normal = normalizeBytes(image);
+    return h === height && w === width ? normal : normal.constantPadNd([0, width - w, 0, height - h], 0);
   });
+  return padded.length === 1 ? padded[0]! : ops.cat(padded);
+}
+
+/** Images of crops as one normalised batch (N, 3, h, w), float32; what lies outside an image is 0. */
+export function imageBatch(crops: readonly Crop[], options: CropOptions): Tensor {
+  return tidy(() => assembled(imageBytes(crops, options), options));
+}
+
+function labelBytes(crops: readonly Crop[], { width, height }: CropOptions): Tensor {
+  return ops.cat(crops.map(({ label }) => fromTypedArray(label!, [1, height, width])));
 }
 
 /** Labels of the same crops: (N, h, w), int64; what lies outside a label is 255. */
-export function labelBatch(crops: readonly Crop[], { width, height }: CropOptions): Tensor {
-  return tidy(() => {
-    const labels = crops.map(({ label }) => fromTypedArray(label!, [1, height, width]));
-    return ops.cat(labels).to('int64');
-  });
+export function labelBatch(crops: readonly Crop[], options: CropOptions): Tensor {
+  return tidy(() => labelBytes(crops, options).to('int64'));
+}
+
+/** A batch on its way to a device. */
+export class ComingBatch {
+  readonly #ahead: Ahead;
+  /** How many of the tensors under way are source images, before the label and the target images. */
+  readonly #sources: number;
+
+  /** Starts to copy the crops' bytes; the source's have labels. @param device 'cpu' or a card. */
+  constructor(
+    source: readonly Crop[],
+    target: readonly Crop[] | undefined,
+    readonly crop: CropOptions,
+    device: string,
+  ) {
+    const { ahead, sources } = tidy(() => {
+      const images = imageBytes(source, crop);
+      const all = [...images, labelBytes(source, crop), ...(target ? imageBytes(target, crop) : [])];
+      return { ahead: copyAhead(all, device), sources: images.length };
+    });
+    this.#ahead = ahead;
+    this.#sources = sources;
+  }
+
+  /** The batch, normalised where it is now; its tensors are the caller's to dispose. */
+  take(): Batch {
+    return tidy(() => {
+      const tensors = this.#ahead.take();
+      const [source, target] = [tensors.slice(0, this.#sources), tensors.slice(this.#sources + 1)];
+      const batch = {
+        sourceImage: assembled(source, this.crop),
+        sourceLabel: tensors[this.#sources]!.to('int64'),
+        ...(target.length > 0 && { targetImage: assembled(target, this.crop) }),
+      };
+      for (const tensor of tensors) tensor.dispose();
+      return batch;
+    });
+  }
+
+  dispose(): void {
+    this.#ahead.dispose();
+  }
 }
 
 /** A whole image (3, H, W), uint8, normalised: (1, 3, H, W). */

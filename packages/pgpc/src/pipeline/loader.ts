@@ -1,7 +1,7 @@
 // Batches of random crops, decoded by threads while the steps before run.
 
 import type { Batch } from '../adaptation/step.js';
-import { imageBatch, labelBatch } from './crop.js';
+import { ComingBatch } from './crop.js';
 import { DecodePool } from './decode-pool.js';
 import type { PixelStore } from './pixels.js';
 import type { RareClassSampler } from './rare-class-sampling.js';
@@ -25,12 +25,14 @@ export interface LoaderOptions {
   pool?: DecodePool;
   /** Which of equal parts of the batch to decode; all parts are drawn, so that all are of one order. */
   part?: { rank: number; size: number };
+  /** Where batches are wanted: the CPU, or a card, to which they are copied while it works on those before. */
+  device?: string;
   /** Batches to decode ahead of the one that was handed out; by default as many as keep the threads busy. */
   ahead?: number;
 }
 
 interface PendingBatch {
-  batch: Promise<Batch>;
+  batch: Promise<ComingBatch>;
   /** The state from which it was drawn. */
   before: RngState;
 }
@@ -58,7 +60,7 @@ export class BatchLoader {
     const batch = await this.#pending[0]!.batch;
     this.#pending.shift();
     while (this.#pending.length < this.#ahead) this.#start();
-    return batch;
+    return batch.take();
   }
 
   /** Draws a batch, all at once so that no thread's pace matters, and sets the threads to it. */
@@ -87,14 +89,10 @@ export class BatchLoader {
     this.#pending.push({ batch: made, before });
   }
 
-  async #assemble(sources: Promise<Crop>[], targets: Promise<Crop>[] | undefined): Promise<Batch> {
-    const { crop } = this.options;
+  async #assemble(sources: Promise<Crop>[], targets: Promise<Crop>[] | undefined): Promise<ComingBatch> {
+    const { crop, device = 'cpu' } = this.options;
     const [source, target] = await Promise.all([Promise.all(sources), targets && Promise.all(targets)]);
-    return {
-      sourceImage: imageBatch(source, crop),
-      sourceLabel: labelBatch(source, crop),
-      ...(target && { targetImage: imageBatch(target, crop) }),
-    };
+    return new ComingBatch(source, target, crop, device);
   }
 
   /** The state before the next batch to be handed out, for a checkpoint. */
@@ -109,7 +107,7 @@ export class BatchLoader {
 
   /** Waits for the batches under way, frees them and ends the threads. */
   async dispose(): Promise<void> {
-    for (const { batch } of this.#pending.splice(0)) disposeBatch(await batch.catch(() => undefined));
+    for (const { batch } of this.#pending.splice(0)) (await batch.catch(() => undefined))?.dispose();
     if (!this.options.pool) await this.#pool.dispose();
   }
 }

@@ -1,47 +1,45 @@
 // ImageNet's colour statistics, by which every network here expects its input.
 
-import { ops, type Tensor } from '@pgpc/torch';
+import { keep, type Tensor, tensor } from '@pgpc/torch';
 
 /** Of RGB values in 0 .. 255. */
 export const RGB_MEAN = [123.675, 116.28, 103.53] as const;
 export const RGB_STD = [58.395, 57.12, 57.375] as const;
 
-function channels(image: Tensor, values: readonly number[]): Tensor {
-  return ops
-    .stack(
-      values.map((value) => image.newFull([], value)),
-      0,
-    )
-    .view([1, 3, 1, 1]);
+/** Both in the scale of 0 .. 1, (1, 3, 1, 1). */
+interface ColourStatistics {
+  readonly mean: Tensor;
+  readonly std: Tensor;
 }
 
-/** RGB (N, 3, H, W) in 0 .. 1 to zero mean and unit variance. */
+function statisticsOn(device: string): ColourStatistics {
+  const constant = (values: readonly number[]) =>
+    keep(tensor([values.map((value) => [[value / 255]])], { device }));
+  return { mean: constant(RGB_MEAN), std: constant(RGB_STD) };
+}
+
+/**
+ * Kept for each device: to make them anew for every image would be many small kernels, or a copy from the host. Those
+ * of the CPU are there from the start, so that no use of them leaves a tensor more than there was before.
+ */
+const statistics = new Map([['cpu', statisticsOn('cpu')]]);
+
+function statisticsFor({ device }: Tensor): ColourStatistics {
+  const known = statistics.get(device);
+  if (known) return known;
+  const made = statisticsOn(device);
+  statistics.set(device, made);
+  return made;
+}
+
+/** RGB (N, 3, H, W) in 0 .. 1 to zero mean and unit variance, on the image's device. */
 export function normalize(image: Tensor): Tensor {
-  const mean = channels(
-    image,
-    RGB_MEAN.map((m) => m / 255),
-  );
-  return image.sub(mean).div_(
-    channels(
-      image,
-      RGB_STD.map((s) => s / 255),
-    ),
-  );
+  const { mean, std } = statisticsFor(image);
+  return image.sub(mean).div_(std);
 }
 
 /** The inverse of {@link normalize}, cut to 0 .. 1. */
 export function denormalize(image: Tensor): Tensor {
-  const std = channels(
-    image,
-    RGB_STD.map((s) => s / 255),
-  );
-  return image
-    .mul(std)
-    .add_(
-      channels(
-        image,
-        RGB_MEAN.map((m) => m / 255),
-      ),
-    )
-    .clamp_(0, 1);
+  const { mean, std } = statisticsFor(image);
+  return image.mul(std).add_(mean).clamp_(0, 1);
 }

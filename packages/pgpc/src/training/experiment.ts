@@ -6,6 +6,9 @@ import { defaultSegmentor } from '../models/segmentor.js';
 import { segmentorSchema } from '../models/weights.js';
 import { daformerRareClasses } from '../pipeline/rare-class-sampling.js';
 
+/** What products can be computed in. */
+export const precisions = ['float32', 'bfloat16'] as const;
+
 const count = z.number().int().min(1);
 const share = z.number().min(0).max(1);
 
@@ -38,6 +41,8 @@ export const experimentSchema = z.strictObject({
     .max(2 ** 32 - 1),
   /** Run most of the student twice instead of keeping what it computes for the backward pass; left out: no. */
   activationCheckpointing: z.boolean().optional(),
+  /** What the networks' products are computed in, by autocast; left out: float32, as everything else. */
+  precision: z.enum(precisions).optional(),
 });
 
 export type Experiment = z.infer<typeof experimentSchema>;

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import {
+  deviceMath,
   fromTypedArray,
   loadSafetensors,
   optim,
@@ -57,6 +58,19 @@ export const CHECKPOINT_FILE = 'training.safetensors';
 export const MODEL_FILE = 'model.safetensors';
 const FORMAT = 'pgpc-training/1';
 
+/** Where and by whom a trainer's experiment is run. */
+export interface TrainerSurroundings {
+  /**
+   * The processes that train together; each gives the same arguments, and trains on as many images a step as the
+   * experiment's batch has. Their weights are those that one process would have with all the images.
+   */
+  group?: ProcessGroup | undefined;
+  /** 'cpu' (default), 'cuda', 'cuda:1', ... */
+  device?: string | undefined;
+  /** See {@link AdaptationStep}; by default graphs are used where they can be. */
+  graphs?: boolean | undefined;
+}
+
 /** One student, its method and its data, at some iteration. */
 export class Trainer {
   readonly learner: Learner;
@@ -68,16 +82,16 @@ export class Trainer {
   readonly #scale: (t: number) => number;
   readonly #peaks: number[];
   readonly #replica: Replica | undefined;
+  readonly group: ProcessGroup | undefined;
+  readonly device: string;
 
-  /**
-   * @param group the processes that train together; each gives the same arguments, and trains on as many images a step
-   *   as the experiment's batch has. Their weights are those that one process would have with all the images.
-   */
   constructor(
     readonly experiment: Experiment,
     data: TrainingData,
-    readonly group?: ProcessGroup,
+    { group, device = 'cpu', graphs }: TrainerSurroundings = {},
   ) {
+    this.group = group;
+    this.device = device;
     const { segmentor, method, seed, crop, batch, rareClasses, schedule, iterations } = experiment;
     const { source, target, sourceCounts, workers } = data;
     const { sourcePixels = sourceCounts && mostLabelled(sourceCounts) } = data;
@@ -86,7 +100,11 @@ export class Trainer {
     }
     if (rareClasses && !sourceCounts)
       throw new Error('rare class sampling needs the class counts of the source');
-    this.learner = new Learner(segmentor, seed, method.contrast);
+    if (device !== 'cpu') {
+      // Where products take bfloat16, the 10 bits of tf32 are not what limits the rest.
+      deviceMath({ tf32: experiment.precision === 'bfloat16', benchmark: true });
+    }
+    this.learner = new Learner(segmentor, seed, method.contrast).to({ device });
     this.optimizer = buildOptimizer(this.learner, experiment.optimizer);
     this.#peaks = this.optimizer.groups.map(({ lr }) => lr);
     this.#scale = optim.polySchedule({ baseLr: 1, maxIters: iterations, ...schedule });
@@ -95,6 +113,8 @@ export class Trainer {
       world: group,
       reducer: this.#replica?.reducer,
       activationCheckpointing: experiment.activationCheckpointing,
+      precision: experiment.precision,
+      graphs,
     });
     for (const network of [this.learner, this.step.teacher?.network]) {
       if (group && network) spreadOver(group, network);
@@ -108,6 +128,7 @@ export class Trainer {
       seed,
       workers,
       part: group,
+      device,
     });
   }
 
@@ -218,6 +239,7 @@ export class Trainer {
       denoiser?.loadStateDict(part('denoise'));
       featureDistance?.encoder.loadStateDict(part('frozen'));
       weighting?.loadStateDict(part('weighting'));
+      this.step.weightsChanged();
       this.optimizer.loadStateDict({ tensors: part('optimizer'), settings: state.optimizer });
       this.learner.segmentor.generator.setState(bytes('rng.model'));
       mixGenerator.setState(bytes('rng.mix'));

@@ -1,7 +1,8 @@
 // Anchors: the target pixels of which the teacher is most certain (eq 8), and the paper's alternatives to that.
 
-import { alone, arange, ops, type Tensor, type World } from '@pgpc/torch';
+import { alone, ops, type Tensor, type World } from '@pgpc/torch';
 import type { AnchorSelection, ContrastSettings } from './options.js';
+import { classMembers } from './positives.js';
 
 /** H = -sum_c p_c log p_c per pixel (eq 8), in nats. @param probabilities (P, C). @returns (P). */
 export function entropy(probabilities: Tensor): Tensor {
@@ -28,8 +29,7 @@ export function anchorCandidates(probabilities: Tensor, share: number, world: Wo
 
 /** Those of the pixels (P) that have c as their most likely class: (C, P), bool. */
 function ofMostLikelyClass(probabilities: Tensor, pixels: Tensor): Tensor {
-  const label = probabilities.argmax(1);
-  return label.unsqueeze(0).eq(arange(probabilities.shape[1]!).unsqueeze(1)).logicalAnd(pixels);
+  return classMembers(probabilities.argmax(1), probabilities.shape[1]!).logicalAnd(pixels);
 }
 
 /**
@@ -43,7 +43,7 @@ export function classQuantiles(values: Tensor, label: Tensor, classes: number, s
   const byValue = values.argsort();
   const byClass = label.index([byValue]).argsort({ stable: true });
   const sorted = values.index([byValue.index([byClass])]);
-  const count = label.oneHot(classes).sum([0]);
+  const count = classMembers(label, classes).sum([1]);
   const start = count.cumsum(0).sub(count);
   const rank = count.to('float64').mul(share).floor().to('int64').clampMin(1);
   return sorted.index([

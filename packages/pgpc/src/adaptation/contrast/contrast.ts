@@ -130,7 +130,7 @@ export class PixelContrast {
   }
 
   /** Anchor candidates (C, P) at this point of the run (eq 8). */
-  #candidates({ logits }: TeacherView, progress: number): Tensor {
+  #candidates({ logits }: Pick<TeacherView, 'logits'>, progress: number): Tensor {
     const anchorShare = anchorShareAt(this.options, progress);
     return selectAnchors(pixelRows(logits).softmax(1), { ...this.options, anchorShare }, this.world);
   }
@@ -154,7 +154,7 @@ export class PixelContrast {
   loss(
     features: Tensor,
     sourceMask: Tensor | undefined,
-    view: TeacherView,
+    view: Pick<TeacherView, 'logits'>,
     head: ProjectionHead,
     progress = 0,
   ): Tensor {
@@ -198,6 +198,12 @@ export class PixelContrast {
       const own = [...state].filter(([key]) => key.startsWith(`${name}.`));
       module.loadStateDict(new Map(own.map(([key, value]) => [key.slice(name.length + 1), value])));
     }
+  }
+
+  /** Moves what is kept from step to step to a device, which that of all features and logits has to be. */
+  to({ device }: { device: string }): this {
+    for (const { module } of this.stores) module.to({ device });
+    return this;
   }
 
   dispose(): void {

@@ -72,7 +72,7 @@ export function ownScores(anchors: Tensor, rows: Tensor, slots: Tensor): Tensor 
  * @returns (C, M, C), -Infinity for the anchor's own class and for classes without prototype.
  */
 export function otherClassScores(anchors: Tensor, prototypes: Tensor, present: Tensor): Tensor {
-  const classes = arange(prototypes.shape[0]!);
+  const classes = arange(prototypes.shape[0]!, { device: prototypes.device });
   const own = classes.unsqueeze(0).eq(classes.unsqueeze(1));
   const none = own.logicalOr(present.logicalNot().unsqueeze(0)).unsqueeze(1);
   return anchors.matmul(prototypes.t()).maskedFill(none, Number.NEGATIVE_INFINITY);

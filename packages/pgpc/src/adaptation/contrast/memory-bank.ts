@@ -35,8 +35,11 @@ export class MemoryBank extends nn.Module<[], never> {
     noGrad(() =>
       tidy(() => {
         const count = valid.sum([1]);
-        const slot = this.next.unsqueeze(1).add(arange(n)).remainder(this.capacity);
-        const owner = arange(this.classes).unsqueeze(1).expandAs(slot);
+        const slot = this.next
+          .unsqueeze(1)
+          .add(arange(n, { device: this.next.device }))
+          .remainder(this.capacity);
+        const owner = this.#owners(slot);
         // Invalid rows write back what is there, so that no count has to be read from the device.
         const kept = this.rows.index([owner, slot]);
         this.rows.indexPut_([owner, slot], ops.where(valid.unsqueeze(2), rows, kept));
@@ -53,18 +56,23 @@ export class MemoryBank extends nn.Module<[], never> {
   draw(n: number, generator: Generator): Tensor {
     return tidy(() => {
       const slot = this.drawSlots(n, generator);
-      return this.rows.index([arange(this.classes).unsqueeze(1).expandAs(slot), slot]);
+      return this.rows.index([this.#owners(slot), slot]);
     });
   }
 
   /** The places in `rows` of n rows drawn so, instead of the rows: (C, n), int64, 0 for a class without rows. */
   drawSlots(n: number, generator: Generator): Tensor {
     return tidy(() =>
-      rand([this.classes, n], { generator })
+      rand([this.classes, n], { generator, device: this.filled.device })
         .mul(this.filled.unsqueeze(1))
         .to('int64')
         .minimum(this.filled.unsqueeze(1).sub(1).clampMin(0)),
     );
+  }
+
+  /** The class that each of (C, n) slots is of, in their shape. */
+  #owners(slot: Tensor): Tensor {
+    return arange(this.classes, { device: slot.device }).unsqueeze(1).expandAs(slot);
   }
 
   /** The mean of every class's queue: (C, D), zeros for a class without rows. */

@@ -1,6 +1,7 @@
 // Pixels at the decoder's resolution as one list, and their projections, made only where they are asked for.
 
 import { ops, type Tensor } from '@pgpc/torch';
+import { singlePrecision } from '../precision.js';
 import type { ProjectionHead } from './projection-head.js';
 
 /** Features at the decoder's resolution as a list of pixels: (N, D, h, w) to (N h w, D). */
@@ -27,7 +28,7 @@ export function pixelLabels(label: Tensor, size: readonly [number, number]): Ten
   return nearest(label, size).flatten().to(label.dtype);
 }
 
-/** z of a batch's pixels. */
+/** z of a batch's pixels, float32 whatever the features are. */
 export class ProjectedPixels {
   #all: Tensor | undefined;
 
@@ -39,14 +40,14 @@ export class ProjectedPixels {
 
   /** Of all pixels, in reading order: (P, D), unit rows. */
   all(): Tensor {
-    this.#all ??= this.head.call(pixelRows(this.features));
+    this.#all ??= this.head.call(singlePrecision(pixelRows(this.features)));
     return this.#all;
   }
 
   /** Of the pixels at (C, n) positions: (C, n, D). The head runs on those alone, unless it ran on all before. */
   at(index: Tensor): Tensor {
     if (this.#all) return this.#all.index([index]);
-    const z = this.head.call(pixelsAt(this.features, index).flatten(0, 1));
+    const z = this.head.call(singlePrecision(pixelsAt(this.features, index).flatten(0, 1)));
     return z.view([...index.shape, -1]);
   }
 }

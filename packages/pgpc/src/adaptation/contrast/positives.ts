@@ -1,6 +1,6 @@
 // Positives: prototypes made of the centres of each class's pixels (eq 9), or single pixels of the class.
 
-import { alone, type Tensor, tidy, type World } from '@pgpc/torch';
+import { alone, arange, type Tensor, tidy, type World } from '@pgpc/torch';
 import { type CentreStore, type Centres, createCentreStore } from './centres.js';
 import { MemoryBank } from './memory-bank.js';
 import type { ContrastSettings, Domain } from './options.js';
@@ -26,12 +26,7 @@ function memberCentres(z: Tensor, members: Tensor, world: World): Centres {
 
 /** (C, P), bool: which pixels have the class as their label; pixels without a class are nobody's. */
 export function classMembers(label: Tensor, classes: number): Tensor {
-  const clamped = label.clampMax(classes);
-  return clamped
-    .oneHot(classes + 1)
-    .narrow(1, 0, classes)
-    .t()
-    .to('bool');
+  return arange(classes, { device: label.device }).unsqueeze(1).eq(label);
 }
 
 /** What anchors are drawn to, and what is kept of each step for it. */

@@ -1,6 +1,7 @@
 // h of METHOD: maps decoder features to the unit sphere on which pixels are contrasted.
 
 import { type Generator, nn, type Tensor } from '@pgpc/torch';
+import { singlePrecision } from '../precision.js';
 
 /**
  * z = normalize(h(features)): `depth` linear layers with ReLU between. It is a 1x1 convolution written on a list of
@@ -22,10 +23,11 @@ export class ProjectionHead extends nn.Module {
     );
   }
 
-  /** (pixels, channels) to (pixels, width), each of unit length. */
+  /** (pixels, channels) to (pixels, width), each of unit length: in float32 where the layers run in 16 bits. */
   forward(pixels: Tensor): Tensor {
     // Of all pixels these are tens of megabytes each: what nothing needs any more is overwritten.
-    const h = this.layers.items.reduce((x, layer, i) => layer.call(i === 0 ? x : x.relu_()), pixels);
+    const last = this.layers.items.reduce((x, layer, i) => layer.call(i === 0 ? x : x.relu_()), pixels);
+    const h = singlePrecision(last);
     return h.requiresGrad ? normalizeRows(h) : h.div_(rowLengths(h));
   }
 }

@@ -38,19 +38,22 @@ export function sampleCandidates(
   generator: Generator,
   world: World = alone,
 ): Sample {
-  const [classes, pixels] = candidates.shape as [number, number];
+  const pixels = candidates.shape[1]!;
   // The n largest of random keys are a uniform choice; pixels that are no candidates have a key below all others.
-  const keys = drawKeys(classes, pixels, generator, world).maskedFill_(candidates.logicalNot(), -1);
+  const keys = drawKeys(candidates, generator, world).maskedFill_(candidates.logicalNot(), -1);
   const [key, index] = keys.topk(Math.min(n, pixels), 1) as [Tensor, Tensor];
   return { index, valid: key.ge(0), key, total: Math.min(n, pixels * world.size) };
 }
 
-function drawKeys(classes: number, pixels: number, generator: Generator, world: World): Tensor {
+/** A random number for each of the candidates, on their device. */
+function drawKeys({ shape, device }: Tensor, generator: Generator, world: World): Tensor {
+  const [classes, pixels] = shape as [number, number];
   if (world.size <= MOST_SHARED_DRAWS) {
-    return world.part(rand([classes, pixels * world.size], { generator }), 1);
+    return world.part(rand([classes, pixels * world.size], { generator, device }), 1);
   }
+  // The seed is drawn and read on the host, so no device is waited for.
   using own = new Generator(randint(0, 2 ** 31, [1], { generator }).item() + world.rank);
-  return rand([classes, pixels], { generator: own });
+  return rand([classes, pixels], { generator: own, device });
 }
 
 /**
@@ -106,5 +109,5 @@ export function drawnFor({ key }: Sample, drawn: Tensor, world: World): Tensor {
   if (world.size === 1) return drawn;
   const place = world.part(world.gather(key, 1).argsort(1, true).argsort(1), 1);
   const own = place.clampMax(drawn.shape[1]! - 1);
-  return drawn.index([arange(drawn.shape[0]!).unsqueeze(1).expandAs(own), own]);
+  return drawn.index([arange(drawn.shape[0]!, { device: own.device }).unsqueeze(1).expandAs(own), own]);
 }

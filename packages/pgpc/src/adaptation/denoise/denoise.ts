@@ -4,6 +4,7 @@ import { alone, nn, noGrad, type Tensor, tidy, type World } from '@pgpc/torch';
 import { z } from 'zod';
 import type { TeacherView } from '../contrast/contrast.js';
 import { pixelRows } from '../contrast/pixels.js';
+import { singlePrecision } from '../precision.js';
 import type { PseudoLabels } from '../pseudo-labels.js';
 import { agreement, viewsOf } from './agreement.js';
 import { ClassPrototypes } from './prototypes.js';
@@ -91,7 +92,7 @@ export class Denoiser {
   ): { logits: Tensor; trust?: Tensor } {
     const { options, prototypes } = this;
     if (options.kind === 'agreement') return agreement(viewsOf(logits, image, predict, options));
-    const rows = pixelRows(features);
+    const rows = singlePrecision(pixelRows(features));
     const refined = logits
       .logSoftmax(1)
       .add(mapOf(prototypes!.logWeights(rows), logits))
@@ -108,6 +109,12 @@ export class Denoiser {
   /** Copies what {@link stateDict} gave. @throws Error if names or shapes do not fit. */
   loadStateDict(state: ReadonlyMap<string, Tensor>): void {
     this.prototypes?.loadStateDict(new Map(state));
+  }
+
+  /** Moves what it remembers, the prototypes where it has any, to a device: that of the teacher's views. */
+  to({ device }: { device: string }): this {
+    this.prototypes?.to({ device });
+    return this;
   }
 
   dispose(): void {

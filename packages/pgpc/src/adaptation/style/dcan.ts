@@ -2,6 +2,7 @@
 
 import { noGrad, type Tensor, tidy } from '@pgpc/torch';
 import type { Segmentor, SegmentorOutput } from '../../models/segmentor.js';
+import { singlePrecision } from '../precision.js';
 
 /** Keeps the division by a constant channel's standard deviation finite. */
 const EPSILON = 1e-5;
@@ -12,11 +13,15 @@ export interface ChannelStatistics {
   std: Tensor;
 }
 
-/** @param map (N, C, h, w). The variance is that of all positions (divided by h w), plus 1e-5. */
+/**
+ * In float32 at least.
+ * @param map (N, C, h, w). The variance is that of all positions (divided by h w), plus 1e-5.
+ */
 export function channelStatistics(map: Tensor): ChannelStatistics {
   return tidy(() => {
-    const mean = map.mean([2, 3], true);
-    const variance = map.sub(mean).square().mean([2, 3], true);
+    const x = singlePrecision(map);
+    const mean = x.mean([2, 3], true);
+    const variance = x.sub(mean).square().mean([2, 3], true);
     return { mean, std: variance.add(EPSILON).sqrt() };
   });
 }
@@ -25,6 +30,7 @@ export function channelStatistics(map: Tensor): ChannelStatistics {
  * The map with the wanted mean and standard deviation in every channel: (F - mean(F)) / std(F) * std + mean.
  * Gradients flow to the map, also by way of its own statistics.
  * @param map (N, C, h, w). @param wanted of as many images and channels.
+ * @returns (N, C, h, w), in float32 at least.
  */
 export function alignChannels(map: Tensor, wanted: ChannelStatistics): Tensor {
   return tidy(() => {
@@ -44,6 +50,6 @@ export function alignedPass(segmentor: Segmentor, image: Tensor, target: Tensor)
     const wanted = noGrad(() => segmentor.backbone.call(target).map(channelStatistics));
     const stages = segmentor.backbone.call(image);
     const aligned = stages.map((stage, i) => alignChannels(stage, wanted[i]!));
-    return { ...segmentor.decodeHead.call(aligned), stages };
+    return { ...segmentor.decode(aligned), stages };
   });
 }

@@ -1,0 +1,30 @@
+// How often each class occurs in a map, counted where the map is.
+
+import { ones, type Tensor, tidy, zeros } from '@pgpc/torch';
+
+/**
+ * How often each of 0 .. n - 1 occurs: (n), int64.
+ * @param values (P), whole numbers in 0 .. n - 1.
+ */
+export function occurrences(values: Tensor, n: number): Tensor {
+  const { device } = values;
+  // Faster, but on a GPU it waits for the device: it asks for the largest value whatever n is.
+  if (device === 'cpu') return values.bincount(null, n);
+  return tidy(() => {
+    const kind = { dtype: 'int64', device } as const;
+    return zeros([n], kind).scatterAdd_(0, values.to('int64'), ones([1], kind).expandAs(values));
+  });
+}
+
+/**
+ * How often each of 0 .. n - 1 occurs where the mask is true: (n), int64.
+ * @param map of any shape, uint8; where the mask is true, in 0 .. n - 1, n at most 255. @param mask of the same, bool.
+ */
+export function occurrencesWithin(map: Tensor, mask: Tensor, n: number): Tensor {
+  return tidy(() => {
+    // Few pixels may be left; but on a GPU to select them is to wait for how many.
+    if (map.device === 'cpu') return map.maskedSelect(mask).bincount(null, n);
+    const marked = map.maskedFill(mask.logicalNot(), n).flatten();
+    return occurrences(marked, n + 1).narrow(0, 0, n);
+  });
+}
