@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import {
+  compiled,
   describeMachine,
   here,
   machineLine,
@@ -16,6 +17,8 @@ import {
   softwareLines,
   temporaryFolder,
 } from './lib.mjs';
+
+const { buildInfo } = await compiled('torch');
 
 const flags = readFlags({ quick: false, only: '', threads: availableParallelism() });
 const { quick, threads } = flags;
@@ -56,6 +59,16 @@ const parts = {
     ],
   ],
   call: [['bridge.mjs', ...(quick ? ['--rounds', 10] : [])]],
+  ...(buildInfo().cuda && {
+    gpu: [
+      [
+        'gpu.mjs',
+        ...(quick
+          ? ['--backbone', 'mit_b0', '--size', 128, '--channels', 32, '--rounds', 1, '--compile', 'none']
+          : []),
+      ],
+    ],
+  }),
 };
 
 /** Rows of the table: what, its unit, pgpc, PyTorch, ratio. Of images a second more is better, of all else less. */
@@ -102,6 +115,19 @@ const rowsOf = {
         row.ratio,
       ];
     }),
+  'gpu.mjs': ({ settings: { backbone, batch, size, precision }, sides }) => {
+    const name = `step on the GPU, ${backbone}, ${batch} x ${size} x ${size}, ${precision}`;
+    const ours = sides.filter(({ of }) => of === 'pgpc');
+    return ours.flatMap((row) =>
+      ['eager', 'compile'].flatMap((kind) => {
+        const theirs = sides.find((side) => side.name.startsWith(kind) && side.method === row.method);
+        const ratio = kind === 'eager' ? row.toEager : row.toCompiled;
+        return theirs
+          ? [[`${name}, ${row.method}: ${row.name}, ${theirs.name}`, 'ms', row.ms, theirs.ms, ratio]]
+          : [];
+      }),
+    );
+  },
   'bridge.mjs': ({ results }) =>
     results.map((row) => [`call, ${row.operator}`, 'ns', row.tidyNs, row.pythonNs, row.tidyRatio]),
 };
@@ -141,7 +167,9 @@ function write() {
   const notes = [
     machineLine(machine),
     `${threads} threads; Node ${process.version}; ${began}`,
-    ...(software ? softwareLines({ pgpc: software.pgpc, pytorch: software.pytorch }) : []),
+    ...(software?.pgpc && software.pytorch
+      ? softwareLines({ pgpc: software.pgpc, pytorch: software.pytorch })
+      : []),
   ];
   const page = `${table}\n\n${notes.map((note) => `- ${note}`).join('\n')}\n`;
   saveResults(folder, 'all', {

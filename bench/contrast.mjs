@@ -24,7 +24,7 @@ const flags = readFlags({ scales: 'demo,crop-512', backbone: 'mit_b0', threads: 
 const { threads, rounds, backbone } = flags;
 
 /** The method's parts and sizes; features are at a quarter of the crop. */
-const demo = streetSynthPreset({ quick: false, seed: 1 }).continuation('pgpc');
+const demo = streetSynthPreset({ scale: 'demo', seed: 1 }).continuation('pgpc');
 const scales = {
   demo: {
     segmentor: demo.segmentor,

@@ -67,15 +67,27 @@ export function librariesOf(pid) {
   return [...new Set(libraries)].sort();
 }
 
+/** The result of `act`; if it fails, what failed is noted by name, and the benchmark goes on without it. */
+export async function attempt(failures, side, act) {
+  try {
+    return await act();
+  } catch (error) {
+    failures.push({ side, error: error.message });
+    console.error(`${side}: ${error.message}`);
+    return undefined;
+  }
+}
+
 /** A worker process: one line of JSON for each that it is sent. */
 export class Worker {
   /** What the process said of itself on starting; libtorch's version and threads are in it. */
   info;
   #process;
   #lines;
+  #startError;
 
-  /** @param threads that its operators may use. @param env on top of this process's. */
-  static async start([command, ...args], { threads, env = {} }) {
+  /** @param threads that its operators may use. @param env on top of this process's. @param limit see {@link ask}. */
+  static async start([command, ...args], { threads, env = {}, limit }) {
     const worker = new Worker();
     worker.#process = spawn(command, args, {
       stdio: ['pipe', 'pipe', 'inherit'],
@@ -90,23 +102,37 @@ export class Worker {
       },
     });
     worker.#process.on('error', (error) => {
-      console.error(`${command} does not start: ${error.message}`);
-      process.exit(1);
+      worker.#startError = `${command} does not start: ${error.message}`;
     });
+    // A process that has ended takes no questions; that it gives no answer is said then.
+    worker.#process.stdin.on('error', () => {});
     worker.#lines = createInterface({ input: worker.#process.stdout })[Symbol.asyncIterator]();
-    worker.info = await worker.#receive();
+    worker.info = await worker.#receive(limit);
     return worker;
   }
 
-  async #receive() {
+  async #receive(limit) {
+    let late = false;
+    const timer =
+      limit &&
+      setTimeout(() => {
+        late = true;
+        this.#process.kill('SIGKILL');
+      }, limit * 1000);
     const { value, done } = await this.#lines.next();
-    if (done) throw new Error(`${this.#process.spawnargs.join(' ')} ended early: see its message above`);
-    return JSON.parse(value);
+    clearTimeout(timer);
+    const name = this.#process.spawnargs.join(' ');
+    if (late) throw new Error(`${name} was ended: no answer within ${limit} s`);
+    if (done) throw new Error(this.#startError ?? `${name} ended early: see its message above`);
+    const answer = JSON.parse(value);
+    if (answer.error) throw new Error(answer.error);
+    return answer;
   }
 
-  async ask(question = {}) {
+  /** @param limit seconds after which the process is ended, as one that hangs; left out, none. */
+  async ask(question = {}, limit) {
     this.#process.stdin.write(`${JSON.stringify(question)}\n`);
-    return this.#receive();
+    return this.#receive(limit);
   }
 
   /** Peak resident size in MiB, and what the process has run on. */
@@ -126,8 +152,9 @@ export class Worker {
 
 /** Every side once a round, every second round in reverse order: a disturbance hits all alike, and none always follows
  * another. Rounds of the warm-up have negative numbers. */
-export async function takeTurns(sides, { rounds, warmUp = 1 }, act) {
+export async function takeTurns(sides, { rounds, warmUp = 1, enough = () => false }, act) {
   for (let round = -warmUp; round < rounds; round++) {
+    if (round > 0 && enough()) return;
     for (const side of round % 2 === 0 ? sides : sides.toReversed()) await act(side, round);
   }
 }

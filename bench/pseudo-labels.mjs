@@ -4,9 +4,10 @@
 
 import { join } from 'node:path';
 import { anchorCandidates } from '../packages/pgpc/dist/adaptation/contrast/anchors.js';
-import { pixelRows } from '../packages/pgpc/dist/adaptation/contrast/contrast.js';
+import { pixelRows } from '../packages/pgpc/dist/adaptation/contrast/pixels.js';
 import { Denoiser, denoisers } from '../packages/pgpc/dist/adaptation/denoise/denoise.js';
 import { openCityscapes } from '../packages/pgpc/dist/datasets/index.js';
+import { scores } from '../packages/pgpc/dist/evaluation/scores.js';
 import { loadSegmentor } from '../packages/pgpc/dist/models/weights.js';
 import { normalize } from '../packages/pgpc/dist/pipeline/normalize.js';
 import { PixelStore } from '../packages/pgpc/dist/pipeline/pixels.js';
@@ -116,15 +117,6 @@ const ofClass = (matrix) => matrix.slice(0, n);
 const total = (matrix) => sum(ofClass(matrix).flat());
 const right = (matrix) => sum(classes.map((_, c) => matrix[c][c]));
 
-function meanIou(matrix) {
-  const iou = classes.map((_, c) => {
-    const union = sum(matrix[c]) + sum(column(ofClass(matrix), c)) - matrix[c][c];
-    return union === 0 ? undefined : matrix[c][c] / union;
-  });
-  const known = iou.filter((value) => value !== undefined);
-  return sum(known) / known.length;
-}
-
 const pseudo = ways[0].all.tolist();
 const anchors = ways[0].anchors.tolist();
 const rows = classes.map(({ name }, c) => {
@@ -172,7 +164,7 @@ console.log(
       return [
         name,
         percent(right(table), total(table)),
-        (100 * meanIou(table)).toFixed(2),
+        (100 * scores(ofClass(table)).miou).toFixed(2),
         percent(rightTrust, allTrust),
         (allTrust / total(table)).toFixed(3),
         percent(certain.item(), pixels),

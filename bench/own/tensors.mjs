@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 
 const arrays = { float32: Float32Array, int64: BigInt64Array, uint8: Uint8Array };
 
@@ -20,4 +21,20 @@ export function readTensors(folder) {
 
 export function send(value) {
   process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/**
+ * Answers lines of JSON on stdin. An error is an answer too, the last.
+ * @param start gives what the process says of itself, and what answers a question.
+ */
+export async function serve(start) {
+  try {
+    const { description, answer } = start();
+    send(description);
+    for await (const line of createInterface({ input: process.stdin })) send(answer(JSON.parse(line)));
+  } catch (error) {
+    console.error(error);
+    send({ error: String(error).slice(0, 500) });
+    process.exitCode = 1;
+  }
 }

@@ -31,11 +31,11 @@ def info_nce(anchors, valid, positives, negatives, temperature):
 class MemoryBank:
     """A first-in-first-out queue of rows for every class."""
 
-    def __init__(self, classes, capacity, width):
-        self.rows = torch.zeros(classes, capacity, width)
-        self.next = torch.zeros(classes, dtype=torch.int64)
-        self.filled = torch.zeros(classes, dtype=torch.int64)
-        self.owner = torch.arange(classes)[:, None]
+    def __init__(self, classes, capacity, width, device):
+        self.rows = torch.zeros(classes, capacity, width, device=device)
+        self.next = torch.zeros(classes, dtype=torch.int64, device=device)
+        self.filled = torch.zeros(classes, dtype=torch.int64, device=device)
+        self.owner = torch.arange(classes, device=device)[:, None]
 
     def enqueue(self, rows, valid):
         """Rows (C, n, D), of which (C, n) `valid` are to be stored; the valid ones come first."""
@@ -49,7 +49,7 @@ class MemoryBank:
     def draw(self, n, generator):
         """(C, n, D), with replacement."""
         filled = self.filled[:, None]
-        keys = torch.rand(filled.shape[0], n, generator=generator)
+        keys = torch.rand(filled.shape[0], n, generator=generator, device=filled.device)
         slot = torch.minimum((keys * filled).long(), (filled - 1).clamp(min=0))
         return self.rows[self.owner, slot]
 
@@ -58,16 +58,18 @@ class MemoryBank:
 
 
 class PixelContrast:
-    def __init__(self, classes, options, seed):
+    def __init__(self, classes, options, seed, device):
         self.classes = classes
         self.options = options
-        self.generator = torch.Generator().manual_seed(seed)
-        self.centres = MemoryBank(classes, options["prototypeQueue"], options["width"])
-        self.negatives = MemoryBank(classes, options["bankCapacity"], options["width"])
+        self.device = device
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.centres = MemoryBank(classes, options["prototypeQueue"], options["width"], device)
+        self.negatives = MemoryBank(classes, options["bankCapacity"], options["width"], device)
 
     def sample(self, candidates, n):
         """Up to n of every class's candidates (C, P): positions (C, n), and which of them count."""
-        keys = torch.rand(candidates.shape, generator=self.generator).masked_fill_(~candidates, -1)
+        keys = torch.rand(candidates.shape, generator=self.generator, device=self.device)
+        keys.masked_fill_(~candidates, -1)
         key, index = keys.topk(min(n, candidates.shape[1]), dim=1)
         return index, key >= 0
 
@@ -97,7 +99,7 @@ class PixelContrast:
         label = p.argmax(1)
         usable = certain & ~pixel_labels(source_mask, logits.shape[2:])
         ready = (self.centres.filled > 0) & (self.negatives.filled > 0)
-        candidates = (label == torch.arange(self.classes)[:, None]) & usable & ready[:, None]
+        candidates = (label == torch.arange(self.classes, device=self.device)[:, None]) & usable & ready[:, None]
         return self.sample(candidates, self.options["anchors"])
 
     def loss(self, features, source_mask, teacher_logits, head):

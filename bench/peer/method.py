@@ -8,11 +8,18 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from contrast import PixelContrast
-from network import DropPath
+from network import Block, DropPath
 
 IGNORE = 255
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1) / 255
 STD = torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1) / 255
+SEXTANTS = torch.tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1)
+
+
+def use_device(device):
+    """Moves the constants of the augmentation, which is a function of a module of its own in any training script."""
+    global MEAN, STD, SEXTANTS
+    MEAN, STD, SEXTANTS = MEAN.to(device), STD.to(device), SEXTANTS.to(device)
 
 
 def build_optimizer(learner, lr, head_multiplier, weight_decay):
@@ -28,7 +35,9 @@ def build_optimizer(learner, lr, head_multiplier, weight_decay):
         {"params": norms, "weight_decay": 0},
         {"params": heads, "lr": lr * head_multiplier},
     ]
-    return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay, foreach=True)
+    # The fastest that there is for the device.
+    fastest = {"fused": True} if next(learner.parameters()).is_cuda else {"foreach": True}
+    return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay, **fastest)
 
 
 def segmentation_loss(logits, label, weight=None):
@@ -41,7 +50,8 @@ def class_mix_mask(label):
     """Pixels (N, H, W) of half of the classes of the batch, drawn for every image."""
     classes = torch.unique(label)
     half = (len(classes) + 1) // 2
-    return torch.stack([torch.isin(image, classes[torch.randperm(len(classes))[:half]]) for image in label])
+    draw = lambda: classes[torch.randperm(len(classes), device=label.device)[:half]]
+    return torch.stack([torch.isin(image, draw()) for image in label])
 
 
 def rgb_to_hsv(image):
@@ -55,7 +65,7 @@ def rgb_to_hsv(image):
 
 
 def hsv_to_rgb(hue, saturation, value):
-    k = (torch.tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1) + 6 * hue[:, None]) % 6
+    k = (SEXTANTS + 6 * hue[:, None]) % 6
     share = torch.minimum(k, 4 - k).clamp(0, 1)
     return value[:, None] * (1 - saturation[:, None] * share)
 
@@ -88,7 +98,7 @@ def gaussian_blur(image, sigma):
     """Kernel of an odd side, about a tenth of the image's."""
     side = math.ceil(0.1 * image.shape[-1])
     size = math.floor(side - 0.5 + side % 2)
-    weights = torch.exp(-(((torch.arange(size) - size // 2) / sigma) ** 2) / 2)
+    weights = torch.exp(-(((torch.arange(size, device=image.device) - size // 2) / sigma) ** 2) / 2)
     weights = (weights / weights.sum()).expand(3, 1, 1, size)
     padded = F.pad(image, [size // 2] * 4, mode="reflect")
     return F.conv2d(F.conv2d(padded, weights, groups=3), weights.transpose(2, 3), groups=3)
@@ -111,34 +121,80 @@ def strong_augment(image, options):
 class FeatureDistance:
     """Distance of the last stage's features to those of the encoder as it was, where the label shows things."""
 
-    def __init__(self, encoder, options):
+    def __init__(self, encoder, options, device):
         self.encoder = copy.deepcopy(encoder).eval().requires_grad_(False)
         self.weight, self.min_share = options["weight"], options["minShare"]
-        self.classes = torch.tensor(options["classes"]).view(1, -1, 1, 1)
+        self.classes = torch.tensor(options["classes"], device=device).view(1, -1, 1, 1)
+        self.call = self.encoder
 
-    def loss(self, image, label, features):
+    def loss(self, image, label, features, autocast):
         with torch.no_grad():
-            frozen = self.encoder(image)[-1]
+            with autocast():
+                frozen = self.call(image)[-1].float()
             patch = label.shape[1] // features.shape[2]
             shares = F.avg_pool2d((label[:, None] == self.classes).float(), patch)
             mask = shares.amax(1) >= self.min_share
-        distance = torch.linalg.vector_norm(features - frozen, dim=1)
+        distance = torch.linalg.vector_norm(features.float() - frozen, dim=1)
         return self.weight * (distance * mask).sum() / mask.sum().clamp(min=1)
 
 
 class AdaptationStep:
-    def __init__(self, method, student, optimizer, classes, contrast_seed):
+    """`precision` float32, or bfloat16: the networks run under autocast, losses and contrast in float32."""
+
+    def __init__(self, method, student, optimizer, classes, contrast_seed, precision="float32"):
+        device = next(student.parameters()).device
+        use_device(device)
+        self.autocast = lambda: torch.autocast(
+            device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
+        )
         self.student = student
         self.optimizer = optimizer
         self.self_training = method.get("selfTraining")
-        self.contrast = PixelContrast(classes, method["contrast"], contrast_seed) if "contrast" in method else None
+        contrast = method.get("contrast")
+        self.contrast = PixelContrast(classes, contrast, contrast_seed, device) if contrast else None
         options = method.get("featureDistance")
-        self.distance = FeatureDistance(student.segmentor.backbone, options) if options else None
+        self.distance = FeatureDistance(student.segmentor.backbone, options, device) if options else None
+        self.call_student = student.segmentor
+        # Whether a network's outputs are overwritten when it runs again, as those of CUDA graphs are.
+        self.reuses_outputs = False
         if self.self_training:
             self.teacher = copy.deepcopy(student).requires_grad_(False)
             for module in self.teacher.modules():
                 if isinstance(module, (nn.Dropout2d, DropPath)):
                     module.eval()
+            self.call_teacher = self.teacher.segmentor
+
+    def compile(self, mode):
+        """torch.compile of all networks. `mode` is its own, or "blocks": attention and MLP of each block by themselves,
+        which takes seconds instead of minutes."""
+        networks = [self.student.segmentor]
+        if self.self_training:
+            networks.append(self.teacher.segmentor)
+        if self.distance:
+            networks.append(self.distance.encoder)
+        if mode == "blocks":
+            # One graph for each width, with and without gradient.
+            torch._dynamo.config.cache_size_limit = 64
+            blocks = [module for network in networks for module in network.modules() if isinstance(module, Block)]
+            for part in [part for block in blocks for part in (block.attn, block.mlp)]:
+                part.compile(dynamic=False)
+            return
+        options = {"mode": None if mode == "default" else mode, "dynamic": False}
+        compiled = [torch.compile(network, **options) for network in networks]
+        self.call_student = compiled.pop(0)
+        if self.self_training:
+            self.call_teacher = compiled.pop(0)
+        if self.distance:
+            self.distance.call = compiled.pop(0)
+        self.reuses_outputs = mode == "reduce-overhead"
+
+    def forward(self, call, image):
+        """Features, logits and stages."""
+        with self.autocast():
+            features, logits, stages = call(image)
+        if self.reuses_outputs:
+            features, logits = features.clone(), logits.clone()
+        return features, logits.float(), stages
 
     @torch.no_grad()
     def update_teacher(self, iteration):
@@ -157,15 +213,17 @@ class AdaptationStep:
     def run(self, source_image, source_label, target_image, iteration, mask=None):
         """One iteration. `mask`, where given, takes the place of ClassMix's draw. Returns the losses by name."""
         options = self.self_training
+        if self.reuses_outputs:
+            torch.compiler.cudagraph_mark_step_begin()
         self.optimizer.zero_grad(set_to_none=True)
         if options:
             self.update_teacher(iteration)
 
-        source_features, source_logits, stages = self.student.segmentor(source_image)
+        source_features, source_logits, stages = self.forward(self.call_student, source_image)
         source_loss = segmentation_loss(source_logits, source_label)
         losses = {"source": source_loss.detach()}
         if self.distance:
-            distance = self.distance.loss(source_image, source_label, stages[-1])
+            distance = self.distance.loss(source_image, source_label, stages[-1], self.autocast)
             losses["featureDistance"] = distance.detach()
             source_loss = source_loss + distance
         source_loss.backward()
@@ -176,22 +234,22 @@ class AdaptationStep:
             return losses
 
         with torch.no_grad():
-            teacher_features, teacher_logits, _ = self.teacher.segmentor(target_image)
+            teacher_features, teacher_logits, _ = self.forward(self.call_teacher, target_image)
             pseudo_label, q = self.pseudo_labels(teacher_logits, target_image.shape[2:])
             mask = class_mix_mask(source_label) if mask is None else mask
             image = torch.where(mask[:, None], source_image, target_image)
             image = strong_augment(image, options)
             label = torch.where(mask, source_label, pseudo_label)
             weight = torch.where(mask, torch.ones_like(q), q * options["weight"])
-        features, logits, _ = self.student.segmentor(image)
+        features, logits, _ = self.forward(self.call_student, image)
         target_loss = segmentation_loss(logits, label, weight)
         losses.update(target=target_loss.detach(), q=q)
 
         loss = target_loss
         if self.contrast:
-            self.contrast.store_source(source_features, source_label, self.teacher.projection)
-            self.contrast.store_target(teacher_features, teacher_logits, self.teacher.projection)
-            contrast_loss = self.contrast.loss(features, mask, teacher_logits, self.student.projection)
+            self.contrast.store_source(source_features.float(), source_label, self.teacher.projection)
+            self.contrast.store_target(teacher_features.float(), teacher_logits, self.teacher.projection)
+            contrast_loss = self.contrast.loss(features.float(), mask, teacher_logits, self.student.projection)
             losses["contrast"] = contrast_loss.detach()
             loss = loss + self.contrast.options["weight"] * contrast_loss
         loss.backward()

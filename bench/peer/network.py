@@ -13,6 +13,7 @@ MIT = {
     "b4": ((64, 128, 320, 512), (3, 8, 27, 3)),
     "b5": ((64, 128, 320, 512), (3, 6, 40, 3)),
 }
+FUSED_ATTENTION = hasattr(F, "scaled_dot_product_attention")
 HEADS = (1, 2, 5, 8)
 REDUCTIONS = (8, 4, 2, 1)
 MLP_RATIO = 4
@@ -74,8 +75,11 @@ class Attention(nn.Module):
         q = self.q(x).view(n, tokens, self.heads, -1).transpose(1, 2)
         reduced = self.norm(to_tokens(self.sr(to_map(x, height, width)))) if self.reduction > 1 else x
         k, v = self.kv(reduced).view(n, -1, 2, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
-        scores = (q * self.scale) @ k.transpose(-2, -1)
-        mixed = scores.softmax(-1) @ v
+        if FUSED_ATTENTION:
+            mixed = F.scaled_dot_product_attention(q, k, v)
+        else:
+            scores = (q * self.scale) @ k.transpose(-2, -1)
+            mixed = scores.softmax(-1) @ v
         return self.proj(mixed.transpose(1, 2).reshape(n, tokens, channels))
 
 
@@ -175,13 +179,17 @@ class AsppFusion(nn.Module):
 
 
 class LevelEmbedding(nn.Module):
+    channels_last = False
+
     def __init__(self, in_channels, channels):
         super().__init__()
         self.proj = nn.Linear(in_channels, channels)
 
     def forward(self, x):
         height, width = x.shape[2:]
-        return to_map(self.proj(to_tokens(x)), height, width).contiguous()
+        embedded = to_map(self.proj(to_tokens(x)), height, width)
+        # Resizing and convolving run in the layout of the maps: on a GPU the tokens' own is that of tensor cores.
+        return embedded if self.channels_last else embedded.contiguous()
 
 
 class DaformerHead(nn.Module):

@@ -1,6 +1,8 @@
 """Reads the tensors that bench/lib.mjs wrote, and answers it."""
 
 import json
+import sys
+import traceback
 
 import torch
 
@@ -19,3 +21,17 @@ def read_tensors(folder):
 
 def send(value):
     print(json.dumps(value), flush=True)
+
+
+def serve(start):
+    """Answers lines of JSON on stdin. `start` gives what the process says of itself, and what answers a question. An
+    error is an answer too, the last."""
+    try:
+        description, answer = start()
+        send(description)
+        for line in sys.stdin:
+            send(answer(json.loads(line)))
+    except Exception as error:
+        traceback.print_exc()
+        send({"error": f"{type(error).__name__}: {str(error)[:500]}"})
+        sys.exit(1)

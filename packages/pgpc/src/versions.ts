@@ -18,6 +18,12 @@ export function useCores(limit = availableParallelism()): void {
   setNumThreads(Number(process.env.OMP_NUM_THREADS) || Math.min(limit, availableParallelism()));
 }
 
+/** A device as people know it: 'cpu', or 'cuda:0 (NVIDIA H100 80GB HBM3)'. */
+export function describeDevice(device: string): string {
+  const { device: card } = buildInfo();
+  return device === 'cpu' || card === undefined ? device : `${device} (${card})`;
+}
+
 export function versions(): Record<string, string> {
   const { libtorch, blas, threads } = buildInfo();
   return { pgpc: packageVersion(), libtorch, BLAS: blas, threads: String(threads) };

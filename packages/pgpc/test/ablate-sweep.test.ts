@@ -17,8 +17,8 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { PlannedRun } from '../src/ablation/plan.js';
 import { readResult } from '../src/ablation/results.js';
-import { runSweep, type Trained } from '../src/cli/ablate.js';
-import type { AblateOptions } from '../src/cli/ablate-types.js';
+import { TimeBudget } from '../src/ablation/time-budget.js';
+import { runSweep, type SweepOptions, type Trained } from '../src/cli/ablate.js';
 import { inLanes } from '../src/cli/branches.js';
 import { HANDLERS } from '../src/cli/handlers.js';
 import { main } from '../src/cli/main.js';
@@ -37,17 +37,19 @@ class Sink extends Writable {
   }
 }
 
-const options = (more: Partial<AblateOptions> = {}): AblateOptions => ({
+const options = (more: Partial<SweepOptions> = {}): SweepOptions => ({
   name: 'contrast-type',
   out: join(folder, 'runs'),
   data: join(folder, 'data'),
   seeds: 2,
   seed: 1,
-  quick: true,
+  scale: 'quick',
   sourceSteps: undefined,
   steps: undefined,
   cells: undefined,
   jobs: 2,
+  minutes: undefined,
+  device: 'cpu',
   start: undefined,
   checkpoints: true,
   set: {},
@@ -56,7 +58,7 @@ const options = (more: Partial<AblateOptions> = {}): AblateOptions => ({
 
 /** Runs a sweep whose training only takes notes; `act` may fail, or stop everything. */
 async function sweepOf(
-  given: Partial<AblateOptions> = {},
+  given: Partial<SweepOptions> = {},
   act: (run: PlannedRun, stop: () => void) => void = () => {},
 ) {
   const stdout = new Sink();
@@ -64,11 +66,21 @@ async function sweepOf(
   const controller = new AbortController();
   const io = { stdout, stderr, signal: controller.signal, command: 'pgpc ablate contrast-type' };
   const trained: string[] = [];
-  const train = async (run: PlannedRun): Promise<Trained> => {
+  const train = async (
+    run: PlannedRun,
+    onStep: (done: number) => void,
+    signal: AbortSignal,
+  ): Promise<Trained> => {
     trained.push(`seed${run.seed}/${run.name}`);
     act(run, () => controller.abort());
+    // A millisecond a step, where time matters.
+    for (let done = 1; given.minutes !== undefined && done <= run.experiment.iterations; done++) {
+      if (signal.aborted) break;
+      await setTimeout(1);
+      onStep(done);
+    }
     await setTimeout(1);
-    if (io.signal.aborted) return { outcome: 'stopped', seconds: 1, scores: undefined, log: [] };
+    if (signal.aborted) return { outcome: 'stopped', seconds: 1, scores: undefined, log: [] };
     mkdirSync(run.folder, { recursive: true });
     writeFileSync(join(run.folder, 'model.safetensors'), run.key);
     // One class that does not occur, as small target sets have.
@@ -86,9 +98,9 @@ async function sweepOf(
   };
   let error: unknown;
   let steps = -1;
-  await runSweep(options(given), io, (_, total) => {
+  await runSweep(options(given), io, (_, total, { signal }) => {
     steps = total;
-    return { train, done: () => {} };
+    return { train: (run, onStep) => train(run, onStep, signal), done: () => {} };
   }).catch((thrown: unknown) => {
     error = thrown;
   });
@@ -114,7 +126,7 @@ describe('a sweep', () => {
     expect(written).toEqual(['classes.svg', 'index.html', 'miou.svg', 'table.csv', 'table.md']);
     const [run] = readdirSync(join(folder, 'runs/seed1')).filter((name) => name.startsWith('pgpc-'));
     const result = readResult(join(folder, 'runs/seed1', run!))!;
-    expect(result).toMatchObject({ name: 'pgpc', seed: 1, seconds: 2, scores: { miou: 0.1 } });
+    expect(result).toMatchObject({ name: 'pgpc', seed: 1, device: 'cpu', seconds: 2, scores: { miou: 0.1 } });
     expect(result.scores!.iou[18]).toBeNaN();
     expect(readFileSync(join(folder, 'runs/seed1', run!, 'metrics.jsonl'), 'utf8')).toBe(
       '{"iteration":10,"loss/total":2}\n',
@@ -187,6 +199,41 @@ describe('a sweep', () => {
     expect([...first.trained.slice(0, 2), ...second.trained].sort()).toEqual([...all].sort());
   });
 
+  test('ends at its time limit with what has ended, starts nothing that would not end, and goes on later', async () => {
+    const out = join(folder, 'limited');
+    const given = { out, jobs: 1, name: 'negatives', seeds: 1 } as const;
+    // The source takes 30 ms or more, and the cells 12.
+    const first = await sweepOf({ ...given, sourceSteps: 30, steps: 5000, minutes: 0.05 });
+    expect(first.error).toBeUndefined();
+    expect(first.trained).toEqual(['seed1/source']);
+    expect(first.err).toContain('seed1/pgpc: not started, it would not end within --minutes 0.05\n');
+    expect(first.out).toContain('3 runs left after --minutes 0.05; go on with: pgpc ablate contrast-type\n');
+
+    // Nothing is known of the first run: it is stopped at the limit.
+    const stopped = await sweepOf({ ...given, sourceSteps: 100_000, minutes: 0.003 });
+    expect(stopped.error).toBeUndefined();
+    expect(stopped.trained).toEqual(['seed1/source']);
+    expect(stopped.out).toContain('4 runs left after --minutes 0.003');
+
+    // All of a seed starts before anything of the next, whatever else could run.
+    const seeds = await sweepOf({
+      ...given,
+      out: join(folder, 'turns'),
+      jobs: 3,
+      seeds: 2,
+      sourceSteps: 30,
+      minutes: 5,
+    });
+    expect(seeds.trained.map((name) => name.split('/')[0])).toEqual([
+      ...Array(4).fill('seed1'),
+      ...Array(4).fill('seed2'),
+    ]);
+
+    const rest = await sweepOf({ ...given, sourceSteps: 30, steps: 10, minutes: 5 });
+    expect(rest.trained).toEqual(['seed1/pgpc', 'seed1/negatives-source', 'seed1/negatives-target']);
+    expect(rest.out).not.toContain('left after');
+  });
+
   test('goes on past a run that fails, and fails at its end', async () => {
     const out = join(folder, 'failed');
     const { trained, error, err } = await sweepOf({ out, jobs: 1 }, ({ name, seed }) => {
@@ -202,7 +249,7 @@ describe('a sweep', () => {
   test('goes on from given networks', async () => {
     const start = join(folder, 'start');
     mkdirSync(join(start, 'seed1'), { recursive: true });
-    using network = new Segmentor(streetSynthPreset({ quick: true, seed: 1 }).pretraining.segmentor, 1);
+    using network = new Segmentor(streetSynthPreset({ scale: 'quick', seed: 1 }).pretraining.segmentor, 1);
     saveSegmentor(join(start, 'seed1/model.safetensors'), network);
     const from: (string | undefined)[] = [];
     const { trained } = await sweepOf({ out: join(folder, 'given'), start, seeds: 1 }, (run) => {
@@ -217,6 +264,39 @@ describe('a sweep', () => {
     const { error, trained } = await sweepOf({ data, set: { 'method.contrast.bankCapacity': 8 } });
     expect(String(error)).toMatch(/bankCapacity must be at least enqueue/);
     expect([trained, existsSync(data)]).toEqual([[], false]);
+  });
+});
+
+describe('a time budget', () => {
+  const { pretraining, continuation } = streetSynthPreset({ scale: 'demo', seed: 1 });
+  const experiment = (method: 'source-only' | 'pgpc', iterations: number) => ({
+    ...continuation(method),
+    iterations,
+  });
+
+  test('judges a run by the passes that a step of it takes, and by what runs need around their steps', () => {
+    let now = 0;
+    const budget = new TimeBudget(100_000, () => now);
+    // Of what has not been seen nothing is known.
+    expect(budget.fits(experiment('pgpc', 10 ** 9))).toBe(true);
+    const watch = budget.watch({ ...pretraining, iterations: 1001 });
+    now = 2000;
+    for (let done = 1; done <= 1001; done++) {
+      watch.step(done);
+      if (done < 1001) now += 30;
+    }
+    // 10 ms a forward pass, of which a step of PGPC takes seven; 68 s are left.
+    expect(now).toBe(32_000);
+    expect(budget.fits(experiment('source-only', 2266))).toBe(true);
+    expect(budget.fits(experiment('source-only', 2267))).toBe(false);
+    expect(budget.fits(experiment('pgpc', 971))).toBe(true);
+    expect(budget.fits(experiment('pgpc', 972))).toBe(false);
+    now += 4000;
+    watch.end();
+    // Of 64 s six are for starting and for what comes at the end.
+    expect(budget.fits(experiment('pgpc', 828))).toBe(true);
+    expect(budget.fits(experiment('pgpc', 829))).toBe(false);
+    expect(budget.signal.aborted).toBe(false);
   });
 });
 
@@ -250,6 +330,24 @@ describe('lanes', () => {
         },
       ),
     );
+  });
+
+  test('keep to the turns, past what cannot run', async () => {
+    const begun: string[] = [];
+    const jobs = [
+      { name: 'fails', turn: 1 },
+      { name: 'never', after: 'fails', turn: 1 },
+      { name: 'slow', turn: 1 },
+      { name: 'after', after: 'slow', turn: 1 },
+      { name: 'second', turn: 2 },
+    ];
+    await inLanes(jobs, 3, new AbortController().signal, async ({ name }) => {
+      begun.push(name);
+      await setTimeout(name === 'slow' ? 20 : 1);
+      return name !== 'fails';
+    });
+    // Two lanes are free while 'slow' runs, and wait for what comes after it.
+    expect(begun).toEqual(['fails', 'slow', 'after', 'second']);
   });
 
   test('start nothing after a failure, and throw it when the rest has ended', async () => {
@@ -286,13 +384,14 @@ describe('the command line', () => {
       out: 'runs/ablations',
       seeds: 3,
       seed: 1,
-      quick: false,
+      scale: 'demo',
+      device: 'auto',
       checkpoints: true,
       set: {},
     });
     const given =
       'ablate bank-size --out o --data d --seeds 5 --seed 2 --source-steps 20 --steps 10 --quick --cells k100,k300 ' +
-      '--jobs 3 --no-checkpoints --set method.contrast.rank=3 --set method.style={"kind":"fda","beta":0.1} --set a.b=c=d';
+      '--jobs 3 --minutes 7.5 --device cuda:1 --precision float32 --no-checkpoints --set method.contrast.rank=3 --set method.style={"kind":"fda","beta":0.1} --set a.b=c=d';
     expect((await run([...given.split(' '), '--start', folder])).options).toEqual({
       name: 'bank-size',
       out: 'o',
@@ -301,7 +400,10 @@ describe('the command line', () => {
       seed: 2,
       sourceSteps: 20,
       steps: 10,
-      quick: true,
+      scale: 'quick',
+      minutes: 7.5,
+      device: 'cuda:1',
+      precision: 'float32',
       cells: ['k100', 'k300'],
       jobs: 3,
       start: folder,
@@ -319,6 +421,11 @@ describe('the command line', () => {
   test.each([
     [['ablate', 'methds'], /name 'methds': must be one of methods, .* \(did you mean 'methods'\?\)$/],
     [['ablate'], /missing required argument 'name'/],
+    [['ablate', 'rank', '--minutes', '0'], /--minutes '0': must be a number above 0$/],
+    [
+      ['ablate', 'rank', '--quick', '--scale', 'large'],
+      /--quick is --scale quick: leave out one of --quick and --scale large$/,
+    ],
     [['ablate', 'rank', '--seeds', '0'], /--seeds '0': must be a whole number from 1 to 100$/],
     [['ablate', 'rank', '--cells', 'r2,'], /must be names with commas between them, such as r2,r4$/],
     [

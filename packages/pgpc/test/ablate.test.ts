@@ -14,13 +14,14 @@ import { type Sweep, sweeps } from '../src/ablation/sweeps.js';
 import { csv, markdown, minorityClasses, rowsOf, type SweepTable } from '../src/ablation/table.js';
 import { Segmentor, type SegmentorConfig } from '../src/models/segmentor.js';
 import { saveSegmentor } from '../src/models/weights.js';
+import { scaleNames } from '../src/presets/names.js';
 import { streetSynthPreset } from '../src/presets/street-synth.js';
 import { withSettings } from '../src/training/settings.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-ablate-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const preset = streetSynthPreset({ quick: true, seed: 1 });
+const preset = streetSynthPreset({ scale: 'quick', seed: 1 });
 
 describe('settings of an experiment', () => {
   const experiment = preset.continuation('pgpc');
@@ -70,7 +71,7 @@ describe('settings of an experiment', () => {
 describe('sweeps', () => {
   const options = (more: Partial<PlanOptions> = {}): PlanOptions => ({
     out: join(folder, 'out'),
-    quick: true,
+    scale: 'quick',
     seeds: [1],
     set: {},
     ...more,
@@ -78,11 +79,11 @@ describe('sweeps', () => {
   const keys = (name: (typeof sweepNames)[number], more: Partial<PlanOptions> = {}) =>
     new Map(plan(name, options(more)).map((run) => [run.cell?.name ?? '(source)', run.key]));
 
-  test.each(sweepNames)('%s is valid at both scales, and its cells are different experiments', (name) => {
+  test.each(sweepNames)('%s is valid at every scale, and its cells are different experiments', (name) => {
     const { cells, reference } = sweeps[name];
     expect(cells.map((cell) => cell.name)).toContain(reference);
-    for (const quick of [true, false]) {
-      const runs = plan(name, options({ quick, seeds: [1, 7] }));
+    for (const scale of scaleNames) {
+      const runs = plan(name, options({ scale, seeds: [1, 7] }));
       expect(runs).toHaveLength(2 * (1 + cells.length));
       expect(new Set(runs.map(({ key }) => key)).size).toBe(runs.length);
       expect(new Set(runs.map(({ folder: path }) => path)).size).toBe(runs.length);
@@ -120,9 +121,10 @@ describe('sweeps', () => {
       { seeds: [2] },
       { steps: 20 },
       { sourceSteps: 20 },
-      { quick: false },
+      { scale: 'demo' },
+      { precision: 'bfloat16' },
       { set: { 'method.contrast.rank': 5 } },
-    ]) {
+    ] as const) {
       expect(keys('methods', more).get('pgpc')).not.toBe(plain);
     }
     expect(keys('methods', { steps: 20 }).get('(source)')).toBe(keys('methods').get('(source)'));
@@ -142,6 +144,35 @@ describe('sweeps', () => {
       'setting method.featureDistance.weight: no cell of rank has this part',
     );
     expect(() => plan('rank', options({ set: { 'method.contrast.rnk': 1 } }))).toThrow("did you mean 'rank'");
+  });
+
+  test('large', () => {
+    const runs = plan('methods', options({ scale: 'large', precision: 'bfloat16', seeds: [1, 2] }));
+    expect(runs.map(({ seed, cell }) => `${seed} ${cell?.name ?? 'source'}`)).toEqual(
+      [1, 2].flatMap((seed) =>
+        ['source', ...sweeps.methods.cells.map(({ name }) => name)].map((name) => `${seed} ${name}`),
+      ),
+    );
+    for (const { experiment, cell } of runs) {
+      expect(experiment).toMatchObject({
+        segmentor: { backbone: 'mit_b2', head: 'daformer', channels: 256 },
+        batch: 2,
+        crop: { width: 256, height: 256 },
+        iterations: cell ? (cell.method === 'oracle' ? 9000 : 3000) : 6000,
+        precision: 'bfloat16',
+      });
+      const { contrast } = experiment.method;
+      if (contrast)
+        expect(contrast).toMatchObject({ bankCapacity: 5000, warmup: 0.1, width: 256, anchors: 256 });
+    }
+    expect(streetSynthPreset({ scale: 'large', seed: 1 }).data).toEqual({
+      seed: 1,
+      sourceTrain: 1200,
+      sourceVal: 20,
+      targetTrain: 1200,
+      targetVal: 200,
+      width: 512,
+    });
   });
 
   test('go on from given networks, known by their contents', () => {

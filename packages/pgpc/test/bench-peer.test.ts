@@ -82,8 +82,38 @@ describe.skipIf(pythonWithTorch() === undefined || !existsSync('/proc'))('agains
     expect(software.pgpc.libraries.join()).toMatch(/libtorch_cpu/);
   }, 60_000);
 
+  test('the GPU benchmark runs on the CPU, and goes on without a side that fails', () => {
+    const results = mkdtempSync(path.join(tmpdir(), 'pgpc-bench-'));
+    const args = ['--device', 'cpu', '--precision', 'float32', '--compile', 'blocks', '--compile-limit', '1'];
+    const small =
+      '--backbone mit_b0 --size 64 --channels 16 --rounds 1 --steps-per-round 1 --threads 1'.split(' ');
+    const run = spawnSync(
+      process.execPath,
+      [path.join(folder, 'gpu.mjs'), ...args, ...small, '--methods', 'pgpc', '--results', results],
+      { encoding: 'utf8' },
+    );
+    expect(run.status, run.stderr).toBe(0);
+    const { sides, equality, failures } = JSON.parse(
+      readFileSync(path.join(results, 'gpu-on-cpu.json'), 'utf8'),
+    );
+    rmSync(results, { recursive: true });
+    expect(equality.float32).toHaveLength(15);
+    const names = sides.map(({ of, name }: { of: string; name: string }) => `${of} ${name}`);
+    expect(names).toEqual([
+      'pgpc CUDA graphs',
+      'PyTorch eager',
+      'pgpc no graphs',
+      'PyTorch eager, channels last',
+    ]);
+    for (const { ms, toEager } of sides) expect(Math.min(ms, toEager)).toBeGreaterThan(0);
+    // Nothing is compiled within a second.
+    expect(failures.map(({ side }: { side: string }) => side)).toContain('PyTorch, compile, blocks, pgpc');
+  }, 120_000);
+
   test.each([
     ['step.mjs', '--methods', 'pgcp', '--methods are some of source-only, self-training, daformer, pgpc'],
+    ['step.mjs', '--device', 'gpu', '--device is one of cpu, cuda, not gpu'],
+    ['gpu.mjs', '--compile', 'max', '--compile is one of default, reduce-overhead, blocks, none, not max'],
     ['all.mjs', '--threads', '0', '--threads is a whole number from 1, not 0'],
     ['all.mjs', '--only', 'steps', '--only takes step, step-b5, forward, loader, evaluate, call'],
   ])('%s %s %s is refused', (script, flag, value, message) => {

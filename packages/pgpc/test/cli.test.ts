@@ -87,6 +87,7 @@ describe('what reaches the library', () => {
       name: undefined,
       out: 'runs',
       overwrite: false,
+      device: 'auto',
       weights: undefined,
     });
     const weights = path.join(folder, 'weights.safetensors');
@@ -109,6 +110,7 @@ describe('what reaches the library', () => {
       name: 'mine',
       out: folder,
       overwrite: true,
+      device: 'auto',
       weights,
     });
   });
@@ -156,6 +158,7 @@ describe('what reaches the library', () => {
       set: {},
       allowPartial: false,
       skipBad: false,
+      device: 'auto',
       activationCheckpointing: false,
       memoryCheck: true,
       out: 'runs',
@@ -166,7 +169,7 @@ describe('what reaches the library', () => {
       (
         'train --preset synthia-cityscapes --method daformer --network hrnet-w48 --source-scale 640x380 ' +
         '--target-scale 512x256 --source-format synthia --target-format cityscapes --iterations 5 --batch 1 ' +
-        '--style fda --fda-beta .05 --denoise agreement --loss-weights uncertainty --select density --crop 256x256 --lr 1e-4 --seed 3 --skip-bad --activation-checkpointing --no-memory-check --workers 0 --name mine --overwrite'
+        '--style fda --fda-beta .05 --denoise agreement --loss-weights uncertainty --select density --crop 256x256 --lr 1e-4 --seed 3 --skip-bad --device cuda:1 --precision bfloat16 --activation-checkpointing --no-memory-check --workers 0 --name mine --overwrite'
       )
         .split(' ')
         .concat(roots),
@@ -191,13 +194,19 @@ describe('what reaches the library', () => {
       lr: 1e-4,
       seed: 3,
       skipBad: true,
+      device: 'cuda:1',
+      precision: 'bfloat16',
       activationCheckpointing: true,
       memoryCheck: false,
       workers: 0,
       name: 'mine',
       overwrite: true,
     });
-    expect(await optionsOf(['train', '--resume', images])).toEqual({ resume: images });
+    expect(await optionsOf(['train', '--resume', images])).toEqual({ resume: images, device: 'auto' });
+    expect(await optionsOf(['train', '--resume', images, '--device', 'cpu'])).toEqual({
+      resume: images,
+      device: 'cpu',
+    });
   });
 
   test('eval, predict and report', async () => {
@@ -208,6 +217,7 @@ describe('what reaches the library', () => {
       format: undefined,
       split: 'val',
       inference: { size: undefined, scales: [1], flip: false },
+      device: 'auto',
       classes: undefined,
       boundary: false,
       savePredictions: undefined,
@@ -232,6 +242,7 @@ describe('what reaches the library', () => {
       images,
       out: folder,
       predictions: 'trainIds',
+      device: 'auto',
       inference: {
         size: undefined,
         scales: [1],
@@ -333,6 +344,13 @@ describe('refuses', () => {
     [
       ['train', '--resume', '.', '--lr', '1', '--seed', '2'],
       /--resume takes everything.*leave out --lr, --seed$/,
+    ],
+    [['train', '--device', 'gpu'], /must be auto, cpu, cuda or cuda:N, such as cuda:0$/],
+    [['demo', '--device', 'cuda:'], /must be auto, cpu, cuda or cuda:N, such as cuda:0$/],
+    [['bench', '--precision', 'bf16'], /--precision 'bf16': must be one of float32, bfloat16$/],
+    [
+      ['train', '--resume', '.', '--precision', 'float32'],
+      /--resume takes everything.*leave out --precision$/,
     ],
     [['train', '--fda-beta', '.6'], /--fda-beta '\.6': must be a number from 0 to 0\.5$/],
     [['train', '--fda-beta', '-1'], /--fda-beta '-1': must be a number from 0 to 0\.5$/],

@@ -89,6 +89,25 @@ it('does nothing the second time, and finishes what is missing', async () => {
   expect(content(after)).toEqual(content(before));
 });
 
+it('is the same from threads, which say what cannot be written', async () => {
+  const one = path.join(root, 'one');
+  const two = path.join(root, 'two');
+  await writeStreetSynth(one, OPTIONS);
+  const seen: number[] = [];
+  const threads = { ...OPTIONS, threads: 2, onProgress: (done: number) => seen.push(done) };
+  expect(await writeStreetSynth(two, threads)).toEqual({ total: 8, written: 8 });
+  expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  const content = async (folder: string) =>
+    [...(await snapshot())].flatMap(([name, text]) =>
+      name.startsWith(`${folder}/`) ? [[name.slice(folder.length + 1), text.split(' ')[1]]] : [],
+    );
+  expect((await content('two')).sort()).toEqual((await content('one')).sort());
+
+  await rm(path.join(two, 'gta5/images/00002.png'));
+  await mkdir(path.join(two, 'gta5/images/00002.png.partial'));
+  await expect(writeStreetSynth(two, threads)).rejects.toThrow(/00002\.png: cannot be written \(EISDIR\)/);
+});
+
 it('goes on after it was stopped', async () => {
   const controller = new AbortController();
   const stopped = writeStreetSynth(root, {

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../src/cli/main.js';
 import { BadFilesError, type DataConfig, openData } from '../src/training/data.js';
 import { daformerRecipe } from '../src/training/experiment.js';
-import { availableMemory, checkFits, measureStepMemory } from '../src/training/memory.js';
+import { checkFits, measureStepMemory } from '../src/training/memory.js';
 import { tinySegmentor } from './method-helpers.js';
 
 let folder: string;
@@ -110,22 +110,29 @@ describe('memory', () => {
   });
 
   test('is the peak of a step, which grows with the crop', async () => {
-    const small = await measureStepMemory(experiment, availableMemory());
-    const large = await measureStepMemory(
-      { ...experiment, batch: 4, crop: { ...experiment.crop, width: 256, height: 256 } },
-      availableMemory(),
-    );
+    const small = await measureStepMemory(experiment);
+    const large = await measureStepMemory({
+      ...experiment,
+      batch: 4,
+      crop: { ...experiment.crop, width: 256, height: 256 },
+    });
     expect(small.peak).toBeGreaterThan(50 * 2 ** 20);
     // At least the cross-entropy's scores at full size: classes x 4 x 256 x 256 values more.
     expect(large.peak - small.peak).toBeGreaterThan(4 * tinySegmentor.classes * 4 * 256 * 256);
     expect(large.optimizer).toBe(small.optimizer);
-    expect(checkFits(large, large.peak + large.optimizer)).toBe(large.peak + large.optimizer);
-    expect(() => checkFits(large, large.peak)).toThrow(/needs more than the .* GiB of memory that are free/);
+    const needed = large.peak + large.optimizer;
+    expect(checkFits({ ...large, available: needed })).toBe(needed);
+    expect(() => checkFits({ ...large, available: large.peak })).toThrow(
+      /needs more than the .* GiB of memory that are free: take/,
+    );
+    expect(() => checkFits({ ...large, device: 'cuda:1', available: large.peak })).toThrow(
+      /needs more than the .* GiB of memory that are free on cuda:1: take/,
+    );
   }, 60_000);
 
   test('a step that does not fit is refused, and takes nothing down with it', async () => {
     const huge = { ...experiment, batch: 64, crop: { ...experiment.crop, width: 4096, height: 4096 } };
-    await expect(measureStepMemory(huge, 2 ** 30)).rejects.toThrow(/take a smaller --crop/);
+    await expect(measureStepMemory(huge, { available: 2 ** 30 })).rejects.toThrow(/take a smaller --crop/);
   }, 60_000);
 });
 

@@ -2,6 +2,7 @@
 // says so is missing: operators still run wherever libtorch has them.
 //
 //   cudaFeatures() -> boolean                 whether the rest is there
+//   cudaUseDevice(index)                      the card that is meant where none is named
 //   cudaSynchronize()                         waits for all that was asked of the card
 //   cudaName() -> string
 //   cudaMemory() -> number[]                  bytes: allocated, peak, reserved, peak reserved, free, total
@@ -225,6 +226,14 @@ Napi::Value cudaMemory(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value cudaUseDevice(const Napi::CallbackInfo& info) {
+  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+    c10::cuda::set_device(static_cast<c10::DeviceIndex>(info[0].As<Napi::Number>().Int32Value()));
+    enterCuda();
+    return env.Undefined();
+  });
+}
+
 Napi::Value cudaName(const Napi::CallbackInfo& info) {
   return guarded(info, [&](Napi::Env env) -> Napi::Value {
     cudaDeviceProp properties;
@@ -291,6 +300,7 @@ void exportCuda(Napi::Env env, Napi::Object exports) {
   EXPORT(cudaMath);
 #ifdef PGPC_CUDA
   EXPORT(cudaSynchronize);
+  EXPORT(cudaUseDevice);
   EXPORT(cudaMemory);
   EXPORT(cudaName);
   EXPORT(cudaResetPeak);

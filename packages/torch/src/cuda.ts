@@ -28,6 +28,16 @@ function needCard(what: string): void {
   throw new Error(`${what}: ${reason}`);
 }
 
+/**
+ * Makes a card the current one: that of `cuda` without a number, and of the functions here. Before any of its tensors.
+ * @param device 'cuda' or 'cuda:1', ... @throws Error without a card; TorchError if there is none of the number.
+ */
+export function setDevice(device: string): void {
+  needCard('setDevice');
+  ops.empty([0], { device }).dispose();
+  native.cudaUseDevice(Number(device.split(':')[1] ?? 0));
+}
+
 /** Waits for all that the card was asked for. Nothing to wait for without one. */
 export function synchronize(): void {
   if (cudaAvailable()) native.cudaSynchronize();

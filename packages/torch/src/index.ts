@@ -12,6 +12,7 @@ export {
   deviceMemory,
   emptyCache,
   resetPeakMemory,
+  setDevice,
   synchronize,
   withoutWaiting,
 } from './cuda.js';

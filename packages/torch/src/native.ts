@@ -89,6 +89,7 @@ interface Native {
   cudaFeatures(): boolean;
   cudaMath(tf32: boolean, benchmark: boolean): void;
   /** What follows is there only if `cudaFeatures()` says so: see native/cuda.cpp. */
+  cudaUseDevice(index: number): void;
   cudaSynchronize(): void;
   cudaMemory(): [number, number, number, number, number, number];
   cudaName(): string;

@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { STREET_SYNTH_VERSION } from '../datasets/street-synth/index.js';
 import { loadSegmentor } from '../models/weights.js';
+import type { ScaleName } from '../presets/names.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../presets/street-synth.js';
 import type { Experiment } from '../training/experiment.js';
 import { checkKey, hasPlaceFor, type Settings, withSettings } from '../training/settings.js';
@@ -16,8 +17,10 @@ import { type Cell, sweeps } from './sweeps.js';
 export interface PlanOptions {
   /** Folder of all runs and tables. */
   out: string;
-  /** Fewer images and steps. */
-  quick: boolean;
+  /** The preset's size. */
+  scale: ScaleName;
+  /** Of every run, the source's too; left out: float32. */
+  precision?: Experiment['precision'];
   seeds: readonly number[];
   /** Steps on the source, and of each cell, instead of the preset's. */
   sourceSteps?: number | undefined;
@@ -73,8 +76,8 @@ function takes({ cell, experiment }: PlannedRun, key: string): boolean {
 }
 
 function runsOfSeed(sweep: SweepName, seed: number, options: PlanOptions): PlannedRun[] {
-  const { out, quick, set, sourceSteps, steps } = options;
-  const preset = streetSynthPreset({ quick, seed, sourceSteps, steps });
+  const { out, set } = options;
+  const preset = streetSynthPreset({ ...options, seed });
   const pretraining = changed(preset.pretraining, set, isShared);
   const given = options.start === undefined ? undefined : givenStart(options.start, seed, pretraining);
   const identified = (run: Training): Identified => ({ ...run, key: keyOf(preset, run) });

@@ -25,6 +25,8 @@ const resultSchema = z.object({
   start: z.string().optional(),
   /** Trained on the target with its labels. */
   onTarget: z.boolean(),
+  /** What it was trained on, with the card's name; absent in results of earlier versions. */
+  device: z.string().optional(),
   /** Of training. */
   seconds: z.number().min(0),
   /** Of the student on the target's validation images; absent where none were computed. */

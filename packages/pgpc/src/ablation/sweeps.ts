@@ -69,6 +69,9 @@ export const sweeps: Readonly<Record<SweepName, Sweep>> = {
       pgpc('pgpc', 'PGPC'),
       pgpc('pgpc-fda', 'PGPC + FDA', { 'method.style': styles.fda }),
       pgpc('pgpc-dcan', 'PGPC + DCAN', { 'method.style': styles.dcan }),
+      pgpc('pgpc-denoise', 'PGPC + denoised pseudo-labels', {
+        'method.denoise': { ...denoisers.prototypes, where: 'labels' },
+      }),
       { name: 'oracle', label: 'oracle (target labels)', method: 'oracle', settings: {} },
     ],
   },

@@ -1,5 +1,6 @@
 // The options of `pgpc bench`, checked.
 import type { MethodName, NetworkName } from '../presets/names.js';
+import type { PrecisionName } from './device-options.js';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
 
@@ -10,10 +11,15 @@ export interface BenchOptions {
   /** Source images a step, and as many target images. */
   readonly batch: number;
   readonly steps: number;
-  readonly warmUp: number;
+  /** Undefined: as many as the device takes to settle. */
+  readonly warmUp: number | undefined;
   /** Undefined: the cores, or what OMP_NUM_THREADS says. */
   readonly threads: number | undefined;
   readonly seed: number;
+  /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
+  readonly device: string;
+  /** Undefined: bfloat16 on a GPU, float32 on the CPU. */
+  readonly precision: PrecisionName | undefined;
   /** Run most of the student twice to save memory. */
   readonly activationCheckpointing: boolean;
   /** Tell where the time goes, instead of how much it is; undefined: do not. */

@@ -2,7 +2,7 @@
 
 import { existsSync, realpathSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { buildInfo, type Profile, setNumThreads } from '@pgpc/torch';
+import { buildInfo, deviceMemory, type Profile, setNumThreads } from '@pgpc/torch';
 import { methodConfig, pgpcContrast } from '../adaptation/config.js';
 import { segmentorConfig } from '../models/segmentor.js';
 import { networks } from '../presets/driving.js';
@@ -10,8 +10,9 @@ import { percent } from '../report/format.js';
 import { type BenchmarkOptions, profileSteps, timeSteps } from '../training/benchmark.js';
 import { daformerRecipe, type Experiment } from '../training/experiment.js';
 import { gib } from '../training/memory.js';
-import { packageVersion, useCores } from '../versions.js';
+import { describeDevice, packageVersion, useCores } from '../versions.js';
 import type { Bench, BenchOptions } from './bench-types.js';
+import { chosenDevice, chosenPrecision } from './device.js';
 import type { CommandIo } from './io.js';
 import { progress } from './progress.js';
 import { textTable } from './table.js';
@@ -22,40 +23,62 @@ const PAPER_ITERATIONS = 40_000;
 export const bench: Bench = async (options, io) => {
   if (options.threads === undefined) useCores();
   else setNumThreads(options.threads);
-  const experiment = experimentOf(options);
-  const machine = describeMachine();
-  const { network, method, batch, crop, steps, warmUp, seed, profile, activationCheckpointing } = options;
+  const device = chosenDevice(options.device);
+  // On a GPU libraries try their algorithms in the first steps, which are then recorded as graphs.
+  const { warmUp = device === 'cpu' ? 2 : 10 } = options;
+  const experiment = experimentOf({ ...options, warmUp }, device);
+  const { precision = 'float32' } = experiment;
+  const machine = { ...describeMachine(), device: describeDevice(device) };
+  const { network, method, batch, crop, steps, seed, profile, activationCheckpointing } = options;
   const images = method === 'source-only' ? `${batch}` : `${batch} + ${batch}`;
   io.stdout.write(
     `${network}, ${method}, ${images} images of ${crop.width} x ${crop.height}, ${steps} steps after ${warmUp}` +
       `${activationCheckpointing ? ', activation checkpointing' : ''}\n` +
+      (device === 'cpu' && precision === 'float32' ? '' : `${machine.device}, ${precision}\n`) +
       `${machine.cpu}, ${machine.threads} threads; libtorch ${machine.libtorch}, ${machine.blas}\n\n`,
   );
-  const bar = progress({ label: profile ? 'profile' : 'bench', total: warmUp + steps, stream: io.stderr });
-  const measuring: BenchmarkOptions = {
+  // On a GPU the steps are timed twice, see `timeSteps`.
+  const rounds = device === 'cpu' || profile ? 1 : 2;
+  const total = warmUp + rounds * steps;
+  const bar = progress({ label: profile ? 'profile' : 'bench', total, stream: io.stderr });
+  const measuring: MeasuringOptions = {
     steps,
     warmUp,
+    device,
     signal: io.signal,
     onStep: (done) => bar.update(done),
   };
   const measure = profile ? profiled : timed;
   const results = await measure(experiment, measuring, options, io, () => bar.done());
   if (options.json) {
-    const settings = { network, method, batch, crop, steps, warmUp, seed, activationCheckpointing };
+    const settings = {
+      network,
+      method,
+      batch,
+      crop,
+      steps,
+      warmUp,
+      seed,
+      precision,
+      activationCheckpointing,
+    };
     writeFileSync(options.json, `${JSON.stringify({ settings, machine, ...results }, null, 2)}\n`);
   }
 };
 
+type MeasuringOptions = BenchmarkOptions & { device: string };
+
 type Measure = (
   experiment: Experiment,
-  measuring: BenchmarkOptions,
+  measuring: MeasuringOptions,
   options: BenchOptions,
   io: CommandIo,
   measured: () => void,
 ) => Promise<Record<string, unknown>>;
 
 const timed: Measure = async (experiment, measuring, _options, io, measured) => {
-  const times = await timeSteps(experiment, measuring);
+  const { times, pipelined } = await timeSteps(experiment, measuring);
+  const memory = memoryOf(measuring.device);
   measured();
   const parts = {
     data: times.map(({ data }) => data),
@@ -68,16 +91,30 @@ const timed: Measure = async (experiment, measuring, _options, io, measured) => 
     ...[median(ms), Math.min(...ms), Math.max(...ms)].map(milliseconds),
     percent(median(ms) / all),
   ]);
-  const peakBytes = process.resourceUsage().maxRSS * 1024;
-  const hours = (PAPER_ITERATIONS * all) / 3.6e6;
+  const iteration = pipelined ?? all;
+  const hours = (PAPER_ITERATIONS * iteration) / 3.6e6;
   io.stdout.write(textTable(['a step', 'median, ms', 'least', 'most', '%'], rows));
   io.stdout.write(
     'data: crops of decoded images in memory, so without decoding, which threads do ahead of a step\n' +
-      `${(1000 / all).toPrecision(3)} it/s; ${PAPER_ITERATIONS.toLocaleString('en-US')} iterations take ` +
-      `${hours.toPrecision(3)} h; peak memory ${gib(peakBytes)}\n`,
+      (pipelined === undefined
+        ? ''
+        : `${milliseconds(pipelined)} ms a step where the GPU is waited for after all of them, and data is there\n`) +
+      `${(1000 / iteration).toPrecision(3)} it/s; ${PAPER_ITERATIONS.toLocaleString('en-US')} iterations take ` +
+      `${hours.toPrecision(3)} h; peak memory ${memory.text}\n`,
   );
-  return { times, iterationsPerSecond: 1000 / all, peakBytes };
+  return { times, pipelinedMs: pipelined, iterationsPerSecond: 1000 / iteration, ...memory.bytes };
 };
+
+/** The most that was in use: resident in this process, and on a card in tensors and in what is kept for them. */
+function memoryOf(device: string): { text: string; bytes: Record<string, number> } {
+  const peakBytes = process.resourceUsage().maxRSS * 1024;
+  if (device === 'cpu') return { text: gib(peakBytes), bytes: { peakBytes } };
+  const { peak, peakReserved } = deviceMemory();
+  return {
+    text: `of ${device} ${gib(peak)} in tensors, ${gib(peakReserved)} reserved; of this process ${gib(peakBytes)}`,
+    bytes: { peakBytes, devicePeakBytes: peak, deviceReservedBytes: peakReserved },
+  };
+}
 
 const profiled: Measure = async (experiment, measuring, options, io, measured) => {
   const taken = await profileSteps(experiment, measuring);
@@ -118,6 +155,11 @@ const profiled: Measure = async (experiment, measuring, options, io, measured) =
     `\n${milliseconds(results.stepMs)} ms a step under the profiler, ${milliseconds(results.operatorMs)} of them in ` +
       `operators${left > 0 ? `; --top ${top + left} shows all rows` : ''}\n`,
   );
+  if (measuring.device !== 'cpu') {
+    io.stdout.write(
+      "operators are timed where they are called, one by one: that is what launching the GPU's kernels takes, not what they take\n",
+    );
+  }
   if (trace) {
     writeFileSync(trace, JSON.stringify(taken.chromeTrace()));
     io.stdout.write(`trace: ${trace}\n`);
@@ -145,7 +187,7 @@ function summary(taken: Profile, steps: number) {
 }
 
 /** DAFormer's recipe, the contrast from the first step on; the frozen encoder is as random as the others. */
-function experimentOf(options: BenchOptions): Experiment {
+function experimentOf(options: BenchOptions & { warmUp: number }, device: string): Experiment {
   const { network, method, batch, crop, steps, warmUp, seed, activationCheckpointing } = options;
   const [backbone, head] = networks[network];
   return daformerRecipe({
@@ -153,8 +195,9 @@ function experimentOf(options: BenchOptions): Experiment {
     method: methodConfig(method, { contrast: { ...pgpcContrast, warmup: 0 } }),
     batch,
     crop,
-    iterations: warmUp + steps,
+    iterations: warmUp + 2 * steps,
     seed,
+    ...chosenPrecision(options.precision, device),
     ...(activationCheckpointing && { activationCheckpointing }),
   });
 }

@@ -20,6 +20,10 @@ export interface BranchTask {
   /** Roots of the data. */
   source: string;
   target: string;
+  /** 'cpu', or 'cuda:N', which several trainings can share. */
+  device: string;
+  /** Threads that decode; 0: that of the training. */
+  workers: number;
   /** Train on the target with its labels, as the oracle does. */
   onTarget: boolean;
   /** Checkpoint folder to start from; left out: random values, or the encoder's from `weights`. */
@@ -41,17 +45,22 @@ export type BranchMessage =
 const send = (message: BranchMessage) => process.send!(message);
 
 async function run(task: BranchTask, signal: AbortSignal): Promise<void> {
-  // Tensors of this size gain little from a second thread; the other core has another branch.
+  // Tensors of this size gain little from a second thread, and none on a GPU; the other cores have other branches.
   useCores(1);
   const target = await openCityscapes(task.target, 'train');
   const labelled = task.onTarget ? target : await openGta5(task.source);
   const { counts } = await classStatistics(labelled);
-  const trainer = new Trainer(task.experiment, {
-    source: new PixelStore(labelled),
-    sourceCounts: counts,
-    target: new PixelStore(target),
-    workers: 0,
-  });
+  const { device, workers } = task;
+  const trainer = new Trainer(
+    task.experiment,
+    {
+      source: new PixelStore(labelled),
+      sourceCounts: counts,
+      target: new PixelStore(target),
+      workers,
+    },
+    { device },
+  );
   const { segmentor } = trainer.learner;
   if (task.start) {
     using start = loadSegmentor(join(task.start, MODEL_FILE));
@@ -74,6 +83,8 @@ async function run(task: BranchTask, signal: AbortSignal): Promise<void> {
     await mkdir(checkpoint, { recursive: true });
     saveSegmentor(join(checkpoint, MODEL_FILE), segmentor);
   }
+  // Scores are those of the network in float32, which is what is saved.
+  trainer.learner.autocast_(undefined);
   // Seconds, which a stop may wait for: the scores of a network that is finished are worth having.
   const scores =
     task.evaluate && outcome === 'finished'

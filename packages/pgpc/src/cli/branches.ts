@@ -1,6 +1,7 @@
 // Trainings side by side, each in a process of its own: which may start, how they are watched and how they are stopped.
 
 import { fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { compiledProgram } from '../compiled.js';
 import type { BranchMessage, BranchTask } from './branch-program.js';
 import type { CommandIo } from './io.js';
@@ -13,6 +14,8 @@ export interface Job {
   readonly name: string;
   /** The name of the job that has to have ended well before. */
   readonly after?: string | undefined;
+  /** No job of a later turn starts while one of an earlier turn waits; jobs are in the order of their turns. */
+  readonly turn?: number | undefined;
 }
 
 /**
@@ -28,17 +31,26 @@ export async function inLanes<T extends Job>(
   signal: AbortSignal,
   run: (job: T) => Promise<boolean>,
 ): Promise<void> {
-  const waiting = [...jobs];
+  let waiting = [...jobs];
   const running = new Map<string, Promise<void>>();
   const ended = new Set<string>();
   const failures: unknown[] = [];
+  /** What comes after the job, and after that. */
+  const giveUp = (name: string) => {
+    const lost = waiting.filter(({ after }) => after === name);
+    waiting = waiting.filter(({ after }) => after !== name);
+    for (const job of lost) giveUp(job.name);
+  };
   while (waiting.length > 0 || running.size > 0) {
-    const ready = waiting.findIndex(({ after }) => after === undefined || ended.has(after));
+    const ready = waiting.findIndex(
+      ({ after, turn }) => (after === undefined || ended.has(after)) && turn === waiting[0]!.turn,
+    );
     if (ready >= 0 && running.size < lanes && failures.length === 0 && !signal.aborted) {
       const [job] = waiting.splice(ready, 1) as [T];
       const task = run(job)
         .then((well) => {
           if (well) ended.add(job.name);
+          else giveUp(job.name);
         })
         .catch((error: unknown) => {
           failures.push(error);
@@ -54,6 +66,20 @@ export async function inLanes<T extends Job>(
 
 export type BranchEnd = Extract<BranchMessage, { kind: 'end' }>;
 export type BranchLog = Extract<BranchMessage, { kind: 'log' }>;
+
+/** Trainings at once, unless it is said: as many as cores, of which on a GPU each takes several, and memory. */
+export function jobsOn(device: string): number {
+  return device === 'cpu' ? availableParallelism() : Math.min(4, availableParallelism());
+}
+
+/**
+ * Decoding threads of each of so many trainings at once. On the CPU they would take the cores from the trainings; next
+ * to a GPU, a training that decodes itself would keep it waiting.
+ */
+export function workersOn(device: string, jobs: number): number {
+  if (device === 'cpu') return 0;
+  return Math.max(1, Math.min(3, Math.floor(availableParallelism() / jobs) - 1));
+}
 
 /** The trainings under way, with one bar for all of them on a terminal, and lines of each elsewhere. */
 export class Branches {
@@ -73,7 +99,12 @@ export class Branches {
    * Trains in a process of its own, which stops at a whole step when the command is stopped.
    * @throws Error with what the process last said, if it ends without a result.
    */
-  async train(name: string, task: BranchTask, onLog: (entry: BranchLog) => void): Promise<BranchEnd> {
+  async train(
+    name: string,
+    task: BranchTask,
+    onLog: (entry: BranchLog) => void,
+    onStep: (done: number) => void = () => {},
+  ): Promise<BranchEnd> {
     const { io } = this;
     const line = progress({ label: name, total: task.experiment.iterations, stream: io.stderr });
     const child = fork(PROGRAM, [], {
@@ -98,6 +129,7 @@ export class Branches {
         onLog(message);
       } else if (message.kind === 'step') {
         this.#step(name, message.done);
+        onStep(message.done);
         if (!this.#bar) line.update(message.done, shown);
       } else end = message;
     });

@@ -19,6 +19,8 @@ export interface DemoOptions {
   readonly overwrite: boolean;
   /** Folder of the run directories. */
   readonly out: string;
+  /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
+  readonly device: string;
   /** Existing weights file to start the encoder from. */
   readonly weights: string | undefined;
 }

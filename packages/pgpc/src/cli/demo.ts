@@ -1,6 +1,5 @@
 // The demo: renders two domains, trains on one, adapts to the other three ways, and shows what came of it.
 
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openCityscapes } from '../datasets/cityscapes.js';
@@ -9,6 +8,7 @@ import type { SegmentationDataset } from '../datasets/types.js';
 import { toLabelMap } from '../evaluation/evaluate.js';
 import { predictLabels } from '../evaluation/inference.js';
 import { loadSegmentor } from '../models/weights.js';
+import type { ScaleName } from '../presets/names.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../presets/street-synth.js';
 import { writeReport } from '../report/report.js';
 import type { Experiment } from '../training/experiment.js';
@@ -19,9 +19,10 @@ import {
   RunDirectory,
 } from '../training/run-directory.js';
 import { MODEL_FILE } from '../training/trainer.js';
-import { useCores, versions } from '../versions.js';
-import { Branches, inLanes, type Job } from './branches.js';
+import { describeDevice, useCores, versions } from '../versions.js';
+import { Branches, inLanes, type Job, jobsOn, workersOn } from './branches.js';
 import type { DemoOptions, RunDemo } from './demo-types.js';
+import { chosenDevice } from './device.js';
 import type { CommandIo } from './io.js';
 import { presetDataFolder, renderStreetSynth } from './render-preset.js';
 import { iouTable } from './table.js';
@@ -32,8 +33,8 @@ interface Data {
   validation: SegmentationDataset;
 }
 
-async function openRendered(preset: StreetSynthPreset, quick: boolean, io: CommandIo): Promise<Data> {
-  const roots = await renderStreetSynth(presetDataFolder(quick), preset.data, io);
+async function openRendered(preset: StreetSynthPreset, scale: ScaleName, io: CommandIo): Promise<Data> {
+  const roots = await renderStreetSynth(presetDataFolder(scale), preset.data, io);
   const [source, validation] = await Promise.all([
     openGta5(roots.source),
     openCityscapes(roots.target, 'val'),
@@ -120,7 +121,7 @@ function branchesOf(preset: StreetSynthPreset): Branch[] {
 /** The order of the table. */
 const COMPARED = ['source-only', 'self-training', 'pgpc', 'oracle'];
 
-/** One seed of the demo: its branches, as many at once as there are cores. */
+/** One seed of the demo: its branches, as many at once as the device allows. */
 class DemoSeed {
   readonly #branches: Branches;
 
@@ -129,6 +130,7 @@ class DemoSeed {
     readonly data: Data,
     readonly branches: readonly Branch[],
     readonly seed: number | undefined,
+    readonly device: string,
     readonly io: CommandIo,
   ) {
     const total = branches.reduce((sum, { experiment }) => sum + experiment.iterations, 0);
@@ -139,7 +141,7 @@ class DemoSeed {
   async all(gallery: Gallery, weights: string | undefined): Promise<void> {
     const results = new Map<string, MethodResult>();
     try {
-      await inLanes(this.branches, availableParallelism(), this.io.signal, async (branch) => {
+      await inLanes(this.branches, jobsOn(this.device), this.io.signal, async (branch) => {
         const result = await this.#train(branch, weights);
         if (result) {
           results.set(branch.name, result);
@@ -160,12 +162,14 @@ class DemoSeed {
   /** Trains one branch in a process of its own; it saves what is there however it ends. */
   async #train(branch: Branch, weights: string | undefined): Promise<MethodResult | undefined> {
     const { name, label, experiment, onTarget, after, compared } = branch;
-    const { run, data, seed } = this;
+    const { run, data, seed, device } = this;
     const { scores, seconds } = await this.#branches.train(
       name,
       {
         experiment,
         ...data.roots,
+        device,
+        workers: workersOn(device, jobsOn(device)),
         onTarget,
         start: after && this.#checkpoint(after),
         weights,
@@ -182,7 +186,9 @@ class DemoSeed {
 export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
   const { quick, sourceSteps, steps, seed, seeds, weights } = options;
   useCores(1);
-  const preset = streetSynthPreset({ quick, seed, sourceSteps, steps });
+  const device = chosenDevice(options.device);
+  const scale = quick ? 'quick' : 'demo';
+  const preset = streetSynthPreset({ scale, seed, sourceSteps, steps });
   const startsFrom = weights
     ? `the encoder weights ${weights}`
     : 'random weights (no ImageNet weights are at hand)';
@@ -192,7 +198,7 @@ export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
     'source only, by self-training on the unlabelled target, by PGPC. The oracle is trained on the target with its ' +
     `labels, for all ${preset.oracle.iterations} steps.`;
   io.stdout.write(`${description}\n`);
-  const data = await openRendered(preset, quick, io);
+  const data = await openRendered(preset, scale, io);
   const run = RunDirectory.create(
     options.out,
     options.name ?? (quick ? 'demo-quick' : 'demo'),
@@ -206,6 +212,7 @@ export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
       },
       seed,
       versions: versions(),
+      device: describeDevice(device),
       gitRevision: gitRevision(fileURLToPath(new URL('..', import.meta.url))),
       title: 'street-synth: from a rendered source to an unlabelled target',
       description,
@@ -217,9 +224,9 @@ export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
     const gallery = new Gallery(run, data);
     await gallery.writeSamples();
     for (let i = 0; i < seeds; i++) {
-      const one = streetSynthPreset({ quick, seed: seed + i, sourceSteps, steps });
+      const one = streetSynthPreset({ scale, seed: seed + i, sourceSteps, steps });
       const named = seeds > 1 ? seed + i : undefined;
-      await new DemoSeed(run, data, branchesOf(one), named, io).all(gallery, weights);
+      await new DemoSeed(run, data, branchesOf(one), named, device, io).all(gallery, weights);
     }
     run.finish('finished');
   } catch (error) {

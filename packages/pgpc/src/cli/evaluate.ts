@@ -12,8 +12,9 @@ import { meanOfKnown } from '../evaluation/scores.js';
 import { loadSegmentor } from '../models/weights.js';
 import { percent } from '../report/format.js';
 import { MODEL_FILE } from '../training/trainer.js';
-import { useCores, versions } from '../versions.js';
+import { describeDevice, useCores, versions } from '../versions.js';
 import { UsageError } from './command.js';
+import { chosenDevice } from './device.js';
 import { progress } from './progress.js';
 import { textTable } from './table.js';
 import type { EvaluateCheckpoint, EvaluateOptions } from './train-types.js';
@@ -25,8 +26,9 @@ export function modelFile(checkpoint: string): string {
 
 export const evaluateCheckpoint: EvaluateCheckpoint = async (options, io) => {
   useCores();
+  const device = chosenDevice(options.device);
   const { checkpoint, targetRoot, split, inference, boundary, savePredictions, predictions } = options;
-  using segmentor = loadSegmentor(modelFile(checkpoint));
+  using segmentor = loadSegmentor(modelFile(checkpoint)).to({ device });
   const format = options.format ?? (await detectFormat(targetRoot));
   const dataset = await openDataset({ format, root: targetRoot, split });
   if (options.classes && !isCityscapes(dataset.classes)) {
@@ -55,7 +57,7 @@ export const evaluateCheckpoint: EvaluateCheckpoint = async (options, io) => {
   io.stdout.write(evaluationTable(evaluation, dataset.classes, options.classes));
   if (savePredictions) io.stdout.write(`predicted ${predictions}: ${savePredictions}\n`);
   if (options.json) {
-    const results = resultsOf(options, dataset, evaluation, seconds);
+    const results = resultsOf(options, dataset, evaluation, seconds, device);
     writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`);
     io.stdout.write(`results: ${options.json}\n`);
   }
@@ -90,6 +92,7 @@ function resultsOf(
   { name, root, split, samples, classes }: SegmentationDataset,
   { scores, confusion, boundary }: Evaluation,
   seconds: number,
+  device: string,
 ) {
   const protocols = Object.keys(CITYSCAPES_PROTOCOLS).map((count) => Number(count) as Protocol);
   return {
@@ -114,6 +117,7 @@ function resultsOf(
     })),
     confusion,
     seconds,
+    device: describeDevice(device),
     versions: versions(),
   };
 }

@@ -11,6 +11,7 @@ import { predictLabels } from '../evaluation/inference.js';
 import { writePrediction } from '../evaluation/label-files.js';
 import { loadSegmentor } from '../models/weights.js';
 import { useCores } from '../versions.js';
+import { chosenDevice } from './device.js';
 import { modelFile } from './evaluate.js';
 import { progress } from './progress.js';
 import type { Predict } from './train-types.js';
@@ -54,10 +55,12 @@ function explained<T>(file: string, action: () => T): T {
   }
 }
 
-export const predict: Predict = async ({ checkpoint, images, out, predictions, inference }, io) => {
+export const predict: Predict = async (options, io) => {
+  const { checkpoint, images, out, predictions, inference } = options;
   useCores();
+  const device = chosenDevice(options.device);
   const files = await listImages(images);
-  using segmentor = loadSegmentor(modelFile(checkpoint));
+  using segmentor = loadSegmentor(modelFile(checkpoint)).to({ device });
   segmentor.eval();
   const classes = classesOf(segmentor.config.classes);
   const bar = progress({ label: 'predict', total: files.size, stream: io.stderr, unit: 'images' });

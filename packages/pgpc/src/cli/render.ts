@@ -1,4 +1,5 @@
 // `pgpc data render` at work: renders street scenes and shows the progress.
+import { availableParallelism } from 'node:os';
 import type { SourceLayout } from '../datasets/formats.js';
 import type { CommandIo } from './io.js';
 import { progress } from './progress.js';
@@ -27,6 +28,7 @@ export async function render(options: RenderOptions, io: CommandIo): Promise<voi
   const { written } = await writeStreetSynth(out, {
     ...scenes,
     ...size,
+    threads: availableParallelism(),
     onProgress: (done) => bar.update(done),
     signal: io.signal,
   });

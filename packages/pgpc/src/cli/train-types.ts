@@ -13,6 +13,7 @@ import type {
   styleNames,
 } from '../presets/names.js';
 import type { Settings } from '../training/settings.js';
+import type { PrecisionName } from './device-options.js';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
 
@@ -56,6 +57,10 @@ export interface NewTrainingOptions {
   readonly allowPartial: boolean;
   /** Leave bad files out instead of refusing to start. */
   readonly skipBad: boolean;
+  /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
+  readonly device: string;
+  /** Undefined: bfloat16 on a GPU, float32 on the CPU. */
+  readonly precision: PrecisionName | undefined;
   /** Run most of the student twice to save memory. */
   readonly activationCheckpointing: boolean;
   /** Measure a step's memory before the run. */
@@ -73,6 +78,7 @@ export interface NewTrainingOptions {
 /** `pgpc train --resume`: everything else comes from the run directory. */
 export interface ResumeTrainingOptions {
   readonly resume: string;
+  readonly device: string;
   readonly nproc: number | undefined;
 }
 
@@ -90,6 +96,7 @@ export interface EvaluateOptions {
   readonly format: DatasetFormat | undefined;
   readonly split: string;
   readonly inference: InferenceOptions;
+  readonly device: string;
   /** The classes of Cityscapes that are shown and averaged; undefined: all of the dataset. */
   readonly classes: Protocol | undefined;
   /** Also boundary IoU. */
@@ -112,6 +119,7 @@ export interface PredictOptions {
   readonly out: string;
   readonly predictions: PredictionFormat;
   readonly inference: InferenceOptions;
+  readonly device: string;
 }
 
 /** Writes the label map of every image in a folder. */

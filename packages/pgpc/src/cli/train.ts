@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import type { ProcessGroup } from '@pgpc/torch';
+import { cudaAvailable, type ProcessGroup } from '@pgpc/torch';
 import { daformerFeatureDistance, methodConfig, pgpcContrast } from '../adaptation/config.js';
 import { type DenoiseOptions, denoisers } from '../adaptation/denoise/denoise.js';
 import { type StyleOptions, styles } from '../adaptation/style/style.js';
@@ -28,9 +28,10 @@ import { gitRevision, openRun, RunDirectory } from '../training/run-directory.js
 import { CheckpointSelection } from '../training/selection.js';
 import { checkKey, withSettings } from '../training/settings.js';
 import { CHECKPOINT_FILE, Trainer } from '../training/trainer.js';
-import { useCores, versions } from '../versions.js';
+import { describeDevice, useCores, versions } from '../versions.js';
 import { UsageError } from './command.js';
 import { fileProgress } from './data-progress.js';
+import { chosenDevice, chosenPrecision } from './device.js';
 import type { CommandIo } from './io.js';
 import { progress } from './progress.js';
 import { iouTable } from './table.js';
@@ -43,6 +44,13 @@ const CHECKPOINT_EVERY = 500;
 interface Reading {
   skipBad: boolean;
   workers: number | undefined;
+}
+
+/** Where a process trains. */
+interface Place {
+  device: string;
+  /** Those that train the same model with it. */
+  group: ProcessGroup | undefined;
 }
 
 async function dataOf(options: NewTrainingOptions): Promise<DataConfig> {
@@ -93,7 +101,11 @@ function weightingOf({ lossWeights }: NewTrainingOptions): WeightingOptions | un
   return lossWeights === 'fixed' ? undefined : weightings[lossWeights];
 }
 
-function experimentOf(options: NewTrainingOptions, classes: readonly ClassInfo[]): Experiment {
+function experimentOf(
+  options: NewTrainingOptions,
+  classes: readonly ClassInfo[],
+  device: string,
+): Experiment {
   const { preset, method, network, iterations, batch, crop, lr, seed, weights } = options;
   const { activationCheckpointing } = options;
   const overrides = {
@@ -102,6 +114,7 @@ function experimentOf(options: NewTrainingOptions, classes: readonly ClassInfo[]
     crop,
     lr,
     seed,
+    ...chosenPrecision(options.precision, device),
     ...(activationCheckpointing && { activationCheckpointing }),
   };
   const style = styleOf(options);
@@ -131,10 +144,12 @@ function experimentOf(options: NewTrainingOptions, classes: readonly ClassInfo[]
 export const train: Train = async (options, io) => {
   useCores();
   endWithLauncher();
-  using group = joinGroup();
+  const device = chosenDevice(options.device);
+  using group = joinGroup(process.env, device === 'cpu' ? 'cpu' : 'cuda');
+  const place: Place = { device, group };
   const own = group && group.rank > 0 ? silent(io) : io;
-  if (options.resume !== undefined) await resume(options.resume, group, own);
-  else await trainAnew(options, group, own);
+  if (options.resume !== undefined) await resume(options.resume, place, own);
+  else await trainAnew(options, place, own);
 };
 
 /** A rank of `pgpc train --nproc` does not outlive the process that started it. */
@@ -159,25 +174,22 @@ async function inTurn<T>(group: ProcessGroup | undefined, run: () => Promise<T>)
   return result;
 }
 
-async function trainAnew(
-  options: NewTrainingOptions,
-  group: ProcessGroup | undefined,
-  io: CommandIo,
-): Promise<void> {
+async function trainAnew(options: NewTrainingOptions, place: Place, io: CommandIo): Promise<void> {
+  const { device, group } = place;
   // Before the data is read, which may take minutes.
   for (const key of Object.keys(options.set)) checkKey(key);
   const config = await dataOf(options);
   const reading: Reading = { skipBad: options.skipBad, workers: options.workers };
   const { data, experiment, run } = await inTurn(group, async () => {
     const data = await openWithProgress(config, reading, io);
-    const experiment = withSettings(experimentOf(options, data.classes), options.set);
+    const experiment = withSettings(experimentOf(options, data.classes, device), options.set);
     if (group && group.rank > 0) return { data, experiment, run: undefined };
-    describe(experiment, options, data, io);
+    describe(experiment, options, data, device, io);
     if (group) io.stderr.write(`${group.size} processes: ${group.size * experiment.batch} images a step\n`);
-    if (options.memoryCheck) await checkMemory(experiment, io);
-    return { data, experiment, run: createRun(options, config, reading, experiment, data, io) };
+    if (options.memoryCheck) await checkMemory(experiment, device, io);
+    return { data, experiment, run: createRun(options, config, reading, experiment, data, device, io) };
   });
-  await trainIn(run, options.method, experiment, config, data, group, io, (trainer) => {
+  await trainIn(run, options.method, experiment, config, data, place, io, (trainer) => {
     if (options.weights) {
       const { weights, allowPartial } = options;
       const report = loadBackboneWeights(trainer.learner.segmentor, weights, { allowPartial });
@@ -193,6 +205,7 @@ function createRun(
   reading: Reading,
   experiment: Experiment,
   data: OpenedData,
+  device: string,
   io: CommandIo,
 ): RunDirectory {
   return RunDirectory.create(
@@ -203,6 +216,7 @@ function createRun(
       classes: data.classes,
       seed: options.seed,
       versions: versions(),
+      device: describeDevice(device),
       gitRevision: gitRevision(fileURLToPath(new URL('..', import.meta.url))),
       title: `${options.method} from ${options.sourceRoot} to ${options.targetRoot}`,
       command: io.command,
@@ -211,14 +225,15 @@ function createRun(
   );
 }
 
-async function resume(directory: string, group: ProcessGroup | undefined, io: CommandIo): Promise<void> {
+async function resume(directory: string, place: Place, io: CommandIo): Promise<void> {
+  const { device, group } = place;
   const { config } = openRun(directory).info;
   const { phase, reading } = config as { phase: string; reading: Reading };
   const dataConfig = dataSchema.parse(config.data);
   const experiment = parseExperiment(config.experiment);
   const data = await inTurn(group, () => openWithProgress(dataConfig, reading, io));
-  const run = group && group.rank > 0 ? undefined : RunDirectory.resume(directory);
-  await trainIn(run, phase, experiment, dataConfig, data, group, io, (trainer) => {
+  const run = group && group.rank > 0 ? undefined : RunDirectory.resume(directory, describeDevice(device));
+  await trainIn(run, phase, experiment, dataConfig, data, place, io, (trainer) => {
     const checkpoint = join(directory, 'checkpoints', phase);
     if (!existsSync(join(checkpoint, CHECKPOINT_FILE))) {
       throw new Error(`${directory} has no checkpoint yet, so there is nothing to go on from; start it anew`);
@@ -257,10 +272,12 @@ function describe(
   experiment: Experiment,
   options: NewTrainingOptions,
   data: OpenedData,
+  device: string,
   io: CommandIo,
 ): void {
-  const { segmentor, rareClasses, crop, method } = experiment;
+  const { segmentor, rareClasses, crop, method, precision = 'float32' } = experiment;
   const lines = [
+    `${describeDevice(device)}, ${precision}`,
     `${segmentor.backbone} with the ${segmentor.head} head, ${data.classes.length} classes, ` +
       `${data.source.length} source and ${data.target!.length} target images`,
   ];
@@ -282,11 +299,19 @@ function describe(
   io.stderr.write(`${lines.join('\n')}\n`);
 }
 
-async function checkMemory(experiment: Experiment, io: CommandIo): Promise<void> {
+async function checkMemory(experiment: Experiment, device: string, io: CommandIo): Promise<void> {
+  if (device !== 'cpu' && !cudaAvailable()) {
+    io.stderr.write("memory: not measured, as the bridge was built without CUDA's headers\n");
+    return;
+  }
+  // The ranks of a machine share its memory, and each has a card to itself.
   const available = availableMemory() / ranksHere();
-  const measured = await measureStepMemory(experiment, available, io.signal);
-  const needed = checkFits(measured, available);
-  io.stderr.write(`memory: a step takes ${gib(needed)} at its peak, ${gib(available)} are free\n`);
+  const measured = await measureStepMemory(experiment, { device, available, signal: io.signal });
+  const needed = checkFits(measured);
+  const where = device === 'cpu' ? '' : ` of ${device}`;
+  io.stderr.write(
+    `memory${where}: a step takes ${gib(needed)} at its peak, ${gib(measured.available)} are free\n`,
+  );
 }
 
 /** Processes of this run on this machine; launchers that start one a machine do not say. */
@@ -305,7 +330,7 @@ async function trainIn(
   experiment: Experiment,
   config: DataConfig,
   data: OpenedData,
-  group: ProcessGroup | undefined,
+  { device, group }: Place,
   io: CommandIo,
   start: (trainer: Trainer) => void,
 ): Promise<void> {
@@ -313,7 +338,7 @@ async function trainIn(
     const trainer = new Trainer(
       experiment,
       { ...data, workers: data.workers ?? workersBeside(group) },
-      group,
+      { group, device },
     );
     start(trainer);
     const checkpoint = run?.checkpointDirectory(phase);
@@ -398,6 +423,8 @@ async function evaluateTarget(
     io.stdout.write(`${target.root} has no labelled validation split: nothing to evaluate on\n`);
     return;
   }
+  // In float32, as `pgpc eval` computes the scores of what was saved.
+  trainer.learner.autocast_(undefined);
   const { scores } = await evaluateSegmentor(trainer.learner.segmentor, validation, {
     size: target.scale,
     signal: io.signal,

@@ -79,6 +79,11 @@ export const runName: z.ZodType<string, string> = z
   .string()
   .refine(isRunName, { error: `must be ${RUN_NAME_RULE}` });
 
+/** Devices by name; what is there is found out when a command runs. */
+export const deviceName: z.ZodType<string, string> = z
+  .string()
+  .regex(/^(auto|cpu|cuda(:\d{1,3})?)$/, { error: 'must be auto, cpu, cuda or cuda:N, such as cuda:0' });
+
 /** Paths of files that exist. */
 export const existingFile: z.ZodType<string, string> = z
   .string()

@@ -37,6 +37,10 @@ export const scoreNames = [
   'margin',
 ] as const satisfies readonly UnlabelledScoreName[];
 
+/** Sizes of the recipe on rendered streets. */
+export const scaleNames = ['demo', 'quick', 'large'] as const;
+export type ScaleName = (typeof scaleNames)[number];
+
 export const drivingPresetNames = ['gta5-cityscapes', 'synthia-cityscapes'] as const;
 export type DrivingPresetName = (typeof drivingPresetNames)[number];
 

@@ -1,14 +1,22 @@
-// The demo's recipe: DAFormer's and PGPC's parts at a size that two CPU cores train in minutes.
+// The recipe on rendered streets: DAFormer's and PGPC's parts at a size that two CPU cores train in minutes, and larger.
 
 import { daformerSelfTraining, type MethodName, methodConfig, pgpcContrast } from '../adaptation/config.js';
 import type { ContrastOptions } from '../adaptation/contrast/contrast.js';
-import type { SegmentorConfig } from '../models/segmentor.js';
+import type { BackboneName, SegmentorConfig } from '../models/segmentor.js';
 import { daformerRareClasses } from '../pipeline/rare-class-sampling.js';
 import { type Experiment, parseExperiment } from '../training/experiment.js';
+import type { ScaleName } from './names.js';
 
 export interface StreetSynthPreset {
-  /** What is rendered; sizes are those of street-synth's default. */
-  data: { seed: number; sourceTrain: number; sourceVal: number; targetTrain: number; targetVal: number };
+  /** What is rendered; the width of images is street-synth's default where it is left out. */
+  data: {
+    seed: number;
+    sourceTrain: number;
+    sourceVal: number;
+    targetTrain: number;
+    targetVal: number;
+    width?: number;
+  };
   /** Training on the source, from which all methods go on. */
   pretraining: Experiment;
   /** One method's continuation; the budget is the same for all. */
@@ -19,42 +27,71 @@ export interface StreetSynthPreset {
 
 interface Scale {
   data: StreetSynthPreset['data'];
+  backbone: BackboneName;
   channels: number;
   crop: number;
   pretrainingIterations: number;
   iterations: number;
+  /** Peak rates of the encoder: on labels, from random weights, and of a method that goes on from there. */
+  rates: { pretraining: number; continuation: number };
+  /** Sizes of the contrast; what is left out is the paper's. */
+  contrast: Partial<ContrastOptions>;
 }
 
-const full: Scale = {
-  data: { seed: 1, sourceTrain: 400, sourceVal: 20, targetTrain: 400, targetVal: 60 },
-  channels: 64,
-  crop: 128,
-  pretrainingIterations: 1500,
-  iterations: 400,
-};
+// From random weights the encoder needs a higher rate than DAFormer's 6e-5, which is for ImageNet weights.
+const smallRates = { pretraining: 2e-3, continuation: 5e-4 };
+const smallContrast = { anchors: 64, negatives: 128, bankCapacity: 1000, enqueue: 32 };
 
-const quick: Scale = {
-  data: { seed: 1, sourceTrain: 24, sourceVal: 4, targetTrain: 24, targetVal: 6 },
-  channels: 16,
-  crop: 64,
-  pretrainingIterations: 30,
-  iterations: 12,
+const scales: Readonly<Record<ScaleName, Scale>> = {
+  demo: {
+    data: { seed: 1, sourceTrain: 400, sourceVal: 20, targetTrain: 400, targetVal: 60 },
+    backbone: 'mit_b0',
+    channels: 64,
+    crop: 128,
+    pretrainingIterations: 1500,
+    iterations: 400,
+    rates: smallRates,
+    contrast: smallContrast,
+  },
+  quick: {
+    data: { seed: 1, sourceTrain: 24, sourceVal: 4, targetTrain: 24, targetVal: 6 },
+    backbone: 'mit_b0',
+    channels: 16,
+    crop: 64,
+    pretrainingIterations: 30,
+    iterations: 12,
+    rates: smallRates,
+    contrast: smallContrast,
+  },
+  large: {
+    data: { seed: 1, sourceTrain: 1200, sourceVal: 20, targetTrain: 1200, targetVal: 200, width: 512 },
+    backbone: 'mit_b2',
+    channels: 256,
+    crop: 256,
+    pretrainingIterations: 6000,
+    iterations: 3000,
+    // The encoder is twice as wide, and the rate that AdamW bears falls with the width.
+    rates: { pretraining: 1e-3, continuation: 2.5e-4 },
+    contrast: {},
+  },
 };
 
 export interface StreetSynthChoice {
-  /** The same steps in small, for tests and a first look. */
-  quick: boolean;
+  /** 'quick' is the demo in small, for tests and a first look; 'large' is more than a CPU can train. */
+  scale?: ScaleName | undefined;
   seed: number;
+  /** Left out: float32. */
+  precision?: Experiment['precision'];
   /** Steps on the source, and of each continuation, instead of the preset's. */
   sourceSteps?: number | undefined;
   steps?: number | undefined;
 }
 
 export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset {
-  const scale = choice.quick ? quick : full;
-  const { sourceSteps = scale.pretrainingIterations, steps = scale.iterations } = choice;
+  const scale = scales[choice.scale ?? 'demo'];
+  const { sourceSteps = scale.pretrainingIterations, steps = scale.iterations, precision } = choice;
   const segmentor: SegmentorConfig = {
-    backbone: 'mit_b0',
+    backbone: scale.backbone,
     head: 'daformer',
     channels: scale.channels,
     classes: 19,
@@ -68,8 +105,8 @@ export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset 
     crop: { width: scale.crop, height: scale.crop, catMaxRatio: 0.75, flip: 0.5 },
     rareClasses: daformerRareClasses,
     seed: choice.seed,
+    ...(precision && { precision }),
   };
-  // From random weights the encoder needs a higher rate than DAFormer's 6e-5, which is for ImageNet weights.
   const optimizer = (lr: number) => ({ lr, headMultiplier: 5, weightDecay: 0.01 });
   // The teacher's memory of 1 / (1 - alpha) steps has to be short against the run; and the target camera sees its own
   // bonnet in the lowest rows, as Cityscapes' does.
@@ -79,16 +116,13 @@ export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset 
     // Training on the source is the warm-up; what is left is for the banks to fill.
     warmup: 0.1,
     width: scale.channels,
-    anchors: 64,
-    negatives: 128,
-    bankCapacity: 1000,
-    enqueue: 32,
+    ...scale.contrast,
   };
   const onLabels = (iterations: number) =>
     parseExperiment({
       ...base,
       method: methodConfig('source-only'),
-      optimizer: optimizer(2e-3),
+      optimizer: optimizer(scale.rates.pretraining),
       iterations,
       schedule: { power: 1, warmupIters: Math.round(iterations / 10), warmupRatio: 1e-6 },
     });
@@ -100,7 +134,7 @@ export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset 
       parseExperiment({
         ...base,
         method: methodConfig(method, { selfTraining, contrast, featureDistance: false }),
-        optimizer: optimizer(5e-4),
+        optimizer: optimizer(scale.rates.continuation),
         iterations: steps,
         schedule: { power: 1, warmupIters: Math.round(steps / 20), warmupRatio: 1e-6 },
       }),

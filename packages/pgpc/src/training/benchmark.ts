@@ -1,7 +1,7 @@
 // How long the steps of an experiment take on this machine, and where their time goes.
 
 import { setImmediate } from 'node:timers/promises';
-import { type nn, type Profile, profile, type Tensor } from '@pgpc/torch';
+import { type nn, type Profile, profile, resetPeakMemory, synchronize, type Tensor } from '@pgpc/torch';
 import type { Batch, StepLosses } from '../adaptation/step.js';
 import { CITYSCAPES_CLASSES } from '../datasets/cityscapes-classes.js';
 import { DatasetError, type LabelMap, type RgbImage, type SegmentationDataset } from '../datasets/types.js';
@@ -9,7 +9,7 @@ import { disposeBatch } from '../pipeline/loader.js';
 import { PixelStore } from '../pipeline/pixels.js';
 import { Rng } from '../pipeline/rng.js';
 import type { Experiment } from './experiment.js';
-import { Trainer } from './trainer.js';
+import { Trainer, type TrainerSurroundings } from './trainer.js';
 
 /** Side in pixels of the squares that random images are made of: a label of single pixels would be unlike any. */
 const PATCH = 32;
@@ -28,39 +28,77 @@ export interface BenchmarkOptions {
   /** Steps before them. */
   warmUp: number;
   signal?: AbortSignal;
-  /** Told of every step, those of the warm-up too. */
+  /** 'cpu' by default. */
+  device?: string;
+  /** Told of every step, those of the warm-up and of the second round too. */
   onStep?: (done: number) => void;
+}
+
+export interface StepTimes {
+  /** Of every step by itself: on a GPU its work has been waited for. */
+  times: StepTime[];
+  /**
+   * On a GPU, milliseconds a step of as many again, on batches that are there already and waited for at their end alone,
+   * as in training: while the card computes, threads decode, and the next operators are being called. Absent on the CPU.
+   */
+  pipelined?: number;
 }
 
 /**
  * Times an experiment's training loop on random images of 1280 x 720 and 1024 x 512, held decoded in memory: all of
  * an iteration but decoding. @throws the signal's reason once it is aborted.
  */
-export async function timeSteps(experiment: Experiment, options: BenchmarkOptions): Promise<StepTime[]> {
-  return withTrainer(experiment, async (trainer) => {
-    const times: StepTime[] = [];
-    for (let i = 0; i < options.warmUp + options.steps; i++) {
+export async function timeSteps(experiment: Experiment, options: BenchmarkOptions): Promise<StepTimes> {
+  const { warmUp, steps, signal, device = 'cpu', onStep } = options;
+  const onCard = device !== 'cpu';
+  return withTrainer(experiment, { device }, async (trainer) => {
+    let done = 0;
+    // A bridge that cannot wait for the card says so here.
+    if (onCard) resetPeakMemory();
+    const iterate = async (): Promise<StepTime> => {
       const began = performance.now();
-      await turn(options.signal);
+      await turn(signal);
       const batch = await trainer.loader.next();
+      // The batch is on its way to the card, whose work is the step's alone from here on.
+      if (onCard) synchronize();
       const loaded = performance.now();
-      disposeLosses(trainer.step.run(batch, i));
+      disposeLosses(trainer.step.run(batch, done));
+      if (onCard) synchronize();
       const ended = performance.now();
       disposeBatch(batch);
-      if (i >= options.warmUp) times.push({ data: loaded - began, step: ended - loaded });
-      options.onStep?.(i + 1);
+      onStep?.(++done);
+      return { data: loaded - began, step: ended - loaded };
+    };
+    const times: StepTime[] = [];
+    while (done < warmUp) await iterate();
+    while (times.length < steps) times.push(await iterate());
+    if (!onCard) return { times };
+    const batches: Batch[] = [];
+    try {
+      while (batches.length < Math.min(steps, IMAGES)) batches.push(await trainer.loader.next());
+      synchronize();
+      const began = performance.now();
+      for (let i = 0; i < steps; i++) {
+        await turn(signal);
+        disposeLosses(trainer.step.run(batches[i % batches.length]!, done));
+        onStep?.(++done);
+      }
+      synchronize();
+      return { times, pipelined: (performance.now() - began) / steps };
+    } finally {
+      for (const batch of batches) disposeBatch(batch);
     }
-    return times;
   });
 }
 
 /**
  * Profiles the steps of an experiment on random images, without their data. Modules are found under `student`,
- * `teacher` and, the frozen encoder of the feature distance, `frozen`. @throws the signal's reason once it is aborted.
+ * `teacher` and, the frozen encoder of the feature distance, `frozen`. Times are this process's: on a GPU, where
+ * operators are then called one by one and not as graphs, those of calling its kernels, which run meanwhile and after. @throws the signal's reason once it is aborted.
  */
 export async function profileSteps(experiment: Experiment, options: BenchmarkOptions): Promise<Profile> {
-  return withTrainer(experiment, async ({ learner, step, loader }) => {
-    const { steps, warmUp, signal, onStep } = options;
+  const { steps, warmUp, signal, device = 'cpu', onStep } = options;
+  return withTrainer(experiment, { device, graphs: false }, async ({ learner, step, loader }) => {
     for (let i = 0; i < warmUp; i++) {
       await turn(signal);
       const batch = await loader.next();
@@ -86,6 +124,7 @@ export async function profileSteps(experiment: Experiment, options: BenchmarkOpt
             disposeLosses(step.run(batch, warmUp + i));
             onStep?.(warmUp + i + 1);
           }
+          if (device !== 'cpu') synchronize();
         },
         { modules },
       );
@@ -95,7 +134,11 @@ export async function profileSteps(experiment: Experiment, options: BenchmarkOpt
   });
 }
 
-async function withTrainer<T>(experiment: Experiment, use: (trainer: Trainer) => Promise<T>): Promise<T> {
+async function withTrainer<T>(
+  experiment: Experiment,
+  surroundings: TrainerSurroundings,
+  use: (trainer: Trainer) => Promise<T>,
+): Promise<T> {
   const { seed, segmentor } = experiment;
   const images = (width: number, height: number, purpose: string) =>
     new PixelStore(randomDataset(width, height, segmentor.classes, new Rng(seed, purpose)));
@@ -103,6 +146,7 @@ async function withTrainer<T>(experiment: Experiment, use: (trainer: Trainer) =>
     // Which images are drawn costs nothing, but needs their statistics.
     { ...experiment, rareClasses: undefined },
     { source: images(1280, 720, 'source'), target: images(1024, 512, 'target'), workers: 0 },
+    surroundings,
   );
   try {
     return await use(trainer);

@@ -1,36 +1,71 @@
 // The program of the memory check: takes an experiment by message, runs one step of it, answers with the peak.
 
-import { Generator, randint, randn, tidy } from '@pgpc/torch';
+import { deviceMemory, Generator, randint, randn, synchronize, TorchError, tidy } from '@pgpc/torch';
 import { Learner } from '../adaptation/learner.js';
 import { AdaptationStep } from '../adaptation/step.js';
 import { useCores } from '../versions.js';
+import { enterDevice } from './device.js';
 import type { Experiment } from './experiment.js';
-import type { StepMemory } from './memory.js';
+import type { DryStepAnswer, DryStepTask } from './memory.js';
 import { buildOptimizer } from './optimizer.js';
 
-process.once('message', (experiment: Experiment) => {
-  useCores();
-  const { segmentor, method, batch, crop, iterations, seed } = experiment;
-  const student = new Learner(segmentor, seed, method.contrast);
-  const optimizer = buildOptimizer(student, experiment.optimizer);
-  const { activationCheckpointing } = experiment;
-  const step = new AdaptationStep(method, student, optimizer, iterations, seed, { activationCheckpointing });
-  const shape = [batch, 3, crop.height, crop.width];
-  const began = performance.now();
-  tidy(() => {
-    using generator = new Generator(seed);
-    const image = () => randn(shape, { generator });
-    const sourceLabel = randint(0, segmentor.classes, [batch, crop.height, crop.width], { generator });
-    // The last iteration: by then every part of the loss has set in.
-    step.run({ sourceImage: image(), sourceLabel, targetImage: image() }, iterations - 1);
-  });
-  const seconds = (performance.now() - began) / 1000;
-  const values = student.parameters().reduce((sum, { numel }) => sum + numel, 0);
-  const answer: StepMemory = {
-    peak: process.resourceUsage().maxRSS * 1024,
-    // AdamW's two running means a parameter, float32.
-    optimizer: 8 * values,
-    seconds,
-  };
+process.once('message', (task: DryStepTask) => {
+  const answer = task.device === 'cpu' ? onProcessor(task.experiment) : onCard(task);
   process.send!(answer, () => process.exit(0));
 });
+
+function onProcessor(experiment: Experiment): DryStepAnswer {
+  const taken = oneStep(experiment, 'cpu');
+  return { ...taken, peak: process.resourceUsage().maxRSS * 1024 };
+}
+
+function onCard({ experiment, device }: DryStepTask): DryStepAnswer {
+  enterDevice(device, experiment.precision);
+  // The first tensor sets the card up for this process, which takes memory of it in every process.
+  randn([1]).to({ device }).dispose();
+  const before = deviceMemory();
+  try {
+    const taken = oneStep(experiment, device);
+    const after = deviceMemory();
+    // Kernels are loaded when they are first needed, and libraries have room of their own.
+    const beside = Math.max(0, before.free - after.free - (after.reserved - before.reserved));
+    return { ...taken, peak: after.peakReserved + beside, available: before.free };
+  } catch (error) {
+    if (error instanceof TorchError && /out of memory/i.test(error.message)) return { full: before.free };
+    throw error;
+  }
+}
+
+/** On a card a step's parts are recorded after the first three: by the fifth all is in use that ever will be. */
+const STEPS_ON_CARD = 5;
+
+/** Runs what the peak is of, and says what that does not hold yet. */
+function oneStep(experiment: Experiment, device: string): { optimizer: number; seconds: number } {
+  useCores();
+  const { segmentor, method, batch, crop, iterations, seed } = experiment;
+  const student = new Learner(segmentor, seed, method.contrast).to({ device });
+  const optimizer = buildOptimizer(student, experiment.optimizer);
+  const { activationCheckpointing, precision } = experiment;
+  const step = new AdaptationStep(method, student, optimizer, iterations, seed, {
+    activationCheckpointing,
+    precision,
+  });
+  const shape = [batch, 3, crop.height, crop.width];
+  let seconds = 0;
+  for (let i = 0; i < (device === 'cpu' ? 1 : STEPS_ON_CARD); i++) {
+    const began = performance.now();
+    tidy(() => {
+      using generator = new Generator(seed);
+      const image = () => randn(shape, { generator }).to({ device });
+      const label = randint(0, segmentor.classes, [batch, crop.height, crop.width], { generator });
+      const sourceLabel = label.to({ device });
+      // The last iteration: by then every part of the loss has set in.
+      step.run({ sourceImage: image(), sourceLabel, targetImage: image() }, iterations - 1);
+    });
+    if (device !== 'cpu') synchronize();
+    seconds = (performance.now() - began) / 1000;
+  }
+  const values = student.parameters().reduce((sum, { numel }) => sum + numel, 0);
+  // AdamW's two running means a parameter, float32, which the second step is the first to have at its peak.
+  return { optimizer: device === 'cpu' ? 8 * values : 0, seconds };
+}

@@ -6,14 +6,36 @@ import { fileURLToPath } from 'node:url';
 import { compiledProgram } from '../compiled.js';
 import type { Experiment } from './experiment.js';
 
-/** What the dry step reports. */
+/** What a step needs of a device's memory, and what there is. */
 export interface StepMemory {
-  /** Peak of the process's resident memory in the step, bytes. */
+  device: string;
+  /** Bytes that a process may take of it. */
+  available: number;
+  /** Bytes at the step's peak: of the process's resident memory, or of the card's. */
   peak: number;
-  /** Bytes that the optimizer keeps from the first step on, which that step's peak does not hold yet. */
+  /** Bytes that the optimizer keeps from the first step on, where `peak` does not hold them yet. */
   optimizer: number;
   /** Seconds of the step. */
   seconds: number;
+}
+
+/** To the dry step. */
+export interface DryStepTask {
+  experiment: Experiment;
+  device: string;
+}
+
+/** From it. A card's free memory is known only there; `full` is what was not enough. */
+export type DryStepAnswer =
+  | (Omit<StepMemory, 'device' | 'available'> & { available?: number; full?: undefined })
+  | { full: number };
+
+export interface MeasureOptions {
+  /** 'cpu' by default. */
+  device?: string;
+  /** Bytes of this machine's memory that the step may take; all that are free by default. */
+  available?: number;
+  signal?: AbortSignal;
 }
 
 const PROGRAM = compiledProgram(import.meta.url, './dry-step.js');
@@ -26,21 +48,17 @@ export function availableMemory(): number {
 }
 
 /**
- * Runs one step of an experiment, contrast included, with random images of its batch and crop, in a process that may
- * take no more memory than there is.
+ * Runs one step of an experiment, on a card a few, contrast included, with random images of its batch and crop, in a
+ * process that on the CPU may take no more memory than there is.
  * @throws Error that says so if it does not fit; with the reason if the step itself fails.
  */
 export async function measureStepMemory(
   experiment: Experiment,
-  available: number,
-  signal?: AbortSignal,
+  { device = 'cpu', available = availableMemory(), signal }: MeasureOptions = {},
 ): Promise<StepMemory> {
-  // The limit is on addresses, of which a process reserves more than it uses.
-  const reserve = 4 * 2 ** 30;
-  const kib = Math.ceil((available + reserve) / 1024);
   const child = fork(fileURLToPath(PROGRAM), [], {
-    execPath: '/bin/sh',
-    execArgv: ['-c', `ulimit -v ${kib}; exec "$0" "$@"`, process.execPath],
+    // CUDA reserves addresses for the memory of all cards and of the machine: no limit would let it start.
+    ...(device === 'cpu' && limitedTo(available)),
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     signal,
   });
@@ -48,20 +66,36 @@ export async function measureStepMemory(
   child.stderr!.on('data', (text) => {
     stderr = `${stderr}${text}`.slice(-2000);
   });
-  child.send(experiment);
+  child.send({ experiment, device } satisfies DryStepTask);
   return new Promise((resolve, reject) => {
-    let answer: StepMemory | undefined;
+    let answer: DryStepAnswer | undefined;
     child.on('message', (message) => {
-      answer = message as StepMemory;
+      answer = message as DryStepAnswer;
     });
     child.on('error', reject);
     child.on('close', (code, killed) => {
-      if (answer) resolve(answer);
-      else if (killed === 'SIGKILL' || killed === 'SIGABRT' || /alloc|memory/i.test(stderr)) {
-        reject(new Error(tooLarge(available)));
+      if (answer?.full !== undefined) reject(new Error(tooLarge(answer.full, device)));
+      else if (answer) resolve({ available, ...answer, device });
+      else if (
+        killed === 'SIGKILL' ||
+        killed === 'SIGABRT' ||
+        (device === 'cpu' && /alloc|memory/i.test(stderr))
+      ) {
+        reject(new Error(tooLarge(available, 'cpu')));
       } else reject(new Error(`the dry step failed (${killed ?? `exit code ${code}`}): ${lastLine(stderr)}`));
     });
   });
+}
+
+/** How `fork` starts a process with that much memory. */
+function limitedTo(bytes: number): { execPath: string; execArgv: string[] } {
+  // The limit is on addresses, of which a process reserves more than it uses.
+  const reserve = 4 * 2 ** 30;
+  const kib = Math.ceil((bytes + reserve) / 1024);
+  return {
+    execPath: '/bin/sh',
+    execArgv: ['-c', `ulimit -v ${kib}; exec "$0" "$@"`, process.execPath],
+  };
 }
 
 function lastLine(text: string): string {
@@ -75,17 +109,18 @@ function lastLine(text: string): string {
   );
 }
 
-function tooLarge(available: number): string {
-  return `a training step needs more than the ${gib(available)} of memory that are free: take a smaller --crop, a smaller --batch or a smaller --network, or --activation-checkpointing`;
+function tooLarge(available: number, device: string): string {
+  const where = device === 'cpu' ? '' : ` on ${device}`;
+  return `a training step needs more than the ${gib(available)} of memory that are free${where}: take a smaller --crop, a smaller --batch or a smaller --network, or --activation-checkpointing`;
 }
 
 /**
  * What a run takes beside the decoded images.
  * @throws Error if that is more than there is.
  */
-export function checkFits({ peak, optimizer }: StepMemory, available: number): number {
+export function checkFits({ peak, optimizer, available, device }: StepMemory): number {
   const needed = peak + optimizer;
-  if (needed > available) throw new Error(`${tooLarge(available)} (measured: ${gib(needed)})`);
+  if (needed > available) throw new Error(`${tooLarge(available, device)} (measured: ${gib(needed)})`);
   return needed;
 }
 

@@ -18,6 +18,9 @@ import type { ClassInfo, LabelMap, RgbImage } from '../datasets/types.js';
 import { writeJson } from '../whole-file.js';
 import { isRunName, RUN_NAME_RULE } from './run-name.js';
 
+/** Between the devices of a run that went on on another one. */
+const THEN = ', then ';
+
 const FIXED_FIELDS = new Set(['phase', 'seed', 'iteration', 'wall']);
 
 // JSON has no NaN: it is stored as null and comes back as NaN.
@@ -47,6 +50,7 @@ const runInfoSchema = z.object({
   seed: z.number().int(),
   versions: z.record(z.string(), z.string()),
   machine: z.string(),
+  device: z.string().optional(),
   gitRevision: z.string().optional(),
   classes: z.array(runClassSchema).min(1),
   status: z.enum(['running', 'finished', 'stopped', 'failed']),
@@ -135,6 +139,8 @@ export interface RunDescription {
   readonly classes?: readonly Pick<ClassInfo, 'name' | 'color'>[];
   /** Versions by name, for example `{ pgpc, libtorch }`; Node's is added. */
   readonly versions: Readonly<Record<string, string>>;
+  /** What was trained on, such as 'cpu' or 'cuda:0 (NVIDIA H100 80GB HBM3)'. */
+  readonly device?: string;
   /** The git revision of the code, see `gitRevision`. */
   readonly gitRevision?: string | undefined;
   /** The heading and the one-sentence account of the report. */
@@ -200,6 +206,7 @@ export class RunDirectory {
       seed: description.seed,
       versions: { ...description.versions, node: process.versions.node },
       machine: describeMachine(),
+      device: description.device,
       gitRevision: description.gitRevision,
       classes: description.classes ?? CITYSCAPES_CLASSES,
       status: 'running',
@@ -215,16 +222,24 @@ export class RunDirectory {
    * Opens an existing run to go on writing to it: status `running` again, wall time goes on from the last record.
    * Metrics logged beyond the iteration from which training goes on are superseded when the directory is read.
    *
+   * @param device what it goes on on; run.json names all devices, in order.
    * @throws Error if the directory holds no readable run.
    */
-  static resume(directory: string): RunDirectory {
+  static resume(directory: string, device?: string): RunDirectory {
     const run = openRun(directory);
     const metrics = path.join(directory, 'metrics.jsonl');
     if (existsSync(metrics)) truncateSync(metrics, lengthOfWholeLines(readFileSync(metrics)));
     const wall = run.metrics.reduce((most, record) => Math.max(most, record.wall), 0);
     const resumed = new RunDirectory(directory, run.info, run.results, wall);
     const { finished: _finished, error: _error, ...info } = run.info;
-    resumed.#writeInfo({ ...info, status: 'running', resumed: [...info.resumed, new Date().toISOString()] });
+    const devices = info.device?.split(THEN) ?? [];
+    if (device !== undefined && devices.at(-1) !== device) devices.push(device);
+    resumed.#writeInfo({
+      ...info,
+      ...(devices.length > 0 && { device: devices.join(THEN) }),
+      status: 'running',
+      resumed: [...info.resumed, new Date().toISOString()],
+    });
     return resumed;
   }
 

@@ -3,7 +3,6 @@
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import {
-  deviceMath,
   fromTypedArray,
   loadSafetensors,
   optim,
@@ -20,6 +19,7 @@ import { saveSegmentor } from '../models/weights.js';
 import { BatchLoader, disposeBatch } from '../pipeline/loader.js';
 import type { PixelStore } from '../pipeline/pixels.js';
 import { RareClassSampler } from '../pipeline/rare-class-sampling.js';
+import { enterDevice } from './device.js';
 import { Replica } from './distributed.js';
 import type { Experiment } from './experiment.js';
 import { buildOptimizer } from './optimizer.js';
@@ -100,10 +100,7 @@ export class Trainer {
     }
     if (rareClasses && !sourceCounts)
       throw new Error('rare class sampling needs the class counts of the source');
-    if (device !== 'cpu') {
-      // Where products take bfloat16, the 10 bits of tf32 are not what limits the rest.
-      deviceMath({ tf32: experiment.precision === 'bfloat16', benchmark: true });
-    }
+    enterDevice(device, experiment.precision);
     this.learner = new Learner(segmentor, seed, method.contrast).to({ device });
     this.optimizer = buildOptimizer(this.learner, experiment.optimizer);
     this.#peaks = this.optimizer.groups.map(({ lr }) => lr);

@@ -2,9 +2,11 @@
 import { Argument } from 'commander';
 import { z } from 'zod';
 import { sweepNames } from '../../ablation/names.js';
-import { examples, option, type Register } from '../command.js';
+import { scaleNames } from '../../presets/names.js';
+import { examples, option, type Register, UsageError } from '../command.js';
+import { deviceOption, precisionOption } from '../device-options.js';
 import { setOption } from '../set-option.js';
-import { checkedBy, existingFolder, integer, oneOf, outputFolder, seed } from '../values.js';
+import { checkedBy, existingFolder, integer, oneOf, outputFolder, positiveNumber, seed } from '../values.js';
 
 const cellNames = z
   .string()
@@ -27,7 +29,7 @@ export const registerAblate: Register = (parent, handlers, io) => {
     .addOption(
       option(
         '--data <folder>',
-        'folder of the rendered data (default: data/street-synth-1, as for the demo)',
+        'folder of the rendered data (default: data/street-synth-1, with -quick or -large)',
         outputFolder,
       ),
     )
@@ -40,16 +42,42 @@ export const registerAblate: Register = (parent, handlers, io) => {
     .addOption(
       option(
         '--source-steps <count>',
-        'training steps on the source (default: 1500; 30 if quick)',
+        'training steps on the source (default: 1500; 30 if quick, 6000 if large)',
         integer(10),
       ),
     )
     .addOption(
-      option('--steps <count>', 'steps that each cell goes on for (default: 400; 12 if quick)', integer(10)),
+      option(
+        '--steps <count>',
+        'steps that each cell goes on for (default: 400; 12 if quick, 3000 if large)',
+        integer(10),
+      ),
     )
-    .option('--quick', 'fewer images and steps: minutes, and lower numbers', false)
+    .addOption(
+      option(
+        '--scale <name>',
+        `size of images, network and steps: ${scaleNames.join(', ')}; large needs a GPU (default: demo)`,
+        oneOf(scaleNames),
+      ),
+    )
+    .option('--quick', 'the scale quick: fewer images and steps, minutes, and lower numbers')
     .addOption(option('--cells <names>', 'cells to run, with commas between them (default: all)', cellNames))
-    .addOption(option('--jobs <count>', 'trainings at once (default: as many as cores)', integer(1, 256)))
+    .addOption(
+      option(
+        '--jobs <count>',
+        'trainings at once (default: as many as cores, and 4 on a GPU)',
+        integer(1, 256),
+      ),
+    )
+    .addOption(
+      option(
+        '--minutes <count>',
+        'time after which runs are stopped; none is started that is not expected to end by then (default: no limit)',
+        positiveNumber,
+      ),
+    )
+    .addOption(deviceOption())
+    .addOption(precisionOption())
     .addOption(
       option(
         '--start <folder>',
@@ -67,9 +95,13 @@ export const registerAblate: Register = (parent, handlers, io) => {
         'pgpc ablate methods',
         'pgpc ablate rank --cells r2,r4,r8 --seeds 5',
         'pgpc ablate bank-size --steps 600 --set method.contrast.warmup=0.25',
+        'pgpc ablate methods --scale large --device cuda --jobs 6 --minutes 60',
       ),
     )
-    .action(async (name, options) => {
-      await handlers.ablate({ name, ...options }, io);
+    .action(async (name, { quick, scale, ...options }) => {
+      if (quick && scale !== undefined && scale !== 'quick') {
+        throw new UsageError(`--quick is --scale quick: leave out one of --quick and --scale ${scale}`);
+      }
+      await handlers.ablate({ name, ...options, scale: scale ?? (quick ? 'quick' : 'demo') }, io);
     });
 };

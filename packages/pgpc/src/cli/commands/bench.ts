@@ -1,6 +1,7 @@
 // `pgpc bench`
 import { methodNames, networkNames } from '../../presets/names.js';
 import { examples, option, type Register, UsageError } from '../command.js';
+import { deviceOption, precisionOption } from '../device-options.js';
 import { integer, oneOf, outputFile, type Size, seed, size } from '../values.js';
 
 const DEFAULT_CROP: Size = { width: 512, height: 512 };
@@ -25,7 +26,7 @@ export const registerBench: Register = (parent, handlers, io) => {
     )
     .addOption(option('--crop <WxH>', 'size of the training crops in pixels', size, DEFAULT_CROP, '512x512'))
     .addOption(option('--steps <count>', 'steps to measure', integer(1), 10))
-    .addOption(option('--warm-up <count>', 'steps before them', integer(0), 2))
+    .addOption(option('--warm-up <count>', 'steps before them (default: 2, on a GPU 10)', integer(0)))
     .addOption(
       option(
         '--threads <count>',
@@ -34,6 +35,8 @@ export const registerBench: Register = (parent, handlers, io) => {
       ),
     )
     .addOption(option('--seed <number>', 'seed of everything random', seed, 1))
+    .addOption(deviceOption())
+    .addOption(precisionOption())
     .option(
       '--activation-checkpointing',
       'run most of the network twice, instead of keeping what it computes for the backward pass',

@@ -1,5 +1,6 @@
 // `pgpc demo`
 import { examples, option, type Register } from '../command.js';
+import { deviceOption } from '../device-options.js';
 import { existingFile, integer, outputFolder, runName, seed } from '../values.js';
 
 export const registerDemo: Register = (parent, handlers, io) => {
@@ -33,6 +34,7 @@ export const registerDemo: Register = (parent, handlers, io) => {
     .addOption(option('--name <name>', 'name of the run (default: demo, or demo-2, ... if taken)', runName))
     .addOption(option('--out <folder>', 'folder for run directories', outputFolder, 'runs'))
     .option('--overwrite', 'replace the run that has the name', false)
+    .addOption(deviceOption())
     .addOption(
       option('--weights <file>', 'weights to start the encoder from (default: random)', existingFile),
     )

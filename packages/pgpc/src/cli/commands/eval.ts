@@ -4,6 +4,7 @@ import { DATASET_FORMATS } from '../../datasets/formats.js';
 import { PREDICTION_FORMATS } from '../../evaluation/prediction-format.js';
 import { CITYSCAPES_PROTOCOLS, type Protocol } from '../../evaluation/protocols.js';
 import { examples, option, type Register, UsageError } from '../command.js';
+import { deviceOption } from '../device-options.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
 import { existingFolder, existingPath, oneOf, outputFile, outputFolder } from '../values.js';
 
@@ -41,6 +42,7 @@ export const registerEval: Register = (parent, handlers, io) => {
     )
     .addOption(option('--split <split>', `split to evaluate: ${SPLITS.join(', ')}`, oneOf(SPLITS), 'val'));
   addInferenceOptions(command)
+    .addOption(deviceOption())
     .addOption(
       option(
         '--classes <count>',
@@ -83,6 +85,7 @@ export const registerEval: Register = (parent, handlers, io) => {
           format,
           split,
           inference: inferenceOptions(flags),
+          device: flags.device,
           classes: flags.classes && (Number(flags.classes) as Protocol),
           boundary: flags.boundary ?? false,
           savePredictions,

@@ -1,6 +1,7 @@
 // `pgpc predict`
 import { PREDICTION_FORMATS } from '../../evaluation/prediction-format.js';
 import { examples, option, type Register } from '../command.js';
+import { deviceOption } from '../device-options.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
 import { existingFolder, existingPath, oneOf, outputFolder } from '../values.js';
 
@@ -35,6 +36,7 @@ export const registerPredict: Register = (parent, handlers, io) => {
       ),
     );
   addInferenceOptions(command)
+    .addOption(deviceOption())
     .addHelpText(
       'after',
       examples(
@@ -44,7 +46,7 @@ export const registerPredict: Register = (parent, handlers, io) => {
     )
     .action(async ({ checkpoint, images, out, predictions, ...flags }) => {
       await handlers.predict(
-        { checkpoint, images, out, predictions, inference: inferenceOptions(flags) },
+        { checkpoint, images, out, predictions, inference: inferenceOptions(flags), device: flags.device },
         io,
       );
     });

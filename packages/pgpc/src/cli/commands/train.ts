@@ -11,6 +11,7 @@ import {
   styleNames,
 } from '../../presets/names.js';
 import { examples, option, type Register, UsageError } from '../command.js';
+import { deviceOption, precisionOption } from '../device-options.js';
 import { setOption } from '../set-option.js';
 import {
   existingFolder,
@@ -35,7 +36,7 @@ export const registerTrain: Register = (parent, handlers, io) => {
     .summary('train one method on your own images')
     .description(
       'Train on labelled source images and unlabelled target images. A new run needs --source-root and ' +
-        '--target-root; --resume takes everything from the run directory. A preset is an experiment of the paper: ' +
+        '--target-root; --resume takes everything but the device from the run directory. A preset is an experiment of the paper: ' +
         'its formats, image sizes, margins and constants; the other options apply on top of it.',
     )
     .addOption(
@@ -131,6 +132,8 @@ export const registerTrain: Register = (parent, handlers, io) => {
     )
     .option('--allow-partial', 'load what fits of --weights, instead of refusing a file that differs', false)
     .option('--skip-bad', 'leave out files that do not decode or fit, instead of refusing to start', false)
+    .addOption(deviceOption())
+    .addOption(precisionOption())
     .option(
       '--activation-checkpointing',
       'run most of the network twice, instead of keeping what it computes for the backward pass: less memory, more time',
@@ -173,13 +176,13 @@ export const registerTrain: Register = (parent, handlers, io) => {
     );
   train.action(async ({ resume, nproc, ...options }) => {
     if (resume !== undefined) {
-      const extra = given(train).filter((flag) => flag !== '--resume' && flag !== '--nproc');
+      const extra = given(train).filter((flag) => !['--resume', '--nproc', '--device'].includes(flag));
       if (extra.length > 0) {
         throw new UsageError(
           `--resume takes everything from the run directory: leave out ${extra.join(', ')}`,
         );
       }
-      await handlers.train({ resume, nproc }, io);
+      await handlers.train({ resume, nproc, device: options.device }, io);
       return;
     }
     for (const [flag, value] of [

@@ -9,7 +9,8 @@ import type { SourceLayout } from '../formats.js';
 import { synthiaLabelId } from '../synthia.js';
 import { DatasetError } from '../types.js';
 import type { Domain } from './domains.js';
-import { type RenderedScene, renderScene } from './render.js';
+import { type RenderedScene, renderScene, type SceneRequest } from './render.js';
+import { RenderThreads } from './render-threads.js';
 
 /** Changes whenever the same request would render to other pixels. */
 export const STREET_SYNTH_VERSION = 'street-synth/1';
@@ -30,6 +31,8 @@ export interface StreetSynthOptions {
   height?: number;
   /** Layout of the source; 'gta5' by default. SYNTHIA has no terrain, truck and train: there they are void. */
   sourceLayout?: SourceLayout;
+  /** Threads that render; by default this one does. What is rendered does not depend on it. */
+  threads?: number;
   /** Called after each scene with the scenes that are on disk and all there will be. */
   onProgress?: (done: number, total: number) => void;
   /** Stops between two scenes; what is written stays, and a later call goes on from there. */
@@ -75,8 +78,14 @@ interface Manifest {
 }
 
 const MANIFEST = 'street-synth.json';
-/** Scenes being encoded and written while the next are rendered. */
+/** Scenes being encoded and written while the next are rendered, in this thread. */
 const IN_FLIGHT = 8;
+
+/** A scene to render, and where it goes. */
+export interface SceneTask {
+  request: SceneRequest;
+  files: SceneFiles;
+}
 
 /**
  * Renders a data set into `root`: GTA5's layout in `gta5` and `gta5-val` (or SYNTHIA's), Cityscapes' in `cityscapes`, and
@@ -99,6 +108,9 @@ export async function writeStreetSynth(
   )) {
     await mkdir(folder, { recursive: true });
   }
+  const { threads: count = 0 } = options;
+  using threads = count > 0 ? new RenderThreads(count) : undefined;
+  const inFlight = threads ? 2 * count : IN_FLIGHT;
   let done = 0;
   let written = 0;
   const pending = new Set<Promise<void>>();
@@ -111,8 +123,9 @@ export async function writeStreetSynth(
         continue;
       }
       const { domain, split, index } = scene;
-      const rendered = renderScene({ seed: manifest.seed, domain, split, index, ...manifest[domain] });
-      const task = save(scene, rendered).then(() => {
+      const request = { seed: manifest.seed, domain, split, index, ...manifest[domain] };
+      const made: SceneTask = { request, files: scene };
+      const task = (threads ? threads.write(made) : writeScene(made)).then(() => {
         pending.delete(task);
         written++;
         report();
@@ -120,7 +133,7 @@ export async function writeStreetSynth(
       // A failure counts when it is awaited, below; until then it must not end the process.
       task.catch(() => undefined);
       pending.add(task);
-      if (pending.size >= IN_FLIGHT) await Promise.race(pending);
+      if (pending.size >= inFlight) await Promise.race(pending);
     }
     await Promise.all(pending);
   } finally {
@@ -204,7 +217,7 @@ async function claim(root: string, manifest: Manifest): Promise<void> {
   );
 }
 
-interface SceneFiles {
+export interface SceneFiles {
   domain: Domain;
   layout: SourceLayout | 'cityscapes';
   split: string;
@@ -246,6 +259,11 @@ function listScenes(root: string, { counts, sourceLayout: layout = 'gta5' }: Man
 }
 
 const PALETTE = LABEL_PALETTE.map((color) => [...color]);
+
+/** Renders a scene into its files. @throws {DatasetError} when one cannot be written */
+export async function writeScene({ request, files }: SceneTask): Promise<void> {
+  await save(files, renderScene(request));
+}
 
 async function save(files: SceneFiles, { image, labelIds }: RenderedScene): Promise<void> {
   const { width, height, data } = image;

@@ -1,0 +1,52 @@
+// What this library's workers of the training step begin with: configuration, batch, networks, step.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildInfo, deviceMath, fromTypedArray, noGrad, setNumThreads } from '@pgpc/torch';
+import { Learner } from '../../packages/pgpc/dist/adaptation/learner.js';
+import { AdaptationStep } from '../../packages/pgpc/dist/adaptation/step.js';
+import { buildOptimizer } from '../../packages/pgpc/dist/training/optimizer.js';
+import { readTensors } from './tensors.mjs';
+
+/** Configuration, step and batch of a folder that bench/training.mjs wrote. */
+export function prepare(folder) {
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+  setNumThreads(config.threads);
+  const { method, segmentor, seed, exact, activationCheckpointing, device, precision, graphs } = config;
+  if (device === 'cuda') deviceMath({ tf32: !exact, benchmark: !exact });
+  const tensors = new Map(
+    [...readTensors(folder)].map(([name, { array, shape }]) => [name, fromTypedArray(array, shape)]),
+  );
+  const student = new Learner(segmentor, seed, method.contrast);
+  const weights = new Map([...student.stateDict().keys()].map((name) => [name, tensors.get(name)]));
+  student.loadStateDict(weights);
+  for (const tensor of weights.values()) tensor.dispose();
+  if (device !== 'cpu') student.to({ device });
+  const optimizer = buildOptimizer(student, config.optimizer);
+  const surroundings = { activationCheckpointing, device, precision, graphs };
+  const step = new AdaptationStep(method, student, optimizer, 1, seed, surroundings);
+  const batch = Object.fromEntries(
+    ['sourceImage', 'sourceLabel', 'targetImage'].map((name) => [name, tensors.get(name).to({ device })]),
+  );
+  if (config.frozenScale) {
+    noGrad(() => {
+      for (const parameter of step.featureDistance.encoder.parameters()) parameter.mul_(config.frozenScale);
+    });
+  }
+  return { config, step, batch };
+}
+
+/** What the process runs on. */
+export function description() {
+  const { libtorch, threads, device } = buildInfo();
+  return { libtorch, threads, device };
+}
+
+/** Frees the losses of a step. @param read what to do with each before. */
+export function disposeLosses(losses, read = () => {}) {
+  for (const [name, loss] of Object.entries(losses)) {
+    if (loss === undefined) continue;
+    read(name, loss);
+    loss.dispose();
+  }
+}

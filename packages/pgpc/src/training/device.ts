@@ -1,0 +1,12 @@
+// How a device is entered before something is trained on it.
+
+import { cudaAvailable, deviceMath, setDevice } from '@pgpc/torch';
+import type { Precision } from '../adaptation/step.js';
+
+/** Makes a card the current one and says how it computes; nothing to do for the CPU. Before any tensor is made there. */
+export function enterDevice(device: string, precision: Precision = 'float32'): void {
+  if (!device.startsWith('cuda')) return;
+  if (cudaAvailable()) setDevice(device);
+  // Where products take bfloat16, the 10 bits of tf32 are not what limits the rest.
+  deviceMath({ tf32: precision === 'bfloat16', benchmark: true });
+}
