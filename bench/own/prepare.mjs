@@ -13,7 +13,7 @@ export function prepare(folder) {
   const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
   setNumThreads(config.threads);
   const { method, segmentor, seed, exact, activationCheckpointing, device, precision, graphs } = config;
-  if (device === 'cuda') deviceMath({ tf32: !exact, benchmark: !exact });
+  if (device === 'cuda') deviceMath({ tf32: !exact, benchmark: false });
   const tensors = new Map(
     [...readTensors(folder)].map(([name, { array, shape }]) => [name, fromTypedArray(array, shape)]),
   );
@@ -32,6 +32,7 @@ export function prepare(folder) {
     noGrad(() => {
       for (const parameter of step.featureDistance.encoder.parameters()) parameter.mul_(config.frozenScale);
     });
+    step.weightsChanged();
   }
   return { config, step, batch };
 }

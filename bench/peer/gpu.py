@@ -3,9 +3,7 @@
 Run with a folder that bench/training.mjs wrote as the only argument.
 """
 
-import functools
 import pathlib
-import statistics
 import sys
 import time
 
@@ -14,8 +12,6 @@ from prepare import description, prepare, synchronizer
 from tensors import serve
 
 MIB = 2**20
-# Of a block: 256 MiB, and as much again for the sums.
-MOST_ROWS = 2**25
 
 
 class Measured:
@@ -87,45 +83,6 @@ class Measured:
                    for event in record.key_averages()]
         kernels.sort(key=lambda kernel: -kernel[2])
         return {"ms": sum(kernel[2] for kernel in kernels), "longest": kernels[:40]}
-
-    def issue(self, question):
-        """Host and device time of a step apart: the host issues steps while the device is busy with something else."""
-        block = functools.partial(self.block, self.rows_per_millisecond())
-        for steps in question["steps"]:
-            # Issued to an idle device, once, for the length of the block.
-            host = self.timed(lambda: self.run(steps))
-            length = 1.5 * host + 30
-            trials = []
-            for _ in range(question["trials"]):
-                alone = self.timed(lambda: block(length))
-                self.synchronize()
-                start = time.perf_counter()
-                block(length)
-                issuing = time.perf_counter()
-                self.run(steps)
-                issued = time.perf_counter()
-                self.synchronize()
-                done = time.perf_counter()
-                if (issued - start) * 1e3 > alone:
-                    break
-                trials.append(((issued - issuing) * 1e3 / steps, ((done - start) * 1e3 - alone) / steps))
-            else:
-                host_ms, device_ms = (statistics.median(times) for times in zip(*trials))
-                return {"steps": steps, "hostMs": host_ms, "deviceMs": device_ms}
-        return {}
-
-    def block(self, rows_per_millisecond, milliseconds):
-        """Keeps the device busy with one kernel: rows are summed up one after the other by a single thread."""
-        rows = min(MOST_ROWS, int(rows_per_millisecond * milliseconds))
-        torch.ones(rows, 2, device=self.device).cumsum(0)
-
-    def rows_per_millisecond(self):
-        rows, taken = 10_000, 0
-        while taken < 20 and rows < MOST_ROWS:
-            rows *= 2
-            self.block(1, rows)
-            taken = self.timed(lambda: self.block(1, rows))
-        return rows / taken
 
     @torch.no_grad()
     def rates(self, question):

@@ -18,7 +18,6 @@ def prepare(folder):
     random.seed(config["seed"])
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not config["exact"]
-        torch.backends.cudnn.benchmark = not config["exact"]
 
     tensors = read_tensors(folder)
     method = config["method"]

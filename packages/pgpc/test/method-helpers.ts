@@ -153,16 +153,18 @@ export interface TinyOptions extends StepSurroundings {
   segmentor?: SegmentorConfig;
   seed?: number;
   device?: string;
+  /** Of AdamW, by default fast; its first steps go by the gradient's sign, which rounding may turn. */
+  lr?: number;
 }
 
 /** A step of the method on a student of its own, which learns fast. */
 export function tinyStep(
   method: MethodConfig,
   totalIterations: number,
-  { segmentor = tinySegmentor, seed = 3, device = 'cpu', ...surroundings }: TinyOptions = {},
+  { segmentor = tinySegmentor, seed = 3, device = 'cpu', lr = 1e-3, ...surroundings }: TinyOptions = {},
 ): TinyStep {
   const student = new Learner(segmentor, seed, method.contrast).to({ device });
-  const optimizer = buildOptimizer(student, { lr: 1e-3, headMultiplier: 2, weightDecay: 0.01 });
+  const optimizer = buildOptimizer(student, { lr, headMultiplier: 2, weightDecay: 0.01 });
   const step = new AdaptationStep(method, student, optimizer, totalIterations, seed, surroundings);
   const dispose = () => {
     step.dispose();

@@ -202,10 +202,13 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> imple
     return { ...this.decode(stages), stages };
   }
 
-  /** The decoder's part of a pass. Logits are float32, whatever autocast computes in: they go into losses and ranks. */
+  /**
+   * The decoder's part of a pass. Logits are float32, whatever autocast computes in, since they go into losses and ranks,
+   * and lie in planes, in which they are resized.
+   */
   decode(stages: Tensor[]): DecoderOutput {
     const { features, logits } = this.decodeHead.call(stages);
-    return { features, logits: logits.to('float32') };
+    return { features, logits: logits.to('float32').contiguous() };
   }
 
   /** Class scores at the image's own size: (N, 3, H, W) to (N, classes, H, W). */
