@@ -3,7 +3,7 @@
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { liveTensors, saveSafetensors } from '@pgpc/torch';
+import { liveTensors, noGrad, saveSafetensors } from '@pgpc/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type MethodName, methodConfig } from '../src/adaptation/config.js';
 import { Learner } from '../src/adaptation/learner.js';
@@ -125,6 +125,21 @@ describe('a run', () => {
       await whole.dispose();
     },
   );
+
+  test('ends at the first loss that is not finite, before anybody is told of the step', async () => {
+    const trainer = new Trainer(experiment('self-training'), data);
+    const log: LogEntry[] = [];
+    const steps: number[] = [];
+    const spoil = (done: number) => {
+      steps.push(done);
+      if (done === 2) noGrad(() => trainer.learner.parameters()[0]!.fill_(Number.NaN));
+    };
+    const run = trainer.run({ logEvery: 1, onLog: (entry) => log.push(entry), onStep: spoil });
+    await expect(run).rejects.toThrow(/loss\/total is NaN at step 3: .*smaller learning rate/);
+    expect(steps).toEqual([1, 2]);
+    expect(log.map(({ iteration }) => iteration)).toEqual([1, 2, 3]);
+    await trainer.dispose();
+  });
 
   test('logs what the method has, and the rate of the schedule', async () => {
     const log: LogEntry[] = [];

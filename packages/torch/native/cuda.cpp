@@ -286,6 +286,12 @@ Napi::Value cudaFeatures(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void enterCuda() {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 5)
+  // cuDNN's backward pass gives NaN for query rows with small scores if the number of keys leaves 64 over when divided
+  // by 128, as MiT's does on crops of 256 (pytorch/pytorch#196678): runs ended in it. Libtorch has other kernels.
+  static std::once_flag once;
+  std::call_once(once, [] { at::globalContext().setSDPUseCuDNN(false); });
+#endif
 #ifdef PGPC_CUDA
   static thread_local bool entered = false;
   if (entered) return;

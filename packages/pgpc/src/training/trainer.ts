@@ -129,7 +129,10 @@ export class Trainer {
     });
   }
 
-  /** Trains to the end of the experiment, or until the signal, and leaves everything at a whole step. */
+  /**
+   * Trains to the end of the experiment, or until the signal, and leaves everything at a whole step.
+   * @throws Error once a loss that is read is not finite: no step after that can learn anything.
+   */
   async run({ signal, logEvery = 10, onLog, onStep }: RunOptions = {}): Promise<'finished' | 'stopped'> {
     const { iterations } = this.experiment;
     tidy(() => this.#replica?.align([...this.#state().values()], this.iteration));
@@ -144,14 +147,15 @@ export class Trainer {
       const losses = this.#step(batch);
       disposeBatch(batch);
       this.iteration++;
-      onStep?.(this.iteration);
-      if (this.iteration % logEvery === 0 || this.iteration === iterations) {
-        onLog?.({
-          iteration: this.iteration,
-          values: { ...this.#read(losses), lr: this.#peaks[0]! * scale },
-        });
-      }
+      const due = this.iteration % logEvery === 0 || this.iteration === iterations;
+      const values = due ? { ...this.#read(losses), lr: this.#peaks[0]! * scale } : undefined;
       for (const loss of Object.values(losses)) (loss as Tensor | undefined)?.dispose();
+      if (values) {
+        onLog?.({ iteration: this.iteration, values });
+        // Before whoever is told of the step makes a checkpoint of it.
+        checkFinite(values, this.iteration);
+      }
+      onStep?.(this.iteration);
     }
     return 'finished';
   }
@@ -255,6 +259,15 @@ export class Trainer {
     this.optimizer.dispose();
     this.learner.dispose();
   }
+}
+
+/** No loss here is ever NaN for want of pixels: those that a mean would be over are then 0. */
+function checkFinite(values: Readonly<Record<string, number>>, iteration: number): void {
+  const [name, value] = Object.entries(values).find(([, number]) => !Number.isFinite(number)) ?? [];
+  if (name === undefined) return;
+  throw new Error(
+    `${name} is ${value} at step ${iteration}: the weights are of no use any more, and training stops. What was saved before is whole; go on from it with a smaller learning rate, or in float32`,
+  );
 }
 
 function mostLabelled(counts: readonly (readonly number[])[]): number {
