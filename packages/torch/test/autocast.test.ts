@@ -136,3 +136,19 @@ test('weights that are cast together give the outputs and gradients of weights t
     expect(Math.abs(pass().item() - loss.item())).toBeLessThan(1e-3 * loss.item());
   });
 });
+
+test('weights that are narrowed for good give what autocast makes of them, and take half the memory', () => {
+  tidy(() => {
+    using layer = new nn.Linear(16, 4);
+    layer.requiresGrad_(false).autocast_('bfloat16');
+    const x = randn([3, 16]);
+    const wanted = layer.call(x);
+    nn.narrowWeights_(layer, 'bfloat16');
+    expect([layer.weight.dtype, layer.bias!.dtype]).toEqual(['bfloat16', 'bfloat16']);
+    expect(layer.call(x).sub(wanted).abs().max().item()).toBe(0);
+    layer.loadStateDict(
+      new Map([...layer.stateDict()].map(([name, value]) => [name, value.to('float32').mul(2)])),
+    );
+    expect(layer.weight.dtype).toBe('bfloat16');
+  });
+});

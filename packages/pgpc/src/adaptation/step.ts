@@ -113,7 +113,7 @@ export class AdaptationStep {
   /** Draws colour jitter and blur. */
   readonly augmentRng: Rng;
   readonly #stages: Stages;
-  /** 16-bit copies of the student's weights, in which its gradients gather, of the teacher's and of all networks'. */
+  /** 16-bit copies of the student's weights, in which its gradients gather, of the teacher's, and both. */
   readonly #studentCasts: nn.CastWeights | undefined;
   readonly #teacherCasts: nn.CastWeights | undefined;
   readonly #casts: readonly nn.CastWeights[] = [];
@@ -170,8 +170,8 @@ export class AdaptationStep {
       // Not where ranks average the gradients of the weights themselves, while the backward pass goes on.
       if (world.size === 1) this.#studentCasts = castsOf(student);
       this.#teacherCasts = castsOf(this.teacher?.network);
-      const all = [this.#studentCasts, this.#teacherCasts, castsOf(this.featureDistance?.encoder)];
-      this.#casts = all.filter((casts) => casts !== undefined);
+      this.#casts = [this.#studentCasts, this.#teacherCasts].filter((casts) => casts !== undefined);
+      if (this.featureDistance) nn.narrowWeights_(this.featureDistance.encoder, precision);
     }
     const graphs = surroundings.graphs ?? (cudaAvailable() && device.startsWith('cuda'));
     this.#stages = graphs && this.#recordable() ? new GraphedStages() : eager;
@@ -381,7 +381,7 @@ export class AdaptationStep {
     this.weightsChanged();
   }
 
-  /** To be called after weights of the student, the teacher or the frozen encoder were changed by others. */
+  /** To be called after weights of the student or the teacher were changed by others. */
   weightsChanged(): void {
     for (const casts of this.#casts) casts.refresh();
   }

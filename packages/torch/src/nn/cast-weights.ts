@@ -23,10 +23,7 @@ export class CastWeights {
 
   /** Copies the weights as they are; see {@link refresh}. */
   constructor(network: AnyModule, dtype: NonNullable<AutocastDtype>) {
-    const layers = [...network.namedModules().values()].filter(
-      (module) => module instanceof Linear || module instanceof Conv2d,
-    );
-    this.#weights = layers.flatMap(({ weight, bias }) => (bias ? [weight, bias] : [weight]));
+    this.#weights = factorsOf(network);
     this.#casts = this.#weights.map((weight) =>
       keep(tidy(() => noGrad(() => weight.to(dtype))).requiresGrad_(weight.requiresGrad)),
     );
@@ -69,6 +66,28 @@ export class CastWeights {
     for (const weight of this.#weights) copies.delete(weight);
     for (const tensor of [...this.#casts, ...(this.#gradients ?? [])]) tensor.dispose();
   }
+}
+
+/**
+ * Gives the linear layers and convolutions of a network that is not trained weights of 16 bits in place of those that it
+ * has: what autocast of the dtype makes of them at each use, in half the memory.
+ */
+export function narrowWeights_(network: AnyModule, dtype: NonNullable<AutocastDtype>): void {
+  tidy(() =>
+    noGrad(() => {
+      for (const weight of factorsOf(network)) {
+        weight.setData(weight.to(dtype));
+        weight.changed();
+      }
+    }),
+  );
+}
+
+/** The weights and biases that autocast casts. */
+function factorsOf(network: AnyModule): Tensor[] {
+  return [...network.namedModules().values()]
+    .filter((module) => module instanceof Linear || module instanceof Conv2d)
+    .flatMap(({ weight, bias }) => (bias ? [weight, bias] : [weight]));
 }
 
 /** Libtorch 1.13 has no operator for all of them. */

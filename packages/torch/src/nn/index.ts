@@ -1,7 +1,7 @@
 // Layers, losses and what modules share.
 
 export * from './activation.js';
-export { CastWeights } from './cast-weights.js';
+export { CastWeights, narrowWeights_ } from './cast-weights.js';
 export { ActivationCheckpoints, drawnOnce, isRecomputing } from './checkpoint.js';
 export * from './containers.js';
 export * from './dropout.js';
