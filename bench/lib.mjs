@@ -3,7 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -121,7 +121,8 @@ export class Worker {
       }, limit * 1000);
     const { value, done } = await this.#lines.next();
     clearTimeout(timer);
-    const name = this.#process.spawnargs.join(' ');
+    const [command, script] = this.#process.spawnargs;
+    const name = `${basename(command)} ${basename(script ?? '')}`;
     if (late) throw new Error(`${name} was ended: no answer within ${limit} s`);
     if (done) throw new Error(this.#startError ?? `${name} ended early: see its message above`);
     const answer = JSON.parse(value);
