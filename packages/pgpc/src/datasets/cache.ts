@@ -10,6 +10,7 @@ import { type ConcurrentOptions, forEachConcurrently } from './concurrent.js';
 import { decodeRgb, type LabelValues, readLabelValues } from './decode.js';
 import { sizeMismatch } from './file-dataset.js';
 import { CLASS_FILES } from './folder.js';
+import { encodeRowPng, MOST_COLUMNS } from './row-png.js';
 import { DatasetError, type LabelCoding, type RgbImage, type SegmentationDataset } from './types.js';
 
 export interface CacheOptions extends ConcurrentOptions {
@@ -163,7 +164,9 @@ function resizeValues(label: LabelValues, scaled: Size): LabelValues {
   return { width, height, values };
 }
 
-async function encodeImage({ width, height, data }: RgbImage): Promise<Uint8Array> {
+async function encodeImage(image: RgbImage): Promise<Uint8Array> {
+  const { width, height, data } = image;
+  if (width <= MOST_COLUMNS) return encodeRowPng(image);
   return sharp(data, { raw: { width, height, channels: 3 } })
     .png({ compressionLevel: 0, adaptiveFiltering: false })
     .toBuffer();

@@ -2,6 +2,7 @@
 import sharp from 'sharp';
 import { IGNORE_INDEX, UNKNOWN_LABEL } from './cityscapes-classes.js';
 import { type Png, readPng } from './png.js';
+import { type Region, RowPng } from './row-png.js';
 import { DatasetError, type LabelCoding, type LabelMap, type RgbImage } from './types.js';
 
 /**
@@ -9,10 +10,7 @@ import { DatasetError, type LabelCoding, type LabelMap, type RgbImage } from './
  * @param region only these pixels, which must lie inside; rows below them are not decoded
  * @throws {DatasetError} when the file is missing or cannot be decoded
  */
-export async function decodeRgb(
-  file: string,
-  region?: { left: number; top: number; width: number; height: number },
-): Promise<RgbImage> {
+export async function decodeRgb(file: string, region?: Region): Promise<RgbImage> {
   try {
     const image = sharp(file);
     if (region) image.extract(region);
@@ -29,6 +27,37 @@ export async function decodeRgb(
   } catch (error) {
     throw undecodable(file, 'image', error);
   }
+}
+
+/** An image file whose size is known, and of which parts can be decoded. */
+export interface OpenImage {
+  readonly width: number;
+  readonly height: number;
+  /** As {@link decodeRgb}; the pixels are good until the file is closed. */
+  decode(region: Region): Promise<RgbImage>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens an image to read part of it: of the copies that `pgpc data cache` makes no other rows are read.
+ * @throws {DatasetError} when the file is missing or is no image
+ */
+export async function openImage(file: string): Promise<OpenImage> {
+  let rows: RowPng | undefined;
+  try {
+    rows = await RowPng.open(file);
+  } catch (error) {
+    throw undecodable(file, 'image', error);
+  }
+  if (!rows) {
+    return { ...(await imageSize(file)), decode: (region) => decodeRgb(file, region), close: async () => {} };
+  }
+  const { width, height } = rows;
+  const decode = (region: Region) =>
+    rows.decode(region).catch((error) => {
+      throw undecodable(file, 'image', error);
+    });
+  return { width, height, decode, close: () => rows.close() };
 }
 
 /**
@@ -51,7 +80,15 @@ export async function imageSize(file: string): Promise<{ width: number; height: 
  * holds a value or colour that `coding` does not know (listed with their counts)
  */
 export async function decodeLabel(file: string, coding: LabelCoding): Promise<LabelMap> {
-  const { width, height, values } = await readLabelValues(file, coding);
+  return labelMapOf(file, await readLabelValues(file, coding), coding);
+}
+
+/** What `readLabelValues` read of a file as trainIds. @throws {DatasetError} as {@link decodeLabel} */
+export function labelMapOf(
+  file: string,
+  { width, height, values }: LabelValues,
+  coding: LabelCoding,
+): LabelMap {
   const data = toTrainIds(values, coding);
   // A Buffer finds a byte many times faster than a typed array does.
   if (Buffer.from(data.buffer).includes(UNKNOWN_LABEL)) {

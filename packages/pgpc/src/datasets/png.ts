@@ -1,9 +1,9 @@
 // Reading PNG files sample by sample: palette indices and 16-bit values as they are stored, no colour management.
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { inflate as inflateWithCallback } from 'node:zlib';
+import * as zlib from 'node:zlib';
 
-const inflate = promisify(inflateWithCallback);
+const inflate = promisify(zlib.inflate);
 
 /** The samples of a PNG (ISO/IEC 15948), interleaved rows, unscaled: 0 .. 2^depth - 1. */
 export interface Png {
@@ -18,7 +18,7 @@ export interface Png {
   readonly palette: Uint8Array | undefined;
 }
 
-const SIGNATURE = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]);
+export const SIGNATURE = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]);
 const MAX_PIXELS = 2 ** 28;
 const INFLATE_CHUNK = 2 ** 24;
 
@@ -135,7 +135,7 @@ function parseChunks(bytes: Buffer): { header: Header; palette: Uint8Array | und
     const end = at + 8 + length;
     if (end + 4 > bytes.length) throw new Error('the file ends early');
     const type = bytes.toString('latin1', at + 4, at + 8);
-    if (bytes.readUInt32BE(end) !== crc32(bytes, at + 4, end)) {
+    if (bytes.readUInt32BE(end) !== crc32(bytes.subarray(at + 4, end))) {
       throw new Error(`wrong checksum in chunk ${JSON.stringify(type)}`);
     }
     const content = bytes.subarray(at + 8, end);
@@ -166,11 +166,14 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return c;
 });
 
-function crc32(bytes: Uint8Array, start: number, end: number): number {
+function slowCrc32(bytes: Uint8Array): number {
   let c = 0xffffffff;
-  for (let i = start; i < end; i++) c = CRC_TABLE[(c ^ bytes[i]!) & 255]! ^ (c >>> 8);
+  for (const byte of bytes) c = CRC_TABLE[(c ^ byte) & 255]! ^ (c >>> 8);
   return (c ^ 0xffffffff) >>> 0;
 }
+
+/** Node's own is there from 20.15 on, and fifty times as fast. */
+export const crc32: (bytes: Uint8Array) => number = zlib.crc32 ?? slowCrc32;
 
 /** Undoes the row filters; `bpp` is the distance in bytes to the sample on the left. */
 function unfilter(filtered: Uint8Array, stride: number, height: number, bpp: number): Uint8Array {

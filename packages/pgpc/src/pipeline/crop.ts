@@ -2,13 +2,13 @@
 
 import { type Ahead, copyAhead, fromTypedArray, ops, type Tensor, tidy } from '@pgpc/torch';
 import type { Batch } from '../adaptation/step.js';
-import { normalize } from './normalize.js';
+import { normalize_ } from './normalize.js';
 import type { Crop } from './sample.js';
 import type { CropOptions } from './window.js';
 
 /** Bytes (N, 3, H, W) to the network's input. */
 function normalizeBytes(image: Tensor): Tensor {
-  return normalize(image.to('float32').div_(255));
+  return normalize_(image.to('float32').div_(255));
 }
 
 /** Images of crops as bytes: a batch (N, 3, h, w) where all fill their crop, else one (1, 3, h_i, w_i) after another. */

@@ -38,6 +38,12 @@ export function normalize(image: Tensor): Tensor {
   return image.sub(mean).div_(std);
 }
 
+/** {@link normalize} in the image's own memory. */
+export function normalize_(image: Tensor): Tensor {
+  const { mean, std } = statisticsFor(image);
+  return image.sub_(mean).div_(std);
+}
+
 /** The inverse of {@link normalize}, cut to 0 .. 1. */
 export function denormalize(image: Tensor): Tensor {
   const { mean, std } = statisticsFor(image);

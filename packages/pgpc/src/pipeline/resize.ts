@@ -176,8 +176,13 @@ function cutWindow(
   const plane = width * height;
   const result = new Uint8Array(3 * plane);
   const step = mirrored ? -1 : 1;
+  const words = LITTLE_ENDIAN && width % 4 === 0 ? new RowOfWords(width, result) : undefined;
   for (let y = 0; y < height; y++) {
     let from = 3 * ((top + y) * stride + left);
+    if (words) {
+      words.put(data.subarray(from, from + 3 * width), y, plane, mirrored);
+      continue;
+    }
     let to = y * width + (mirrored ? width - 1 : 0);
     for (let x = 0; x < width; x++, from += 3, to += step) {
       result[to] = data[from]!;
@@ -188,19 +193,81 @@ function cutWindow(
   return result;
 }
 
-/** A label as if resized: the value at (y, x) is `data[rows[y] + columns[x]]`. */
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
+
+/** Takes rows of RGB apart four pixels at a time: twelve bytes are read as three words, and written as three. */
+class RowOfWords {
+  readonly #bytes: Uint8Array;
+  readonly #words: Uint32Array;
+  readonly #planes: Uint32Array;
+
+  /** @param width a multiple of 4. @param planes (3, height, width) */
+  constructor(
+    readonly width: number,
+    planes: Uint8Array<ArrayBuffer>,
+  ) {
+    // A row of the image may begin anywhere, words may not.
+    this.#bytes = new Uint8Array(3 * width);
+    this.#words = new Uint32Array(this.#bytes.buffer);
+    this.#planes = new Uint32Array(planes.buffer);
+  }
+
+  put(row: Uint8Array, y: number, plane: number, mirrored: boolean): void {
+    this.#bytes.set(row);
+    const words = this.#words;
+    const planes = this.#planes;
+    const count = this.width >> 2;
+    const apart = plane >> 2;
+    const step = mirrored ? -1 : 1;
+    let to = y * count + (mirrored ? count - 1 : 0);
+    for (let i = 0, end = 3 * count; i < end; i += 3, to += step) {
+      // From the lowest byte on: R G B R, G B R G, B R G B.
+      const [a, b, c] = [words[i]!, words[i + 1]!, words[i + 2]!];
+      const red = (a & 255) | ((a >>> 16) & 0xff00) | (b & 0xff0000) | ((c & 0xff00) << 16);
+      const green = ((a >>> 8) & 255) | ((b & 255) << 8) | ((b >>> 8) & 0xff0000) | ((c & 0xff0000) << 8);
+      const blue = ((a >>> 16) & 255) | (b & 0xff00) | ((c & 255) << 16) | (c & 0xff000000);
+      planes[to] = mirrored ? reversed(red) : red;
+      planes[to + apart] = mirrored ? reversed(green) : green;
+      planes[to + 2 * apart] = mirrored ? reversed(blue) : blue;
+    }
+  }
+}
+
+/** The bytes of a word in the other order. */
+function reversed(word: number): number {
+  return (word >>> 24) | ((word >>> 8) & 0xff00) | ((word & 0xff00) << 8) | (word << 24);
+}
+
+/** A label as if resized: the trainId at (y, x) is `trainIds[data[rows[y] + columns[x]]]`. */
 export interface ScaledLabel {
   data: Uint8Array;
+  /** What the values in `data` stand for. */
+  trainIds: Uint8Array;
   /** Offsets of the rows' first pixels. */
   rows: Int32Array;
   columns: Int32Array;
 }
 
-/** Nearest neighbour, as OpenCV's INTER_NEAREST picks it: the pixel that holds the upper left corner. */
-export function scaleLabel({ data, width, height }: LabelMap, scaled: Size): ScaledLabel {
+/** TrainIds that stand for themselves. */
+const THEMSELVES = Uint8Array.from({ length: 256 }, (_, i) => i);
+
+/**
+ * Nearest neighbour, as OpenCV's INTER_NEAREST picks it: the pixel that holds the upper left corner.
+ * @param trainIds of the 256 values that `data` may hold; left out: they are trainIds.
+ */
+export function scaleLabel(
+  { data, width, height }: LabelMap,
+  scaled: Size,
+  trainIds: Uint8Array = THEMSELVES,
+): ScaledLabel {
   const axis = (from: number, to: number, stride: number) => {
     const step = 1 / (to / from);
     return Int32Array.from({ length: to }, (_, i) => Math.min(Math.floor(i * step), from - 1) * stride);
   };
-  return { data, rows: axis(height, scaled.height, width), columns: axis(width, scaled.width, 1) };
+  return {
+    data,
+    trainIds,
+    rows: axis(height, scaled.height, width),
+    columns: axis(width, scaled.width, 1),
+  };
 }

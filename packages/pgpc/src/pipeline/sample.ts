@@ -1,6 +1,15 @@
 // One training sample from its files to the bytes of a crop: what a decoding thread does.
 
-import { decodeLabel, decodeRgb, imageSize } from '../datasets/decode.js';
+import { UNKNOWN_LABEL } from '../datasets/cityscapes-classes.js';
+import {
+  countValues,
+  decodeRgb,
+  type LabelValues,
+  labelMapOf,
+  openImage,
+  readLabelValues,
+  unknownValues,
+} from '../datasets/decode.js';
 import { sizeMismatch } from '../datasets/file-dataset.js';
 import { DatasetError, type LabelCoding, type LabelMap, type RgbImage } from '../datasets/types.js';
 import { resizeWindow, type Size, scaledSize, scaleLabel, sourceRect } from './resize.js';
@@ -49,24 +58,43 @@ export interface CropResult {
 
 /** @throws DatasetError for files that do not decode or do not fit each other. */
 export async function runCropTask({ files, decoded, keep, request }: CropTask): Promise<CropResult> {
-  const label = request.labelled ? (decoded.label ?? (await readLabel(files))) : undefined;
+  const read = request.labelled && !decoded.label ? await readLabel(files) : undefined;
+  // Labels of bytes that are not kept become trainIds in the crop alone, which is a fraction of their pixels.
+  const lazy = read && !keep && isByTable(read, files.coding) ? { ...read, data: read.values } : undefined;
+  const whole = read && !lazy ? labelMapOf(files.label!, read, files.coding) : undefined;
+  const label = request.labelled ? (lazy ?? whole ?? decoded.label) : undefined;
   const image = decoded.image ?? (keep ? await decodeRgb(files.image) : undefined);
-  const size = image ?? (await imageSize(files.image));
-  const mismatch = label && sizeMismatch(files.label!, label, size);
-  if (mismatch) throw mismatch;
-  const plan = planCrop(size, label, request);
-  const rect = image ? { ...size, top: 0, left: 0 } : plan.rect;
-  const part = image ?? (await decodeRgb(files.image, rect));
-  const crop = finishCrop(part, rect, size, plan);
-  const fresh: DecodedSample = {};
-  if (keep && image && !decoded.image) fresh.image = share(image);
-  if (keep && label && !decoded.label) fresh.label = share(label);
-  return { crop, decoded: fresh };
+  const file = image ? undefined : await openImage(files.image);
+  try {
+    const size: Size = image ?? file!;
+    const mismatch = label && sizeMismatch(files.label!, label, size);
+    if (mismatch) throw mismatch;
+    const trainIds = lazy && (files.coding as ByTable).table;
+    const plan = planCrop(size, label, request, trainIds);
+    if (lazy && Buffer.from(plan.label!.buffer).includes(UNKNOWN_LABEL)) {
+      throw unknownValues(files.label!, countValues(lazy.values), files.coding);
+    }
+    const rect = image ? { ...size, top: 0, left: 0 } : plan.rect;
+    const crop = finishCrop(image ?? (await file!.decode(rect)), rect, size, plan);
+    const fresh: DecodedSample = {};
+    if (keep && image && !decoded.image) fresh.image = share(image);
+    if (keep && whole) fresh.label = share(whole);
+    return { crop, decoded: fresh };
+  } finally {
+    await file?.close();
+  }
 }
 
-function readLabel({ image, label, coding }: CropTask['files']): Promise<LabelMap> {
+type ByTable = Extract<LabelCoding, { kind: 'values' }>;
+
+/** Whether every value of a label is a byte that the coding's table has an entry for. */
+function isByTable(read: LabelValues, coding: LabelCoding): read is LabelValues & { values: Uint8Array } {
+  return coding.kind === 'values' && coding.table.length === 256 && read.values instanceof Uint8Array;
+}
+
+function readLabel({ image, label, coding }: CropTask['files']): Promise<LabelValues> {
   if (label === undefined) throw new DatasetError(`${image}: this image has no label`);
-  return decodeLabel(label, coding);
+  return readLabelValues(label, coding);
 }
 
 /** A copy that threads read without copying it again. */
@@ -85,9 +113,14 @@ export function cropDecoded(image: RgbImage, label: LabelMap | undefined, reques
 type CropPlan = ReturnType<typeof planCrop>;
 
 /** Draws the window, which needs only the label; says which part of the image it needs. */
-function planCrop(size: Size, label: LabelMap | undefined, { scale, crop, wanted, rng: state }: CropRequest) {
+function planCrop(
+  size: Size,
+  label: LabelMap | undefined,
+  { scale, crop, wanted, rng: state }: CropRequest,
+  trainIds?: Uint8Array,
+) {
   const scaled = scale ? scaledSize(size, scale) : { width: size.width, height: size.height };
-  const scaledLabel = label && scaleLabel(label, scaled);
+  const scaledLabel = label && scaleLabel(label, scaled, trainIds);
   const rng = new Rng(0, '');
   rng.setState(state);
   const window = drawWindow(scaled, scaledLabel, crop, rng, wanted);

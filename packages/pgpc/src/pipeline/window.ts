@@ -21,6 +21,8 @@ export interface Window {
   top: number;
   left: number;
   mirrored: boolean;
+  /** What the label shows there, row by row and not mirrored; undefined where nothing depended on it. */
+  trainIds?: Uint8Array;
 }
 
 /** A class that should cover more than `pixels` pixels of the crop. */
@@ -37,13 +39,22 @@ export function seenSize({ width, height }: Size, crop: CropOptions): Size {
   return { width: Math.min(width, crop.width), height: Math.min(height, crop.height) };
 }
 
-/** Pixels of every value in the crop at a window. */
-function histogram({ data, rows, columns }: ScaledLabel, { top, left }: Window, seen: Size): Uint32Array {
-  const counts = new Uint32Array(256);
-  for (let y = top; y < top + seen.height; y++) {
-    const row = rows[y]!;
-    for (let x = left; x < left + seen.width; x++) counts[data[row + columns[x]!]!]!++;
+/** The part of a label at a window, row by row. */
+function cut({ data, trainIds, rows, columns }: ScaledLabel, { top, left }: Window, seen: Size): Uint8Array {
+  const { width, height } = seen;
+  const result = new Uint8Array(width * height);
+  const across = columns.subarray(left, left + width);
+  for (let y = 0, to = 0; y < height; y++) {
+    const row = rows[top + y]!;
+    for (let x = 0; x < width; x++) result[to++] = trainIds[data[row + across[x]!]!]!;
   }
+  return result;
+}
+
+/** Pixels of every trainId. */
+function histogram(trainIds: Uint8Array): Uint32Array {
+  const counts = new Uint32Array(256);
+  for (let i = 0; i < trainIds.length; i++) counts[trainIds[i]!]!++;
   return counts;
 }
 
@@ -71,7 +82,8 @@ export function drawWindow(
     const { window, counts } = drawVaried(size, seen, label, options, rng);
     window.mirrored = rng.next() < options.flip;
     if (!label || !wanted || attempt === REDRAWS) return window;
-    if ((counts ?? histogram(label, window, seen))[wanted.class]! > wanted.pixels) return window;
+    window.trainIds ??= cut(label, window, seen);
+    if ((counts ?? histogram(window.trainIds))[wanted.class]! > wanted.pixels) return window;
   }
 }
 
@@ -89,25 +101,21 @@ function drawVaried(
       mirrored: false,
     };
     if (!label || catMaxRatio >= 1 || draw === REDRAWS) return { window };
-    const counts = histogram(label, window, seen);
+    window.trainIds = cut(label, window, seen);
+    const counts = histogram(window.trainIds);
     if (isVaried(counts, catMaxRatio)) return { window, counts };
   }
 }
 
 /** The label at a window, mirrored, then padded with 255 to the right and below: (crop height, crop width). */
-export function cropLabel(
-  { data, rows, columns }: ScaledLabel,
-  { top, left, mirrored }: Window,
-  crop: CropOptions,
-): Uint8Array<ArrayBuffer> {
+export function cropLabel(label: ScaledLabel, window: Window, crop: CropOptions): Uint8Array<ArrayBuffer> {
   const result = new Uint8Array(crop.width * crop.height).fill(IGNORE_INDEX);
-  const seen = seenSize({ width: columns.length, height: rows.length }, crop);
+  const seen = seenSize({ width: label.columns.length, height: label.rows.length }, crop);
+  const trainIds = window.trainIds ?? cut(label, window, seen);
   for (let y = 0; y < seen.height; y++) {
-    const row = rows[top + y]!;
-    const to = y * crop.width;
-    for (let x = 0; x < seen.width; x++) {
-      result[to + x] = data[row + columns[left + (mirrored ? seen.width - 1 - x : x)]!]!;
-    }
+    const row = result.subarray(y * crop.width, y * crop.width + seen.width);
+    row.set(trainIds.subarray(y * seen.width, (y + 1) * seen.width));
+    if (window.mirrored) row.reverse();
   }
   return result;
 }
