@@ -62,7 +62,7 @@ const data = {
   target: store([7, 8, 9, 10], classes),
   workers: 0,
 };
-const trainer = new Trainer(experiment, data, group);
+const trainer = new Trainer(experiment, data, { group });
 if (restore) trainer.restore(restore);
 const log = [];
 const writes = !group || group.rank === 0;

@@ -39,7 +39,9 @@ function experiment(batch: number): Experiment {
       iterations: STEPS,
       batch,
       crop: { width: 32, height: 32 },
-      seed: 6,
+      // With some seeds (6 and 8) a pixel comes so near to a threshold that rounding tips it: q then differs by that pixel
+      // for a step, and the losses with it. With this one all losses agree to 5e-7.
+      seed: 7,
     }),
     rareClasses: undefined,
   };

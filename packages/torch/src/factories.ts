@@ -80,13 +80,13 @@ export function tensor(values: NestedNumbers | TypedArray, options: TensorOption
   const dtype =
     options.dtype ?? (flat.length > 0 && flat.every((v) => typeof v === 'boolean') ? 'bool' : 'float32');
   const Class = arrayClass(dtype);
-  const made = tidy(() => {
+  const build = () => {
     if (Class === undefined) return fromTypedArray(Float64Array.from(flat, Number), shape).to(dtype);
     if (Class === BigInt64Array) return fromTypedArray(BigInt64Array.from(flat, BigInt), shape);
     return fromTypedArray((Class as Float64ArrayConstructor).from(flat, Number), shape, { dtype });
-  });
+  };
   return withGrad(
-    tidy(() => placed(made, options)),
+    tidy(() => placed(build(), options)),
     options,
   );
 }

@@ -1,7 +1,7 @@
 // Devices: what is said where there is none, and, on a machine with an NVIDIA card, that tensors are computed there.
 
 import { describe, expect, test } from 'vitest';
-import { buildInfo, ops, randn, TorchError, tensor, zeros } from '../src/index.js';
+import { buildInfo, liveTensors, ops, randn, TorchError, tensor, zeros } from '../src/index.js';
 
 const { cuda } = buildInfo();
 
@@ -53,4 +53,13 @@ describe.runIf(cuda)('on a card', () => {
   test('elements are read from it', () => {
     expect(tensor([1, 2, 3]).to({ device: 'cuda' }).mul(2).tolist()).toEqual([2, 4, 6]);
   });
+});
+
+test('a tensor made of numbers for a device leaves none behind on the way there', () => {
+  const before = liveTensors();
+  const made = [tensor([1, 2], { device: 'cpu' }), tensor(Float32Array.of(3), { device: 'cpu' })];
+  expect(made.map((one) => one.tolist())).toEqual([[1, 2], [3]]);
+  expect(liveTensors()).toBe(before + made.length);
+  for (const one of made) one.dispose();
+  expect(liveTensors()).toBe(before);
 });
