@@ -79,7 +79,7 @@ function describeCard() {
   return Object.fromEntries(asked.map((name, i) => [name, values[i]]));
 }
 
-const card = device === 'cuda' ? describeCard() : undefined;
+const card = onGpu ? describeCard() : undefined;
 const settings = { backbone, size, channels, batch, threads, device, precision };
 const failures = [];
 const results = {

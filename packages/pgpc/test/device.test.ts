@@ -105,19 +105,13 @@ describe('the device', () => {
 });
 
 describe('pgpc train', () => {
+  const trainOnCpu = (name: string, precision: string) => {
+    const where = ['--device', 'cpu', '--precision', precision];
+    return pgpc('train', ...roots, ...tiny, ...out, ...where, '--name', name);
+  };
+
   test('in bfloat16 on the CPU keeps the precision as part of the experiment, and the device beside it', async () => {
-    const trained = await pgpc(
-      'train',
-      ...roots,
-      ...tiny,
-      ...out,
-      '--device',
-      'cpu',
-      '--precision',
-      'bfloat16',
-      '--name',
-      'half',
-    );
+    const trained = await trainOnCpu('half', 'bfloat16');
     expect(trained.err).toMatch(/^cpu, bfloat16$/m);
     expect(trained.code).toBe(0);
     const { info } = openRun(path.join(folder, 'runs/half'));
@@ -128,18 +122,7 @@ describe('pgpc train', () => {
   }, 60_000);
 
   test('in float32 names no precision, and goes on on a device that is said', async () => {
-    const precise = await pgpc(
-      'train',
-      ...roots,
-      ...tiny,
-      ...out,
-      '--device',
-      'cpu',
-      '--precision',
-      'float32',
-      '--name',
-      'single',
-    );
+    const precise = await trainOnCpu('single', 'float32');
     expect(precise.code).toBe(0);
     const run = path.join(folder, 'runs/single');
     expect(openRun(run).info.config.experiment).not.toHaveProperty('precision');

@@ -167,10 +167,7 @@ function stylePart(style: StyleOptions): Part['prepare'] {
 /** Lets the weights learn from the gradients of one step. */
 function weightingPart(kind: keyof typeof weightings): Part['prepare'] {
   return (device, on) => {
-    // Moved, as if it had been made before the device was known.
-    const weighting = lossWeighting(weightings[kind], { target: 1, contrast: 0.1 }, 'cpu', alone).to({
-      device,
-    });
+    const weighting = lossWeighting(weightings[kind], { target: 1, contrast: 0.1 }, device, alone);
     const ofSource = on(features(1)).requiresGrad_();
     const ofMixed = on(features(2)).requiresGrad_();
     const sourceLabel = on(labels(1));
@@ -248,7 +245,7 @@ const parts: Record<string, Part> = {
   'feature distance': {
     prepare: (device, on) => {
       const options = { weight: 0.5, classes: [1, 3, 4], minShare: 0.75 };
-      const distance = new FeatureDistance(new Halved(), options).to({ device });
+      const distance = new FeatureDistance(new Halved().to({ device }), options);
       const [seen, label] = [on(image(1)), on(labels(1))];
       const own = on(normal([2, 3, CELLS, CELLS], 1)).requiresGrad_();
       return () => {

@@ -36,6 +36,7 @@
 #include "allocator.h"
 #include "cuda.h"
 #include "distributed.h"
+#include "errors.h"
 #include "profiler.h"
 
 namespace {
@@ -169,14 +170,6 @@ const at::Generator& generatorFor(double index, c10::Device device) {
   if (!device.is_cuda()) return generators.cpu;
   if (!generators.cuda.defined()) generators.cuda = cudaGenerator(device, generators.cpu.current_seed());
   return generators.cuda;
-}
-
-// The first line of what libtorch says; the rest is a C++ backtrace.
-std::string firstLine(const std::exception& e) {
-  std::string text = e.what();
-  if (auto* error = dynamic_cast<const c10::Error*>(&e)) text = error->what_without_backtrace();
-  const auto end = text.find('\n');
-  return end == std::string::npos ? text : text.substr(0, end);
 }
 
 class Reader {
@@ -470,17 +463,12 @@ Napi::Value callWithStrings(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// Runs what may throw a C++ exception and turns that into a JavaScript error.
 template <typename F>
 auto guarded(Napi::Env env, F&& f) -> decltype(f()) {
-  try {
+  return throwingToJavaScript(env, [&] {
     drainReleases();
     return f();
-  } catch (const Napi::Error&) {
-    throw;
-  } catch (const std::exception& e) {
-    throw Napi::Error::New(env, firstLine(e));
-  }
+  });
 }
 
 double handleOf(const Napi::Value& value) { return value.As<Napi::Number>().DoubleValue(); }
@@ -876,10 +864,12 @@ Napi::Value disposeGenerator(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// Whether there is a card that operators can run on.
+bool hasCard() { return c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA) && at::getNumGPUs() > 0; }
+
 // The process's own generators, which operators use when they are given none.
 Generators processGenerators() {
-  const bool card = c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA) && at::getNumGPUs() > 0;
-  if (!card) return {at::detail::getDefaultCPUGenerator(), at::Generator()};
+  if (!hasCard()) return {at::detail::getDefaultCPUGenerator(), at::Generator()};
   const c10::Device current = c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA)->getDevice();
   return {at::detail::getDefaultCPUGenerator(), at::globalContext().defaultGenerator(current)};
 }
@@ -1019,7 +1009,7 @@ Napi::Value buildInfo(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(env);
   result.Set("libtorch", TORCH_VERSION);
   result.Set("threads", at::get_num_threads());
-  result.Set("cuda", Napi::Boolean::New(env, c10::impl::hasDeviceGuardImpl(c10::DeviceType::CUDA) && at::getNumGPUs() > 0));
+  result.Set("cuda", Napi::Boolean::New(env, hasCard()));
   result.Set("mkldnn", Napi::Boolean::New(env, at::globalContext().hasMKLDNN()));
   result.Set("mkl", Napi::Boolean::New(env, at::hasMKL()));
   Dl_info where;

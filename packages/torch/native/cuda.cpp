@@ -18,6 +18,7 @@
 // that is recorded and work that is not follow each other without a wait.
 
 #include "cuda.h"
+#include "errors.h"
 
 #include <ATen/ATen.h>
 #include <c10/core/Event.h>
@@ -47,17 +48,7 @@ using at::TensorList;
 
 template <typename F>
 Napi::Value guarded(const Napi::CallbackInfo& info, F&& f) {
-  try {
-    return f(info.Env());
-  } catch (const Napi::Error&) {
-    throw;
-  } catch (const c10::Error& e) {
-    const std::string text = e.what_without_backtrace();
-    throw Napi::Error::New(info.Env(), text.substr(0, text.find('\n')));
-  } catch (const std::exception& e) {
-    const std::string text = e.what();
-    throw Napi::Error::New(info.Env(), text.substr(0, text.find('\n')));
-  }
+  return throwingToJavaScript(info.Env(), [&] { return f(info.Env()); });
 }
 
 // ---- copies ahead of their use, in terms that every device has ----

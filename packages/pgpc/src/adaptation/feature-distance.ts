@@ -1,7 +1,6 @@
 // Thing-class ImageNet feature distance (DAFormer, arXiv 2111.14887, section 3.3, eq 9 to 12).
 
 import { alone, keep, type nn, noGrad, ops, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
-import { moveAll } from './move.js';
 import { singlePrecision } from './precision.js';
 
 export interface FeatureDistanceOptions {
@@ -66,14 +65,18 @@ export class FeatureDistance {
   /** (T), int64: kept beside the encoder, as to bring them from the host in each step would be a copy. */
   readonly #classes: Tensor;
 
-  /** @param encoder of the student's form; frozen here, its weights are the caller's to load. Owned by this. */
+  /**
+   * @param encoder of the student's form, on the device of images and features; frozen here, its weights are the
+   *   caller's to load. Owned by this.
+   */
   constructor(
     readonly encoder: nn.Module<[image: Tensor], Tensor[]>,
     readonly options: FeatureDistanceOptions,
     readonly world: World = alone,
   ) {
     encoder.eval().requiresGrad_(false);
-    this.#classes = keep(tensor([...options.classes], { dtype: 'int64' }));
+    const { device } = encoder.parameters()[0]!;
+    this.#classes = keep(tensor([...options.classes], { dtype: 'int64', device }));
   }
 
   /**
@@ -88,13 +91,6 @@ export class FeatureDistance {
       const mask = thingMask(label, features.shape.slice(2) as [number, number], things);
       return featureDistance(features, frozen, mask, this.world).mul(this.options.weight);
     });
-  }
-
-  /** Moves the frozen encoder and the list of classes to a device: that of images and features. */
-  to({ device }: { device: string }): this {
-    this.encoder.to({ device });
-    moveAll([this.#classes], device);
-    return this;
   }
 
   dispose(): void {

@@ -1,6 +1,11 @@
-// Where the 16-bit values that networks give under autocast become single precision again.
+// What networks compute in, and where the 16-bit values that they give under autocast become single precision again.
 
+// Types alone: the command line's help reads the list, and must not wait for libtorch.
 import type { Tensor } from '@pgpc/torch';
+
+/** What the products of networks can be computed in. */
+export const precisions = ['float32', 'bfloat16'] as const;
+export type Precision = (typeof precisions)[number];
 
 /**
  * Halves and bfloat16s as float32, for arithmetic that their 8 to 11 significant bits are too few for: distances, unit

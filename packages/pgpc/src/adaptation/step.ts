@@ -25,6 +25,7 @@ import { type Denoised, Denoiser, trusted } from './denoise/denoise.js';
 import { FeatureDistance } from './feature-distance.js';
 import type { Learner } from './learner.js';
 import { segmentationLoss } from './losses.js';
+import type { Precision } from './precision.js';
 import { pseudoLabels } from './pseudo-labels.js';
 import { eager, GraphedStages, type Stages, type Tensors } from './stages.js';
 import { strongAugment } from './strong-augment.js';
@@ -54,9 +55,6 @@ export interface StepLosses {
   targetWeight?: Tensor;
   contrastWeight?: Tensor;
 }
-
-/** What the products of networks are computed in. */
-export type Precision = 'float32' | 'bfloat16';
 
 function autocastOf(precision: Precision): AutocastDtype {
   return precision === 'float32' ? undefined : precision;
@@ -158,8 +156,9 @@ export class AdaptationStep {
     if (method.featureDistance) {
       using generator = new Generator(0);
       const encoder = withoutInitialValues(() => createBackbone(config.backbone, generator, 0));
+      encoder.to({ device });
       encoder.loadStateDict(student.segmentor.backbone.stateDict());
-      this.featureDistance = new FeatureDistance(encoder, method.featureDistance, world).to({ device });
+      this.featureDistance = new FeatureDistance(encoder, method.featureDistance, world);
       encoder.autocast_(autocastOf(precision));
     }
     student.autocast_(autocastOf(precision));

@@ -4,7 +4,6 @@ import { grad, noGrad, ops, optim, type Tensor, tensor, tidy, type World } from 
 import { z } from 'zod';
 import { nearest } from './contrast/pixels.js';
 import { segmentationLoss } from './losses.js';
-import { moveAll } from './move.js';
 import { singlePrecision } from './precision.js';
 
 const gradientNormSchema = z.strictObject({
@@ -81,8 +80,6 @@ export interface LossWeighting {
   stateDict(): Map<string, Tensor>;
   /** Copies what `stateDict` gave. */
   loadStateDict(state: ReadonlyMap<string, Tensor>): void;
-  /** Moves all that is learned, and what the learning keeps, to a device: that of the losses. */
-  to(target: { device: string }): this;
   dispose(): void;
 }
 
@@ -206,11 +203,6 @@ export class GradientNormWeights implements LossWeighting {
     });
   }
 
-  to({ device }: { device: string }): this {
-    moveAll([this.#logs, this.#seen], device);
-    return this;
-  }
-
   dispose(): void {
     this.#logs.dispose();
     this.#seen.dispose();
@@ -297,11 +289,6 @@ export class UncertaintyWeights implements LossWeighting {
       const steps = state.get('steps')!.tolist() as number[];
       this.#optimizer.loadStateDict({ tensors: new Map(tensors), settings: { steps, groups } });
     });
-  }
-
-  to({ device }: { device: string }): this {
-    moveAll([...this.#logVariances, ...this.#optimizer.stateDict().tensors.values()], device);
-    return this;
   }
 
   dispose(): void {

@@ -1,8 +1,8 @@
 // The contract between `pgpc ablate` and the sweeps.
 import type { SweepName } from '../ablation/names.js';
+import type { Precision } from '../adaptation/precision.js';
 import type { ScaleName } from '../presets/names.js';
 import type { Settings } from '../training/settings.js';
-import type { PrecisionName } from './device-options.js';
 import type { CommandIo } from './io.js';
 
 /** Options of `pgpc ablate`, checked. */
@@ -31,7 +31,7 @@ export interface AblateOptions {
   /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
   readonly device: string;
   /** Undefined: bfloat16 on a GPU, float32 on the CPU. */
-  readonly precision: PrecisionName | undefined;
+  readonly precision: Precision | undefined;
   /** Folder with a source's network a seed, instead of training it. */
   readonly start: string | undefined;
   /** Keep the networks of the cells. */

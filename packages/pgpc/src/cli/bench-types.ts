@@ -1,6 +1,7 @@
 // The options of `pgpc bench`, checked.
+
+import type { Precision } from '../adaptation/precision.js';
 import type { MethodName, NetworkName } from '../presets/names.js';
-import type { PrecisionName } from './device-options.js';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
 
@@ -19,7 +20,7 @@ export interface BenchOptions {
   /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
   readonly device: string;
   /** Undefined: bfloat16 on a GPU, float32 on the CPU. */
-  readonly precision: PrecisionName | undefined;
+  readonly precision: Precision | undefined;
   /** Run most of the student twice to save memory. */
   readonly activationCheckpointing: boolean;
   /** Tell where the time goes, instead of how much it is; undefined: do not. */

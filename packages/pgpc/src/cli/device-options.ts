@@ -1,10 +1,8 @@
 // `--device` and `--precision`, which many commands have, apart from what they lead to: `--help` must not wait for libtorch.
 import type { Option } from 'commander';
+import { precisions } from '../adaptation/precision.js';
 import { option } from './command.js';
 import { deviceName, oneOf } from './values.js';
-
-export const precisionNames = ['float32', 'bfloat16'] as const;
-export type PrecisionName = (typeof precisionNames)[number];
 
 export function deviceOption(): Option {
   return option(
@@ -18,7 +16,7 @@ export function deviceOption(): Option {
 export function precisionOption(): Option {
   return option(
     '--precision <type>',
-    `what the networks compute in: ${precisionNames.join(', ')} (default: bfloat16 on a GPU, float32 on the CPU)`,
-    oneOf(precisionNames),
+    `what the networks compute in: ${precisions.join(', ')} (default: bfloat16 on a GPU, float32 on the CPU)`,
+    oneOf(precisions),
   );
 }

@@ -1,9 +1,9 @@
 // What `--device` and `--precision` stand for on this machine, and in this one of several processes.
 
 import { buildInfo, ops, TorchError } from '@pgpc/torch';
+import type { Precision } from '../adaptation/precision.js';
 import type { Experiment } from '../training/experiment.js';
 import { UsageError } from './command.js';
-import type { PrecisionName } from './device-options.js';
 
 /**
  * The device by its full name: 'cpu' or 'cuda:N'. Of several processes on a machine each takes the card of its place.
@@ -44,7 +44,7 @@ function reason({ message }: TorchError): string {
 
 /** The experiment's precision: as asked for, or else what the device is fast in. */
 export function chosenPrecision(
-  precision: PrecisionName | undefined,
+  precision: Precision | undefined,
   device: string,
 ): Pick<Experiment, 'precision'> {
   const chosen = precision ?? (device === 'cpu' ? 'float32' : 'bfloat16');

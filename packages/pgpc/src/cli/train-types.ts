@@ -1,4 +1,6 @@
 // The contract between `pgpc train` and `pgpc eval` and the training library.
+
+import type { Precision } from '../adaptation/precision.js';
 import type { DatasetFormat } from '../datasets/open.js';
 import type { InferenceOptions } from '../evaluation/inference.js';
 import type { PredictionFormat } from '../evaluation/prediction-format.js';
@@ -13,7 +15,6 @@ import type {
   styleNames,
 } from '../presets/names.js';
 import type { Settings } from '../training/settings.js';
-import type { PrecisionName } from './device-options.js';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
 
@@ -60,7 +61,7 @@ export interface NewTrainingOptions {
   /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
   readonly device: string;
   /** Undefined: bfloat16 on a GPU, float32 on the CPU. */
-  readonly precision: PrecisionName | undefined;
+  readonly precision: Precision | undefined;
   /** Run most of the student twice to save memory. */
   readonly activationCheckpointing: boolean;
   /** Measure a step's memory before the run. */

@@ -23,7 +23,7 @@ export function occurrences(values: Tensor, n: number): Tensor {
 export function occurrencesWithin(map: Tensor, mask: Tensor, n: number): Tensor {
   return tidy(() => {
     // Few pixels may be left; but on a GPU to select them is to wait for how many.
-    if (map.device === 'cpu') return map.maskedSelect(mask).bincount(null, n);
+    if (map.device === 'cpu') return occurrences(map.maskedSelect(mask), n);
     const marked = map.maskedFill(mask.logicalNot(), n).flatten();
     return occurrences(marked, n + 1).narrow(0, 0, n);
   });

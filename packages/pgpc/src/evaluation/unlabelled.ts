@@ -102,7 +102,8 @@ export interface ScoredModel {
  * Scores a model on images, at the stride of its logits; networks run in evaluation mode and are left in the mode that
  * they were in. For the same images the same pixels are sampled every time. All is computed on the student's device,
  * where teacher and prototypes have to be, too.
- * @param images (3, H, W) each, uint8, RGB, on any device; one or more. @param pixels of an image, that the density is taken over.
+ * @param images (3, H, W) each, uint8, RGB, on any device; one or more.
+ * @param pixels of an image, that the density is taken over.
  */
 export function unlabelledScores(
   model: ScoredModel,

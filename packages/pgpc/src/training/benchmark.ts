@@ -94,7 +94,8 @@ export async function timeSteps(experiment: Experiment, options: BenchmarkOption
 /**
  * Profiles the steps of an experiment on random images, without their data. Modules are found under `student`,
  * `teacher` and, the frozen encoder of the feature distance, `frozen`. Times are this process's: on a GPU, where
- * operators are then called one by one and not as graphs, those of calling its kernels, which run meanwhile and after. @throws the signal's reason once it is aborted.
+ * operators are then called one by one and not as graphs, those of calling its kernels, which run meanwhile and after.
+ * @throws the signal's reason once it is aborted.
  */
 export async function profileSteps(experiment: Experiment, options: BenchmarkOptions): Promise<Profile> {
   const { steps, warmUp, signal, device = 'cpu', onStep } = options;

@@ -2,12 +2,10 @@
 
 import { z } from 'zod';
 import { methodSchema } from '../adaptation/config.js';
+import { precisions } from '../adaptation/precision.js';
 import { defaultSegmentor } from '../models/segmentor.js';
 import { segmentorSchema } from '../models/weights.js';
 import { daformerRareClasses } from '../pipeline/rare-class-sampling.js';
-
-/** What products can be computed in. */
-export const precisions = ['float32', 'bfloat16'] as const;
 
 const count = z.number().int().min(1);
 const share = z.number().min(0).max(1);

@@ -17,7 +17,6 @@ export class LayerNorm extends Module {
   readonly bias: Tensor;
   readonly #size: number;
   readonly #eps: number;
-
   readonly #narrow: boolean;
 
   /**
