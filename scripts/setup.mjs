@@ -199,6 +199,16 @@ function ensureGloo(libtorch) {
   aptInstall(['libgloo-dev'], 'training in several processes needs the headers of Gloo');
 }
 
+const hasLibdeflate = () => existsSync('/usr/include/libdeflate.h');
+
+/** Without it PNG files are decoded by libvips, which takes longer. A libtorch of one's own may be where apt is not. */
+function ensureLibdeflate(libtorch) {
+  if (hasLibdeflate()) return;
+  if (libtorch.source === 'the system')
+    aptInstall(['libdeflate-dev'], 'PNG files are decoded with libdeflate');
+  else say('no libdeflate here (libdeflate-dev of Debian and Ubuntu), which decodes PNG files faster');
+}
+
 // ---- the bridge ----
 
 function buildBridge(libtorch) {
@@ -210,7 +220,7 @@ function buildBridge(libtorch) {
     .flatMap((file) => libtorch.include.slice(0, 2).map((folder) => join(folder, file)))
     .filter((file) => existsSync(file));
   const key = hash(
-    JSON.stringify(libtorch),
+    JSON.stringify([libtorch, hasLibdeflate()]),
     ...versions.map((file) => readFileSync(file)),
     root,
     readFileSync(join(torchPackage, 'CMakeLists.txt')),
@@ -257,6 +267,7 @@ installPackages();
 const libtorch = ensureLibtorch();
 const blas = ensureBlas(libtorch);
 ensureGloo(libtorch);
+ensureLibdeflate(libtorch);
 const rebuilt = buildBridge(libtorch);
 generateTypes(rebuilt);
 run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', 'packages/pgpc']);

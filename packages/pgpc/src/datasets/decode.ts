@@ -1,39 +1,53 @@
 // Decoding images to RGB and label files to trainIds.
 import sharp from 'sharp';
 import { IGNORE_INDEX, UNKNOWN_LABEL } from './cityscapes-classes.js';
-import { type Png, readPng } from './png.js';
+import { openRgbPng, type Png, readPng } from './png.js';
 import { type Region, RowPng } from './row-png.js';
 import { DatasetError, type LabelCoding, type LabelMap, type RgbImage } from './types.js';
 
 /**
  * Decodes an image file of any format libvips reads, as 8-bit sRGB without alpha.
- * @param region only these pixels, which must lie inside; rows below them are not decoded
  * @throws {DatasetError} when the file is missing or cannot be decoded
  */
-export async function decodeRgb(file: string, region?: Region): Promise<RgbImage> {
+export async function decodeRgb(file: string): Promise<RgbImage> {
   try {
-    const image = sharp(file);
-    if (region) image.extract(region);
-    const { data, info } = await image
-      .removeAlpha()
-      .toColourspace('srgb')
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    return {
-      width: info.width,
-      height: info.height,
-      data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-    };
+    const png = await openRgbPng(file);
+    if (!png) return await decodeByLibvips(file);
+    try {
+      const { width, height } = png;
+      return { width, height, data: await png.decode({ left: 0, top: 0, width, height }) };
+    } finally {
+      png.close();
+    }
   } catch (error) {
     throw undecodable(file, 'image', error);
   }
+}
+
+/** @param region only these pixels, which must lie inside; rows below them are not decoded */
+async function decodeByLibvips(file: string, region?: Region): Promise<RgbImage> {
+  const image = sharp(file);
+  if (region) image.extract(region);
+  const { data, info } = await image
+    .removeAlpha()
+    .toColourspace('srgb')
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return {
+    width: info.width,
+    height: info.height,
+    data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  };
 }
 
 /** An image file whose size is known, and of which parts can be decoded. */
 export interface OpenImage {
   readonly width: number;
   readonly height: number;
-  /** As {@link decodeRgb}; the pixels are good until the file is closed. */
+  /**
+   * Pixels of a region that lies inside; they are good until the file is closed.
+   * @throws {DatasetError} when they cannot be decoded
+   */
   decode(region: Region): Promise<RgbImage>;
   close(): Promise<void>;
 }
@@ -43,21 +57,26 @@ export interface OpenImage {
  * @throws {DatasetError} when the file is missing or is no image
  */
 export async function openImage(file: string): Promise<OpenImage> {
-  let rows: RowPng | undefined;
-  try {
-    rows = await RowPng.open(file);
-  } catch (error) {
+  const orUndecodable = (error: unknown): never => {
     throw undecodable(file, 'image', error);
+  };
+  const rows = await RowPng.open(file).catch(orUndecodable);
+  if (rows) {
+    const { width, height } = rows;
+    const decode = (region: Region) => rows.decode(region).catch(orUndecodable);
+    return { width, height, decode, close: () => rows.close() };
   }
-  if (!rows) {
-    return { ...(await imageSize(file)), decode: (region) => decodeRgb(file, region), close: async () => {} };
-  }
-  const { width, height } = rows;
-  const decode = (region: Region) =>
-    rows.decode(region).catch((error) => {
-      throw undecodable(file, 'image', error);
+  const png = await openRgbPng(file).catch(orUndecodable);
+  if (png) {
+    const decode = async (region: Region) => ({
+      width: region.width,
+      height: region.height,
+      data: await png.decode(region).catch(orUndecodable),
     });
-  return { width, height, decode, close: () => rows.close() };
+    return { width: png.width, height: png.height, decode, close: async () => png.close() };
+  }
+  const decode = (region: Region) => decodeByLibvips(file, region).catch(orUndecodable);
+  return { ...(await imageSize(file)), decode, close: async () => {} };
 }
 
 /**

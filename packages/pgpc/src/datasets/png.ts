@@ -1,7 +1,10 @@
 // Reading PNG files sample by sample: palette indices and 16-bit values as they are stored, no colour management.
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
+import { crc32 as nativeCrc32, type PngLayout, type PngRegion, unpackRows } from '@pgpc/torch/png';
+import type { Region } from './row-png.js';
+import { borrow, giveBack } from './spare-memory.js';
 
 const inflate = promisify(zlib.inflate);
 
@@ -13,7 +16,7 @@ export interface Png {
   readonly channels: number;
   /** Bits a sample as stored: 1, 2, 4, 8 or 16. Samples of less than 8 bits are spread to a byte each. */
   readonly depth: number;
-  readonly samples: Uint8Array | Uint16Array;
+  readonly samples: Samples;
   /** Of a palette PNG: red, green and blue of every entry. */
   readonly palette: Uint8Array | undefined;
 }
@@ -23,8 +26,9 @@ const MAX_PIXELS = 2 ** 28;
 const INFLATE_CHUNK = 2 ** 24;
 
 const GREY = 0;
+const RGB = 2;
 const PALETTE = 3;
-const CHANNELS: Readonly<Record<number, number>> = { [GREY]: 1, 2: 3, [PALETTE]: 1, 4: 2, 6: 4 };
+const CHANNELS: Readonly<Record<number, number>> = { [GREY]: 1, [RGB]: 3, [PALETTE]: 1, 4: 2, 6: 4 };
 
 /**
  * Reads a PNG file and checks its checksums: without them a damaged label would decode to wrong values in silence.
@@ -38,29 +42,148 @@ export async function readPng(file: string): Promise<Png> {
   if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth)) {
     throw new Error(`colour type ${colorType} with ${depth} bits does not exist`);
   }
+  checkSize(header);
+  const decode = interlaced ? interlacedSamples : plainSamples;
+  const samples = await decode(data, width, height, channels, depth);
+  return { width, height, channels, depth, palette, samples };
+}
+
+function checkSize({ width, height }: Header): void {
   if (width === 0 || height === 0 || width * height > MAX_PIXELS) {
     throw new Error(`the header's size of ${width}x${height} is out of range`);
   }
-  const passes = interlaced ? ADAM7.flatMap((step) => passOf(step, width, height)) : [whole(width, height)];
-  const strides = passes.map((pass) => Math.ceil((pass.width * channels * depth) / 8));
-  const expected = passes.reduce((sum, pass, i) => sum + (strides[i]! + 1) * pass.height, 0);
-  const filtered = await inflate(data, {
+}
+
+/** A PNG file, read into memory, of which regions can be decoded. */
+export interface RgbPng {
+  readonly width: number;
+  readonly height: number;
+  /** Interleaved rows of a region that lies inside. @throws Error if the pixels are damaged */
+  decode(region: Region): Promise<Uint8Array>;
+  /** Nothing may be decoded from then on. */
+  close(): void;
+}
+
+/**
+ * Opens a file if it is a PNG of 8-bit RGB that stands for sRGB (no colour profile) and is not interlaced, as most images
+ * of datasets are, and if the fast decoder is there.
+ * @returns undefined if it is not. @throws Error if there is no such file, or it is damaged
+ */
+export async function openRgbPng(file: string): Promise<RgbPng | undefined> {
+  if (!unpackRows) return undefined;
+  const buffer = await readIfPng(file);
+  if (!buffer) return undefined;
+  const close = () => giveBack(buffer.memory);
+  try {
+    const { header, data, profile } = parseChunks(buffer.bytes);
+    const { colorType, depth, interlaced, width, height } = header;
+    if (colorType === RGB && depth === 8 && !interlaced && !profile) {
+      checkSize(header);
+      const layout = { stride: 3 * width, height, bytesPerPixel: 3 };
+      const decode = ({ left, top, width, height }: Region) =>
+        unpackRows!(data, layout, { top, rows: height, left: 3 * left, length: 3 * width });
+      return { width, height, decode, close };
+    }
+  } catch (error) {
+    close();
+    throw error;
+  }
+  close();
+  return undefined;
+}
+
+/** A whole file in memory that is to be given back. */
+async function readIfPng(file: string): Promise<{ bytes: Buffer; memory: Buffer } | undefined> {
+  const handle = await open(file);
+  try {
+    const { size } = await handle.stat();
+    const memory = borrow(size);
+    const { bytesRead } = await handle.read(memory, 0, size, 0);
+    const bytes = memory.subarray(0, bytesRead);
+    if (bytes.subarray(0, 8).equals(SIGNATURE)) return { bytes, memory };
+    giveBack(memory);
+    return undefined;
+  } finally {
+    await handle.close();
+  }
+}
+
+type Samples = Uint8Array | Uint16Array;
+
+async function plainSamples(
+  data: Buffer,
+  width: number,
+  height: number,
+  channels: number,
+  depth: number,
+): Promise<Samples> {
+  const layout = layoutOf(whole(width, height), channels, depth);
+  const region = { top: 0, rows: height, left: 0, length: layout.stride };
+  const rows = await (unpackRows ?? unpackRowsSlowly)(data, layout, region);
+  return samplesOf(rows, width * channels, depth);
+}
+
+/** As `unpackRows` of the bridge, where that is missing. */
+export async function unpackRowsSlowly(
+  data: Uint8Array,
+  layout: PngLayout,
+  { top, rows, left, length }: PngRegion,
+): Promise<Uint8Array> {
+  const { stride, height, bytesPerPixel } = layout;
+  const all = unfilter(await inflated(data, filteredSize(layout)), stride, height, bytesPerPixel);
+  const region = new Uint8Array(rows * length);
+  for (let y = 0; y < rows; y++) {
+    const from = (top + y) * stride + left;
+    region.set(all.subarray(from, from + length), y * length);
+  }
+  return region;
+}
+
+async function interlacedSamples(
+  data: Buffer,
+  width: number,
+  height: number,
+  channels: number,
+  depth: number,
+): Promise<Samples> {
+  const passes = ADAM7.flatMap((step) => passOf(step, width, height));
+  const layouts = passes.map((pass) => layoutOf(pass, channels, depth));
+  const filtered = await inflated(
+    data,
+    layouts.reduce((sum, layout) => sum + filteredSize(layout), 0),
+  );
+  let at = 0;
+  const parts = layouts.map((layout, i) => {
+    const { stride, height, bytesPerPixel } = layout;
+    const end = at + filteredSize(layout);
+    const rows = unfilter(filtered.subarray(at, end), stride, height, bytesPerPixel);
+    at = end;
+    return samplesOf(rows, passes[i]!.width * channels, depth);
+  });
+  return weave(parts, passes, width, height, channels, depth);
+}
+
+function layoutOf({ width, height }: Pass, channels: number, depth: number): PngLayout {
+  const stride = Math.ceil((width * channels * depth) / 8);
+  return { stride, height, bytesPerPixel: Math.max(1, (channels * depth) / 8) };
+}
+
+const filteredSize = ({ stride, height }: PngLayout) => (stride + 1) * height;
+
+async function inflated(data: Uint8Array, expected: number): Promise<Uint8Array> {
+  const bytes = await inflate(data, {
     chunkSize: Math.max(64, Math.min(expected + 1, INFLATE_CHUNK)),
     maxOutputLength: expected + 1,
   });
-  if (filtered.length !== expected) {
-    throw new Error(`${filtered.length} bytes of pixels where the header's size needs ${expected}`);
+  if (bytes.length !== expected) {
+    throw new Error(`${bytes.length} bytes of pixels where the header's size needs ${expected}`);
   }
-  let at = 0;
-  const parts = passes.map((pass, i) => {
-    const length = (strides[i]! + 1) * pass.height;
-    const bpp = Math.max(1, (channels * depth) / 8);
-    const rows = unfilter(filtered.subarray(at, at + length), strides[i]!, pass.height, bpp);
-    at += length;
-    return depth === 16 ? bigEndian(rows) : spread(rows, pass.width * channels, depth);
-  });
-  const samples = interlaced ? weave(parts, passes, width, height, channels, depth) : parts[0]!;
-  return { width, height, channels, depth, palette, samples };
+  return bytes;
+}
+
+/** @param count samples of a row. */
+function samplesOf(rows: Uint8Array, count: number, depth: number): Samples {
+  return depth === 16 ? bigEndian(rows) : spread(rows, count, depth);
 }
 
 /** A part of the image that is stored on its own: every `dx`-th pixel of every `dy`-th row. */
@@ -95,13 +218,13 @@ function passOf([x, y, dx, dy]: (typeof ADAM7)[number], width: number, height: n
 }
 
 function weave(
-  parts: readonly (Uint8Array | Uint16Array)[],
+  parts: readonly Samples[],
   passes: readonly Pass[],
   width: number,
   height: number,
   channels: number,
   depth: number,
-): Uint8Array | Uint16Array {
+): Samples {
   const samples = new (depth === 16 ? Uint16Array : Uint8Array)(width * height * channels);
   for (const [i, pass] of passes.entries()) {
     const part = parts[i]!;
@@ -124,10 +247,19 @@ interface Header {
   interlaced: boolean;
 }
 
-function parseChunks(bytes: Buffer): { header: Header; palette: Uint8Array | undefined; data: Buffer } {
+interface Chunks {
+  header: Header;
+  palette: Uint8Array | undefined;
+  /** A colour profile is given. */
+  profile: boolean;
+  data: Buffer;
+}
+
+function parseChunks(bytes: Buffer): Chunks {
   if (!bytes.subarray(0, 8).equals(SIGNATURE)) throw new Error('no PNG signature');
   let header: Header | undefined;
   let palette: Uint8Array | undefined;
+  let profile = false;
   const parts: Buffer[] = [];
   for (let at = 8; ; ) {
     if (at + 12 > bytes.length) throw new Error('the file ends early');
@@ -141,13 +273,15 @@ function parseChunks(bytes: Buffer): { header: Header; palette: Uint8Array | und
     const content = bytes.subarray(at + 8, end);
     if (type === 'IHDR' && length === 13) header = headerOf(content);
     else if (type === 'PLTE') palette = Uint8Array.from(content);
+    else if (type === 'iCCP') profile = true;
     else if (type === 'IDAT') parts.push(content);
     else if (type === 'IEND') break;
     at = end + 4;
   }
   if (header === undefined) throw new Error('no header');
   const indexed = header.colorType === PALETTE;
-  return { header, palette: indexed ? palette : undefined, data: Buffer.concat(parts) };
+  const data = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+  return { header, palette: indexed ? palette : undefined, profile, data };
 }
 
 function headerOf(content: Buffer): Header {
@@ -166,14 +300,14 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return c;
 });
 
-function slowCrc32(bytes: Uint8Array): number {
+export function slowCrc32(bytes: Uint8Array): number {
   let c = 0xffffffff;
   for (const byte of bytes) c = CRC_TABLE[(c ^ byte) & 255]! ^ (c >>> 8);
   return (c ^ 0xffffffff) >>> 0;
 }
 
-/** Node's own is there from 20.15 on, and fifty times as fast. */
-export const crc32: (bytes: Uint8Array) => number = zlib.crc32 ?? slowCrc32;
+/** The bridge's is four times as fast as Node's own, which is there from 20.15 on, and that fifty times as this. */
+export const crc32: (bytes: Uint8Array) => number = nativeCrc32 ?? zlib.crc32 ?? slowCrc32;
 
 /** Undoes the row filters; `bpp` is the distance in bytes to the sample on the left. */
 function unfilter(filtered: Uint8Array, stride: number, height: number, bpp: number): Uint8Array {

@@ -5,6 +5,7 @@
 
 import { type FileHandle, open } from 'node:fs/promises';
 import { crc32, SIGNATURE } from './png.js';
+import { borrow, giveBack } from './spare-memory.js';
 import type { RgbImage } from './types.js';
 
 /** Length of a chunk, its type, and behind its content its checksum. */
@@ -58,9 +59,6 @@ export function encodeRowPng({ width, height, data }: RgbImage): Uint8Array {
   return bytes;
 }
 
-/** Memory of rows that were read, to be used again: to take and free megabytes for every image costs as much as to read. */
-const spare: Buffer[] = [];
-
 /** A file of this form that is open. */
 export class RowPng {
   #rows: Buffer | undefined;
@@ -99,8 +97,8 @@ export class RowPng {
   async decode({ left, top, width, height }: Region): Promise<RgbImage> {
     const length = rowLength(this.width);
     const needed = height * length;
-    let rows = spare.pop();
-    if (!rows || rows.length < needed) rows = Buffer.allocUnsafeSlow(needed);
+    if (this.#rows) giveBack(this.#rows);
+    const rows = borrow(needed);
     this.#rows = rows;
     const { bytesRead } = await this.handle.read(rows, 0, needed, BEFORE_ROWS + top * length);
     if (bytesRead < needed) throw new Error('the file ends early');
@@ -118,7 +116,7 @@ export class RowPng {
   }
 
   async close(): Promise<void> {
-    if (this.#rows) spare.push(this.#rows);
+    if (this.#rows) giveBack(this.#rows);
     this.#rows = undefined;
     await this.handle.close();
   }
