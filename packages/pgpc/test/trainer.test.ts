@@ -1,6 +1,6 @@
 // The training loop and its checkpoints: what is saved and restored goes on as if it had never stopped.
 
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { liveTensors, noGrad, saveSafetensors } from '@pgpc/torch';
@@ -138,6 +138,20 @@ describe('a run', () => {
     await expect(run).rejects.toThrow(/loss\/total is NaN at step 3: .*smaller learning rate/);
     expect(steps).toEqual([1, 2]);
     expect(log.map(({ iteration }) => iteration)).toEqual([1, 2, 3]);
+    await trainer.dispose();
+  });
+
+  test('saves no weight that is not finite over what it saved before', async () => {
+    const trainer = new Trainer(experiment('self-training'), data);
+    const checkpoint = mkdtempSync(join(folder, 'finite-'));
+    trainer.save(checkpoint);
+    const saved = () => [CHECKPOINT_FILE, MODEL_FILE].map((name) => readFileSync(join(checkpoint, name)));
+    const before = saved();
+    const weights = [...trainer.learner.stateDict()].filter(([, { dtype }]) => dtype === 'float32');
+    const [name, weight] = weights.at(-1)!;
+    noGrad(() => weight.view([-1]).select(0, 0).fill_(Number.POSITIVE_INFINITY));
+    expect(() => trainer.save(checkpoint)).toThrow(`the weight ${name} is not finite at step 0`);
+    for (const [i, bytes] of saved().entries()) expect(bytes.equals(before[i]!)).toBe(true);
     await trainer.dispose();
   });
 

@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import {
   fromTypedArray,
   loadSafetensors,
+  ops,
   optim,
   type ProcessGroup,
   saveSafetensors,
@@ -185,8 +186,13 @@ export class Trainer {
     ]);
   }
 
-  /** Writes the checkpoint and the student's model into `directory`, each file atomically. */
+  /**
+   * Writes the checkpoint and the student's model into `directory`, each file atomically.
+   * @throws Error, before it writes anything, if a weight is not finite: the last step's gradient may be so where its loss
+   * was not.
+   */
   save(directory: string): void {
+    tidy(() => checkWeights(this.learner.stateDict(), this.iteration));
     const { contrast, mixGenerator, augmentRng } = this.step;
     const optimizer = this.optimizer.stateDict();
     tidy(() => {
@@ -264,9 +270,19 @@ export class Trainer {
 /** No loss here is ever NaN for want of pixels: those that a mean would be over are then 0. */
 function checkFinite(values: Readonly<Record<string, number>>, iteration: number): void {
   const [name, value] = Object.entries(values).find(([, number]) => !Number.isFinite(number)) ?? [];
-  if (name === undefined) return;
-  throw new Error(
-    `${name} is ${value} at step ${iteration}: the weights are of no use any more, and training stops. What was saved before is whole; go on from it with a smaller learning rate, or in float32`,
+  if (name !== undefined) throw diverged(`${name} is ${value}`, iteration);
+}
+
+/** The device is waited for once. */
+function checkWeights(weights: ReadonlyMap<string, Tensor>, iteration: number): void {
+  const finite = ops.stack([...weights.values()].map((value) => value.isfinite().all())).toArray();
+  const broken = [...weights.keys()].find((_, i) => !finite[i]);
+  if (broken !== undefined) throw diverged(`the weight ${broken} is not finite`, iteration);
+}
+
+function diverged(what: string, iteration: number): Error {
+  return new Error(
+    `${what} at step ${iteration}: the weights are of no use any more, and training stops. What was saved before is whole; go on from it with a smaller learning rate, or in float32`,
   );
 }
 
