@@ -3,7 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -19,6 +19,8 @@ export async function compiled(name) {
   }
   return import(file);
 }
+
+const torch = await compiled('torch');
 
 /**
  * The command line's flags, by their defaults: counts where that is a number, switches where it is a boolean, else
@@ -56,9 +58,15 @@ export function findPython(asked, modules = ['torch']) {
   );
 }
 
-/** Both sides' commands. */
+/** Our side's command. */
 export const own = (script) => [process.execPath, join(here, 'own', script)];
-export const peer = (python, script) => [python, join(here, 'peer', script)];
+
+/** The peer's: Debian's PyTorch takes the system's BLAS, which need not be the build that ours brings along. */
+export function peer(python, script) {
+  const { blas } = torch.buildInfo();
+  const sameBlas = blas.includes('/openblas-') ? ['env', `LD_LIBRARY_PATH=${dirname(blas)}`] : [];
+  return [...sameBlas, python, join(here, 'peer', script)];
+}
 
 /** The files of libtorch and BLAS that a process has loaded. */
 export function librariesOf(pid) {

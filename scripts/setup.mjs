@@ -172,25 +172,25 @@ function ensureLibtorch() {
   if (tools.length > 0) aptInstall(tools, 'the bridge to libtorch is compiled here');
   let libtorch = findLibtorch();
   if (!libtorch) {
-    aptInstall(['libtorch-dev', 'libopenblas0-pthread'], 'no libtorch was found');
+    aptInstall(['libtorch-dev', 'libopenblas0-openmp'], 'no libtorch was found');
     libtorch =
       findLibtorch() ?? fail('libtorch-dev is installed, but its headers are not where they should be');
   }
   return libtorch;
 }
 
-/** Debian's default BLAS is the reference one, 40 times slower than OpenBLAS in matrix products. */
+/**
+ * The folder of the BLAS that the bridge is to bring along, whatever the system's own choice: Debian's default is the
+ * reference one, 40 times slower in matrix products. OpenBLAS comes in several builds; that on OpenMP shares its threads with
+ * libtorch, while those of the one on pthreads spin beside them: with other work on the cores a step took 2.4 times as long.
+ */
 function ensureBlas(libtorch) {
-  if (libtorch.source !== 'the system') return 'inside libtorch';
-  const link = join(libtorch.library, 'libblas.so.3');
-  const isReference = () => !existsSync(link) || /\/blas\/libblas/.test(realpathSync(link));
-  if (isReference()) aptInstall(['libopenblas0-pthread'], "the system's BLAS is the slow reference one");
-  if (isReference()) {
-    fail(
-      'the reference BLAS is still in use: choose OpenBLAS with `update-alternatives --config libblas.so.3-*`',
-    );
-  }
-  return realpathSync(link);
+  if (libtorch.source !== 'the system') return undefined;
+  const folder = join(libtorch.library, 'openblas-openmp');
+  const there = () => existsSync(join(folder, 'libblas.so.3'));
+  if (!there()) aptInstall(['libopenblas0-openmp'], 'matrix products need OpenBLAS');
+  if (!there()) fail(`libopenblas0-openmp is installed, but ${folder} has no libblas.so.3`);
+  return folder;
 }
 
 /** Data parallel on CPUs: Debian's libtorch has Gloo inside, but its headers are in a package of their own. */
@@ -211,7 +211,7 @@ function ensureLibdeflate(libtorch) {
 
 // ---- the bridge ----
 
-function buildBridge(libtorch) {
+function buildBridge(libtorch, blas) {
   const native = join(torchPackage, 'native');
   const sources = readdirSync(native, { recursive: true })
     .filter((file) => /\.(cpp|h)$/.test(file))
@@ -220,7 +220,7 @@ function buildBridge(libtorch) {
     .flatMap((file) => libtorch.include.slice(0, 2).map((folder) => join(folder, file)))
     .filter((file) => existsSync(file));
   const key = hash(
-    JSON.stringify([libtorch, hasLibdeflate()]),
+    JSON.stringify([libtorch, blas, hasLibdeflate()]),
     ...versions.map((file) => readFileSync(file)),
     root,
     readFileSync(join(torchPackage, 'CMakeLists.txt')),
@@ -246,6 +246,7 @@ function buildBridge(libtorch) {
       `-DTORCH_LIBRARIES=${libraries.join(';')}`,
       `-DTORCH_CXX11_ABI=${libtorch.abi}`,
       `-DNODE_API_INCLUDE_DIRS=${headers.join(';')}`,
+      `-DBLAS_LIBRARY_DIR=${blas ?? ''}`,
     ]);
     run('cmake', ['--build', build, '--parallel', String(availableParallelism())]);
   });
@@ -268,7 +269,9 @@ const libtorch = ensureLibtorch();
 const blas = ensureBlas(libtorch);
 ensureGloo(libtorch);
 ensureLibdeflate(libtorch);
-const rebuilt = buildBridge(libtorch);
+const rebuilt = buildBridge(libtorch, blas);
 generateTypes(rebuilt);
 run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', 'packages/pgpc']);
-say(`ready in ${((Date.now() - started) / 1000).toFixed(1)} s (libtorch: ${libtorch.source}; BLAS: ${blas})`);
+say(
+  `ready in ${((Date.now() - started) / 1000).toFixed(1)} s (libtorch: ${libtorch.source}; BLAS: ${blas ?? 'its own'})`,
+);

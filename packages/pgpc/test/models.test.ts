@@ -242,7 +242,9 @@ test('attention in parts, where no gradient is asked for, is attention as a whol
     const whole = network.call(image);
     const inParts = noGrad(() => network.call(image));
     for (const name of ['stage1', 'stage2', 'stage3', 'stage4']) {
-      expect(inParts[name]!.sub(whole[name]!).abs().max().item()).toBeLessThan(2e-6);
+      // Ten units in the last place of the largest value: how BLAS adds up depends on its build and on the threads.
+      const most = 10 * 2 ** -23 * whole[name]!.abs().max().item();
+      expect(inParts[name]!.sub(whole[name]!).abs().max().item()).toBeLessThan(most);
     }
     expect(whole.stage1!.requiresGrad).toBe(true);
   });

@@ -107,11 +107,7 @@ export class Branches {
   ): Promise<BranchEnd> {
     const { io } = this;
     const line = progress({ label: name, total: task.experiment.iterations, stream: io.stderr });
-    const child = fork(PROGRAM, [], {
-      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
-      // OpenBLAS, which libtorch's own setting does not reach, would take all cores for every branch.
-      env: { OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1', ...process.env },
-    });
+    const child = fork(PROGRAM, [], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
     let stderr = '';
     child.stderr!.on('data', (text) => {
       stderr = `${stderr}${text}`.slice(-2000);

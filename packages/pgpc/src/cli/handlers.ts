@@ -85,8 +85,6 @@ export const HANDLERS: Handlers = {
     await pullWeights(options, io);
   },
   bench: async (options, io) => {
-    // OpenBLAS has threads of its own, and reads their number when it is loaded with libtorch.
-    if (options.threads !== undefined) process.env.OPENBLAS_NUM_THREADS = String(options.threads);
     const { bench } = await import('./bench.js');
     await bench(options, io);
   },
