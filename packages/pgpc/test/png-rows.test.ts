@@ -94,6 +94,8 @@ describe.runIf(there)('rows of a PNG, natively', () => {
     }
     const inside = { top: 0, rows: 1, left: 0, length: 6 };
     await expect(unpackRows!(data, { ...layout, bytesPerPixel: 5 }, inside)).rejects.toThrow(RangeError);
+    const vast = { stride: 2 ** 33, height: 2 ** 33, bytesPerPixel: 3 };
+    await expect(unpackRows!(data, vast, inside)).rejects.toThrow('no image is that large');
   });
 });
 

@@ -156,6 +156,8 @@ struct Layout {
 };
 
 void checkLayout(const Layout& l) {
+  constexpr size_t kMost = size_t{1} << 40;
+  if (l.stride >= kMost || l.height >= kMost / (l.stride + 1)) throw std::invalid_argument("no image is that large");
   const bool inside = l.top <= l.height && l.rows <= l.height - l.top && l.left <= l.stride && l.length <= l.stride - l.left;
   if (!inside) throw std::invalid_argument("the region does not lie inside the image");
 }
