@@ -44,7 +44,7 @@ export async function readPng(file: string): Promise<Png> {
   }
   checkSize(header);
   const decode = interlaced ? interlacedSamples : plainSamples;
-  const samples = await decode(data, width, height, channels, depth);
+  const samples = await decode(data, header, channels);
   return { width, height, channels, depth, palette, samples };
 }
 
@@ -112,10 +112,8 @@ type Samples = Uint8Array | Uint16Array;
 
 async function plainSamples(
   data: Buffer,
-  width: number,
-  height: number,
+  { width, height, depth }: Header,
   channels: number,
-  depth: number,
 ): Promise<Samples> {
   const layout = layoutOf(whole(width, height), channels, depth);
   const region = { top: 0, rows: height, left: 0, length: layout.stride };
@@ -139,13 +137,8 @@ export async function unpackRowsSlowly(
   return region;
 }
 
-async function interlacedSamples(
-  data: Buffer,
-  width: number,
-  height: number,
-  channels: number,
-  depth: number,
-): Promise<Samples> {
+async function interlacedSamples(data: Buffer, header: Header, channels: number): Promise<Samples> {
+  const { width, height, depth } = header;
   const passes = ADAM7.flatMap((step) => passOf(step, width, height));
   const layouts = passes.map((pass) => layoutOf(pass, channels, depth));
   const filtered = await inflated(
