@@ -12,6 +12,7 @@ import { type PlanOptions, plan } from '../src/ablation/plan.js';
 import type { RunResult } from '../src/ablation/results.js';
 import { type Sweep, sweeps } from '../src/ablation/sweeps.js';
 import { csv, markdown, minorityClasses, rowsOf, type SweepTable } from '../src/ablation/table.js';
+import { denoisers } from '../src/adaptation/denoise/denoise.js';
 import { Segmentor, type SegmentorConfig } from '../src/models/segmentor.js';
 import { saveSegmentor } from '../src/models/weights.js';
 import { scaleNames } from '../src/presets/names.js';
@@ -136,6 +137,15 @@ describe('sweeps', () => {
     for (const name of plain.keys()) {
       expect(rank.get(name) === plain.get(name), name).toBe(!name.startsWith('pgpc'));
     }
+    // A part as a whole: cells without a teacher cannot have it.
+    const denoise = keys('methods', {
+      set: { 'method.denoise': { ...denoisers.prototypes, where: 'labels' } },
+    });
+    for (const name of ['(source)', 'source-only', 'oracle', 'pgpc-denoise']) {
+      expect(denoise.get(name), name).toBe(plain.get(name));
+    }
+    expect(denoise.get('pgpc')).toBe(plain.get('pgpc-denoise'));
+    expect(denoise.get('pgpc-dcan')).toBe(plain.get('pgpc-dcan-denoise'));
     const batch = keys('methods', { set: { batch: 3 } });
     for (const name of plain.keys()) expect(batch.get(name)).not.toBe(plain.get(name));
     const lr = keys('methods', { set: { 'optimizer.lr': 1e-4 } });

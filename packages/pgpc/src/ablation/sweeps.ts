@@ -44,6 +44,9 @@ const DENOISED: Readonly<Record<string, string>> = {
   both: 'both',
 };
 
+/** The more useful of the two for pseudo-labels. */
+const DENOISED_LABELS = { ...denoisers.prototypes, where: 'labels' };
+
 const START_WEIGHTS = [0.03, 0.1, 0.3];
 
 export const sweeps: Readonly<Record<SweepName, Sweep>> = {
@@ -69,8 +72,10 @@ export const sweeps: Readonly<Record<SweepName, Sweep>> = {
       pgpc('pgpc', 'PGPC'),
       pgpc('pgpc-fda', 'PGPC + FDA', { 'method.style': styles.fda }),
       pgpc('pgpc-dcan', 'PGPC + DCAN', { 'method.style': styles.dcan }),
-      pgpc('pgpc-denoise', 'PGPC + denoised pseudo-labels', {
-        'method.denoise': { ...denoisers.prototypes, where: 'labels' },
+      pgpc('pgpc-denoise', 'PGPC + denoised pseudo-labels', { 'method.denoise': DENOISED_LABELS }),
+      pgpc('pgpc-dcan-denoise', 'PGPC + DCAN + denoised pseudo-labels', {
+        'method.style': styles.dcan,
+        'method.denoise': DENOISED_LABELS,
       }),
       { name: 'oracle', label: 'oracle (target labels)', method: 'oracle', settings: {} },
     ],

@@ -38,8 +38,15 @@ export function withSettings(experiment: Experiment, settings: Settings): Experi
   return parseExperiment(changed);
 }
 
-/** Whether the experiment has the part that the key is in. @param key one that {@link checkKey} accepts. */
+/** Parts that only a method with a teacher can have. */
+const WITH_TEACHER = ['method.contrast', 'method.denoise', 'method.weighting'];
+
+/**
+ * Whether the experiment has the part that the key is in, or can have the part that the key is.
+ * @param key one that {@link checkKey} accepts.
+ */
 export function hasPlaceFor(experiment: Experiment, key: string): boolean {
+  if (WITH_TEACHER.includes(key) && !experiment.method.selfTraining) return false;
   let place: unknown = experiment;
   for (const name of key.split('.').slice(0, -1))
     place = (place as Record<string, unknown> | undefined)?.[name];
