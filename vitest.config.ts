@@ -4,10 +4,7 @@ import { defineConfig } from 'vitest/config';
 // Tests run from the sources; the command line's own tests run what `tsc -b` built.
 export default defineConfig({
   resolve: {
-    alias: {
-      '@pgpc/torch/png': fileURLToPath(new URL('packages/torch/src/png.ts', import.meta.url)),
-      '@pgpc/torch': fileURLToPath(new URL('packages/torch/src/index.ts', import.meta.url)),
-    },
+    alias: { '@pgpc/torch': fileURLToPath(new URL('packages/torch/src/index.ts', import.meta.url)) },
   },
   test: {
     include: ['packages/*/test/**/*.test.ts'],

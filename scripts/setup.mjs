@@ -18,7 +18,6 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const torchPackage = join(root, 'packages/torch');
-const build = join(torchPackage, 'build');
 const quiet = process.argv.includes('--quiet');
 const started = Date.now();
 
@@ -199,57 +198,62 @@ function ensureGloo(libtorch) {
   aptInstall(['libgloo-dev'], 'training in several processes needs the headers of Gloo');
 }
 
-const hasLibdeflate = () => existsSync('/usr/include/libdeflate.h');
+// ---- the native addons ----
 
-/** Without it PNG files are decoded by libvips, which takes longer. A libtorch of one's own may be where apt is not. */
-function ensureLibdeflate(libtorch) {
-  if (hasLibdeflate()) return;
-  if (libtorch.source === 'the system')
-    aptInstall(['libdeflate-dev'], 'PNG files are decoded with libdeflate');
-  else say('no libdeflate here (libdeflate-dev of Debian and Ubuntu), which decodes PNG files faster');
-}
-
-// ---- the bridge ----
-
-function buildBridge(libtorch, blas) {
-  const native = join(torchPackage, 'native');
+/**
+ * Compiles a package's addon, unless it was compiled from the same already.
+ * @param depends what it is made of beside its own sources. @param defines for cmake.
+ * @returns whether it was compiled.
+ */
+function compileAddon(folder, what, depends, defines) {
+  const native = join(folder, 'native');
   const sources = readdirSync(native, { recursive: true })
     .filter((file) => /\.(cpp|h)$/.test(file))
     .sort();
-  const versions = ['torch/version.h', 'torch/headeronly/version.h']
-    .flatMap((file) => libtorch.include.slice(0, 2).map((folder) => join(folder, file)))
-    .filter((file) => existsSync(file));
-  const key = hash(
-    JSON.stringify([libtorch, blas, hasLibdeflate()]),
-    ...versions.map((file) => readFileSync(file)),
-    root,
-    readFileSync(join(torchPackage, 'CMakeLists.txt')),
-    ...sources.map((file) => readFileSync(join(native, file))),
-  );
-  return once(join(torchPackage, '.bridge-stamp'), key, () => {
-    say(`building the bridge to libtorch (${libtorch.source})`);
+  const parts = [join(folder, 'CMakeLists.txt'), ...sources.map((file) => join(native, file))];
+  const key = hash(...depends, root, ...parts.map((file) => readFileSync(file)));
+  const build = join(folder, 'build');
+  return once(join(build, '.stamp'), key, () => {
+    say(`building ${what}`);
     rmSync(build, { recursive: true, force: true });
     mkdirSync(build, { recursive: true });
-    const libraries = ['torch', 'torch_cpu', 'c10', 'torch_cuda', 'c10_cuda'].filter((name) =>
-      existsSync(join(libtorch.library, `lib${name}.so`)),
-    );
     const headers = ['node-api-headers/include', 'node-addon-api'].map((name) =>
       join(root, 'node_modules', name),
     );
-    run('cmake', [
-      '-S',
-      torchPackage,
-      '-B',
-      build,
+    run('cmake', ['-S', folder, '-B', build, `-DNODE_API_INCLUDE_DIRS=${headers.join(';')}`, ...defines]);
+    run('cmake', ['--build', build, '--parallel', String(availableParallelism())]);
+  });
+}
+
+function buildBridge(libtorch, blas) {
+  const versions = ['torch/version.h', 'torch/headeronly/version.h']
+    .flatMap((file) => libtorch.include.slice(0, 2).map((folder) => join(folder, file)))
+    .filter((file) => existsSync(file));
+  const libraries = ['torch', 'torch_cpu', 'c10', 'torch_cuda', 'c10_cuda'].filter((name) =>
+    existsSync(join(libtorch.library, `lib${name}.so`)),
+  );
+  return compileAddon(
+    torchPackage,
+    `the bridge to libtorch (${libtorch.source})`,
+    [JSON.stringify([libtorch, blas]), ...versions.map((file) => readFileSync(file))],
+    [
       `-DTORCH_INCLUDE_DIRS=${libtorch.include.join(';')}`,
       `-DTORCH_LIBRARY_DIR=${libtorch.library}`,
       `-DTORCH_LIBRARIES=${libraries.join(';')}`,
       `-DTORCH_CXX11_ABI=${libtorch.abi}`,
-      `-DNODE_API_INCLUDE_DIRS=${headers.join(';')}`,
       `-DBLAS_LIBRARY_DIR=${blas ?? ''}`,
-    ]);
-    run('cmake', ['--build', build, '--parallel', String(availableParallelism())]);
-  });
+    ],
+  );
+}
+
+/** Without libdeflate libvips decodes PNG files, which takes longer: a libtorch of one's own may be where apt is not. */
+function buildPngDecoder(libtorch) {
+  const there = () => existsSync('/usr/include/libdeflate.h');
+  if (!there() && libtorch.source === 'the system') {
+    aptInstall(['libdeflate-dev'], 'PNG files are decoded with libdeflate');
+  }
+  if (there()) compileAddon(join(root, 'packages/pgpc'), 'the decoder of PNG files', [], []);
+  else say('no libdeflate here (libdeflate-dev of Debian and Ubuntu), which decodes PNG files faster');
 }
 
 function generateTypes(rebuilt) {
@@ -268,8 +272,8 @@ installPackages();
 const libtorch = ensureLibtorch();
 const blas = ensureBlas(libtorch);
 ensureGloo(libtorch);
-ensureLibdeflate(libtorch);
 const rebuilt = buildBridge(libtorch, blas);
+buildPngDecoder(libtorch);
 generateTypes(rebuilt);
 run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', 'packages/pgpc']);
 say(

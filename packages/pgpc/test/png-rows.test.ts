@@ -1,12 +1,12 @@
 // The native decoder of PNG rows against the slow one of png.ts, and the images that it reads against libvips.
 
 import { deflateSync } from 'node:zlib';
-import { type PngLayout, type PngRegion, unpackRows } from '@pgpc/torch/png';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import { decodeRgb, openImage } from '../src/datasets/decode.js';
 import { crc32, openRgbPng, slowCrc32, unpackRowsSlowly } from '../src/datasets/png.js';
+import { type PngLayout, type PngRegion, unpackRows } from '../src/datasets/png-rows.js';
 import { DatasetError } from '../src/datasets/types.js';
 import { Rng } from '../src/pipeline/rng.js';
 import { Workspace } from './datasets-helpers.js';

@@ -2,7 +2,7 @@
 import { open, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
-import { crc32 as nativeCrc32, type PngLayout, type PngRegion, unpackRows } from '@pgpc/torch/png';
+import { crc32 as nativeCrc32, type PngLayout, type PngRegion, unpackRows } from './png-rows.js';
 import type { Region } from './row-png.js';
 import { borrow, giveBack } from './spare-memory.js';
 

@@ -1,5 +1,4 @@
-// The native decoder of PNG files' pixels (native/png/png.cpp): apart from the rest, so that threads that decode do
-// not load libtorch.
+// The native decoder of PNG files' pixels (native/png.cpp).
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -27,7 +26,7 @@ export interface PngRegion {
   length: number;
 }
 
-const addon = fileURLToPath(new URL('../build/png.node', import.meta.url));
+const addon = fileURLToPath(new URL('../../build/png.node', import.meta.url));
 const native:
   | {
       unpackRows(

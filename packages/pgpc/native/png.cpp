@@ -1,5 +1,5 @@
 // The pixels of PNG files (ISO/IEC 15948): inflates what libdeflate inflates faster than anything that streams, undoes
-// the row filters, and hands out one region. An addon of its own, so that decoding threads load no libtorch.
+// the row filters, and hands out one region.
 
 #include <libdeflate.h>
 #include <napi.h>
