@@ -48,7 +48,7 @@ function start(...args: string[]): {
 }
 
 const pgpc = (...args: string[]) => start(...args).ended;
-const methods = ['source-only', 'self-training', 'pgpc', 'oracle'];
+const methods = ['source-only', 'self-training', 'pgpc', 'pgpc-dcan-denoise', 'oracle'];
 
 describe('pgpc demo --quick', () => {
   let outcome: Outcome;

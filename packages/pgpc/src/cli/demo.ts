@@ -1,7 +1,8 @@
-// The demo: renders two domains, trains on one, adapts to the other three ways, and shows what came of it.
+// The demo: renders two domains, trains on one, adapts to the other in several ways, and shows what came of it.
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { alignedAndDenoised } from '../ablation/sweeps.js';
 import { openCityscapes } from '../datasets/cityscapes.js';
 import { openGta5 } from '../datasets/gta5.js';
 import type { SegmentationDataset } from '../datasets/types.js';
@@ -18,6 +19,7 @@ import {
   type PictureIndex,
   RunDirectory,
 } from '../training/run-directory.js';
+import { withSettings } from '../training/settings.js';
 import { MODEL_FILE } from '../training/trainer.js';
 import { describeDevice, useCores, versions } from '../versions.js';
 import { Branches, inLanes, type Job, jobsOn, workersOn } from './branches.js';
@@ -103,7 +105,7 @@ interface Branch extends Job {
 }
 
 /**
- * The source network goes on three ways for the same number of steps, from the same state; the oracle is trained on the
+ * The source network goes on in several ways for the same number of steps, from the same state; the oracle is trained on the
  * target's labels, which the others never see, for as many steps as theirs together.
  */
 function branchesOf(preset: StreetSynthPreset): Branch[] {
@@ -113,13 +115,19 @@ function branchesOf(preset: StreetSynthPreset): Branch[] {
     { name: 'source', label: 'source', experiment: pretraining, onTarget: false, compared: false },
     { name: 'oracle', label: 'oracle (target labels)', experiment: oracle, onTarget: true, compared: true },
     { name: 'pgpc', label: 'PGPC', experiment: continuation('pgpc'), ...from },
+    {
+      name: 'pgpc-dcan-denoise',
+      label: 'PGPC + DCAN, denoised',
+      experiment: withSettings(continuation('pgpc'), alignedAndDenoised),
+      ...from,
+    },
     { name: 'self-training', label: 'self-training', experiment: continuation('self-training'), ...from },
     { name: 'source-only', label: 'source only', experiment: continuation('source-only'), ...from },
   ];
 }
 
 /** The order of the table. */
-const COMPARED = ['source-only', 'self-training', 'pgpc', 'oracle'];
+const COMPARED = ['source-only', 'self-training', 'pgpc', 'pgpc-dcan-denoise', 'oracle'];
 
 /** One seed of the demo: its branches, as many at once as the device allows. */
 class DemoSeed {
@@ -195,8 +203,9 @@ export const runDemo: RunDemo = async (options: DemoOptions, io: CommandIo) => {
   const description =
     `From ${startsFrom}, a network is trained on the labelled source for ${preset.pretraining.iterations} steps; ` +
     `then it goes on for ${preset.continuation('pgpc').iterations} steps, each time from the same state: on the ` +
-    'source only, by self-training on the unlabelled target, by PGPC. The oracle is trained on the target with its ' +
-    `labels, for all ${preset.oracle.iterations} steps.`;
+    'source only, by self-training on the unlabelled target, by PGPC, and by PGPC with what goes best with it here: ' +
+    'channels aligned to the target (DCAN) and pseudo-labels denoised by prototypes. The oracle is trained on the ' +
+    `target with its labels, for all ${preset.oracle.iterations} steps.`;
   io.stdout.write(`${description}\n`);
   const data = await openRendered(preset, scale, io);
   const run = RunDirectory.create(
