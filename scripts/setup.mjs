@@ -252,8 +252,14 @@ function buildPngDecoder(libtorch) {
   if (!there() && libtorch.source === 'the system') {
     aptInstall(['libdeflate-dev'], 'PNG files are decoded with libdeflate');
   }
-  if (there()) compileAddon(join(root, 'packages/pgpc'), 'the decoder of PNG files', [], []);
-  else say('no libdeflate here (libdeflate-dev of Debian and Ubuntu), which decodes PNG files faster');
+  const folder = join(root, 'packages/pgpc');
+  if (there()) {
+    compileAddon(folder, 'the decoder of PNG files', [], []);
+    return;
+  }
+  say('no libdeflate here (libdeflate-dev of Debian and Ubuntu), which decodes PNG files faster');
+  // One that was built when it was there could not be loaded.
+  rmSync(join(folder, 'build'), { recursive: true, force: true });
 }
 
 function generateTypes(rebuilt) {
