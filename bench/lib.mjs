@@ -20,8 +20,6 @@ export async function compiled(name) {
   return import(file);
 }
 
-const torch = await compiled('torch');
-
 /**
  * The command line's flags, by their defaults: counts where that is a number, switches where it is a boolean, else
  * text. Every benchmark takes `--python`, an interpreter with PyTorch, and `--results`, the folder for its JSON.
@@ -58,14 +56,14 @@ export function findPython(asked, modules = ['torch']) {
   );
 }
 
-/** Our side's command. */
+/** Both sides' commands. */
 export const own = (script) => [process.execPath, join(here, 'own', script)];
+export const peer = (python, script) => [python, join(here, 'peer', script)];
 
-/** The peer's: Debian's PyTorch takes the system's BLAS, which need not be the build that ours brings along. */
-export function peer(python, script) {
-  const { blas } = torch.buildInfo();
-  const sameBlas = blas.includes('/openblas-') ? ['env', `LD_LIBRARY_PATH=${dirname(blas)}`] : [];
-  return [...sameBlas, python, join(here, 'peer', script)];
+/** Debian's PyTorch takes the system's BLAS, which need not be the build that ours brings along: this makes it so. */
+async function sameBlas() {
+  const { blas } = (await compiled('torch')).buildInfo();
+  return blas.includes('/openblas-') ? { LD_LIBRARY_PATH: dirname(blas) } : {};
 }
 
 /** The files of libtorch and BLAS that a process has loaded. */
@@ -97,6 +95,7 @@ export class Worker {
   /** @param threads that its operators may use. @param env on top of this process's. @param limit see {@link ask}. */
   static async start([command, ...args], { threads, env = {}, limit }) {
     const worker = new Worker();
+    const blas = await sameBlas();
     worker.#process = spawn(command, args, {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: {
@@ -106,6 +105,7 @@ export class Worker {
         // Threads that spin while the other process works would be measured there.
         OMP_WAIT_POLICY: 'passive',
         PYTHONDONTWRITEBYTECODE: '1',
+        ...blas,
         ...env,
       },
     });

@@ -1,7 +1,7 @@
 // The training data's loader against a PyTorch DataLoader with Pillow, on the same files and as many cores.
 
 import { existsSync } from 'node:fs';
-import { cp } from 'node:fs/promises';
+import { cp, rename } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -114,10 +114,12 @@ await cacheDataset(target, copies.targetRoot, { scale: targetScale });
 /** The same images with the row filters that libpng, and so most programs, would choose; the rendered have none. */
 async function withFilters({ samples, root }, copy) {
   if (existsSync(copy)) return;
-  await cp(root, copy, { recursive: true });
+  const part = `${copy}.part`;
+  await cp(root, part, { recursive: true });
   for (const { image } of samples) {
-    await sharp(image).png({ adaptiveFiltering: true }).toFile(image.replace(root, copy));
+    await sharp(image).png({ adaptiveFiltering: true }).toFile(image.replace(root, part));
   }
+  await rename(part, copy);
 }
 const filtered = { sourceRoot: join(root, 'filtered/gta5'), targetRoot: join(root, 'filtered/cityscapes') };
 await withFilters(source, filtered.sourceRoot);

@@ -1,26 +1,23 @@
 // Whether scores without labels order checkpoints as their true mIoU does: PGPC goes on from the source networks of a
 // sweep, well and badly set, and each of its checkpoints is scored both ways.
 
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { compiled, describeMachine, machineLine, markdown, readFlags, saveResults } from './lib.mjs';
 
+const { plan } = await compiled('pgpc/ablation/plan');
 const { classStatistics } = await compiled('pgpc/datasets/statistics');
 const { openCityscapes, openGta5, streetSynthFolders } = await compiled('pgpc/datasets/index');
 const { evaluateSegmentor } = await compiled('pgpc/evaluation/evaluate');
 const { spearman } = await compiled('pgpc/evaluation/rank-correlation');
 const { loadSegmentor } = await compiled('pgpc/models/weights');
 const { PixelStore } = await compiled('pgpc/pipeline/pixels');
-const { streetSynthPreset } = await compiled('pgpc/presets/street-synth');
-const { goodness, scoreStep } = await compiled('pgpc/training/selection');
+const { goodness, scoreStep, scoringImages } = await compiled('pgpc/training/selection');
 const { withSettings } = await compiled('pgpc/training/settings');
 const { MODEL_FILE, Trainer } = await compiled('pgpc/training/trainer');
 const { useCores } = await compiled('pgpc/versions');
 
 const SCORES = ['information', 'density', 'entropy', 'agreement', 'margin'];
-
-/** Target images that are scored: as many as `pgpc train` takes. */
-const IMAGES = 16;
 
 /** The preset, and what a user could have chosen instead. */
 const SETTINGS = {
@@ -34,25 +31,25 @@ const flags = readFlags({
   sweeps: 'runs/ablations',
   data: 'data/street-synth-1',
   seeds: 3,
+  'source-steps': 4000,
   steps: 800,
   every: 100,
 });
-const { sweeps, seeds, steps, every } = flags;
-if (!existsSync(flags.data)) {
-  throw new Error(
-    `${flags.data} is not there: \`npx pgpc ablate methods\` renders it, and trains the source networks`,
-  );
-}
+const { sweeps, seeds, steps, every, 'source-steps': sourceSteps } = flags;
 // Tensors of this size gain little from a second thread.
 useCores(1);
 
-/** The network that every cell of a seed went on from. */
-function sourceNetwork(seed) {
-  const folder = join(sweeps, `seed${seed}`);
-  const name = existsSync(folder) && readdirSync(folder).find((entry) => /^source-(?!only)/.test(entry));
-  if (!name)
-    throw new Error(`no source network of seed ${seed} in ${sweeps}: run \`npx pgpc ablate methods\` first`);
-  return join(folder, name, MODEL_FILE);
+/** What the sweep of methods does with a seed: the source's training, and PGPC's that goes on from it. */
+function plannedRuns(seed) {
+  const runs = plan('methods', { out: sweeps, scale: 'demo', seeds: [seed], sourceSteps, steps, set: {} });
+  const pgpc = runs.find(({ cell }) => cell?.name === 'pgpc');
+  const network = join(pgpc.start, MODEL_FILE);
+  if (!existsSync(network)) {
+    throw new Error(
+      `${network} is missing: run \`npx pgpc ablate methods --source-steps ${sourceSteps} --steps ${steps}\` first`,
+    );
+  }
+  return { network, experiment: pgpc.experiment };
 }
 
 const roots = streetSynthFolders(flags.data);
@@ -64,15 +61,13 @@ const data = {
   target: new PixelStore(await openCityscapes(roots.target, 'train')),
   workers: 0,
 };
-const images = await Promise.all(
-  Array.from({ length: IMAGES }, (_, i) => data.target.image(Math.floor((i * data.target.length) / IMAGES))),
-);
+const images = await scoringImages(data.target);
 
 /** Scores and mIoU of every checkpoint of a run. */
 async function scoredRun(seed, setting) {
-  const preset = streetSynthPreset({ seed, steps }).continuation('pgpc');
-  const trainer = new Trainer(withSettings(preset, SETTINGS[setting]), data);
-  const start = loadSegmentor(sourceNetwork(seed));
+  const { network, experiment } = plannedRuns(seed);
+  const trainer = new Trainer(withSettings(experiment, SETTINGS[setting]), data);
+  const start = loadSegmentor(network);
   trainer.learner.segmentor.loadStateDict(start.stateDict());
   start.dispose();
   trainer.step.adoptStudent();

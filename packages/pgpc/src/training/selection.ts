@@ -120,6 +120,14 @@ export function scoreStep(
   );
 }
 
+/** The images of the target that checkpoints are scored on, evenly spaced. @throws DatasetError if one does not decode. */
+export function scoringImages(target: PixelStore): Promise<Tensor[]> {
+  const count = Math.min(IMAGES, target.length);
+  return Promise.all(
+    Array.from({ length: count }, (_, i) => target.image(Math.floor((i * target.length) / count))),
+  );
+}
+
 /** Scores checkpoints on images of the target and keeps the best model in a folder. */
 export class CheckpointSelection {
   private constructor(
@@ -138,10 +146,7 @@ export class CheckpointSelection {
     score: UnlabelledScoreName,
     classes: readonly string[],
   ): Promise<CheckpointSelection> {
-    const count = Math.min(IMAGES, target.length);
-    const images = await Promise.all(
-      Array.from({ length: count }, (_, i) => target.image(Math.floor((i * target.length) / count))),
-    );
+    const images = await scoringImages(target);
     const file = join(folder, SELECTION_FILE);
     const state = existsSync(file) ? stateSchema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined;
     return new CheckpointSelection(new ModelSelection(score, classes, state), folder, images);
