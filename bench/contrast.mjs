@@ -1,6 +1,6 @@
 // What the contrast costs: each of its parts and variants alone, beside the whole step with and without it.
 //
-//   node bench/contrast.mjs --scales demo,crop-512 --threads 1 --rounds 5
+//   node bench/contrast.mjs --scales demo,crop-256,crop-512 --threads 1 --rounds 5
 
 import {
   compiled,
@@ -20,8 +20,22 @@ const { daformerSelfTraining, methodConfig, pgpcContrast } = await compiled('pgp
 const { segmentorConfig } = await compiled('pgpc/models/segmentor');
 const { streetSynthPreset } = await compiled('pgpc/presets/street-synth');
 
-const flags = readFlags({ scales: 'demo,crop-512', backbone: 'mit_b0', threads: 1, rounds: 5, steps: 3 });
+const flags = readFlags({
+  scales: 'demo,crop-256,crop-512',
+  backbone: 'mit_b0',
+  threads: 1,
+  rounds: 5,
+  steps: 3,
+});
 const { threads, rounds, backbone } = flags;
+
+/** The paper's contrast on crops of a size. */
+const ofCrops = (crop) => ({
+  segmentor: segmentorConfig(backbone, 'daformer'),
+  contrast: { ...pgpcContrast, warmup: 0 },
+  batch: 2,
+  crop,
+});
 
 /** The method's parts and sizes; features are at a quarter of the crop. */
 const demo = streetSynthPreset({ scale: 'demo', seed: 1 }).continuation('pgpc');
@@ -32,12 +46,8 @@ const scales = {
     batch: demo.batch,
     crop: demo.crop.width,
   },
-  'crop-512': {
-    segmentor: segmentorConfig(backbone, 'daformer'),
-    contrast: { ...pgpcContrast, warmup: 0 },
-    batch: 2,
-    crop: 512,
-  },
+  'crop-256': ofCrops(256),
+  'crop-512': ofCrops(512),
 };
 const chosen = flags.scales.split(',');
 for (const name of chosen) {

@@ -2,6 +2,7 @@
 
 import { alone, Generator, noGrad, type Tensor, tidy, type World } from '@pgpc/torch';
 import { seedFor } from '../../pipeline/rng.js';
+import { AnchorList } from './anchor-list.js';
 import { anchorShareAt, selectAnchors } from './anchors.js';
 import { infoNceOfScores, positiveScores } from './info-nce.js';
 import {
@@ -168,13 +169,14 @@ export class PixelContrast {
         const ready = this.known().logicalAnd(this.negatives.ready()).unsqueeze(1);
         return sampleCandidates(usable.logicalAnd(ready), options.anchors, this.generator, world);
       });
-      const z = new ProjectedPixels(features, head).at(anchors.index);
+      const list = new AnchorList(anchors.valid);
+      const z = new ProjectedPixels(features, head).at(list.rows(anchors.index));
       const scores = {
-        positive: positiveScores(z, this.positives.draw(anchors)),
-        negative: this.negatives.scores(z, anchors),
+        positive: positiveScores(z, this.positives.draw(anchors), list),
+        negative: this.negatives.scores(z, anchors, list),
       };
       const valid = chosenByAll(anchors, options.anchors, world);
-      return infoNceOfScores(scores, valid, options.temperature, world);
+      return infoNceOfScores(scores, list, valid, options.temperature, world);
     });
   }
 

@@ -1,6 +1,7 @@
 // The contrastive loss (eq 5).
 
 import { alone, arange, ops, type Tensor, type World } from '@pgpc/torch';
+import { AnchorList } from './anchor-list.js';
 
 /**
  * L_c = -(1 / (C' M)) sum_c sum_m log [ exp(z_cm . z_c+ / tau) / (exp(z_cm . z_c+ / tau) + sum_n exp(z_cm . z_cn- / tau)) ]
@@ -20,60 +21,72 @@ export function infoNce(
   temperature: number,
   world: World = alone,
 ): Tensor {
-  const scores = { positive: positiveScores(anchors, positives), negative: sharedScores(anchors, negatives) };
-  return infoNceOfScores(scores, valid, temperature, world);
+  const list = new AnchorList(valid);
+  const z = list.rows(anchors);
+  const scores = {
+    positive: positiveScores(z, positives, list),
+    negative: sharedScores(z, negatives, list),
+  };
+  return infoNceOfScores(scores, list, valid, temperature, world);
 }
 
 /** Products of the anchors with what they are drawn to and pushed from. */
 export interface Scores {
-  /** (C, M, 1): z_cm . z_c+ */
+  /** (A, 1): z_cm . z_c+ */
   positive: Tensor;
-  /** (C, M, N): z_cm . z_cn-, -Infinity where there is no negative. */
+  /** (A, N): z_cm . z_cn-, -Infinity where there is no negative. */
   negative: Tensor;
 }
 
-/** Eq 5 of the products, whoever made them. Other arguments as of {@link infoNce}. */
+/**
+ * Eq 5 of the products, whoever made them. Other arguments as of {@link infoNce}.
+ * @param valid (C, M), bool: which anchors count; all of them are on the list.
+ */
 export function infoNceOfScores(
   { positive, negative }: Scores,
+  list: AnchorList,
   valid: Tensor,
   temperature: number,
   world: World = alone,
 ): Tensor {
-  const scores = ops.cat([positive, negative], 2).div_(temperature);
-  const loss = scores.logsumexp([2]).sub(scores.select(2, 0));
+  const scores = ops.cat([positive, negative], 1).div_(temperature);
+  const loss = scores.logsumexp([1]).sub(scores.select(1, 0));
   const count = world.sum(valid.sum([1]));
-  const perClass = ops.where(valid, loss, ops.zerosLike(loss)).sum([1]).div(count.clampMin(1));
-  return perClass.sum().mul(world.size).div(count.gt(0).sum().clampMin(1));
+  const classes = count.gt(0).sum().clampMin(1);
+  const weight = list.rows(valid.to(loss.dtype).div(count.clampMin(1).unsqueeze(1)));
+  return loss.mul(weight).sum().mul(world.size).div(classes);
 }
 
-/** @param anchors (C, M, D). @param positives (C, D) or (C, M, D). @returns (C, M, 1). */
-export function positiveScores(anchors: Tensor, positives: Tensor): Tensor {
-  return anchors.mul(positives.ndim === 2 ? positives.unsqueeze(1) : positives).sum([2], true);
+/** @param z (A, D). @param positives (C, D) or (C, M, D). @returns (A, 1). */
+export function positiveScores(z: Tensor, positives: Tensor, list: AnchorList): Tensor {
+  const own = positives.ndim === 2 ? list.ofClass(positives) : list.rows(positives);
+  return z.mul(own).sum([1], true);
 }
 
-/** One set of negatives for all anchors of a class. @param negatives (C, N, D). @returns (C, M, N). */
-export function sharedScores(anchors: Tensor, negatives: Tensor): Tensor {
-  return anchors.bmm(negatives.transpose(1, 2));
+/** One set of negatives for all anchors of a class. @param z (A, D). @param negatives (C, N, D). @returns (A, N). */
+export function sharedScores(z: Tensor, negatives: Tensor, list: AnchorList): Tensor {
+  return list.products(z, negatives);
 }
 
 /**
  * A set of negatives for every anchor. All rows of a bank are multiplied with the anchors and the drawn products taken
  * from that: with 19 classes, 256 anchors, 512 negatives and 5000 rows 97 MB, where the rows themselves, 256 numbers
  * each, would be 2.5 GB.
- * @param rows (C, K, D). @param slots (C, M, N), int64: which rows are an anchor's negatives. @returns (C, M, N).
+ * @param z (A, D). @param rows (C, K, D). @param slots (C, M, N), int64: which rows are an anchor's negatives.
+ * @returns (A, N).
  */
-export function ownScores(anchors: Tensor, rows: Tensor, slots: Tensor): Tensor {
-  return sharedScores(anchors, rows).gather(2, slots);
+export function ownScores(z: Tensor, rows: Tensor, slots: Tensor, list: AnchorList): Tensor {
+  return list.products(z, rows).gather(1, list.rows(slots));
 }
 
 /**
  * The other classes' prototypes as negatives.
- * @param prototypes (C, D). @param present (C), bool: the classes that have one.
- * @returns (C, M, C), -Infinity for the anchor's own class and for classes without prototype.
+ * @param z (A, D). @param prototypes (C, D). @param present (C), bool: the classes that have one.
+ * @returns (A, C), -Infinity for the anchor's own class and for classes without prototype.
  */
-export function otherClassScores(anchors: Tensor, prototypes: Tensor, present: Tensor): Tensor {
+export function otherClassScores(z: Tensor, prototypes: Tensor, present: Tensor, list: AnchorList): Tensor {
   const classes = arange(prototypes.shape[0]!, { device: prototypes.device });
   const own = classes.unsqueeze(0).eq(classes.unsqueeze(1));
-  const none = own.logicalOr(present.logicalNot().unsqueeze(0)).unsqueeze(1);
-  return anchors.matmul(prototypes.t()).maskedFill(none, Number.NEGATIVE_INFINITY);
+  const none = own.logicalOr(present.logicalNot().unsqueeze(0));
+  return z.matmul(prototypes.t()).maskedFill(list.ofClass(none), Number.NEGATIVE_INFINITY);
 }

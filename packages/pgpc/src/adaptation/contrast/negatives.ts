@@ -1,6 +1,7 @@
 // Negatives: for every class, the pixels that are certainly not of it (eq 10, 11), or the other classes' prototypes.
 
 import type { Tensor } from '@pgpc/torch';
+import type { AnchorList } from './anchor-list.js';
 import { otherClassScores, ownScores, sharedScores } from './info-nce.js';
 import { MemoryBank } from './memory-bank.js';
 import type { ContrastSettings } from './options.js';
@@ -54,8 +55,8 @@ export interface Negatives {
   add?(pixels: ProjectedPixels, candidates: Tensor): void;
   /** (C), bool: which classes have any. */
   ready(): Tensor;
-  /** z_cm . z_cn- of the anchors' features (C, M, D): (C, M, N). */
-  scores(z: Tensor, anchors: Sample): Tensor;
+  /** z_cm . z_cn- of the listed anchors' features z (A, D): (A, N). */
+  scores(z: Tensor, anchors: Sample, list: AnchorList): Tensor;
 }
 
 /** N pixels of other classes, drawn from a bank: for all anchors of a class together, or for each. */
@@ -79,14 +80,14 @@ export class PixelNegatives implements Negatives {
     return this.store.module.filled.gt(0);
   }
 
-  scores(z: Tensor, anchors: Sample): Tensor {
+  scores(z: Tensor, anchors: Sample, list: AnchorList): Tensor {
     const bank = this.store.module;
     const { negatives, perAnchorNegatives } = this.settings;
     const { generator, world } = this.draws;
-    if (!perAnchorNegatives) return sharedScores(z, bank.draw(negatives, generator));
+    if (!perAnchorNegatives) return sharedScores(z, bank.draw(negatives, generator), list);
     const slots = bank.drawSlots(anchors.total * negatives, generator);
     const own = drawnFor(anchors, slots.view([this.classes, anchors.total, negatives]), world);
-    return ownScores(z, bank.rows, own);
+    return ownScores(z, bank.rows, own, list);
   }
 }
 
@@ -100,7 +101,7 @@ export class PrototypeNegatives implements Negatives {
     return present.sum().sub(present.to('int64')).gt(0);
   }
 
-  scores(z: Tensor): Tensor {
-    return otherClassScores(z, prototypesOf(this.positives), knownClasses(this.positives));
+  scores(z: Tensor, _: Sample, list: AnchorList): Tensor {
+    return otherClassScores(z, prototypesOf(this.positives), knownClasses(this.positives), list);
   }
 }

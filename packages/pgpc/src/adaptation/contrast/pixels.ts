@@ -9,7 +9,7 @@ export function pixelRows(map: Tensor): Tensor {
   return map.permute([0, 2, 3, 1]).reshape([-1, map.shape[1]!]);
 }
 
-/** Those rows of {@link pixelRows} that stand at (C, n) positions, out of the map itself: (C, n, D). */
+/** Those rows of {@link pixelRows} that stand at some positions, (..), out of the map itself: (.., D). */
 function pixelsAt(map: Tensor, index: Tensor): Tensor {
   const [, , height, width] = map.shape as [number, number, number, number];
   const image = index.div(height * width, { roundingMode: 'floor' });
@@ -44,10 +44,10 @@ export class ProjectedPixels {
     return this.#all;
   }
 
-  /** Of the pixels at (C, n) positions: (C, n, D). The head runs on those alone, unless it ran on all before. */
+  /** Of the pixels at some positions, (..): (.., D). The head runs on those alone, unless it ran on all before. */
   at(index: Tensor): Tensor {
     if (this.#all) return this.#all.index([index]);
-    const z = this.head.call(singlePrecision(pixelsAt(this.features, index).flatten(0, 1)));
-    return z.view([...index.shape, -1]);
+    const z = this.head.call(singlePrecision(pixelsAt(this.features, index).flatten(0, -2)));
+    return z.view([...index.shape, z.shape[1]!]);
   }
 }
