@@ -1,6 +1,6 @@
 // The two passes over all weights that a training step makes, each reading and writing every value once.
 //
-//   pgpc::adamw_   one step of AdamW (Loshchilov & Hutter 2019, algorithm 2)
+//   pgpc::adamw_   one step of AdamW (Loshchilov & Hutter 2019, algorithm 2), from gradients of any dtype
 //   pgpc::ema_     self <- alpha self + (1 - alpha) other (Tarvainen & Valpola 2017)
 //
 // Written as foreach operators, a step of AdamW goes over the weights about ten times and starts ten operators a
@@ -30,13 +30,20 @@ struct AdamW {
   int64_t step;
 };
 
-void check_alike(const char* what, TensorList self, TensorList other) {
+void check_fits(const char* what, TensorList self, TensorList other) {
   TORCH_CHECK(self.size() == other.size(), "there must be one of ", what, " a parameter, but there are ",
               other.size(), " for ", self.size());
   for (size_t i = 0; i < self.size(); i++) {
     TORCH_CHECK(self[i].defined() && other[i].defined() && self[i].sizes() == other[i].sizes() &&
-                    self[i].scalar_type() == other[i].scalar_type() && self[i].device() == other[i].device(),
-                what, " ", i, " must have its parameter's shape, dtype and device");
+                    self[i].device() == other[i].device(),
+                what, " ", i, " must have its parameter's shape and device");
+  }
+}
+
+void check_alike(const char* what, TensorList self, TensorList other) {
+  check_fits(what, self, other);
+  for (size_t i = 0; i < self.size(); i++) {
+    TORCH_CHECK(self[i].scalar_type() == other[i].scalar_type(), what, " ", i, " must have its parameter's dtype");
   }
 }
 
@@ -102,18 +109,44 @@ bool all_on_card(TensorList tensors) {
   return std::all_of(tensors.begin(), tensors.end(), [](const Tensor& tensor) { return tensor.is_cuda(); });
 }
 
-/** One kernel for many parameters, which the host does not wait for. */
+// Gradients of 16 bits are widened for this many values at a time: of all at once they would take as much as the weights.
+constexpr int64_t kWidened = 1 << 24;
+
+/** The gradients in their parameters' dtype and memory order. */
+std::vector<Tensor> widened(TensorList params, TensorList grads) {
+  std::vector<Tensor> wide, targets, sources;
+  for (size_t i = 0; i < params.size(); i++) {
+    const bool fits = grads[i].scalar_type() == params[i].scalar_type();
+    wide.push_back(fits ? grads[i] : at::empty_like(params[i]));
+    if (fits) continue;
+    targets.push_back(wide.back());
+    sources.push_back(grads[i]);
+  }
+  if (!targets.empty()) at::_foreach_copy_(targets, sources);
+  return wide;
+}
+
+/** A few kernels for all parameters, which the host does not wait for. */
 void card_adamw(TensorList params, TensorList grads, TensorList means, TensorList squares, const AdamW& o) {
   const Tensor step = at::full({}, static_cast<double>(o.step), params[0].options().dtype(at::kFloat));
-  const std::vector<Tensor> steps(params.size(), step);
-  at::_fused_adamw_(params, grads, means, squares, /*max_exp_avg_sqs=*/{}, steps, o.lr, o.beta1, o.beta2,
-                    o.weight_decay, o.eps, /*amsgrad=*/false, /*maximize=*/false);
+  for (size_t begin = 0, end = 0; begin < params.size(); begin = end) {
+    int64_t values = 0;
+    do values += params[end++].numel();
+    while (end < params.size() && values + params[end].numel() <= kWidened);
+    const size_t size = end - begin;
+    const TensorList some = params.slice(begin, size);
+    const std::vector<Tensor> steps(size, step);
+    at::_fused_adamw_(some, widened(some, grads.slice(begin, size)), means.slice(begin, size),
+                      squares.slice(begin, size), /*max_exp_avg_sqs=*/{}, steps, o.lr, o.beta1, o.beta2,
+                      o.weight_decay, o.eps, /*amsgrad=*/false, /*maximize=*/false);
+  }
 }
 #endif
 
 void adamw_(TensorList params, TensorList grads, TensorList means, TensorList squares, double lr, double beta1,
             double beta2, double eps, double weight_decay, int64_t step) {
-  check_alike("grads", params, grads);
+  // Those of weights that a pass reads in 16 bits have 16 bits too.
+  check_fits("grads", params, grads);
   check_alike("exp_avgs", params, means);
   check_alike("exp_avg_sqs", params, squares);
   TORCH_CHECK(step >= 1, "step counts from 1, but is ", step);

@@ -163,6 +163,29 @@ describe.runIf(cudaAvailable())('on a card', () => {
     });
   });
 
+  test('AdamW widens gradients of 16 bits a part at a time, to what it makes of float32', () => {
+    // The middle one alone is more than is widened at once.
+    const sizes = [1000, 2 ** 24 + 1, 1000];
+    const trained = (widen: boolean) =>
+      tidy(() => {
+        const generator = new Generator(1);
+        const params = sizes.map((size) => zeros([size], { device, requiresGrad: true }));
+        const gradients = sizes.map((size) => randn([size], { generator, device }).to('bfloat16'));
+        using optimizer = new optim.AdamW(params, { lr: 1e-2 });
+        for (let i = 0; i < 3; i++) {
+          optimizer.step((param) => {
+            const gradient = gradients[params.indexOf(param)]!;
+            return widen ? gradient.to('float32') : gradient;
+          });
+        }
+        return params.map((param) => param.detach());
+      });
+    tidy(() => {
+      const [narrow, wide] = [trained(false), trained(true)];
+      for (const [i, param] of narrow.entries()) expect(apart(param, wide[i]!)).toBe(0);
+    });
+  });
+
   test('a depthwise convolution in bfloat16 has the gradients of float32', () => {
     tidy(() => {
       const conv = new nn.Conv2d(8, 8, 3, { padding: 2, dilation: 2, groups: 8 });

@@ -62,6 +62,28 @@ function step(optimizer: Optimizer, params: Tensor[], wanted: OptimizerCase, ind
 }
 
 describe('optimizers', () => {
+  test.each(Object.entries(optimizers))(
+    '%s learns from gradients kept elsewhere, in 16 bits, as from their float32 copies',
+    (_, create) => {
+      const gradients = Array.from({ length: 3 }, () => tidy(() => randn([5, 3]).to('bfloat16')));
+      const trained = (widen: boolean) => {
+        const params = gradients.map(() => ones([5, 3], { requiresGrad: true }));
+        using optimizer = create(params);
+        for (let i = 0; i < 4; i++) {
+          tidy(() =>
+            optimizer.step((param) => {
+              const gradient = gradients[params.indexOf(param)]!;
+              return widen ? gradient.to('float32') : gradient;
+            }),
+          );
+        }
+        expect(params.every(({ grad }) => grad === null)).toBe(true);
+        return params.map((param) => param.detach().toArray());
+      };
+      expect(trained(false)).toEqual(trained(true));
+    },
+  );
+
   test('every optimizer has a reference and the other way round', () => {
     expect(reference.optimizers.map(({ name }) => name)).toEqual(Object.keys(optimizers));
   });

@@ -356,8 +356,7 @@ export class AdaptationStep {
   }
 
   #update(): void {
-    this.#studentCasts?.gather();
-    this.optimizer.step();
+    this.optimizer.step(this.#studentCasts?.gradientOf);
     this.#studentCasts?.refresh();
   }
 

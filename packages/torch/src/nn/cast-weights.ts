@@ -13,13 +13,11 @@ import { copies } from './products.js';
  * the time of a large MiT's step on a card. Here all are cast by one operator, and so are the gradients.
  *
  * The weights stay what they are, and what an optimizer changes. Under autocast of the given dtype, linear layers and
- * convolutions read the copies; gradients gather there, in 16 bits, until {@link gather} hands them on.
+ * convolutions read the copies; gradients gather there, in 16 bits, for an optimizer to find by {@link gradientOf}.
  */
 export class CastWeights {
   readonly #weights: Tensor[];
   readonly #casts: Tensor[];
-  /** float32, one a weight that is trained; made when they are needed. */
-  #gradients: Tensor[] | undefined;
 
   /** Copies the weights as they are; see {@link refresh}. */
   constructor(network: AnyModule, dtype: NonNullable<AutocastDtype>) {
@@ -40,31 +38,13 @@ export class CastWeights {
     for (const cast of this.#casts) cast.grad = null;
   }
 
-  /**
-   * Gives the weights, as their own gradients and in place of any that they have, those that have gathered in the
-   * copies. The copies keep theirs.
-   */
-  gather(): void {
-    tidy(() =>
-      noGrad(() => {
-        const found = this.#casts.map((cast) => cast.grad);
-        this.#gradients ??= this.#weights.map((weight) => keep(weight.zerosLike()));
-        const [targets, sources]: [Tensor[], Tensor[]] = [[], []];
-        for (const [i, gradient] of found.entries()) {
-          this.#weights[i]!.grad = gradient ? this.#gradients[i]! : null;
-          if (!gradient) continue;
-          targets.push(this.#gradients[i]!);
-          sources.push(gradient);
-        }
-        copyAll(targets, sources);
-      }),
-    );
-  }
+  /** What has gathered in the copy of a weight, in 16 bits; of a parameter that has no copy, its own gradient. */
+  readonly gradientOf = (param: Tensor): Tensor | null => (copies.get(param) ?? param).grad;
 
   /** Frees the copies; the layers read their weights again. */
   dispose(): void {
     for (const weight of this.#weights) copies.delete(weight);
-    for (const tensor of [...this.#casts, ...(this.#gradients ?? [])]) tensor.dispose();
+    for (const cast of this.#casts) cast.dispose();
   }
 }
 

@@ -89,15 +89,18 @@ export abstract class Optimizer {
     group.lr = checkSetting('lr', lr);
   }
 
-  /** Updates all parameters that have a gradient, once. Gradients stay as they are: see `zeroGrad`. */
-  step(): void {
+  /**
+   * Updates all parameters that have a gradient, once. Gradients stay as they are: see `zeroGrad`.
+   * @param gradientOf a parameter, of its shape and on its device, of whatever dtype; its own by default.
+   */
+  step(gradientOf: (param: Tensor) => Tensor | null = ({ grad }) => grad): void {
     tidy(() =>
       noGrad(() => {
         let start = 0;
         for (const group of this.#groups) {
           const updates: Update[] = [];
           for (const [offset, param] of group.params.entries()) {
-            const grad = param.grad;
+            const grad = gradientOf(param);
             if (grad) updates.push({ index: start + offset, param, grad });
           }
           if (updates.length > 0) this.update(group, updates);
