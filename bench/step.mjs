@@ -76,7 +76,7 @@ for (const precision of new Set(['float32', flags.precision])) {
   );
   console.log(equalityTable(rows), '\n');
   if (failures.length > 0) throw new Error(failures.map(({ side, error }) => `${side}: ${error}`).join('\n'));
-  const names = precision === 'float32' ? unequal(rows) : [];
+  const names = unequal(rows);
   if (names.length > 0) {
     throw new Error(
       `the two steps are not the same computation, so their times mean nothing: ${names.join(', ')}`,

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildInfo, deviceMath, fromTypedArray, noGrad, setNumThreads } from '@pgpc/torch';
+import { buildInfo, deviceMath, fromTypedArray, setNumThreads, tidy } from '@pgpc/torch';
 import { Learner } from '../../packages/pgpc/dist/adaptation/learner.js';
 import { AdaptationStep } from '../../packages/pgpc/dist/adaptation/step.js';
 import { buildOptimizer } from '../../packages/pgpc/dist/training/optimizer.js';
@@ -29,10 +29,15 @@ export function prepare(folder) {
     ['sourceImage', 'sourceLabel', 'targetImage'].map((name) => [name, tensors.get(name).to({ device })]),
   );
   if (config.frozenScale) {
-    noGrad(() => {
-      for (const parameter of step.featureDistance.encoder.parameters()) parameter.mul_(config.frozenScale);
+    const { encoder } = step.featureDistance;
+    const trained = encoder.namedParameters();
+    tidy(() => {
+      // From the student's, since the encoder's own may have been rounded already.
+      const weights = [...student.segmentor.backbone.stateDict()].map(([name, value]) => {
+        return [name, trained.has(name) ? value.mul(config.frozenScale) : value];
+      });
+      encoder.loadStateDict(new Map(weights));
     });
-    step.weightsChanged();
   }
   return { config, step, batch };
 }

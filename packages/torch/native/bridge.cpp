@@ -36,6 +36,7 @@
 #include "allocator.h"
 #include "cuda.h"
 #include "distributed.h"
+#include "autocast.h"
 #include "errors.h"
 #include "profiler.h"
 
@@ -964,14 +965,6 @@ void setAutocastOn(c10::DeviceType device, bool on, at::ScalarType dtype) {
     at::autocast::set_enabled(on);
     if (on) at::autocast::set_autocast_gpu_dtype(dtype);
   }
-#endif
-}
-
-at::ScalarType autocastDtype() {
-#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
-  return at::autocast::get_autocast_dtype(c10::DeviceType::CPU);
-#else
-  return at::autocast::get_autocast_cpu_dtype();
 #endif
 }
 

@@ -5,9 +5,9 @@
 // with stride s, padding p and dilation d.
 //
 // libtorch computes a dilated one as C small matrix products. Here every value is read about once from
-// memory, which is what bounds the operator. float32 on the CPU at stride 1 with one filter per channel is
-// computed here, in NCHW or channels-last as the input lies; everything else, and the one case that oneDNN
-// does faster, goes to at::conv2d.
+// memory, which is what bounds the operator. float32 and bfloat16 on the CPU at stride 1 with one filter per
+// channel are computed here, in NCHW or channels-last as the input lies; everything else, and the one case that
+// oneDNN does faster, goes to at::conv2d. bfloat16 is summed in float32 and rounded once.
 //
 // Every sum here is taken in an order that depends on the shapes alone, so results do not depend on the
 // number of threads.
@@ -24,6 +24,8 @@
 #include <tuple>
 #include <utility>
 #include <vector>
+
+#include "autocast.h"
 
 namespace {
 
@@ -50,6 +52,30 @@ inline __attribute__((always_inline)) Lanes load(const float* from) {
 
 inline __attribute__((always_inline)) void store(float* to, const Lanes& lanes) {
   std::memcpy(to, &lanes, sizeof lanes);
+}
+
+// bfloat16 is the upper half of a float32.
+typedef uint16_t Halves __attribute__((vector_size(kLanes * sizeof(uint16_t))));
+typedef uint32_t Words __attribute__((vector_size(kLanes * sizeof(uint32_t))));
+
+inline __attribute__((always_inline)) Lanes load(const at::BFloat16* from) {
+  Halves halves;
+  std::memcpy(&halves, from, sizeof halves);
+  const Words words = __builtin_convertvector(halves, Words) << 16;
+  Lanes lanes;
+  std::memcpy(&lanes, &words, sizeof lanes);
+  return lanes;
+}
+
+// To the nearest, and to the even one of two, as libtorch rounds.
+inline __attribute__((always_inline)) void store(at::BFloat16* to, const Lanes& lanes) {
+  constexpr uint32_t kNaN = 0x7fc0;
+  Words words;
+  std::memcpy(&words, &lanes, sizeof words);
+  const Words nearest = (words + 0x7fff + ((words >> 16) & 1)) >> 16;
+  const Words rounded = lanes == lanes ? nearest : Words{} + kNaN;
+  const Halves halves = __builtin_convertvector(rounded, Halves);
+  std::memcpy(to, &halves, sizeof halves);
 }
 
 inline double sum_of(const Lanes& lanes) {
@@ -378,122 +404,178 @@ std::vector<float> blocked_filters(const Geometry& g, const float* weight, bool 
 constexpr int kPixels = 8;  // neighbouring output pixels that share a load of the weights
 
 // Taps that lie side by side in a row of the input.
+template <typename T>
 struct RowTaps {
-  const float* input;   // the pixel under the first tap
+  const T* input;       // the pixel under the first tap
   const float* weight;  // the first tap's weights in the first block; the next tap's follow
 };
 
 // Taps of a row go by threes where they can, else one by one.
 int64_t taps_together(const Run& run) { return run.taps.size() % 3 == 0 ? 3 : 1; }
 
+// Neighbouring channels that are gone through together; the first is that of a block.
+struct Slab {
+  int64_t begin, end;
+  int64_t width() const { return end - begin; }
+};
+
+// Under a dilation, channels go by this many: 64 bytes of bfloat16.
+constexpr int64_t kSlab = 32;
+
+// A dilated filter reads rows that are far apart, and pixels that are often a power of two apart: they would compete
+// for the same few lines of the cache. Copied side by side, the slab's channels stay there.
+bool is_packed(const Geometry& g) { return g.channels > kSlab && (g.y.dilation > 1 || g.x.dilation > 1); }
+
+int64_t slabs_of(int64_t channels) { return (channels + kSlab - 1) / kSlab; }
+
+Slab slab_at(int64_t index, int64_t channels) {
+  return {index * kSlab, std::min(channels, (index + 1) * kSlab)};
+}
+
+// A slab's channels of so many pixels, one pixel after the other.
+template <typename T>
+void pack(const T* pixels, int64_t count, int64_t channels, const Slab& slab, float* to) {
+  constexpr int64_t kAhead = 16;  // pixels whose line is on its way: no prefetcher of the processor goes so far
+  for (int64_t pixel = 0; pixel < count; ++pixel) {
+    const T* from = pixels + pixel * channels + slab.begin;
+    __builtin_prefetch(from + kAhead * channels);
+    int64_t k = 0;
+    for (; k + kLanes <= slab.width(); k += kLanes) store(to + k, load(from + k));
+    for (; k < slab.width(); ++k) to[k] = static_cast<float>(from[k]);
+    to += slab.width();
+  }
+}
+
 // What the output pixels of a run have in common.
 struct RunShape {
-  int64_t channels;
-  int64_t apart;  // floats from the pixel under a tap to that under the next
+  int64_t from;   // values from a pixel of the input to the next
+  int64_t to;     // values from a pixel of the output to the next
+  int64_t apart;  // values from the pixel under a tap to that under the next
   int64_t block;  // floats from a block of weights to the next
   const float* bias;
 };
 
-// All channels of `Pixels` neighbouring output pixels, `Taps` taps to an entry of `rows`. `Dense`: with a
-// dilation of 1, a pixel of the input is loaded once for all the output pixels under it.
-template <int Pixels, int Taps, bool Dense>
-void correlate_pixels(const std::vector<RowTaps>& rows, const RunShape& shape, float* out) {
-  const int64_t channels = shape.channels;
-  int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) {
+// A slab's channels of `Pixels` neighbouring output pixels, `Taps` taps to an entry of `rows`, which are of the slab.
+// `Dense`: with a dilation of 1, a pixel of the input is loaded once for all the output pixels under it.
+template <int Pixels, int Taps, bool Dense, typename From, typename To>
+void correlate_pixels(const std::vector<RowTaps<From>>& rows, const RunShape& shape, const Slab& slab, To* out) {
+  const float* bias = shape.bias ? shape.bias + slab.begin : nullptr;
+  const int64_t first_block = slab.begin / kLanes;
+  int64_t k = 0;
+  for (; k + kLanes <= slab.width(); k += kLanes) {
     Lanes sum[Pixels];
-    for (int p = 0; p < Pixels; ++p) sum[p] = shape.bias ? load(shape.bias + c) : Lanes{};
-    for (const RowTaps& row : rows) {
-      const float* input = row.input + c;
-      const float* from = row.weight + c / kLanes * shape.block;
+    for (int p = 0; p < Pixels; ++p) sum[p] = bias ? load(bias + k) : Lanes{};
+    for (const RowTaps<From>& row : rows) {
+      const From* input = row.input + k;
+      const float* from = row.weight + (first_block + k / kLanes) * shape.block;
       Lanes weight[Taps];
       for (int t = 0; t < Taps; ++t) weight[t] = load(from + t * kLanes);
       if (Dense) {
         for (int column = 0; column < Pixels + Taps - 1; ++column) {
-          const Lanes value = load(input + column * channels);
+          const Lanes value = load(input + column * shape.from);
           for (int t = 0; t < Taps; ++t) {
             if (column >= t && column - t < Pixels) sum[column - t] += weight[t] * value;
           }
         }
       } else {
         for (int t = 0; t < Taps; ++t) {
-          for (int p = 0; p < Pixels; ++p) sum[p] += weight[t] * load(input + t * shape.apart + p * channels);
+          for (int p = 0; p < Pixels; ++p) sum[p] += weight[t] * load(input + t * shape.apart + p * shape.from);
         }
       }
     }
-    for (int p = 0; p < Pixels; ++p) store(out + p * channels + c, sum[p]);
+    for (int p = 0; p < Pixels; ++p) store(out + p * shape.to + k, sum[p]);
   }
-  for (; c < channels; ++c) {
+  for (; k < slab.width(); ++k) {
     for (int p = 0; p < Pixels; ++p) {
-      float sum = shape.bias ? shape.bias[c] : 0.f;
-      for (const RowTaps& row : rows) {
-        const float* weight = row.weight + c / kLanes * shape.block + c % kLanes;
+      float sum = bias ? bias[k] : 0.f;
+      for (const RowTaps<From>& row : rows) {
+        const float* weight = row.weight + (first_block + k / kLanes) * shape.block + k % kLanes;
         for (int t = 0; t < Taps; ++t) {
-          sum += weight[t * kLanes] * row.input[t * shape.apart + p * channels + c];
+          sum += weight[t * kLanes] * static_cast<float>(row.input[t * shape.apart + p * shape.from + k]);
         }
       }
-      out[p * channels + c] = sum;
+      out[p * shape.to + k] = static_cast<To>(sum);
     }
   }
 }
 
-template <int Taps>
-void correlate_run(std::vector<RowTaps>& rows, const RunShape& shape, int64_t count, float* out) {
-  const bool dense = shape.apart == shape.channels;
-  const auto correlate =
-      dense ? correlate_pixels<kPixels, Taps, true> : correlate_pixels<kPixels, Taps, false>;
+template <int Taps, typename From, typename To>
+void correlate_run(std::vector<RowTaps<From>>& rows, const RunShape& shape, const Slab& slab, int64_t count, To* out) {
+  const bool dense = shape.apart == shape.from;
+  const auto correlate = dense ? correlate_pixels<kPixels, Taps, true, From, To>
+                               : correlate_pixels<kPixels, Taps, false, From, To>;
   const auto advance = [&](int64_t pixels) {
-    for (RowTaps& row : rows) row.input += pixels * shape.channels;
-    out += pixels * shape.channels;
+    for (RowTaps<From>& row : rows) row.input += pixels * shape.from;
+    out += pixels * shape.to;
   };
   int64_t x = 0;
-  for (; x + kPixels <= count; x += kPixels, advance(kPixels)) correlate(rows, shape, out);
-  for (; x < count; ++x, advance(1)) correlate_pixels<1, Taps, false>(rows, shape, out);
+  for (; x + kPixels <= count; x += kPixels, advance(kPixels)) correlate(rows, shape, slab, out);
+  for (; x < count; ++x, advance(1)) correlate_pixels<1, Taps, false, From, To>(rows, shape, slab, out);
+}
+
+// One row of the output. `image` is the slab's first channel of the first pixel, and so is `out` of the row's.
+template <typename From, typename To>
+void correlate_row(const Geometry& g, const std::vector<Run>& runs, const Slab& slab, const From* image, int64_t from,
+                   int64_t y, const float* filters, const float* bias, To* out) {
+  const RunShape shape = {from, g.channels, g.x.dilation * from, g.taps() * kLanes, bias};
+  std::vector<RowTaps<From>> rows;
+  for (const Run& run : runs) {
+    const int64_t width = taps_together(run);
+    rows.clear();
+    for (int64_t ky = 0; ky < g.y.taps; ++ky) {
+      if (!g.y.meets_input(y, ky)) continue;
+      for (size_t first = 0; first < run.taps.size(); first += width) {
+        const int64_t kx = run.taps[first];
+        const int64_t pixel = g.y.source(y, ky) * g.x.in + g.x.source(run.begin, kx);
+        rows.push_back({image + pixel * from, filters + (ky * g.x.taps + kx) * kLanes});
+      }
+    }
+    const auto correlate = width == 3 ? correlate_run<3, From, To> : correlate_run<1, From, To>;
+    correlate(rows, shape, slab, run.end - run.begin, out + run.begin * shape.to);
+  }
 }
 
 // `filters` is in blocks, and reversed for the adjoint.
-void correlate_channels_last(const Geometry& g, const float* input, const float* filters, const float* bias,
-                             float* out) {
-  const int64_t channels = g.channels;
+template <typename T>
+void correlate_channels_last(const Geometry& g, const T* input, const float* filters, const float* bias, T* out) {
+  const int64_t channels = g.channels, rows = g.y.out;
+  const int64_t pixels_in = g.y.in * g.x.in, row_out = g.x.out * channels;
   const std::vector<Run> runs = g.x.runs();
-  const RunShape shape = {channels, g.x.dilation * channels, g.taps() * kLanes, bias};
-  const auto correlate_rows = [&](int64_t begin, int64_t end) {
-    std::vector<RowTaps> rows;
-    for (int64_t index = begin; index < end; ++index) {
-      const int64_t y = index % g.y.out;
-      const float* image = input + index / g.y.out * g.y.in * g.x.in * channels;
-      for (const Run& run : runs) {
-        const int64_t width = taps_together(run);
-        rows.clear();
-        for (int64_t ky = 0; ky < g.y.taps; ++ky) {
-          if (!g.y.meets_input(y, ky)) continue;
-          for (size_t first = 0; first < run.taps.size(); first += width) {
-            const int64_t kx = run.taps[first];
-            const int64_t pixel = g.y.source(y, ky) * g.x.in + g.x.source(run.begin, kx);
-            rows.push_back({image + pixel * channels, filters + (ky * g.x.taps + kx) * kLanes});
-          }
+  if (is_packed(g)) {
+    at::parallel_for(0, slabs_of(channels) * g.batch, 1, [&](int64_t begin, int64_t end) {
+      std::vector<float> packed(pixels_in * kSlab);
+      for (int64_t item = begin; item < end; ++item) {
+        const Slab slab = slab_at(item / g.batch, channels);
+        const int64_t image = item % g.batch;
+        pack(input + image * pixels_in * channels, pixels_in, channels, slab, packed.data());
+        for (int64_t y = 0; y < rows; ++y) {
+          correlate_row(g, runs, slab, packed.data(), slab.width(), y, filters, bias,
+                        out + (image * rows + y) * row_out + slab.begin);
         }
-        const auto correlate = width == 3 ? correlate_run<3> : correlate_run<1>;
-        correlate(rows, shape, run.end - run.begin, out + (index * g.x.out + run.begin) * channels);
       }
+    });
+    return;
+  }
+  at::parallel_for(0, g.batch * rows, grain(row_out * g.taps()), [&](int64_t begin, int64_t end) {
+    for (int64_t index = begin; index < end; ++index) {
+      const T* image = input + index / rows * pixels_in * channels;
+      correlate_row(g, runs, {0, channels}, image, channels, index % rows, filters, bias, out + index * row_out);
     }
-  };
-  at::parallel_for(0, g.batch * g.y.out, grain(g.x.out * channels * g.taps()), correlate_rows);
+  });
 }
 
 // sums[v * block + t * kLanes + c] += sum over `count` pixels of gradient[c] * (the input under tap t)[c],
 // for `Vectors` blocks of channels and `Taps` taps.
-template <int Vectors, int Taps>
-void dot_pixels(const float* gradient, const float* input, const RunShape& shape, int64_t count,
-                float* sums) {
+template <int Vectors, int Taps, typename T>
+void dot_pixels(const T* gradient, const T* input, const RunShape& shape, int64_t count, float* sums) {
   Lanes sum[Taps][Vectors] = {};
   for (int64_t pixel = 0; pixel < count; ++pixel) {
     for (int v = 0; v < Vectors; ++v) {
       const Lanes value = load(gradient + v * kLanes);
       for (int t = 0; t < Taps; ++t) sum[t][v] += value * load(input + t * shape.apart + v * kLanes);
     }
-    gradient += shape.channels;
-    input += shape.channels;
+    gradient += shape.from;
+    input += shape.from;
   }
   for (int t = 0; t < Taps; ++t) {
     for (int v = 0; v < Vectors; ++v) {
@@ -504,31 +586,35 @@ void dot_pixels(const float* gradient, const float* input, const RunShape& shape
 }
 
 // The same for one channel and one tap.
-void dot_channel(const float* gradient, const float* input, int64_t channels, int64_t count, float* sum) {
+template <typename T>
+void dot_channel(const T* gradient, const T* input, int64_t stride, int64_t count, float* sum) {
   float total = 0;
-  for (int64_t i = 0; i < count; ++i) total += gradient[i * channels] * input[i * channels];
+  for (int64_t i = 0; i < count; ++i) {
+    total += static_cast<float>(gradient[i * stride]) * static_cast<float>(input[i * stride]);
+  }
   *sum += total;
 }
 
-// sums (in blocks) += the filters' gradient from one row of the output's gradient.
-void dot_row_channels_last(const Geometry& g, const std::vector<Run>& runs, const float* gradient,
-                           const float* image, int64_t row, float* sums) {
+// sums (in blocks, from the slab's first) += the filters' gradient from one row of the output's gradient. The row and the
+// image begin with the slab's first channel, and their pixels are `stride` values apart.
+template <typename T>
+void dot_row_channels_last(const Geometry& g, const std::vector<Run>& runs, int64_t channels, const T* gradient,
+                           const T* image, int64_t stride, int64_t row, float* sums) {
   constexpr int64_t kVectors = 4;
-  const int64_t channels = g.channels;
-  const RunShape shape = {channels, g.x.dilation * channels, g.taps() * kLanes, nullptr};
+  const RunShape shape = {stride, stride, g.x.dilation * stride, g.taps() * kLanes, nullptr};
   for (int64_t ky = 0; ky < g.y.taps; ++ky) {
     if (!g.y.meets_input(row, ky)) continue;
-    const float* input_row = image + g.y.source(row, ky) * g.x.in * channels;
+    const T* input_row = image + g.y.source(row, ky) * g.x.in * stride;
     for (const Run& run : runs) {
       const int64_t count = run.end - run.begin;
       const int64_t width = taps_together(run);
       for (size_t first = 0; first < run.taps.size(); first += width) {
         const int64_t kx = run.taps[first];
-        const float* from = gradient + run.begin * channels;
-        const float* input = input_row + g.x.source(run.begin, kx) * channels;
+        const T* from = gradient + run.begin * stride;
+        const T* input = input_row + g.x.source(run.begin, kx) * stride;
         float* sum = sums + (ky * g.x.taps + kx) * kLanes;
-        const auto wide = width == 3 ? dot_pixels<kVectors, 3> : dot_pixels<kVectors, 1>;
-        const auto narrow = width == 3 ? dot_pixels<1, 3> : dot_pixels<1, 1>;
+        const auto wide = width == 3 ? dot_pixels<kVectors, 3, T> : dot_pixels<kVectors, 1, T>;
+        const auto narrow = width == 3 ? dot_pixels<1, 3, T> : dot_pixels<1, 1, T>;
         int64_t c = 0;
         for (; c + kVectors * kLanes <= channels; c += kVectors * kLanes) {
           wide(from + c, input + c, shape, count, sum + c / kLanes * shape.block);
@@ -538,7 +624,7 @@ void dot_row_channels_last(const Geometry& g, const std::vector<Run>& runs, cons
         }
         for (; c < channels; ++c) {
           for (int64_t t = 0; t < width; ++t) {
-            dot_channel(from + c, input + t * shape.apart + c, channels, count,
+            dot_channel(from + c, input + t * shape.apart + c, stride, count,
                         sum + c / kLanes * shape.block + t * kLanes + c % kLanes);
           }
         }
@@ -547,32 +633,55 @@ void dot_row_channels_last(const Geometry& g, const std::vector<Run>& runs, cons
   }
 }
 
+// sums[c] += the values of so many pixels.
+template <typename T>
+void sum_pixels(const T* pixels, int64_t count, int64_t channels, float* sums) {
+  for (int64_t x = 0; x < count; ++x) {
+#pragma omp simd
+    for (int64_t c = 0; c < channels; ++c) sums[c] += static_cast<float>(pixels[x * channels + c]);
+  }
+}
+
 // The gradients of filter (C, taps) and bias; either may be null. Rows are summed in a number of chunks that
 // does not depend on the threads, and the chunks in order.
-void reduce_channels_last(const Geometry& g, const float* gradient, const float* input, float* grad_weight,
-                          float* grad_bias) {
+template <typename T>
+void reduce_channels_last(const Geometry& g, const T* gradient, const T* input, float* grad_weight, float* grad_bias) {
   constexpr int64_t kMostChunks = 32, kPixelsPerChunk = 32;
   const int64_t channels = g.channels, taps = g.taps(), rows = g.batch * g.y.out;
+  const int64_t pixels_in = g.y.in * g.x.in, row_out = g.x.out * channels;
   const int64_t chunks = std::min({kMostChunks, rows, rows * g.x.out / kPixelsPerChunk + 1});
   const int64_t bias_at = blocks_of(channels) * taps * kLanes, chunk_size = bias_at + channels;
   const std::vector<Run> runs = g.x.runs();
   std::vector<float> partial(chunks * chunk_size, 0.f);
+  const auto first_row = [&](int64_t chunk) { return rows * chunk / chunks; };
+  if (grad_weight && is_packed(g)) {
+    at::parallel_for(0, slabs_of(channels), 1, [&](int64_t begin, int64_t end) {
+      std::vector<float> packed(pixels_in * kSlab), packed_row(g.x.out * kSlab);
+      for (int64_t index = begin; index < end; ++index) {
+        const Slab slab = slab_at(index, channels);
+        for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+          float* sums = partial.data() + chunk * chunk_size + slab.begin * taps;
+          for (int64_t row = first_row(chunk); row < first_row(chunk + 1); ++row) {
+            const int64_t y = row % g.y.out;
+            if (y == 0) pack(input + row / g.y.out * pixels_in * channels, pixels_in, channels, slab, packed.data());
+            pack(gradient + row * row_out, g.x.out, channels, slab, packed_row.data());
+            dot_row_channels_last(g, runs, slab.width(), packed_row.data(), packed.data(), slab.width(), y, sums);
+          }
+        }
+      }
+    });
+  }
+  const bool dot_rows = grad_weight && !is_packed(g);
   at::parallel_for(0, chunks, grain(rows / chunks * g.x.out * chunk_size), [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk) {
       float* sums = partial.data() + chunk * chunk_size;
-      float* bias_sums = sums + bias_at;
-      for (int64_t index = rows * chunk / chunks; index < rows * (chunk + 1) / chunks; ++index) {
-        const float* from = gradient + index * g.x.out * channels;
-        if (grad_weight) {
-          const float* image = input + index / g.y.out * g.y.in * g.x.in * channels;
-          dot_row_channels_last(g, runs, from, image, index % g.y.out, sums);
+      for (int64_t row = first_row(chunk); row < first_row(chunk + 1); ++row) {
+        const T* from = gradient + row * row_out;
+        if (dot_rows) {
+          const T* image = input + row / g.y.out * pixels_in * channels;
+          dot_row_channels_last(g, runs, channels, from, image, channels, row % g.y.out, sums);
         }
-        if (grad_bias) {
-          for (int64_t x = 0; x < g.x.out; ++x) {
-#pragma omp simd
-            for (int64_t c = 0; c < channels; ++c) bias_sums[c] += from[x * channels + c];
-          }
-        }
+        if (grad_bias) sum_pixels(from, g.x.out, channels, sums + bias_at);
       }
     }
   });
@@ -592,8 +701,9 @@ void reduce_channels_last(const Geometry& g, const float* gradient, const float*
 
 // ---- Operators --------------------------------------------------------------------------------------------
 
-bool is_plain_float(const Tensor& tensor) {
-  return tensor.device().is_cpu() && tensor.layout() == at::kStrided && tensor.scalar_type() == at::kFloat;
+bool is_plain(const Tensor& tensor) {
+  return tensor.device().is_cpu() && tensor.layout() == at::kStrided &&
+      (tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kBFloat16);
 }
 
 void check_arguments(const Tensor& input, const Tensor& weight, IntArrayRef stride, IntArrayRef padding,
@@ -612,10 +722,12 @@ void check_arguments(const Tensor& input, const Tensor& weight, IntArrayRef stri
 // Whether the kernels above compute this; at::conv2d takes the rest and reports what is wrong with it.
 bool has_kernel(const Tensor& input, const Tensor& weight, const OptionalTensor& bias, IntArrayRef stride,
                 IntArrayRef padding, IntArrayRef dilation) {
-  if (!is_plain_float(input) || !is_plain_float(weight)) return false;
+  if (!is_plain(input) || !is_plain(weight)) return false;
+  // Autocast leaves the filter as it is.
+  if (input.scalar_type() != weight.scalar_type() && input.scalar_type() != at::kBFloat16) return false;
   if (weight.size(0) != input.size(1) || input.numel() == 0 || weight.numel() == 0) return false;
   if (bias.has_value() && bias->defined() &&
-      (!is_plain_float(*bias) || bias->dim() != 1 || bias->size(0) != input.size(1))) {
+      (!is_plain(*bias) || bias->dim() != 1 || bias->size(0) != input.size(1))) {
     return false;
   }
   for (int axis = 0; axis < 2; ++axis) {
@@ -630,11 +742,22 @@ at::MemoryFormat format_of(const Tensor& input) {
   return channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
 }
 
-// oneDNN's kernel is the faster one for the forward pass of a dense 3x3 filter in channels-last; it too gives
-// the same result for any number of threads.
-bool is_faster_in_onednn(at::MemoryFormat format, const Tensor& weight, IntArrayRef dilation) {
-  return format == at::MemoryFormat::ChannelsLast && weight.size(2) == 3 && weight.size(3) == 3 &&
-         dilation[0] == 1 && dilation[1] == 1 && at::hasMKLDNN() && at::globalContext().userEnabledMkldnn();
+// Calls `f` with a value of the dtype that a map has.
+template <typename F>
+void with_values_of(const Tensor& map, const F& f) {
+  if (map.scalar_type() == at::kBFloat16) {
+    f(at::BFloat16());
+  } else {
+    f(0.f);
+  }
+}
+
+// oneDNN's kernel is the faster one for the forward pass of a dense 3x3 filter in channels-last and float32; it too
+// gives the same result for any number of threads.
+bool is_faster_in_onednn(const Tensor& input, at::MemoryFormat format, const Tensor& weight, IntArrayRef dilation) {
+  return input.scalar_type() == at::kFloat && format == at::MemoryFormat::ChannelsLast && weight.size(2) == 3 &&
+         weight.size(3) == 3 && dilation[0] == 1 && dilation[1] == 1 && at::hasMKLDNN() &&
+         at::globalContext().userEnabledMkldnn();
 }
 
 Tensor library_forward(const Tensor& input, const Tensor& weight, const OptionalTensor& bias,
@@ -648,7 +771,9 @@ Gradients library_backward(const Tensor& grad_output, const Tensor& input, const
                            std::array<bool, 3> output_mask) {
   check_arguments(input, weight, stride, padding, dilation);
   const int64_t bias_size = weight.size(0);
-  return at::convolution_backward(grad_output, input, weight, IntArrayRef(bias_size), stride, padding,
+  // libtorch's takes one dtype; autograd turns what comes of it into each argument's own.
+  const Tensor filter = weight.to(input.scalar_type());
+  return at::convolution_backward(grad_output, input, filter, IntArrayRef(bias_size), stride, padding,
                                   dilation, /*transposed=*/false, IntArrayRef{0, 0}, input.size(1),
                                   output_mask);
 }
@@ -658,30 +783,36 @@ Tensor cpu_forward(const Tensor& input, const Tensor& weight, const OptionalTens
   check_arguments(input, weight, stride, padding, dilation);
   const at::MemoryFormat format = format_of(input);
   if (!has_kernel(input, weight, bias, stride, padding, dilation) ||
-      is_faster_in_onednn(format, weight, dilation)) {
+      is_faster_in_onednn(input, format, weight, dilation)) {
     return library_forward(input, weight, bias, stride, padding, dilation);
   }
   const Geometry g = geometry_of(input, weight, padding, dilation);
-  const Tensor in = input.contiguous(format), filter = weight.contiguous();
-  const Tensor offset = bias.has_value() && bias->defined() ? bias->contiguous() : Tensor();
-  const Tensor out = at::empty({g.batch, g.channels, g.y.out, g.x.out}, input.options(), format);
-  const float* in_data = in.data_ptr<float>();
+  const Tensor filter = weight.to(at::kFloat).contiguous();
+  const Tensor offset = bias.has_value() && bias->defined() ? bias->to(at::kFloat).contiguous() : Tensor();
   const float* filter_data = filter.data_ptr<float>();
   const float* bias_data = offset.defined() ? offset.data_ptr<float>() : nullptr;
+  const std::vector<int64_t> size = {g.batch, g.channels, g.y.out, g.x.out};
   if (format == at::MemoryFormat::ChannelsLast) {
+    const Tensor in = input.contiguous(format), out = at::empty(size, in.options(), format);
     const std::vector<float> filters = blocked_filters(g, filter_data, false);
-    correlate_channels_last(g, in_data, filters.data(), bias_data, out.data_ptr<float>());
-  } else {
-    forward_planes(g, in_data, filter_data, bias_data, out.data_ptr<float>());
+    with_values_of(in, [&](auto value) {
+      using T = decltype(value);
+      correlate_channels_last(g, in.data_ptr<T>(), filters.data(), bias_data, out.data_ptr<T>());
+    });
+    return out;
   }
-  return out;
+  // Planes are laid out anew to be read, so that they may as well be widened.
+  const Tensor in = input.to(at::kFloat).contiguous(), out = at::empty(size, in.options());
+  forward_planes(g, in.data_ptr<float>(), filter_data, bias_data, out.data_ptr<float>());
+  return out.to(input.scalar_type());
 }
 
 Gradients cpu_backward(const Tensor& grad_output, const Tensor& input, const Tensor& weight,
                        IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
                        std::array<bool, 3> output_mask) {
   check_arguments(input, weight, stride, padding, dilation);
-  if (!is_plain_float(grad_output) || !has_kernel(input, weight, {}, stride, padding, dilation)) {
+  if (grad_output.scalar_type() != input.scalar_type() || !is_plain(grad_output) ||
+      !has_kernel(input, weight, {}, stride, padding, dilation)) {
     return library_backward(grad_output, input, weight, stride, padding, dilation, output_mask);
   }
   const Geometry g = geometry_of(input, weight, padding, dilation);
@@ -689,29 +820,37 @@ Gradients cpu_backward(const Tensor& grad_output, const Tensor& input, const Ten
               "depthwise_conv2d_backward: grad_output must have the shape of the output, (", g.batch, ", ",
               g.channels, ", ", g.y.out, ", ", g.x.out, "), got ", grad_output.sizes());
   const at::MemoryFormat format = format_of(input);
-  const Tensor gradient = grad_output.contiguous(format), in = input.contiguous(format);
-  const Tensor filter = weight.contiguous();
-  Tensor grad_input, grad_weight, grad_bias;
-  if (output_mask[0]) grad_input = at::empty(input.sizes(), input.options(), format);
-  if (output_mask[1]) grad_weight = at::empty(weight.sizes(), weight.options());
-  if (output_mask[2]) grad_bias = at::empty({g.channels}, weight.options());
-  const auto data_of = [](const Tensor& t) { return t.defined() ? t.data_ptr<float>() : nullptr; };
-  const float* gradient_data = gradient.data_ptr<float>();
-  const float* in_data = in.data_ptr<float>();
+  const Tensor filter = weight.to(at::kFloat).contiguous();
   const float* filter_data = filter.data_ptr<float>();
+  Tensor grad_input, grad_weight, grad_bias;
+  if (output_mask[1]) grad_weight = at::empty(weight.sizes(), filter.options());
+  if (output_mask[2]) grad_bias = at::empty({g.channels}, filter.options());
+  const auto results = [&]() -> Gradients {
+    const auto as = [](const Tensor& like, const Tensor& t) { return t.defined() ? t.to(like.scalar_type()) : t; };
+    return {as(input, grad_input), as(weight, grad_weight), as(weight, grad_bias)};
+  };
+  const auto data_of = [](const Tensor& t) { return t.defined() ? t.data_ptr<float>() : nullptr; };
   if (format == at::MemoryFormat::ChannelsLast) {
-    if (output_mask[0]) {
-      const std::vector<float> filters = blocked_filters(g, filter_data, true);
-      correlate_channels_last(g.adjoint(), gradient_data, filters.data(), nullptr, data_of(grad_input));
-    }
-    if (output_mask[1] || output_mask[2]) {
-      reduce_channels_last(g, gradient_data, in_data, data_of(grad_weight), data_of(grad_bias));
-    }
-  } else {
-    backward_planes(g, gradient_data, in_data, filter_data, data_of(grad_input), data_of(grad_weight),
-                    data_of(grad_bias));
+    const Tensor gradient = grad_output.contiguous(format), in = input.contiguous(format);
+    with_values_of(in, [&](auto value) {
+      using T = decltype(value);
+      const T* gradient_data = gradient.data_ptr<T>();
+      if (output_mask[0]) {
+        grad_input = at::empty(input.sizes(), in.options(), format);
+        const std::vector<float> filters = blocked_filters(g, filter_data, true);
+        correlate_channels_last(g.adjoint(), gradient_data, filters.data(), nullptr, grad_input.data_ptr<T>());
+      }
+      if (output_mask[1] || output_mask[2]) {
+        reduce_channels_last(g, gradient_data, in.data_ptr<T>(), data_of(grad_weight), data_of(grad_bias));
+      }
+    });
+    return results();
   }
-  return {grad_input, grad_weight, grad_bias};
+  const Tensor gradient = grad_output.to(at::kFloat).contiguous(), in = input.to(at::kFloat).contiguous();
+  if (output_mask[0]) grad_input = at::empty(input.sizes(), in.options());
+  backward_planes(g, gradient.data_ptr<float>(), in.data_ptr<float>(), filter_data, data_of(grad_input),
+                  data_of(grad_weight), data_of(grad_bias));
+  return results();
 }
 
 // A gradient that itself needs a gradient is libtorch's, which records it.
@@ -786,8 +925,20 @@ TORCH_LIBRARY_IMPL(pgpc, Autograd, m) {
   m.impl("depthwise_conv2d_backward", autograd_backward);
 }
 
+// libtorch's bfloat16 kernel of a dilated one takes many times as long as that of float32.
+Tensor autocast_forward(const Tensor& input, const Tensor& weight, const OptionalTensor& bias, IntArrayRef stride,
+                        IntArrayRef padding, IntArrayRef dilation) {
+  check_arguments(input, weight, stride, padding, dilation);
+  const bool narrow = autocastDtype() == at::kBFloat16;
+  if (!narrow || !has_kernel(input, weight, bias, stride, padding, dilation)) {
+    return library_forward(input, weight, bias, stride, padding, dilation);
+  }
+  c10::impl::ExcludeDispatchKeyGuard plain(c10::DispatchKey::AutocastCPU);
+  return autograd_forward(input.to(at::kBFloat16), weight, bias, stride, padding, dilation);
+}
+
 // Autocast casts the arguments of at::conv2d by its own rules.
-TORCH_LIBRARY_IMPL(pgpc, AutocastCPU, m) { m.impl("depthwise_conv2d", library_forward); }
+TORCH_LIBRARY_IMPL(pgpc, AutocastCPU, m) { m.impl("depthwise_conv2d", autocast_forward); }
 TORCH_LIBRARY_IMPL(pgpc, AutocastCUDA, m) { m.impl("depthwise_conv2d", library_forward); }
 
 }  // namespace

@@ -149,3 +149,18 @@ test('weights that are narrowed for good give what autocast makes of them, and t
     expect(layer.weight.dtype).toBe('bfloat16');
   });
 });
+
+test('maps of 16 bits are resized as those of float32, and rounded once', () => {
+  tidy(() => {
+    const x = randn([2, 3, 4, 5]).to('bfloat16').requiresGrad_();
+    const y = nn.interpolate(x, [9, 7]);
+    const gradient = randn([2, 3, 9, 7]).to('bfloat16');
+    y.mul(gradient).sum().backward();
+    const wide = x.detach().to('float32').requiresGrad_();
+    const wanted = nn.interpolate(wide, [9, 7]);
+    wanted.mul(gradient.to('float32')).sum().backward();
+    expect([y.dtype, x.grad!.dtype]).toEqual(['bfloat16', 'bfloat16']);
+    expect(y.sub(wanted.to('bfloat16')).abs().max().item()).toBe(0);
+    expect(x.grad!.sub(wide.grad!.to('bfloat16')).abs().max().item()).toBe(0);
+  });
+});

@@ -163,7 +163,7 @@ export class AdaptationStep {
     }
     student.autocast_(autocastOf(precision));
     this.teacher?.network.autocast_(autocastOf(precision));
-    if (precision !== 'float32' && device.startsWith('cuda')) {
+    if (precision !== 'float32') {
       const castsOf = (network: nn.AnyModule | undefined) =>
         network && new nn.CastWeights(network, precision);
       // Not where ranks average the gradients of the weights themselves, while the backward pass goes on.

@@ -79,8 +79,9 @@ export class LevelEmbedding extends nn.Module {
 
   forward(map: Tensor): Tensor {
     const embedded = this.proj.call(map.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
-    // On the CPU our depthwise convolution wants planes; a card's convolutions are faster with channels last, as it is.
-    return map.device === 'cpu' ? embedded.contiguous() : embedded;
+    // On the CPU our depthwise convolution of float32 wants planes; what else there is is faster with channels last, as
+    // it is: a card's convolutions, those of 16 bits, and to resize it.
+    return map.device === 'cpu' && embedded.dtype === 'float32' ? embedded.contiguous() : embedded;
   }
 }
 

@@ -1,0 +1,13 @@
+// What autocast of the CPU computes in, of which every version of libtorch has its own function.
+#pragma once
+
+#include <ATen/autocast_mode.h>
+#include <torch/version.h>
+
+inline at::ScalarType autocastDtype() {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+  return at::autocast::get_autocast_dtype(c10::DeviceType::CPU);
+#else
+  return at::autocast::get_autocast_cpu_dtype();
+#endif
+}
