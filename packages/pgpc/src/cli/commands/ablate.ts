@@ -42,14 +42,14 @@ export const registerAblate: Register = (parent, handlers, io) => {
     .addOption(
       option(
         '--source-steps <count>',
-        'training steps on the source (default: 1500; 30 if quick, 6000 if large)',
+        'training steps on the source (default: 2000; 30 if quick, 6000 if large)',
         integer(10),
       ),
     )
     .addOption(
       option(
         '--steps <count>',
-        'steps that each cell goes on for (default: 400; 12 if quick, 3000 if large)',
+        'steps that each cell goes on for (default: 700; 12 if quick, 3000 if large)',
         integer(10),
       ),
     )

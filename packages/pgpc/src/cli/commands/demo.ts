@@ -14,14 +14,14 @@ export const registerDemo: Register = (parent, handlers, io) => {
     .addOption(
       option(
         '--source-steps <count>',
-        'training steps on the source (default: 1500; 30 if quick)',
+        'training steps on the source (default: 2000; 30 if quick)',
         integer(10),
       ),
     )
     .addOption(
       option(
         '--steps <count>',
-        'steps that each method goes on for (default: 400; 12 if quick)',
+        'steps that each method goes on for (default: 700; 12 if quick)',
         integer(10),
       ),
     )
