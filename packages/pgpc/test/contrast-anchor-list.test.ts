@@ -9,7 +9,6 @@ import {
   otherClassScores,
   ownScores,
   positiveScores,
-  sharedScores,
 } from '../src/adaptation/contrast/info-nce.js';
 import { Rng } from '../src/pipeline/rng.js';
 import { difference, unitRows } from './method-helpers.js';
@@ -44,7 +43,7 @@ const unit = (shape: number[], seed: number) => unitRows(shape, seed, 'float64')
 const variants: Record<string, (z: Tensor, list: AnchorList, sizes: Sizes) => [Tensor, Tensor]> = {
   'prototypes and shared negatives': (z, list, { seed, classes, n }) => [
     positiveScores(z, unit([classes, D], seed + 1), list),
-    sharedScores(z, unit([classes, n, D], seed + 2), list),
+    list.products(z, unit([classes, n, D], seed + 2)),
   ],
   'a positive and negatives for each anchor': (z, list, { seed, classes, m, n }) => {
     using generator = new Generator(seed);

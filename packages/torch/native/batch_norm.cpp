@@ -112,7 +112,7 @@ bool is_plain(const Tensor& tensor) {
 }
 
 Tensor batch_norm_train(const Tensor& input, const Tensor& weight, const Tensor& bias, Tensor running_mean,
-                  Tensor running_var, double momentum, double eps) {
+                        Tensor running_var, double momentum, double eps) {
   bool plain = input.dim() == 4 && is_plain(input) && input.numel() > input.size(1);
   for (const Tensor& one : {weight, bias, running_mean, running_var}) {
     plain = plain && is_plain(one) && one.dim() == 1 && one.size(0) == input.size(1);

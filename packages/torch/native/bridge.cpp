@@ -34,9 +34,9 @@
 #include <vector>
 
 #include "allocator.h"
+#include "autocast.h"
 #include "cuda.h"
 #include "distributed.h"
-#include "autocast.h"
 #include "errors.h"
 #include "profiler.h"
 

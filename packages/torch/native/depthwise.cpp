@@ -465,12 +465,12 @@ void correlate_run(std::vector<RowTaps<From>>& rows, const RunShape& shape, cons
   for (; x < count; ++x, advance(1)) correlate_pixels<1, Taps, false, From, To>(rows, shape, slab, out);
 }
 
-// One row of the output. `image` is the slab's first channel of the first pixel, and so is `out` of the row's.
+// One row of the output. `image` is the slab's first channel of the first pixel, and so is `out` of the row's. `rows` is
+// room to work in, which a thread has once.
 template <typename From, typename To>
 void correlate_row(const Geometry& g, const std::vector<Run>& runs, const Slab& slab, const From* image, int64_t from,
-                   int64_t y, const float* filters, const float* bias, To* out) {
+                   int64_t y, const float* filters, const float* bias, std::vector<RowTaps<From>>& rows, To* out) {
   const RunShape shape = {from, g.channels, g.x.dilation * from, g.taps() * kLanes, bias};
-  std::vector<RowTaps<From>> rows;
   for (const Run& run : runs) {
     const int64_t width = taps_together(run);
     rows.clear();
@@ -496,12 +496,13 @@ void correlate_channels_last(const Geometry& g, const T* input, const float* fil
   if (is_packed(g)) {
     at::parallel_for(0, slabs_of(channels) * g.batch, 1, [&](int64_t begin, int64_t end) {
       std::vector<float> packed(pixels_in * kSlab);
+      std::vector<RowTaps<float>> taps;
       for (int64_t item = begin; item < end; ++item) {
         const Slab slab = slab_at(item / g.batch, channels);
         const int64_t image = item % g.batch;
         pack(input + image * pixels_in * channels, pixels_in, channels, slab, packed.data());
         for (int64_t y = 0; y < rows; ++y) {
-          correlate_row(g, runs, slab, packed.data(), slab.width(), y, filters, bias,
+          correlate_row(g, runs, slab, packed.data(), slab.width(), y, filters, bias, taps,
                         out + (image * rows + y) * row_out + slab.begin);
         }
       }
@@ -509,9 +510,10 @@ void correlate_channels_last(const Geometry& g, const T* input, const float* fil
     return;
   }
   at::parallel_for(0, g.batch * rows, grain(row_out * g.taps()), [&](int64_t begin, int64_t end) {
+    std::vector<RowTaps<T>> taps;
     for (int64_t index = begin; index < end; ++index) {
       const T* image = input + index / rows * pixels_in * channels;
-      correlate_row(g, runs, {0, channels}, image, channels, index % rows, filters, bias, out + index * row_out);
+      correlate_row(g, runs, {0, channels}, image, channels, index % rows, filters, bias, taps, out + index * row_out);
     }
   });
 }

@@ -90,6 +90,11 @@ export function arrayClass(dtype: DType): (typeof arrays)[keyof typeof arrays] |
   return arrays[dtype as keyof typeof arrays];
 }
 
+/** Whether it is one of the floats of 16 bits. */
+export function isHalf(dtype: DType): boolean {
+  return dtype === 'float16' || dtype === 'bfloat16';
+}
+
 /** Bytes of one element. */
 export function itemSize(dtype: DType): number {
   return arrayClass(dtype)?.BYTES_PER_ELEMENT ?? 2;

@@ -1,6 +1,6 @@
 // The tensor, and who frees it: explicit dispose, a tidy scope, or the garbage collector.
 
-import { arrayClass, type DType, dtypeName, type TypedArray } from './dtype.js';
+import { arrayClass, type DType, dtypeName, isHalf, type TypedArray } from './dtype.js';
 import { attempt } from './errors.js';
 import type { TensorMethods } from './generated/ops.js';
 import { command, growCommand, native } from './native.js';
@@ -116,7 +116,7 @@ export class Tensor {
    */
   toArray(): TypedArray {
     const { dtype } = this;
-    if (dtype === 'float16' || dtype === 'bfloat16') return tidy(() => this.to('float32').toArray());
+    if (isHalf(dtype)) return tidy(() => this.to('float32').toArray());
     const Class = arrayClass(dtype);
     if (Class === undefined) throw new TypeError(`JavaScript has no typed array of ${dtype}`);
     const array = new Class(this.numel);

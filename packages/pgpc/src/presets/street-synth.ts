@@ -48,7 +48,7 @@ const scales: Readonly<Record<ScaleName, Scale>> = {
     backbone: 'mit_b0',
     channels: 64,
     crop: 128,
-    // With 1500 and 400, self-training is not above the source network it goes on from.
+    // With 1500 and 400, what a method gains is no more than rounding moves.
     pretrainingIterations: 2000,
     iterations: 700,
     rates: smallRates,

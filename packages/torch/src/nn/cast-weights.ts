@@ -10,7 +10,8 @@ import { copies } from './products.js';
 
 /**
  * Autocast casts each weight and bias at each use, and each gradient back: thousands of small kernels a step, a fifth of
- * the time of a large MiT's step on a card. Here all are cast by one operator, and so are the gradients.
+ * the time of a large MiT's step on a card. Here all weights are cast by one operator, and gradients stay
+ * in 16 bits.
  *
  * The weights stay what they are, and what an optimizer changes. Under autocast of the given dtype, linear layers and
  * convolutions read the copies; gradients gather there, in 16 bits, for an optimizer to find by {@link gradientOf}.

@@ -1,5 +1,6 @@
 // Functions that networks and losses share and that need more than one operator's arguments spelled out.
 
+import { isHalf } from '../dtype.js';
 import { ops } from '../ops.js';
 import type { Tensor } from '../tensor.js';
 
@@ -15,9 +16,8 @@ export function interpolate(
   { alignCorners = false }: InterpolateOptions = {},
 ): Tensor {
   const wide = (map: Tensor) => ops.upsampleBilinear2d(map, size, alignCorners);
-  const narrow = x.dtype === 'bfloat16' || x.dtype === 'float16';
   // On the CPU libtorch takes several times as long for 16 bits as for 32, above all backward.
-  return narrow && x.device === 'cpu' ? wide(x.to('float32')).to(x.dtype) : wide(x);
+  return isHalf(x.dtype) && x.device === 'cpu' ? wide(x.to('float32')).to(x.dtype) : wide(x);
 }
 
 export interface CrossEntropyOptions {

@@ -37,9 +37,7 @@ export class SGD extends Optimizer {
 
   protected update({ lr, weightDecay }: OptimizerGroup, updates: readonly Update[]): void {
     const params = updates.map(({ param }) => param);
-    let directions = updates.map(({ param, grad }) =>
-      grad.dtype === param.dtype ? grad : grad.to(param.dtype),
-    );
+    let directions = updates.map(({ param, grad }) => grad.to(param.dtype));
     if (weightDecay !== 0) directions = ops._foreachAdd(directions, params, { alpha: weightDecay });
     if (this.#momentum !== 0) directions = this.#addMomentum(updates, directions);
     ops._foreachAdd_(params, directions, { alpha: -lr });

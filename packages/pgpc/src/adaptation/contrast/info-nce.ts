@@ -25,7 +25,7 @@ export function infoNce(
   const z = list.rows(anchors);
   const scores = {
     positive: positiveScores(z, positives, list),
-    negative: sharedScores(z, negatives, list),
+    negative: list.products(z, negatives),
   };
   return infoNceOfScores(scores, list, valid, temperature, world);
 }
@@ -61,11 +61,6 @@ export function infoNceOfScores(
 export function positiveScores(z: Tensor, positives: Tensor, list: AnchorList): Tensor {
   const own = positives.ndim === 2 ? list.ofClass(positives) : list.rows(positives);
   return z.mul(own).sum([1], true);
-}
-
-/** One set of negatives for all anchors of a class. @param z (A, D). @param negatives (C, N, D). @returns (A, N). */
-export function sharedScores(z: Tensor, negatives: Tensor, list: AnchorList): Tensor {
-  return list.products(z, negatives);
 }
 
 /**

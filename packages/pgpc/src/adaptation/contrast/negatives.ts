@@ -2,7 +2,7 @@
 
 import type { Tensor } from '@pgpc/torch';
 import type { AnchorList } from './anchor-list.js';
-import { otherClassScores, ownScores, sharedScores } from './info-nce.js';
+import { otherClassScores, ownScores } from './info-nce.js';
 import { MemoryBank } from './memory-bank.js';
 import type { ContrastSettings } from './options.js';
 import type { ProjectedPixels } from './pixels.js';
@@ -84,7 +84,7 @@ export class PixelNegatives implements Negatives {
     const bank = this.store.module;
     const { negatives, perAnchorNegatives } = this.settings;
     const { generator, world } = this.draws;
-    if (!perAnchorNegatives) return sharedScores(z, bank.draw(negatives, generator), list);
+    if (!perAnchorNegatives) return list.products(z, bank.draw(negatives, generator));
     const slots = bank.drawSlots(anchors.total * negatives, generator);
     const own = drawnFor(anchors, slots.view([this.classes, anchors.total, negatives]), world);
     return ownScores(z, bank.rows, own, list);
