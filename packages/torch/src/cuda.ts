@@ -1,6 +1,6 @@
 // A card: what it holds, how to wait for it, copies ahead of their use, and graphs of what it runs again and again.
 
-import { native } from './native.js';
+import { native, setup } from './native.js';
 import { ops } from './ops.js';
 import { keep, type Tensor, tidy } from './tensor.js';
 
@@ -23,7 +23,7 @@ export function cudaAvailable(): boolean {
 function needCard(what: string): void {
   if (cudaAvailable()) return;
   const reason = native.buildInfo().cuda
-    ? "the bridge was built without CUDA's headers: set CUDA_HOME to a toolkit and run `npm run setup` again"
+    ? `the bridge was built without CUDA's headers: set CUDA_HOME to a toolkit and run \`${setup}\` again`
     : 'there is no NVIDIA card with a working driver, or this libtorch is one without CUDA';
   throw new Error(`${what}: ${reason}`);
 }

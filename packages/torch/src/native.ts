@@ -1,8 +1,7 @@
-// Loads the native bridge (native/bridge.cpp) and owns the command buffer that calls travel through.
+// Loads the native bridge and owns the command buffer that calls travel through.
 
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { loadAddon, setupCommand } from '@pgpc/addon';
 
 /** A schema's argument, as the dispatcher knows it; names are in camelCase. */
 export interface SchemaArgument {
@@ -121,16 +120,20 @@ interface Native {
   profilerPop(): void;
 }
 
-const addon = fileURLToPath(new URL('../build/bridge.node', import.meta.url));
-if (!existsSync(addon)) {
-  throw new Error('the native bridge to libtorch is not built: run `npm run setup` in the project folder');
-}
+const folder = fileURLToPath(new URL('..', import.meta.url));
+
+/** The command that builds the bridge, as this package is installed. */
+export const setup = setupCommand(folder);
 
 // GNU OpenMP reads this when it is loaded. Its default is to spin at the end of every parallel loop; where another
 // process has one of the cores, each loop then waits for a whole time slice of the scheduler: measured 20 times slower.
 process.env.OMP_WAIT_POLICY ??= 'passive';
 
-export const native: Native = createRequire(import.meta.url)(addon);
+const bridge = loadAddon(folder, 'bridge');
+if (bridge === undefined) {
+  throw new Error(`the bridge to libtorch is not built for this folder and this processor: run \`${setup}\``);
+}
+export const native = bridge as Native;
 
 /** Doubles that a call's arguments and results travel in; grown by {@link growCommand}. */
 export let command = new Float64Array(1 << 14);

@@ -1,8 +1,7 @@
 // The native decoder of PNG files' pixels (native/png.cpp).
 
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { loadAddon } from '@pgpc/addon';
 
 /** How a PNG that is not interlaced holds its pixels, once inflated: rows, with the number of their filter before each. */
 export interface PngLayout {
@@ -26,8 +25,7 @@ export interface PngRegion {
   length: number;
 }
 
-const addon = fileURLToPath(new URL('../../build/png.node', import.meta.url));
-const native:
+const native = loadAddon(fileURLToPath(new URL('../..', import.meta.url)), 'png') as
   | {
       unpackRows(
         data: Uint8Array,
@@ -41,7 +39,7 @@ const native:
       ): Promise<ArrayBuffer>;
       crc32(bytes: Uint8Array): number;
     }
-  | undefined = existsSync(addon) ? createRequire(import.meta.url)(addon) : undefined;
+  | undefined;
 
 /**
  * Inflates a PNG's pixels and undoes the row filters, in a thread of libuv. Undefined where the set-up found no
