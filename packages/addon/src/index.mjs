@@ -22,23 +22,23 @@ export function cacheFolder() {
   return resolve(PGPC_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'pgpc'));
 }
 
-/**
- * What a compiled addon is good for: the processor, since it uses all of its instructions, and the system, since it needs its
- * C library. A home folder may be shared by machines that differ in both.
- */
-export function machine() {
-  // The entry of the first core: the file as a whole takes long to read where there are many.
+/** The entry of the first core in /proc/cpuinfo: the file as a whole takes long to read where there are many. */
+function firstCore() {
   const buffer = Buffer.alloc(1 << 14);
   const file = openSync('/proc/cpuinfo', 'r');
   const length = readSync(file, buffer);
   closeSync(file);
-  const core = buffer
-    .toString('latin1', 0, length)
-    .split('\n\n')[0]
-    ?.split('\n')
-    .filter((line) => /^(vendor_id|cpu family|model|model name|flags|Features|CPU \w+)\s*:/.test(line));
+  return buffer.toString('latin1', 0, length).split('\n\n')[0] ?? '';
+}
+
+/**
+ * What a compiled addon is good for: the processor, since it uses all of its instructions, and the system, since it needs its
+ * C library. A home folder may be shared by machines that differ in both.
+ */
+export function machine(core = firstCore()) {
+  const lasting = /^(vendor_id|cpu family|model|model name|flags|Features|CPU \w+)\s*:/;
   const system = existsSync('/etc/os-release') ? readFileSync('/etc/os-release') : '';
-  return hash(process.arch, core?.join('\n') ?? '', system);
+  return hash(process.arch, ...core.split('\n').filter((line) => lasting.test(line)), system);
 }
 
 /**
