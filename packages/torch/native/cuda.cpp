@@ -1,17 +1,7 @@
-// A card's memory, streams and graphs. With a libtorch without CUDA, or a build without its headers, all but what
-// says so is missing: operators still run wherever libtorch has them.
+// A GPU's memory, streams and graphs. With a libtorch without CUDA, or a build without its headers, only cudaFeatures,
+// cudaMath and the operators below are there: operators still run wherever libtorch has them.
 //
-//   cudaFeatures() -> boolean                 whether the rest is there
-//   cudaUseDevice(index)                      the card that is meant where none is named
-//   cudaSynchronize()                         waits for all that was asked of the card
-//   cudaName() -> string
-//   cudaMemory() -> number[]                  bytes: allocated, peak, reserved, peak reserved, free, total
-//   cudaResetPeak(), cudaEmptyCache()
-//   cudaMath(tf32, benchmark)                 float32 products on tensor cores; cuDNN tries its algorithms first
-//   cudaForbidWaiting(on)                     an operator that makes the host wait for the card throws
-//   graphBegin(pool of graph or 0) -> graph   records what follows instead of running it
-//   graphEnd(graph), graphAbandon(graph), graphReplay(graph), graphFree(graph)
-//   pgpc::to_device_ahead                     copies to the card, on a stream of its own, while that works on
+//   pgpc::to_device_ahead                     copies to the GPU, on a stream of its own, while the GPU works
 //   pgpc::await_ahead                         from here on the work may use what to_device_ahead gave
 //
 // All work of a thread goes to one stream from the pool: the default stream cannot be recorded into a graph, and work
@@ -19,6 +9,7 @@
 
 #include "cuda.h"
 #include "errors.h"
+#include "generated/protocol.h"
 
 #include <ATen/ATen.h>
 #include <c10/core/Event.h>
@@ -130,6 +121,29 @@ at::cuda::CUDAGraph& graphAt(const Napi::Value& value) {
 }
 
 void synchronize() { c10::cuda::device_synchronize(); }
+
+#endif
+
+}  // namespace
+
+void enterCuda() {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 5)
+  // cuDNN's backward pass gives NaN for query rows with small scores if the number of keys leaves 64 over when divided
+  // by 128, as MiT's does on crops of 256 (pytorch/pytorch#196678): runs ended in it. Libtorch has other kernels.
+  static std::once_flag once;
+  std::call_once(once, [] { at::globalContext().setSDPUseCuDNN(false); });
+#endif
+#ifdef PGPC_CUDA
+  static thread_local bool entered = false;
+  if (entered) return;
+  entered = true;
+  c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true));
+#endif
+}
+
+namespace bridge {
+
+#ifdef PGPC_CUDA
 
 Napi::Value graphBegin(const Napi::CallbackInfo& info) {
   return guarded(info, [&](Napi::Env env) -> Napi::Value {
@@ -274,40 +288,4 @@ Napi::Value cudaFeatures(const Napi::CallbackInfo& info) {
 #endif
 }
 
-}  // namespace
-
-void enterCuda() {
-#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 5)
-  // cuDNN's backward pass gives NaN for query rows with small scores if the number of keys leaves 64 over when divided
-  // by 128, as MiT's does on crops of 256 (pytorch/pytorch#196678): runs ended in it. Libtorch has other kernels.
-  static std::once_flag once;
-  std::call_once(once, [] { at::globalContext().setSDPUseCuDNN(false); });
-#endif
-#ifdef PGPC_CUDA
-  static thread_local bool entered = false;
-  if (entered) return;
-  entered = true;
-  c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true));
-#endif
-}
-
-void exportCuda(Napi::Env env, Napi::Object exports) {
-#define EXPORT(name) exports.Set(#name, Napi::Function::New(env, name, #name))
-  EXPORT(cudaFeatures);
-  EXPORT(cudaMath);
-#ifdef PGPC_CUDA
-  EXPORT(cudaSynchronize);
-  EXPORT(cudaUseDevice);
-  EXPORT(cudaMemory);
-  EXPORT(cudaName);
-  EXPORT(cudaResetPeak);
-  EXPORT(cudaEmptyCache);
-  EXPORT(cudaForbidWaiting);
-  EXPORT(graphBegin);
-  EXPORT(graphEnd);
-  EXPORT(graphAbandon);
-  EXPORT(graphReplay);
-  EXPORT(graphFree);
-#endif
-#undef EXPORT
-}
+}  // namespace bridge

@@ -2,15 +2,11 @@
 #pragma once
 
 #include <ATen/core/Generator.h>
-#include <napi.h>
 
 #include <vector>
-
-/** Adds the functions of cuda.cpp to the addon's exports. */
-void exportCuda(Napi::Env env, Napi::Object exports);
 
 /** Before the first use of a card on this thread: from here on it works on a stream of its own. */
 void enterCuda();
 
-/** The numbers that generators of this thread draw on a card; by bridge.cpp, which has the generators. */
+/** The numbers that generators of this thread draw on a card; by random.cpp, which has the generators. */
 std::vector<at::Generator> cudaGenerators();

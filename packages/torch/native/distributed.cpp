@@ -16,7 +16,8 @@
 // same ones in the same order. PGPC_DISTRIBUTED, USE_C10D_GLOO and USE_C10D_NCCL come from CMakeLists.txt, which looks
 // for what libtorch was built with.
 
-#include "distributed.h"
+#include "errors.h"
+#include "generated/protocol.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -434,6 +435,10 @@ std::vector<std::string> backends() { return {}; }
 
 #endif
 
+}  // namespace
+
+namespace bridge {
+
 Napi::Value distributedBackends(const Napi::CallbackInfo& info) {
   const auto names = backends();
   auto result = Napi::Array::New(info.Env(), names.size());
@@ -465,10 +470,4 @@ Napi::Value distributedLeave(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-}  // namespace
-
-void exportDistributed(Napi::Env env, Napi::Object exports) {
-  exports.Set("distributedBackends", Napi::Function::New(env, distributedBackends, "distributedBackends"));
-  exports.Set("distributedJoin", Napi::Function::New(env, distributedJoin, "distributedJoin"));
-  exports.Set("distributedLeave", Napi::Function::New(env, distributedLeave, "distributedLeave"));
-}
+}  // namespace bridge

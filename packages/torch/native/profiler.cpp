@@ -18,7 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "profiler.h"
+#include "generated/protocol.h"
 
 namespace {
 
@@ -102,6 +102,10 @@ void onEnd(const at::RecordFunction& function, at::ObserverContext* context) {
 // Ranges of the caller, which nest and are closed in order.
 thread_local std::vector<std::unique_ptr<at::RecordFunction>> ranges;
 
+}  // namespace
+
+namespace bridge {
+
 Napi::Value profilerStart(const Napi::CallbackInfo& info) {
   if (recording) throw Napi::Error::New(info.Env(), "a profile is being taken already");
   auto fresh = std::make_shared<Recording>();
@@ -150,11 +154,4 @@ Napi::Value profilerPop(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-}  // namespace
-
-void exportProfiler(Napi::Env env, Napi::Object exports) {
-  exports.Set("profilerStart", Napi::Function::New(env, profilerStart, "profilerStart"));
-  exports.Set("profilerStop", Napi::Function::New(env, profilerStop, "profilerStop"));
-  exports.Set("profilerPush", Napi::Function::New(env, profilerPush, "profilerPush"));
-  exports.Set("profilerPop", Napi::Function::New(env, profilerPop, "profilerPop"));
-}
+}  // namespace bridge

@@ -1,6 +1,7 @@
 // Automatic mixed precision: products in 16 bits, what needs the range or the digits of float32 in float32.
 
-import { type DType, dtypeCodes } from './dtype.js';
+import type { DType } from './dtype.js';
+import { dtypeCodes } from './generated/protocol.js';
 import { native } from './native.js';
 
 const OFF = -1;

@@ -1,17 +1,9 @@
 // Element types: their names, libtorch's codes and the typed arrays that hold them.
 
+import { dtypeCodes, foreignDtypeCodes } from './generated/protocol.js';
+
 /** Element types that have a form in JavaScript. */
-export type DType =
-  | 'uint8'
-  | 'int8'
-  | 'int16'
-  | 'int32'
-  | 'int64'
-  | 'float16'
-  | 'float32'
-  | 'float64'
-  | 'bool'
-  | 'bfloat16';
+export type DType = keyof typeof dtypeCodes;
 
 export type TypedArray =
   | Uint8Array
@@ -23,34 +15,8 @@ export type TypedArray =
   | Float32Array
   | Float64Array;
 
-/** c10::ScalarType's values. */
-export const dtypeCodes: Readonly<Record<DType, number>> = {
-  uint8: 0,
-  int8: 1,
-  int16: 2,
-  int32: 3,
-  int64: 4,
-  float16: 5,
-  float32: 6,
-  float64: 7,
-  bool: 11,
-  bfloat16: 15,
-};
-
-/** Types whose elements have no form in JavaScript; operators may still take and give such tensors. */
-const foreign = {
-  complex32: 8,
-  complex64: 9,
-  complex128: 10,
-  qint8: 12,
-  quint8: 13,
-  qint32: 14,
-  quint4x2: 16,
-  quint2x4: 17,
-};
-
-const names = new Map(
-  Object.entries({ ...dtypeCodes, ...foreign }).map(([name, code]) => [code, name as DType]),
+const names = new Map<number, DType>(
+  Object.entries({ ...dtypeCodes, ...foreignDtypeCodes }).map(([name, code]) => [code, name as DType]),
 );
 
 /** The name of a c10::ScalarType. */

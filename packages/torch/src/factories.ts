@@ -1,15 +1,8 @@
 // Tensors from JavaScript's values and typed arrays.
 
 import { markAsUntransferable } from 'node:worker_threads';
-import {
-  arrayClass,
-  type DType,
-  dtypeCodes,
-  dtypeOfTypedArray,
-  isDType,
-  itemSize,
-  type TypedArray,
-} from './dtype.js';
+import { arrayClass, type DType, dtypeOfTypedArray, isDType, itemSize, type TypedArray } from './dtype.js';
+import { dtypeCodes } from './generated/protocol.js';
 import type { Generator } from './generator.js';
 import { native } from './native.js';
 import { ops } from './ops.js';

@@ -1,33 +1,36 @@
 // Every ATen operator as a function and, where its first argument is `self`, as a method of Tensor: arguments are
 // checked and encoded by the operator's own schema, and the native dispatcher does the rest.
 
-import { dtypeCodes, isDType } from './dtype.js';
+import { isDType } from './dtype.js';
 import { describeArguments, describeValue, TorchError } from './errors.js';
 import type { Ops } from './generated/ops.js';
+import {
+  BOOL,
+  BOOL_LIST,
+  DEFAULT,
+  DEVICE,
+  DONE,
+  DOUBLE,
+  DOUBLE_LIST,
+  dtypeCodes,
+  GENERATOR,
+  INT,
+  INT_LIST,
+  layouts,
+  memoryFormats,
+  NONE,
+  OPTIONAL_TENSOR_LIST,
+  SCALAR_LIST,
+  STRING,
+  TENSOR,
+  TENSOR_LIST,
+  WAITING,
+} from './generated/protocol.js';
 import { Generator } from './generator.js';
-import { command, growCommand, native, type SchemaArgument, type SchemaOverload } from './native.js';
+import { command, growCommand, native } from './native.js';
+import type { SchemaArgument, SchemaOverload } from './native-types.js';
 import { Tensor } from './tensor.js';
 import { unsafeOperators } from './unsafe-ops.js';
-
-// Tags of the command buffer; they equal those of native/bridge.cpp.
-const NONE = 0;
-const TENSOR = 1;
-const INT = 2;
-const DOUBLE = 3;
-const BOOL = 4;
-const STRING = 5;
-const INT_LIST = 6;
-const DOUBLE_LIST = 7;
-const BOOL_LIST = 8;
-const TENSOR_LIST = 9;
-const OPTIONAL_TENSOR_LIST = 10;
-const SCALAR_LIST = 11;
-const DEVICE = 12;
-const GENERATOR = 13;
-const DEFAULT = 14;
-
-const memoryFormats = ['contiguous', 'preserve', 'channelsLast', 'channelsLast3d'];
-const layouts = ['strided'];
 
 /** How a value of one schema type is written to the buffer: the next free place, or -1 if it is of another type. */
 type Encoder = (value: unknown, at: number) => number;
@@ -310,9 +313,6 @@ function argumentAt(
   return i < given ? args[i] : options?.[overload.names[i]!];
 }
 
-/** Status of a call whose results did not fit the command buffer: they wait in the native side. */
-const WAITING = 2;
-
 function run(
   overload: Overload,
   args: readonly unknown[],
@@ -331,7 +331,8 @@ function run(
     if (value instanceof Tensor) value.changed();
     else if (Array.isArray(value)) for (const tensor of value as Tensor[]) tensor.changed();
   }
-  if (command[0] !== 0) {
+  if (command[0] !== DONE) {
+    // Waiting: the results did not fit the command buffer, and the native side keeps them.
     if (command[0] !== WAITING) {
       throw new TorchError(overload.name, native.lastError(), describeArguments(args));
     }

@@ -1,7 +1,8 @@
 // The process that libtorch runs in: threads and build.
 
 import { existsSync, realpathSync } from 'node:fs';
-import { type BuildInfo, native } from './native.js';
+import { native } from './native.js';
+import type { BuildInfo } from './native-types.js';
 
 export type { BuildInfo };
 

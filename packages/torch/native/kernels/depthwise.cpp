@@ -25,7 +25,7 @@
 #include <utility>
 #include <vector>
 
-#include "autocast.h"
+#include "../autocast.h"
 #include "lanes.h"
 
 namespace {
