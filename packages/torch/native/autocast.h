@@ -1,4 +1,4 @@
-// What autocast of the CPU computes in, of which every version of libtorch has its own function.
+// What autocast of the CPU computes in: every version of libtorch has its own function for it.
 #pragma once
 
 #include <ATen/autocast_mode.h>

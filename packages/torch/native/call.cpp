@@ -61,7 +61,7 @@ c10::Device deviceNamed(const std::string& name) {
   }
   const size_t count = at::getNumGPUs();
   if (count == 0) {
-    throw std::runtime_error("there is no device '" + name + "': no NVIDIA card with a working driver was found");
+    throw std::runtime_error("there is no device '" + name + "': no NVIDIA GPU with a working driver was found");
   }
   if (device.has_index() && static_cast<size_t>(device.index()) >= count) {
     throw std::runtime_error("there is no device '" + name + "' among " + std::to_string(count) + " from cuda:0");

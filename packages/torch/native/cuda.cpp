@@ -204,7 +204,7 @@ Napi::Value graphFree(const Napi::CallbackInfo& info) {
   });
 }
 
-// ---- the card ----
+// ---- the GPU ----
 
 Napi::Value cudaSynchronize(const Napi::CallbackInfo& info) {
   return guarded(info, [&](Napi::Env env) -> Napi::Value {

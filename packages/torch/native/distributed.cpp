@@ -7,7 +7,7 @@
 //   pgpc::all_gather       the tensors of all ranks, stacked in rank order
 //   pgpc::broadcast_       the values of one rank
 //   pgpc::barrier          returns when all ranks have called it
-//   pgpc::make_reducer     c10d's Reducer (Li et al. 2020): buckets of gradients, averaged while backward goes on
+//   pgpc::make_reducer     c10d's Reducer (Li et al. 2020): buckets of gradients, averaged while backward runs
 //   pgpc::prepare_reducer  the next backward pass averages; without it gradients only accumulate
 //   pgpc::free_reducer
 //   pgpc::sync_batch_norm  batch norm whose statistics, and their gradients, are those of all ranks' batches
@@ -254,7 +254,7 @@ void barrier() { group()->barrier()->wait(); }
 
 // ---- gradients ----
 
-// Versions of libtorch differ in arguments at the end, all of which we leave off: up to two flags and a list.
+// Versions of libtorch differ in up to three arguments at the end, two flags and a list, which we leave off.
 template <typename R, typename... A>
 constexpr bool reduces_with = std::is_constructible_v<R, A...> || std::is_constructible_v<R, A..., bool> ||
     std::is_constructible_v<R, A..., bool, bool> || std::is_constructible_v<R, A..., bool, bool, std::vector<int64_t>>;

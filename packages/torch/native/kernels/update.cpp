@@ -4,7 +4,7 @@
 //   pgpc::ema_     self <- alpha self + (1 - alpha) other (Tarvainen & Valpola 2017)
 //
 // Written as foreach operators, a step of AdamW goes over the weights about ten times and starts ten operators a
-// parameter. float32 on the CPU is computed here; a card has libtorch's own kernels for both, from 2.0 on; everything
+// parameter. float32 on the CPU is computed here; a GPU has libtorch's own kernels for both, from 2.0 on; everything
 // else goes to those foreach operators.
 
 #include <ATen/ATen.h>
