@@ -1,10 +1,15 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
+const packages = fileURLToPath(new URL('packages/', import.meta.url));
+
 // Tests run from the sources; the command line's own tests run what `tsc -b` built.
 export default defineConfig({
   resolve: {
-    alias: { '@pgpc/torch': fileURLToPath(new URL('packages/torch/src/index.ts', import.meta.url)) },
+    alias: [
+      { find: /^@pgpc\/(torch|datasets|street-synth)$/, replacement: `${packages}$1/src/index.ts` },
+      { find: /^@pgpc\/datasets\/formats$/, replacement: `${packages}datasets/src/formats.ts` },
+    ],
   },
   test: {
     include: ['packages/*/test/**/*.test.ts'],

@@ -3,12 +3,12 @@
 // Usage: node bench/pseudo-labels.mjs RUN [PHASE] [DATA]
 
 import { join } from 'node:path';
+import { openCityscapes } from '../packages/datasets/dist/index.js';
 import { anchorCandidates } from '../packages/pgpc/dist/adaptation/contrast/anchors.js';
 import { pixelRows } from '../packages/pgpc/dist/adaptation/contrast/pixels.js';
 import { Denoiser, denoisers } from '../packages/pgpc/dist/adaptation/denoise/denoise.js';
-import { openCityscapes } from '../packages/pgpc/dist/datasets/index.js';
 import { scores } from '../packages/pgpc/dist/evaluation/scores.js';
-import { loadSegmentor } from '../packages/pgpc/dist/models/weights.js';
+import { loadSegmentor } from '../packages/pgpc/dist/models/checkpoint.js';
 import { normalize } from '../packages/pgpc/dist/pipeline/normalize.js';
 import { PixelStore } from '../packages/pgpc/dist/pipeline/pixels.js';
 import { noGrad, ops, tidy, zeros } from '../packages/torch/dist/index.js';

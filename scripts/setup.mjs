@@ -40,11 +40,11 @@ function installPackages() {
 }
 
 /** Installs what is lacking with apt, saying so; what is optional only beside the system's own libtorch. */
-async function installWithApt(torch, pgpc) {
+async function installWithApt(torch, datasets) {
   const { aptCommand, output } = await import('@pgpc/addon/build');
   const { findLibtorch } = await import('../packages/torch/setup/libtorch.mjs');
   const isOfApt = findLibtorch()?.isSystem ?? true;
-  const lacks = [...torch.lacks(), ...pgpc.lacks()].filter(({ isOptional }) => isOfApt || !isOptional);
+  const lacks = [...torch.lacks(), ...datasets.lacks()].filter(({ isOptional }) => isOfApt || !isOptional);
   if (lacks.length === 0 || output('sh', ['-c', 'command -v apt-get']) === undefined) return;
   const isRoot = process.getuid() === 0;
   if (!isRoot && output('sh', ['-c', 'command -v sudo']) === undefined) return;
@@ -75,12 +75,18 @@ try {
   if (process.platform === 'win32') throw new Error('Windows is supported through WSL: run this inside it');
   installPackages();
   const torch = await import('../packages/torch/setup/index.mjs');
-  const pgpc = await import('../packages/pgpc/setup/index.mjs');
-  await installWithApt(torch, pgpc);
+  const datasets = await import('../packages/datasets/setup/index.mjs');
+  await installWithApt(torch, datasets);
   const what = await torch.setUp({ say });
-  await pgpc.setUp({ say });
+  await datasets.setUp({ say });
   for (const name of readdirSync(join(root, 'packages'))) removeStale(join(root, 'packages', name));
-  run(process.execPath, ['node_modules/typescript/bin/tsc', '-b', 'packages/torch/setup', 'packages/pgpc']);
+  run(process.execPath, [
+    'node_modules/typescript/bin/tsc',
+    '-b',
+    'packages/torch/setup',
+    'packages/datasets/setup',
+    'packages/pgpc',
+  ]);
   say(`ready in ${((Date.now() - started) / 1000).toFixed(1)} s (libtorch: ${what})`);
 } catch (error) {
   console.error(`set-up: ${error.message}`);

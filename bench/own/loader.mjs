@@ -3,7 +3,7 @@
 
 import { createInterface } from 'node:readline';
 import { setNumThreads } from '@pgpc/torch';
-import { openDataset } from '../../packages/pgpc/dist/datasets/index.js';
+import { openDataset } from '../../packages/datasets/dist/index.js';
 import { wholeImage } from '../../packages/pgpc/dist/pipeline/crop.js';
 import { DecodePool } from '../../packages/pgpc/dist/pipeline/decode-pool.js';
 import { BatchLoader, disposeBatch } from '../../packages/pgpc/dist/pipeline/loader.js';

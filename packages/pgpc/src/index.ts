@@ -1,6 +1,7 @@
 // pgpc as a library: what a program outside of this package builds on.
 
-export * from './adaptation/config.js';
+export * from '@pgpc/datasets';
+export * from '@pgpc/street-synth';
 export { type DenoiseName, type DenoiseOptions, denoisers } from './adaptation/denoise/denoise.js';
 export { FeatureDistance, featureDistance, thingMask } from './adaptation/feature-distance.js';
 export { Learner } from './adaptation/learner.js';
@@ -9,8 +10,8 @@ export { AdaptationStep, type Batch, type StepLosses } from './adaptation/step.j
 export { alignChannels, channelStatistics } from './adaptation/style/dcan.js';
 export { exchangeAmplitude } from './adaptation/style/fda.js';
 export { type StyleName, type StyleOptions, styledImage, styles } from './adaptation/style/style.js';
-export { type WeightingName, type WeightingOptions, weightings } from './adaptation/weighting.js';
-export * from './datasets/index.js';
+export { daformerRecipe, type Experiment, experimentSchema, parseExperiment } from './config/experiment.js';
+export * from './config/method.js';
 export { evaluateSegmentor } from './evaluation/evaluate.js';
 export { predictLabels } from './evaluation/inference.js';
 export { CITYSCAPES_PROTOCOLS, protocolMiou } from './evaluation/protocols.js';
@@ -21,6 +22,8 @@ export {
   type UnlabelledScores,
   unlabelledScores,
 } from './evaluation/unlabelled.js';
+export { type WeightingName, type WeightingOptions, weightings } from './experiments/loss-weights.js';
+export { loadSegmentor, saveSegmentor, segmentorSchema } from './models/checkpoint.js';
 export type { Backbone, Checkpointable, DecodeHead, DecoderOutput } from './models/decoder.js';
 export { withoutInitialValues } from './models/initial-values.js';
 export {
@@ -42,12 +45,10 @@ export {
   segmentorConfig,
   segmentorFaults,
 } from './models/segmentor.js';
-export { loadBackboneWeights, loadSegmentorWeights } from './models/weight-fit.js';
-export { loadSegmentor, saveSegmentor, segmentorSchema } from './models/weights.js';
+export { loadBackboneWeights, loadSegmentorWeights } from './models/weights/fit.js';
 export { PixelStore } from './pipeline/pixels.js';
-export { drivingExperiment, drivingPresets } from './presets/driving.js';
-export { streetSynthPreset } from './presets/street-synth.js';
+export { drivingExperiment, drivingPresets } from './recipes/driving.js';
+export { streetSynthPreset } from './recipes/street-synth.js';
 export { type DataConfig, dataSchema, openData } from './training/data.js';
-export { daformerRecipe, type Experiment, experimentSchema, parseExperiment } from './training/experiment.js';
 export { CheckpointSelection, ModelSelection, scoreStep } from './training/selection.js';
 export { Trainer, type TrainingData } from './training/trainer.js';

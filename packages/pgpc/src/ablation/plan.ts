@@ -3,12 +3,12 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { STREET_SYNTH_VERSION } from '../datasets/street-synth/index.js';
-import { loadSegmentor } from '../models/weights.js';
-import type { ScaleName } from '../presets/names.js';
-import { type StreetSynthPreset, streetSynthPreset } from '../presets/street-synth.js';
-import type { Experiment } from '../training/experiment.js';
-import { checkKey, hasPlaceFor, type Settings, withSettings } from '../training/settings.js';
+import { STREET_SYNTH_VERSION } from '@pgpc/street-synth';
+import type { Experiment } from '../config/experiment.js';
+import type { ScaleName } from '../config/names.js';
+import { checkKey, hasPlaceFor, type Settings, withSettings } from '../config/settings.js';
+import { loadSegmentor } from '../models/checkpoint.js';
+import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
 import { MODEL_FILE } from '../training/trainer.js';
 import type { SweepName } from './names.js';
 import { folderOf, type RunResult, readResult, seedFolder } from './results.js';

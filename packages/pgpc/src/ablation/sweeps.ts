@@ -2,9 +2,9 @@
 
 import { denoisers } from '../adaptation/denoise/denoise.js';
 import { styles } from '../adaptation/style/style.js';
-import { weightings } from '../adaptation/weighting.js';
-import type { MethodName } from '../presets/names.js';
-import type { Settings } from '../training/settings.js';
+import type { MethodName } from '../config/names.js';
+import type { Settings } from '../config/settings.js';
+import { weightings } from '../experiments/loss-weights.js';
 import type { SweepName } from './names.js';
 
 /** One row of a sweep's table. */

@@ -1,6 +1,6 @@
 // A limit on a sweep's time, and which of its runs can be expected to end within it, judged by those that have run.
 
-import type { Experiment } from '../training/experiment.js';
+import type { Experiment } from '../config/experiment.js';
 
 /** Forward passes that a step takes as long as: a backward pass counts two. Enough to tell a method from another. */
 function workOfStep({ method }: Experiment): number {

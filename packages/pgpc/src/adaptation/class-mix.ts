@@ -1,7 +1,7 @@
 // ClassMix: half of the source classes pasted onto the target image (Olsson et al. 2021, as DACS and DAFormer use it).
 
+import { IGNORE_INDEX } from '@pgpc/datasets';
 import { alone, type Generator, ops, rand, type Tensor, type World, zeros } from '@pgpc/torch';
-import { IGNORE_INDEX } from '../datasets/cityscapes-classes.js';
 
 /**
  * Which pixels of each mixed image come from the source: those whose label is among ceil(n/2) of the n values that

@@ -1,7 +1,7 @@
 // Thing-class ImageNet feature distance (DAFormer, arXiv 2111.14887, section 3.3, eq 9 to 12).
 
 import { alone, keep, type nn, noGrad, ops, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
-import { singlePrecision } from './precision.js';
+import { singlePrecision } from '../precision.js';
 
 export interface FeatureDistanceOptions {
   /** lambda_FD: 0.005 in DAFormer. */

@@ -2,7 +2,7 @@
 
 import { type AutocastDtype, Generator, nn } from '@pgpc/torch';
 import { Segmentor, type SegmentorConfig } from '../models/segmentor.js';
-import { seedFor } from '../pipeline/rng.js';
+import { seedFor } from '../random.js';
 import { ProjectionHead } from './contrast/projection-head.js';
 
 /** Student and teacher are of this form alike. */

@@ -1,7 +1,7 @@
 // The segmentation loss that source and target share.
 
+import { IGNORE_INDEX } from '@pgpc/datasets';
 import { nn, type Tensor } from '@pgpc/torch';
-import { IGNORE_INDEX } from '../datasets/cityscapes-classes.js';
 
 /**
  * Cross-entropy per pixel, times the pixel's weight, averaged over **all** pixels: ignored ones add 0 to the sum and

@@ -15,23 +15,23 @@ import {
   type World,
   zeros,
 } from '@pgpc/torch';
+import type { MethodConfig, SelfTrainingOptions } from '../config/method.js';
+import { type LossWeighting, type LossWeights, lossWeighting } from '../experiments/loss-weights.js';
 import { withoutInitialValues } from '../models/initial-values.js';
 import { createBackbone, type Segmentor } from '../models/segmentor.js';
-import { Rng, seedFor } from '../pipeline/rng.js';
+import type { Precision } from '../precision.js';
+import { Rng, seedFor } from '../random.js';
 import { classMixMask, mix } from './class-mix.js';
-import type { MethodConfig, SelfTrainingOptions } from './config.js';
 import { PixelContrast, type PixelView } from './contrast/contrast.js';
 import { type Denoised, Denoiser, trusted } from './denoise/denoise.js';
 import { FeatureDistance } from './feature-distance.js';
 import type { Learner } from './learner.js';
 import { segmentationLoss } from './losses.js';
-import type { Precision } from './precision.js';
 import { pseudoLabels } from './pseudo-labels.js';
 import { eager, GraphedStages, type Stages, type Tensors } from './stages.js';
 import { strongAugment } from './strong-augment.js';
 import { styledImage, styledPass } from './style/style.js';
 import { Teacher } from './teacher.js';
-import { type LossWeighting, type LossWeights, lossWeighting } from './weighting.js';
 
 /** Shapes: images (N, 3, H, W), normalised; labels (N, H, W), int64, 255 = no class. */
 export interface Batch {

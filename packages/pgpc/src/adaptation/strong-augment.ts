@@ -2,7 +2,7 @@
 
 import { alone, arange, ops, type Tensor, type World } from '@pgpc/torch';
 import { denormalize, normalize } from '../pipeline/normalize.js';
-import type { Rng } from '../pipeline/rng.js';
+import type { Rng } from '../random.js';
 
 export interface StrongAugmentOptions {
   /** Probability that the batch is jittered: 0.8 in DAFormer. */

@@ -2,27 +2,26 @@
 
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { classStatistics, openGta5 } from '@pgpc/datasets';
+import type { StreetSynthFolders } from '@pgpc/street-synth';
 import { writeSweep } from '../ablation/page.js';
 import { finished, type PlannedRun, plan } from '../ablation/plan.js';
 import { foldersNamed, METRICS_FILE, RESULT_FILE, type RunResult, writeResult } from '../ablation/results.js';
 import { sweeps } from '../ablation/sweeps.js';
 import { minorityClasses, rowsOf, type SweepTable, textCells } from '../ablation/table.js';
 import { type RunWatch, TimeBudget } from '../ablation/time-budget.js';
-import { openGta5 } from '../datasets/gta5.js';
-import { classStatistics } from '../datasets/statistics.js';
-import type { StreetSynthFolders } from '../datasets/street-synth/index.js';
-import { didYouMean } from '../did-you-mean.js';
-import { streetSynthPreset } from '../presets/street-synth.js';
-import type { Experiment } from '../training/experiment.js';
-import { describeDevice, useCores } from '../versions.js';
+import { didYouMean } from '../config/did-you-mean.js';
+import type { Experiment } from '../config/experiment.js';
+import { describeDevice, useCores } from '../machine.js';
+import { streetSynthPreset } from '../recipes/street-synth.js';
 import { writeWhole } from '../whole-file.js';
 import type { Ablate, AblateOptions } from './ablate-types.js';
 import { Branches, inLanes, type Job, jobsOn, workersOn } from './branches.js';
 import { UsageError } from './command.js';
 import { chosenDevice, chosenPrecision } from './device.js';
 import type { CommandIo } from './io.js';
+import { textTable } from './output/table.js';
 import { presetDataFolder, renderStreetSynth } from './render-preset.js';
-import { textTable } from './table.js';
 
 /** What training one run gives. */
 export interface Trained extends Pick<RunResult, 'seconds' | 'scores'> {

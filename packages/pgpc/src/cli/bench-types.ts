@@ -1,7 +1,7 @@
 // The options of `pgpc bench`, checked.
 
-import type { Precision } from '../adaptation/precision.js';
-import type { MethodName, NetworkName } from '../presets/names.js';
+import type { MethodName, NetworkName } from '../config/names.js';
+import type { Precision } from '../precision.js';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
 

@@ -3,19 +3,19 @@
 import { existsSync, realpathSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { buildInfo, deviceMemory, type Profile, setNumThreads } from '@pgpc/torch';
-import { methodConfig, pgpcContrast } from '../adaptation/config.js';
+import { daformerRecipe, type Experiment } from '../config/experiment.js';
+import { methodConfig, pgpcContrast } from '../config/method.js';
+import { describeDevice, packageVersion, useCores } from '../machine.js';
 import { segmentorConfig } from '../models/segmentor.js';
-import { networks } from '../presets/driving.js';
+import { networks } from '../recipes/driving.js';
 import { percent } from '../report/format.js';
 import { type BenchmarkOptions, profileSteps, timeSteps } from '../training/benchmark.js';
-import { daformerRecipe, type Experiment } from '../training/experiment.js';
 import { gib } from '../training/memory.js';
-import { describeDevice, packageVersion, useCores } from '../versions.js';
 import type { Bench, BenchOptions } from './bench-types.js';
 import { chosenDevice, chosenPrecision } from './device.js';
 import type { CommandIo } from './io.js';
-import { progress } from './progress.js';
-import { textTable } from './table.js';
+import { progress } from './output/progress.js';
+import { textTable } from './output/table.js';
 
 /** Iterations of the paper's runs, for which the time is given. */
 const PAPER_ITERATIONS = 40_000;

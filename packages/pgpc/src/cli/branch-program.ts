@@ -2,17 +2,15 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openCityscapes } from '../datasets/cityscapes.js';
-import { openGta5 } from '../datasets/gta5.js';
-import { classStatistics } from '../datasets/statistics.js';
+import { classStatistics, openCityscapes, openGta5 } from '@pgpc/datasets';
+import type { Experiment } from '../config/experiment.js';
 import { evaluateSegmentor } from '../evaluation/evaluate.js';
 import type { Scores } from '../evaluation/scores.js';
-import { describeReport, loadBackboneWeights } from '../models/weight-fit.js';
-import { loadSegmentor, saveSegmentor } from '../models/weights.js';
+import { useCores } from '../machine.js';
+import { loadSegmentor, saveSegmentor } from '../models/checkpoint.js';
+import { describeReport, loadBackboneWeights } from '../models/weights/fit.js';
 import { PixelStore } from '../pipeline/pixels.js';
-import type { Experiment } from '../training/experiment.js';
 import { MODEL_FILE, Trainer } from '../training/trainer.js';
-import { useCores } from '../versions.js';
 
 /** What is to be trained. */
 export interface BranchTask {

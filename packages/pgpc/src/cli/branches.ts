@@ -2,10 +2,10 @@
 
 import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { compiledProgram } from '../compiled.js';
+import { compiledProgram } from '@pgpc/datasets';
 import type { BranchMessage, BranchTask } from './branch-program.js';
 import type { CommandIo } from './io.js';
-import { type Progress, progress } from './progress.js';
+import { type Progress, progress } from './output/progress.js';
 
 const PROGRAM = compiledProgram(import.meta.url, './branch-program.js');
 

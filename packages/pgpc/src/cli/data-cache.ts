@@ -1,6 +1,5 @@
 // `pgpc data cache`: copies of a dataset that decode fast.
-import { cacheDataset } from '../datasets/cache.js';
-import { availableSplits, detectFormat, openDataset, trainingSplit } from '../datasets/open.js';
+import { availableSplits, cacheDataset, detectFormat, openDataset, trainingSplit } from '@pgpc/datasets';
 import { fileProgress } from './data-progress.js';
 import type { CacheData } from './data-types.js';
 

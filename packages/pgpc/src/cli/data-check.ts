@@ -1,10 +1,9 @@
 // `pgpc data check`: reads every file of a dataset and says what is wrong with which.
 import { writeFile } from 'node:fs/promises';
-import { type CheckedSplit, checkDataset } from '../datasets/check.js';
-import { availableSplits, detectFormat } from '../datasets/open.js';
+import { availableSplits, type CheckedSplit, checkDataset, detectFormat } from '@pgpc/datasets';
 import { fileProgress } from './data-progress.js';
 import type { CheckData } from './data-types.js';
-import { textTable } from './table.js';
+import { textTable } from './output/table.js';
 
 export const checkData: CheckData = async (options, io) => {
   const { root, classes, jobs, json } = options;

@@ -1,6 +1,6 @@
 // Progress over files whose number is known only once the first is done.
 import type { CommandIo } from './io.js';
-import { type Progress, progress } from './progress.js';
+import { type Progress, progress } from './output/progress.js';
 
 /** A progress bar in the form that the dataset functions call; it appears with the first file. */
 export function fileProgress(

@@ -1,13 +1,12 @@
 // `pgpc data stats`: how often each class occurs, and what rare class sampling makes of it.
 import { writeFile } from 'node:fs/promises';
-import { detectFormat, openDataset } from '../datasets/open.js';
-import { type ClassStatistics, classStatistics } from '../datasets/statistics.js';
-import type { SegmentationDataset } from '../datasets/types.js';
+import type { SegmentationDataset } from '@pgpc/datasets';
+import { type ClassStatistics, classStatistics, detectFormat, openDataset } from '@pgpc/datasets';
 import { classProbabilities, daformerRareClasses } from '../pipeline/rare-class-sampling.js';
 import { percent } from '../report/format.js';
 import { fileProgress } from './data-progress.js';
 import type { DataStats } from './data-types.js';
-import { textTable } from './table.js';
+import { textTable } from './output/table.js';
 import type { Size } from './values.js';
 
 export const dataStats: DataStats = async (options, io) => {

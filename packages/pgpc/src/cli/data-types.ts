@@ -1,5 +1,5 @@
 // The contract between `pgpc data` and the dataset library.
-import type { DatasetFormat } from '../datasets/formats.js';
+import type { DatasetFormat } from '@pgpc/datasets';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
 

@@ -2,32 +2,31 @@
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { SegmentationDataset } from '@pgpc/datasets';
+import { openCityscapes, openGta5 } from '@pgpc/datasets';
 import { alignedAndDenoised } from '../ablation/sweeps.js';
-import { openCityscapes } from '../datasets/cityscapes.js';
-import { openGta5 } from '../datasets/gta5.js';
-import type { SegmentationDataset } from '../datasets/types.js';
+import type { Experiment } from '../config/experiment.js';
+import type { ScaleName } from '../config/names.js';
+import { withSettings } from '../config/settings.js';
 import { toLabelMap } from '../evaluation/evaluate.js';
 import { predictLabels } from '../evaluation/inference.js';
-import { loadSegmentor } from '../models/weights.js';
-import type { ScaleName } from '../presets/names.js';
-import { type StreetSynthPreset, streetSynthPreset } from '../presets/street-synth.js';
+import { describeDevice, useCores, versions } from '../machine.js';
+import { loadSegmentor } from '../models/checkpoint.js';
+import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
 import { writeReport } from '../report/report.js';
-import type { Experiment } from '../training/experiment.js';
 import {
   gitRevision,
   type MethodResult,
   type PictureIndex,
   RunDirectory,
-} from '../training/run-directory.js';
-import { withSettings } from '../training/settings.js';
+} from '../training/run-directory/run-directory.js';
 import { MODEL_FILE } from '../training/trainer.js';
-import { describeDevice, useCores, versions } from '../versions.js';
 import { Branches, inLanes, type Job, jobsOn, workersOn } from './branches.js';
 import type { DemoOptions, RunDemo } from './demo-types.js';
 import { chosenDevice } from './device.js';
 import type { CommandIo } from './io.js';
+import { iouTable } from './output/table.js';
 import { presetDataFolder, renderStreetSynth } from './render-preset.js';
-import { iouTable } from './table.js';
 
 interface Data {
   roots: { source: string; target: string };

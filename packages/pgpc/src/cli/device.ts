@@ -1,8 +1,8 @@
 // What `--device` and `--precision` stand for on this machine, and in this one of several processes.
 
 import { buildInfo, ops, TorchError } from '@pgpc/torch';
-import type { Precision } from '../adaptation/precision.js';
-import type { Experiment } from '../training/experiment.js';
+import type { Experiment } from '../config/experiment.js';
+import type { Precision } from '../precision.js';
 import { UsageError } from './command.js';
 
 /**

@@ -2,21 +2,20 @@
 
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isCityscapes } from '../datasets/cityscapes-classes.js';
-import { detectFormat, openDataset } from '../datasets/open.js';
-import type { ClassInfo, SegmentationDataset } from '../datasets/types.js';
+import type { ClassInfo, SegmentationDataset } from '@pgpc/datasets';
+import { detectFormat, isCityscapes, openDataset } from '@pgpc/datasets';
 import { type Evaluation, evaluateSegmentor, toLabelMap } from '../evaluation/evaluate.js';
 import { writePrediction } from '../evaluation/label-files.js';
 import { CITYSCAPES_PROTOCOLS, type Protocol, protocolMiou } from '../evaluation/protocols.js';
 import { meanOfKnown } from '../evaluation/scores.js';
-import { loadSegmentor } from '../models/weights.js';
+import { describeDevice, useCores, versions } from '../machine.js';
+import { loadSegmentor } from '../models/checkpoint.js';
 import { percent } from '../report/format.js';
 import { MODEL_FILE } from '../training/trainer.js';
-import { describeDevice, useCores, versions } from '../versions.js';
 import { UsageError } from './command.js';
 import { chosenDevice } from './device.js';
-import { progress } from './progress.js';
-import { textTable } from './table.js';
+import { progress } from './output/progress.js';
+import { textTable } from './output/table.js';
 import type { EvaluateCheckpoint, EvaluateOptions } from './train-types.js';
 
 /** The model's file, where the path may be that of the checkpoint's folder. */

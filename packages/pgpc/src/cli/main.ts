@@ -1,7 +1,7 @@
 // The command line: parses, calls the library, turns every outcome into one line and an exit code.
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { didYouMean } from '../did-you-mean.js';
+import { didYouMean } from '../config/did-you-mean.js';
 import { examples, UsageError } from './command.js';
 import { registerAblate } from './commands/ablate.js';
 import { registerBench } from './commands/bench.js';

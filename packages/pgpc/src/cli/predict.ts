@@ -2,18 +2,15 @@
 
 import { readdir } from 'node:fs/promises';
 import { join, parse, relative, sep } from 'node:path';
-import { numberedClasses } from '../datasets/class-file.js';
-import { decodeRgb } from '../datasets/decode.js';
-import { CITYSCAPES_CLASSES } from '../datasets/index.js';
-import { type ClassInfo, DatasetError } from '../datasets/types.js';
+import { CITYSCAPES_CLASSES, type ClassInfo, DatasetError, decodeRgb, numberedClasses } from '@pgpc/datasets';
 import { toLabelMap } from '../evaluation/evaluate.js';
 import { predictLabels } from '../evaluation/inference.js';
 import { writePrediction } from '../evaluation/label-files.js';
-import { loadSegmentor } from '../models/weights.js';
-import { useCores } from '../versions.js';
+import { useCores } from '../machine.js';
+import { loadSegmentor } from '../models/checkpoint.js';
 import { chosenDevice } from './device.js';
 import { modelFile } from './evaluate.js';
-import { progress } from './progress.js';
+import { progress } from './output/progress.js';
 import type { Predict } from './train-types.js';
 
 const IMAGE_FILE = /\.(jpe?g|png|webp|tiff?|avif|gif)$/i;

@@ -2,15 +2,11 @@
 
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import {
-  type StreetSynthFolders,
-  streetSynthFolders,
-  writeStreetSynth,
-} from '../datasets/street-synth/index.js';
-import type { ScaleName } from '../presets/names.js';
-import type { StreetSynthPreset } from '../presets/street-synth.js';
+import { type StreetSynthFolders, streetSynthFolders, writeStreetSynth } from '@pgpc/street-synth';
+import type { ScaleName } from '../config/names.js';
+import type { StreetSynthPreset } from '../recipes/street-synth.js';
 import type { CommandIo } from './io.js';
-import { progress } from './progress.js';
+import { progress } from './output/progress.js';
 
 /** Where the preset's images are, if nothing else is said. */
 export function presetDataFolder(scale: ScaleName): string {

@@ -1,8 +1,8 @@
 // `pgpc data render` at work: renders street scenes and shows the progress.
 import { availableParallelism } from 'node:os';
-import type { SourceLayout } from '../datasets/formats.js';
+import type { SourceLayout } from '@pgpc/datasets';
 import type { CommandIo } from './io.js';
-import { progress } from './progress.js';
+import { progress } from './output/progress.js';
 import type { Size } from './values.js';
 
 /** Options of `pgpc data render`, checked. */
@@ -22,7 +22,7 @@ export interface RenderOptions {
 /** Writes the data set; where it is there already, says so. */
 export async function render(options: RenderOptions, io: CommandIo): Promise<void> {
   const { out, size, ...scenes } = options;
-  const { writeStreetSynth } = await import('../datasets/street-synth/index.js');
+  const { writeStreetSynth } = await import('@pgpc/street-synth');
   const total = scenes.sourceTrain + scenes.sourceVal + scenes.targetTrain + scenes.targetVal;
   const bar = progress({ label: 'render', total, stream: io.stderr, unit: 'images' });
   const { written } = await writeStreetSynth(out, {

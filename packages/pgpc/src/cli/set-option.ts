@@ -1,6 +1,6 @@
 // `--set KEY=VALUE`: changes to an experiment from the command line.
 import { InvalidArgumentError, Option } from 'commander';
-import type { Settings } from '../training/settings.js';
+import type { Settings } from '../config/settings.js';
 
 /**
  * The repeatable option; collects values by dotted key, each read as JSON or else as text.

@@ -1,11 +1,6 @@
 // The contract between `pgpc train` and `pgpc eval` and the training library.
 
-import type { Precision } from '../adaptation/precision.js';
-import type { DatasetFormat } from '../datasets/open.js';
-import type { InferenceOptions } from '../evaluation/inference.js';
-import type { PredictionFormat } from '../evaluation/prediction-format.js';
-import type { Protocol } from '../evaluation/protocols.js';
-import type { UnlabelledScoreName } from '../evaluation/unlabelled.js';
+import type { DatasetFormat } from '@pgpc/datasets';
 import type {
   DrivingPresetName,
   denoiseNames,
@@ -13,8 +8,13 @@ import type {
   MethodName,
   NetworkName,
   styleNames,
-} from '../presets/names.js';
-import type { Settings } from '../training/settings.js';
+} from '../config/names.js';
+import type { Settings } from '../config/settings.js';
+import type { InferenceOptions } from '../evaluation/inference.js';
+import type { PredictionFormat } from '../evaluation/prediction-format.js';
+import type { Protocol } from '../evaluation/protocols.js';
+import type { UnlabelledScoreName } from '../evaluation/unlabelled.js';
+import type { Precision } from '../precision.js';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
 

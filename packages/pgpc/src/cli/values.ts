@@ -3,8 +3,8 @@ import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
-import { didYouMean } from '../did-you-mean.js';
-import { isRunName, RUN_NAME_RULE } from '../training/run-name.js';
+import { didYouMean } from '../config/did-you-mean.js';
+import { isRunName, RUN_NAME_RULE } from '../training/run-directory/run-name.js';
 
 /** Width and height in pixels. */
 export interface Size {

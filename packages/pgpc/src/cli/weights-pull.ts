@@ -1,10 +1,10 @@
 // `pgpc weights pull` at work: fetches a file, shows the progress, and says what to do where there is no network.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type CatalogEntry, findCatalogEntry } from '../models/weight-catalog.js';
-import { ConnectionError, type Downloaded, download, HttpStatusError } from '../models/weight-download.js';
+import { type CatalogEntry, findCatalogEntry } from '../models/weights/catalog.js';
+import { ConnectionError, type Downloaded, download, HttpStatusError } from '../models/weights/download.js';
 import type { CommandIo } from './io.js';
-import { type Progress, progress } from './progress.js';
+import { type Progress, progress } from './output/progress.js';
 import type { PullWeightsOptions } from './weights-types.js';
 
 /**

@@ -1,8 +1,8 @@
 // What `--weights` takes: a file, or the name of weights that were pulled.
 import { statSync } from 'node:fs';
 import { z } from 'zod';
-import { didYouMean } from '../did-you-mean.js';
-import { catalogNames, findCatalogEntry, findPulledFile, weightsFolder } from '../models/weight-catalog.js';
+import { didYouMean } from '../config/did-you-mean.js';
+import { catalogNames, findCatalogEntry, findPulledFile, weightsFolder } from '../models/weights/catalog.js';
 
 /** Paths of weights files, and names of pulled weights, which become paths. */
 export const weightsSource: z.ZodType<string, string> = z.string().transform((text, context) => {

@@ -1,8 +1,9 @@
 // `pgpc weights inspect` and `pgpc weights convert` at work.
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { CITYSCAPES_CLASSES } from '@pgpc/datasets';
 import { saveSafetensors, type Tensor, tidy } from '@pgpc/torch';
-import { CITYSCAPES_CLASSES } from '../datasets/cityscapes-classes.js';
+import { saveSegmentor } from '../models/checkpoint.js';
 import { mitConfigs } from '../models/mit.js';
 import {
   compareWithDescribed,
@@ -15,12 +16,11 @@ import {
   licenceSentence,
   openWeights,
   type WeightsFile,
-} from '../models/weight-fit.js';
-import { weightFormats } from '../models/weight-formats.js';
-import { huggingFaceConfig, toHuggingFace } from '../models/weight-huggingface.js';
-import { saveSegmentor } from '../models/weights.js';
+} from '../models/weights/fit.js';
+import { weightFormats } from '../models/weights/formats.js';
+import { huggingFaceConfig, toHuggingFace } from '../models/weights/huggingface.js';
 import type { CommandIo } from './io.js';
-import { textTable } from './table.js';
+import { textTable } from './output/table.js';
 import type { ConvertWeightsOptions, InspectWeightsOptions } from './weights-types.js';
 
 /** Longest text of the metadata that is shown; configurations of whole experiments are longer. */

@@ -1,7 +1,7 @@
 // Boundary IoU: how well the outlines of the classes agree (Cheng et al. 2021, arXiv 2103.16562).
 
+import { IGNORE_INDEX } from '@pgpc/datasets';
 import { ops, type Tensor, tidy } from '@pgpc/torch';
-import { IGNORE_INDEX } from '../datasets/cityscapes-classes.js';
 import { occurrencesWithin } from './counts.js';
 
 /** Pixels within 2 % of the image's diagonal of an outline belong to it; the paper's value (its section 5). */

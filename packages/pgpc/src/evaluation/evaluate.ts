@@ -1,7 +1,7 @@
 // A network against a labelled split: scores by class, over all images together.
 
+import type { LabelMap, SegmentationDataset } from '@pgpc/datasets';
 import { fromTypedArray, type Tensor, tidy, zeros } from '@pgpc/torch';
-import type { LabelMap, SegmentationDataset } from '../datasets/types.js';
 import { boundaryCounts } from './boundary.js';
 import { confusionMatrix } from './confusion.js';
 import {

@@ -1,9 +1,9 @@
 // From an image to its label map: whole or by sliding windows, mirrored and at several scales.
 
+import type { RgbImage } from '@pgpc/datasets';
+import { resizeWindow, scaledSize } from '@pgpc/datasets';
 import { fromTypedArray, noGrad, ops, type Tensor, tidy } from '@pgpc/torch';
-import type { RgbImage } from '../datasets/types.js';
 import { normalize } from '../pipeline/normalize.js';
-import { resizeWindow, scaledSize } from '../pipeline/resize.js';
 import { argmaxRows, averagedTiles, mirroredRows, type RowMap, resizedRows, tensorRows } from './row-map.js';
 
 /** What is asked of a network here: class scores, at any stride, of normalised images (N, 3, H, W). */

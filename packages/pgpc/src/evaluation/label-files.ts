@@ -2,8 +2,8 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { ClassInfo, LabelMap } from '@pgpc/datasets';
 import { encode } from 'fast-png';
-import type { ClassInfo, LabelMap } from '../datasets/types.js';
 import type { PredictionFormat } from './prediction-format.js';
 
 type Palette = [number, number, number][];

@@ -3,8 +3,8 @@
 import { Generator, type nn, noGrad, ops, rand, type Tensor, tidy } from '@pgpc/torch';
 import { entropy } from '../adaptation/contrast/anchors.js';
 import { pixelRows } from '../adaptation/contrast/pixels.js';
-import { singlePrecision } from '../adaptation/precision.js';
 import { wholeImage } from '../pipeline/crop.js';
+import { singlePrecision } from '../precision.js';
 import { occurrences } from './counts.js';
 import { networkDevice } from './inference.js';
 

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { DatasetError, type FaultKind } from '../datasets/types.js';
+import { DatasetError, type FaultKind } from '@pgpc/datasets';
 import { type CropResult, type CropTask, runCropTask } from './sample.js';
 
 /** What the main thread posts to a decoding thread. */

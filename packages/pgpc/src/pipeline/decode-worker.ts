@@ -1,8 +1,8 @@
 // A decoding thread: crops in, pixels out.
 
 import { parentPort } from 'node:worker_threads';
+import { DatasetError } from '@pgpc/datasets';
 import sharp from 'sharp';
-import { DatasetError } from '../datasets/types.js';
 import type { Answer, Question } from './decode-pool.js';
 import { runCropTask } from './sample.js';
 

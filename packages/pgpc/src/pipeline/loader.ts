@@ -1,11 +1,11 @@
 // Batches of random crops, decoded by threads while the steps before run.
 
 import type { Batch } from '../adaptation/step.js';
+import { Rng, type RngState } from '../random.js';
 import { ComingBatch } from './crop.js';
 import { DecodePool } from './decode-pool.js';
 import type { PixelStore } from './pixels.js';
 import type { RareClassSampler } from './rare-class-sampling.js';
-import { Rng, type RngState } from './rng.js';
 import type { Crop } from './sample.js';
 import type { CropOptions, Wanted } from './window.js';
 

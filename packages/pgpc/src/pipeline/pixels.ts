@@ -1,10 +1,9 @@
 // A dataset's samples by index, decoded on demand and kept in memory while there is room.
 
+import type { LabelMap, RgbImage, SegmentationDataset } from '@pgpc/datasets';
+import { FileDataset, resizeWindow, type Size, scaledSize, scaleLabel } from '@pgpc/datasets';
 import { fromTypedArray, type Tensor } from '@pgpc/torch';
-import { FileDataset } from '../datasets/file-dataset.js';
-import type { LabelMap, RgbImage, SegmentationDataset } from '../datasets/types.js';
 import type { DecodePool } from './decode-pool.js';
-import { resizeWindow, type Size, scaledSize, scaleLabel } from './resize.js';
 import { type Crop, type CropRequest, cropDecoded, type DecodedSample, share } from './sample.js';
 
 /** One decoded sample, resized. The caller owns the tensors. */

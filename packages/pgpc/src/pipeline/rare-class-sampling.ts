@@ -1,7 +1,7 @@
 // Rare class sampling: images with rare classes are drawn more often (DAFormer, arXiv 2111.14887, eq 5 and 6).
 
+import type { Rng } from '../random.js';
 import type { PixelStore } from './pixels.js';
-import type { Rng } from './rng.js';
 
 export interface RareClassOptions {
   /** T: the lower, the more the rarest classes are preferred; 0.01 in DAFormer. */

@@ -1,19 +1,26 @@
 // One training sample from its files to the bytes of a crop: what a decoding thread does.
 
-import { UNKNOWN_LABEL } from '../datasets/cityscapes-classes.js';
 import {
   countValues,
+  DatasetError,
   decodeRgb,
+  type LabelCoding,
+  type LabelMap,
   type LabelValues,
   labelMapOf,
   openImage,
+  type RgbImage,
   readLabelValues,
+  resizeWindow,
+  type Size,
+  scaledSize,
+  scaleLabel,
+  sizeMismatch,
+  sourceRect,
+  UNKNOWN_LABEL,
   unknownValues,
-} from '../datasets/decode.js';
-import { sizeMismatch } from '../datasets/file-dataset.js';
-import { DatasetError, type LabelCoding, type LabelMap, type RgbImage } from '../datasets/types.js';
-import { resizeWindow, type Size, scaledSize, scaleLabel, sourceRect } from './resize.js';
-import { Rng, type RngState } from './rng.js';
+} from '@pgpc/datasets';
+import { Rng, type RngState } from '../random.js';
 import { type CropOptions, cropLabel, drawWindow, seenSize, type Wanted } from './window.js';
 
 /** How a crop is made, as plain data that can be posted to a thread. */

@@ -1,8 +1,8 @@
 // Windows of random crops and flips, as DAFormer's data pipeline draws them, and the labels there.
 
-import { IGNORE_INDEX } from '../datasets/cityscapes-classes.js';
-import type { ScaledLabel, Size } from './resize.js';
-import type { Rng } from './rng.js';
+import type { ScaledLabel, Size } from '@pgpc/datasets';
+import { IGNORE_INDEX } from '@pgpc/datasets';
+import type { Rng } from '../random.js';
 
 export interface CropOptions {
   width: number;

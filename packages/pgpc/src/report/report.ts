@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import sharp from 'sharp';
-import { type MethodResult, openRun, type Run } from '../training/run-directory.js';
+import { type MethodResult, openRun, type Run } from '../training/run-directory/run-directory.js';
 import { barChart, type Line, lineChart } from './chart.js';
 import { duration, number, percent, points } from './format.js';
 import { type Html, html } from './html.js';

@@ -1,14 +1,19 @@
 // How long the steps of an experiment take on this machine, and where their time goes.
 
 import { setImmediate } from 'node:timers/promises';
+import {
+  CITYSCAPES_CLASSES,
+  DatasetError,
+  type LabelMap,
+  type RgbImage,
+  type SegmentationDataset,
+} from '@pgpc/datasets';
 import { type nn, type Profile, profile, resetPeakMemory, synchronize, type Tensor } from '@pgpc/torch';
 import type { Batch, StepLosses } from '../adaptation/step.js';
-import { CITYSCAPES_CLASSES } from '../datasets/cityscapes-classes.js';
-import { DatasetError, type LabelMap, type RgbImage, type SegmentationDataset } from '../datasets/types.js';
+import type { Experiment } from '../config/experiment.js';
 import { disposeBatch } from '../pipeline/loader.js';
 import { PixelStore } from '../pipeline/pixels.js';
-import { Rng } from '../pipeline/rng.js';
-import type { Experiment } from './experiment.js';
+import { Rng } from '../random.js';
 import { Trainer, type TrainerSurroundings } from './trainer.js';
 
 /** Side in pixels of the squares that random images are made of: a label of single pixels would be unlike any. */

@@ -1,11 +1,18 @@
 // Where a run's images come from: opened, checked and counted before training starts.
 
+import {
+  availableSplits,
+  type CheckedSplit,
+  type CheckOptions,
+  checkDataset,
+  classStatistics,
+  DATASET_FORMATS,
+  DatasetError,
+  type DatasetFault,
+  openDataset,
+  type SegmentationDataset,
+} from '@pgpc/datasets';
 import { z } from 'zod';
-import { type CheckedSplit, type CheckOptions, checkDataset, type DatasetFault } from '../datasets/check.js';
-import { DATASET_FORMATS } from '../datasets/formats.js';
-import { availableSplits, openDataset } from '../datasets/open.js';
-import { classStatistics } from '../datasets/statistics.js';
-import { DatasetError, type SegmentationDataset } from '../datasets/types.js';
 import { PixelStore } from '../pipeline/pixels.js';
 import type { TrainingData } from './trainer.js';
 

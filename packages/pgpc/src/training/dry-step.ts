@@ -3,9 +3,9 @@
 import { deviceMemory, Generator, randint, randn, synchronize, TorchError, tidy } from '@pgpc/torch';
 import { Learner } from '../adaptation/learner.js';
 import { AdaptationStep } from '../adaptation/step.js';
-import { useCores } from '../versions.js';
+import type { Experiment } from '../config/experiment.js';
+import { useCores } from '../machine.js';
 import { enterDevice } from './device.js';
-import type { Experiment } from './experiment.js';
 import type { DryStepAnswer, DryStepTask } from './memory.js';
 import { buildOptimizer } from './optimizer.js';
 

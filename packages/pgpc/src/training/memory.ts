@@ -3,8 +3,8 @@
 import { fork } from 'node:child_process';
 import { freemem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { compiledProgram } from '../compiled.js';
-import type { Experiment } from './experiment.js';
+import { compiledProgram } from '@pgpc/datasets';
+import type { Experiment } from '../config/experiment.js';
 
 /** What a step needs of a device's memory, and what there is. */
 export interface StepMemory {

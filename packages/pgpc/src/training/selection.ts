@@ -10,7 +10,7 @@ import {
   type UnlabelledScores,
   unlabelledScores,
 } from '../evaluation/unlabelled.js';
-import { saveSegmentor } from '../models/weights.js';
+import { saveSegmentor } from '../models/checkpoint.js';
 import type { PixelStore } from '../pipeline/pixels.js';
 import { writeJson } from '../whole-file.js';
 import { MODEL_FILE } from './trainer.js';

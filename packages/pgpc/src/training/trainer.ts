@@ -13,16 +13,16 @@ import {
   type Tensor,
   tidy,
 } from '@pgpc/torch';
-import { usesTarget } from '../adaptation/config.js';
 import { Learner } from '../adaptation/learner.js';
 import { AdaptationStep, type Batch, type StepLosses } from '../adaptation/step.js';
-import { saveSegmentor } from '../models/weights.js';
+import type { Experiment } from '../config/experiment.js';
+import { usesTarget } from '../config/method.js';
+import { saveSegmentor } from '../models/checkpoint.js';
 import { BatchLoader, disposeBatch } from '../pipeline/loader.js';
 import type { PixelStore } from '../pipeline/pixels.js';
 import { RareClassSampler } from '../pipeline/rare-class-sampling.js';
 import { enterDevice } from './device.js';
 import { Replica } from './distributed.js';
-import type { Experiment } from './experiment.js';
 import { buildOptimizer } from './optimizer.js';
 
 /** What a run trains on. */

@@ -1,7 +1,7 @@
 // Anchors: the target pixels of which the teacher is most certain (eq 8), and the paper's alternatives to that.
 
 import { alone, ops, type Tensor, type World } from '@pgpc/torch';
-import type { AnchorSelection, ContrastSettings } from './options.js';
+import type { AnchorSelection, ContrastSettings } from '../../config/contrast.js';
 import { classMembers } from './positives.js';
 
 /** H = -sum_c p_c log p_c per pixel (eq 8), in nats. @param probabilities (P, C). @returns (P). */

@@ -1,8 +1,8 @@
 // Where the centres of a class's pixels become its prototype (eq 9): a queue of them, a running mean, or this step's.
 
 import { nn, noGrad, ops, type Tensor, tidy, zeros } from '@pgpc/torch';
+import type { ContrastSettings, Domain, PrototypeKind } from '../../config/contrast.js';
 import { MemoryBank } from './memory-bank.js';
-import type { ContrastSettings, Domain, PrototypeKind } from './options.js';
 
 /** The centres of the pixels of one domain in one step. */
 export interface Centres {

@@ -1,7 +1,15 @@
 // Pseudo-label guided pixels contrast: what is stored each step, and the loss that comes of it.
 
 import { alone, Generator, noGrad, type Tensor, tidy, type World } from '@pgpc/torch';
-import { seedFor } from '../../pipeline/rng.js';
+import {
+  type ContrastOptions,
+  type ContrastSettings,
+  type ContrastType,
+  contrastSettings,
+  type Domain,
+  type DomainChoice,
+} from '../../config/contrast.js';
+import { seedFor } from '../../random.js';
 import { AnchorList } from './anchor-list.js';
 import { anchorShareAt, selectAnchors } from './anchors.js';
 import { infoNceOfScores, positiveScores } from './info-nce.js';
@@ -13,14 +21,6 @@ import {
   sourceNegatives,
   targetNegatives,
 } from './negatives.js';
-import {
-  type ContrastOptions,
-  type ContrastSettings,
-  type ContrastType,
-  contrastSettings,
-  type Domain,
-  type DomainChoice,
-} from './options.js';
 import { ProjectedPixels, pixelLabels, pixelRows } from './pixels.js';
 import {
   classMembers,
@@ -33,7 +33,7 @@ import {
 import type { ProjectionHead } from './projection-head.js';
 import { chosenByAll, type Draws, sampleCandidates } from './sampling.js';
 
-export type { ContrastOptions } from './options.js';
+export type { ContrastOptions } from '../../config/contrast.js';
 
 /** What a network says of a batch. */
 export interface PixelView {

@@ -1,10 +1,10 @@
 // Negatives: for every class, the pixels that are certainly not of it (eq 10, 11), or the other classes' prototypes.
 
 import type { Tensor } from '@pgpc/torch';
+import type { ContrastSettings } from '../../config/contrast.js';
 import type { AnchorList } from './anchor-list.js';
 import { otherClassScores, ownScores } from './info-nce.js';
 import { MemoryBank } from './memory-bank.js';
-import type { ContrastSettings } from './options.js';
 import type { ProjectedPixels } from './pixels.js';
 import { classMembers, knownClasses, type Positives, prototypesOf } from './positives.js';
 import { type Draws, drawnFor, type Sample, storeSample } from './sampling.js';

@@ -1,7 +1,7 @@
 // Pixels at the decoder's resolution as one list, and their projections, made only where they are asked for.
 
 import { ops, type Tensor } from '@pgpc/torch';
-import { singlePrecision } from '../precision.js';
+import { singlePrecision } from '../../precision.js';
 import type { ProjectionHead } from './projection-head.js';
 
 /** Features at the decoder's resolution as a list of pixels: (N, D, h, w) to (N h w, D). */

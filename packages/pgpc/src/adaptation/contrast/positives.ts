@@ -1,9 +1,9 @@
 // Positives: prototypes made of the centres of each class's pixels (eq 9), or single pixels of the class.
 
 import { alone, arange, type Tensor, tidy, type World } from '@pgpc/torch';
+import type { ContrastSettings, Domain } from '../../config/contrast.js';
 import { type CentreStore, type Centres, createCentreStore } from './centres.js';
 import { MemoryBank } from './memory-bank.js';
-import type { ContrastSettings, Domain } from './options.js';
 import type { ProjectedPixels } from './pixels.js';
 import { normalizeRows } from './projection-head.js';
 import { type Draws, drawnFor, type Sample, storeSample } from './sampling.js';

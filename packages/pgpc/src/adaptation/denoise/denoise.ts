@@ -2,11 +2,11 @@
 
 import { alone, nn, noGrad, type Tensor, tidy, type World } from '@pgpc/torch';
 import { z } from 'zod';
+import { agreement, viewsOf } from '../../experiments/agreement.js';
+import { singlePrecision } from '../../precision.js';
 import type { TeacherView } from '../contrast/contrast.js';
 import { pixelRows } from '../contrast/pixels.js';
-import { singlePrecision } from '../precision.js';
 import type { PseudoLabels } from '../pseudo-labels.js';
-import { agreement, viewsOf } from './agreement.js';
 import { ClassPrototypes } from './prototypes.js';
 
 /** `labels`: the pseudo-labels and weights of L_t. `contrast`: the probabilities that choose anchors and negatives. */

@@ -1,5 +1,5 @@
 // `pgpc bench`
-import { methodNames, networkNames } from '../../presets/names.js';
+import { methodNames, networkNames } from '../../config/names.js';
 import { examples, option, type Register, UsageError } from '../command.js';
 import { deviceOption, precisionOption } from '../device-options.js';
 import { integer, oneOf, outputFile, type Size, seed, size } from '../values.js';

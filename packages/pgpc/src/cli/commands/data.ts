@@ -1,6 +1,7 @@
 // `pgpc data`: making, checking, counting and copying data sets.
+
+import { DATASET_FORMATS, SOURCE_LAYOUTS } from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
-import { DATASET_FORMATS, SOURCE_LAYOUTS } from '../../datasets/formats.js';
 import { examples, option, type Register } from '../command.js';
 import {
   checkedBy,

@@ -1,6 +1,6 @@
 // `pgpc eval`
 
-import { DATASET_FORMATS } from '../../datasets/formats.js';
+import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import { PREDICTION_FORMATS } from '../../evaluation/prediction-format.js';
 import { CITYSCAPES_PROTOCOLS, type Protocol } from '../../evaluation/protocols.js';
 import { examples, option, type Register, UsageError } from '../command.js';

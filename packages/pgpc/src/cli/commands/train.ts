@@ -1,6 +1,7 @@
 // `pgpc train`
+
+import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
-import { DATASET_FORMATS } from '../../datasets/formats.js';
 import {
   denoiseNames,
   drivingPresetNames,
@@ -9,7 +10,7 @@ import {
   networkNames,
   scoreNames,
   styleNames,
-} from '../../presets/names.js';
+} from '../../config/names.js';
 import { examples, option, type Register, UsageError } from '../command.js';
 import { deviceOption, precisionOption } from '../device-options.js';
 import { setOption } from '../set-option.js';

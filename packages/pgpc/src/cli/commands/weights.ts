@@ -1,7 +1,7 @@
 // `pgpc weights`: looking into weights files, converting and fetching them.
 import { z } from 'zod';
-import { didYouMean } from '../../did-you-mean.js';
-import { catalog, findCatalogEntry, weightsFolder } from '../../models/weight-catalog.js';
+import { didYouMean } from '../../config/did-you-mean.js';
+import { catalog, findCatalogEntry, weightsFolder } from '../../models/weights/catalog.js';
 import { examples, option, type Register } from '../command.js';
 import { checkedBy, existingFile, oneOf, outputFolder } from '../values.js';
 import { WEIGHT_TARGETS } from '../weights-types.js';

@@ -1,0 +1,157 @@
+// A dataset whose samples are files: the part that all readers share.
+import { IGNORE_INDEX } from './cityscapes-classes.js';
+import { type FileSearch, isFolder, listFiles, type OnFault, report } from './files.js';
+import { decodeLabel, decodeRgb, imageSize } from './images/decode.js';
+import {
+  type ClassInfo,
+  DatasetError,
+  type LabelCoding,
+  type LabelMap,
+  type RgbImage,
+  type Sample,
+  type SegmentationDataset,
+} from './types.js';
+
+/** What makes a {@link FileDataset}. */
+export interface FileDatasetParts {
+  readonly name: string;
+  readonly root: string;
+  readonly split: string;
+  readonly classes: readonly ClassInfo[];
+  readonly labelCoding: LabelCoding;
+  readonly samples: readonly Sample[];
+}
+
+/** Samples on disk. */
+export class FileDataset implements SegmentationDataset {
+  readonly name: string;
+  readonly root: string;
+  readonly split: string;
+  readonly classes: readonly ClassInfo[];
+  readonly labelCoding: LabelCoding;
+  readonly samples: readonly Sample[];
+  readonly ignoreIndex = IGNORE_INDEX;
+
+  constructor(parts: FileDatasetParts) {
+    this.name = parts.name;
+    this.root = parts.root;
+    this.split = parts.split;
+    this.classes = parts.classes;
+    this.labelCoding = parts.labelCoding;
+    this.samples = parts.samples;
+  }
+
+  async readImage(index: number): Promise<RgbImage> {
+    return decodeRgb(this.sample(index).image);
+  }
+
+  async readLabel(index: number): Promise<LabelMap> {
+    const { id, image, label } = this.sample(index);
+    if (label === undefined) {
+      throw new DatasetError(
+        `${this.root}: sample ${id} of ${this.name} ${this.split} has no label; this split was opened without labels`,
+      );
+    }
+    const [size, map] = await Promise.all([imageSize(image), decodeLabel(label, this.labelCoding)]);
+    const mismatch = sizeMismatch(label, map, size);
+    if (mismatch !== undefined) throw mismatch;
+    return map;
+  }
+
+  private sample(index: number): Sample {
+    const sample = this.samples[index];
+    if (sample === undefined) {
+      throw new DatasetError(
+        `${this.root}: ${this.name} ${this.split} has no sample ${index}; it has ${this.samples.length}, counted from 0`,
+      );
+    }
+    return sample;
+  }
+}
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The error for a label that is not of its image's size; undefined where it is. */
+export function sizeMismatch(label: string, map: Size, image: Size): DatasetError | undefined {
+  if (map.width === image.width && map.height === image.height) return undefined;
+  return new DatasetError(
+    `${label}: the label is ${map.width}x${map.height} but its image is ${image.width}x${image.height}; both must have the same size`,
+    { kind: 'size-mismatch', file: label },
+  );
+}
+
+/** Images and labels by id, as `listFiles` finds them, and where a missing one of an id should be. */
+export interface Pairing {
+  readonly images: ReadonlyMap<string, string>;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly imageOf: (id: string) => string;
+  readonly labelOf: (id: string) => string;
+  readonly onFault?: OnFault | undefined;
+}
+
+/**
+ * Brings images and labels of the same id together, in the order of the images.
+ * @throws {DatasetError} unless there is an `onFault`: naming the first image without a label or label without an
+ * image, and how many more
+ */
+export function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairing): Sample[] {
+  const lacks = (file: string, what: string, partner: string, more: number) =>
+    new DatasetError(
+      `${file}: no ${what} (${partner} is missing)${more > 0 ? `, and ${more} more like it` : ''}; add the missing file or remove its partner`,
+      { kind: 'missing-pair', file },
+    );
+  const unlabelled = [...images].filter(([id]) => !labels.has(id));
+  const orphans = [...labels].filter(([id]) => !images.has(id));
+  for (const [id, file] of unlabelled) {
+    report(onFault, lacks(file, 'label for this image', labelOf(id), onFault ? 0 : unlabelled.length - 1));
+  }
+  for (const [id, file] of orphans) {
+    report(onFault, lacks(file, 'image for this label', imageOf(id), onFault ? 0 : orphans.length - 1));
+  }
+  return [...images].flatMap(([id, image]) => {
+    const label = labels.get(id);
+    return label === undefined ? [] : [{ id, image, label }];
+  });
+}
+
+/** Samples of images alone. */
+export function unlabelledSamples(images: ReadonlyMap<string, string>): Sample[] {
+  return Array.from(images, ([id, image]) => ({ id, image }));
+}
+
+/** A split whose labels lie in a folder of their own, which may be absent. */
+export interface SplitFolders extends Omit<Pairing, 'labels'> {
+  readonly labelFolder: string;
+  readonly labelSearch: FileSearch;
+  /** Whether the labels have to be there, as for validation. */
+  readonly needsLabels: boolean;
+}
+
+/**
+ * Pairs images with the labels in `labelFolder`; without that folder the samples carry none.
+ * @throws {DatasetError} when labels are needed and the folder is missing, or as {@link pairSamples}
+ */
+export async function samplesOfFolders(folders: SplitFolders): Promise<Sample[]> {
+  const { labelFolder, labelSearch, needsLabels, images } = folders;
+  if (await isFolder(labelFolder)) {
+    return pairSamples({ ...folders, labels: await listFiles(labelFolder, labelSearch) });
+  }
+  if (!needsLabels) return unlabelledSamples(images);
+  throw new DatasetError(`${labelFolder}: not found; the labels of the validation split should be here`, {
+    kind: 'missing',
+    file: labelFolder,
+  });
+}
+
+/** The dataset without the samples at `indices`, for training in spite of bad files. */
+export function withoutSamples(
+  dataset: SegmentationDataset,
+  indices: ReadonlySet<number>,
+): SegmentationDataset {
+  const { name, root, split, classes, labelCoding } = dataset;
+  const samples = dataset.samples.filter((_, index) => !indices.has(index));
+  return new FileDataset({ name, root, split, classes, labelCoding, samples });
+}

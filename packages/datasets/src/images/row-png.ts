@@ -1,0 +1,131 @@
+// PNG files of RGB images of which any rows can be read without the others: as `pgpc data cache` writes them.
+//
+// They are ordinary PNG files (ISO/IEC 15948) to everybody else. Here each row is a chunk of its own, uncompressed and
+// unfiltered, so that all have one length and stand where that says.
+
+import { type FileHandle, open } from 'node:fs/promises';
+import type { RgbImage } from '../types.js';
+import { crc32, SIGNATURE } from './png.js';
+import { borrow, giveBack } from './spare-memory.js';
+
+/** Length of a chunk, its type, and behind its content its checksum. */
+const AROUND = 12;
+/** Of a row's content before its pixels: the head of a stored block (RFC 1951, 3.2.4) and the row's filter, none. */
+const BEFORE_PIXELS = 6;
+/** Signature, header, and a chunk with the two bytes that every stream of zlib begins with. */
+const BEFORE_ROWS = 8 + AROUND + 13 + AROUND + 2;
+/** A stored block has at most 65,535 bytes, of which the filter is one. */
+export const MOST_COLUMNS = Math.floor(65_534 / 3);
+
+const rowLength = (width: number) => AROUND + BEFORE_PIXELS + 3 * width;
+
+/** @throws RangeError for more than {@link MOST_COLUMNS} columns. */
+export function encodeRowPng({ width, height, data }: RgbImage): Uint8Array {
+  if (width > MOST_COLUMNS) throw new RangeError(`a row of ${width} pixels is more than one block can hold`);
+  const bytes = Buffer.alloc(BEFORE_ROWS + height * rowLength(width) + AROUND + 4 + AROUND);
+  let at = SIGNATURE.copy(bytes);
+  const chunk = (type: string, length: number, fill: (content: Buffer) => void) => {
+    bytes.writeUInt32BE(length, at);
+    bytes.write(type, at + 4, 'latin1');
+    fill(bytes.subarray(at + 8, at + 8 + length));
+    bytes.writeUInt32BE(crc32(bytes.subarray(at + 4, at + 8 + length)), at + 8 + length);
+    at += AROUND + length;
+  };
+  chunk('IHDR', 13, (content) => {
+    content.writeUInt32BE(width, 0);
+    content.writeUInt32BE(height, 4);
+    // 8 bits, RGB; compression, filters and rows in the one way that there is, and in their order.
+    content.set([8, 2, 0, 0, 0], 8);
+  });
+  chunk('IDAT', 2, (content) => content.set([0x78, 0x01]));
+  let [a, b] = [1, 0];
+  for (let y = 0; y < height; y++) {
+    const row = data.subarray(3 * y * width, 3 * (y + 1) * width);
+    chunk('IDAT', BEFORE_PIXELS + row.length, (content) => {
+      content[0] = y === height - 1 ? 1 : 0;
+      content.writeUInt16LE(1 + row.length, 1);
+      content.writeUInt16LE(0xffff - (1 + row.length), 3);
+      content.set(row, BEFORE_PIXELS);
+    });
+    // Adler-32 (RFC 1950) of the filter, a 0, and the row.
+    b = (b + a) % 65_521;
+    for (const byte of row) {
+      a = (a + byte) % 65_521;
+      b = (b + a) % 65_521;
+    }
+  }
+  chunk('IDAT', 4, (content) => content.writeUInt32BE(b * 65_536 + a, 0));
+  chunk('IEND', 0, () => {});
+  return bytes;
+}
+
+/** A file of this form that is open. */
+export class RowPng {
+  #rows: Buffer | undefined;
+
+  private constructor(
+    readonly width: number,
+    readonly height: number,
+    readonly handle: FileHandle,
+  ) {}
+
+  /** @returns undefined for files of any other form. @throws Error if there is no such file. */
+  static async open(file: string): Promise<RowPng | undefined> {
+    const handle = await open(file);
+    try {
+      const head = Buffer.alloc(BEFORE_ROWS + 8);
+      const { bytesRead } = await handle.read(head, 0, head.length, 0);
+      if (bytesRead === head.length && head.subarray(0, 8).equals(SIGNATURE)) {
+        const [width, height] = [head.readUInt32BE(16), head.readUInt32BE(20)];
+        const rgb = head.subarray(24, 29).equals(Buffer.from([8, 2, 0, 0, 0]));
+        const first = head.readUInt32BE(33);
+        const row = head.readUInt32BE(BEFORE_ROWS);
+        if (rgb && first === 2 && row === BEFORE_PIXELS + 3 * width) return new RowPng(width, height, handle);
+      }
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    await handle.close();
+    return undefined;
+  }
+
+  /**
+   * The pixels of a region that lies inside; they are good until the file is closed.
+   * @throws Error if the file ends early, or a row is not what was written.
+   */
+  async decode({ left, top, width, height }: Region): Promise<RgbImage> {
+    const length = rowLength(this.width);
+    const needed = height * length;
+    if (this.#rows) giveBack(this.#rows);
+    const rows = borrow(needed);
+    this.#rows = rows;
+    const { bytesRead } = await this.handle.read(rows, 0, needed, BEFORE_ROWS + top * length);
+    if (bytesRead < needed) throw new Error('the file ends early');
+    for (let y = 0; y < height; y++) {
+      const at = y * length;
+      if (rows.readUInt32BE(at + length - 4) !== crc32(rows.subarray(at + 4, at + length - 4))) {
+        throw new Error(`wrong checksum in row ${top + y}`);
+      }
+      // In place: what it goes to has been read.
+      const from = at + 8 + BEFORE_PIXELS + 3 * left;
+      rows.copyWithin(3 * y * width, from, from + 3 * width);
+    }
+    const data = new Uint8Array(rows.buffer, rows.byteOffset, 3 * width * height);
+    return { width, height, data };
+  }
+
+  async close(): Promise<void> {
+    if (this.#rows) giveBack(this.#rows);
+    this.#rows = undefined;
+    await this.handle.close();
+  }
+}
+
+/** A part of an image, in pixels. */
+export interface Region {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+}

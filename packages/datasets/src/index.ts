@@ -1,0 +1,80 @@
+// Readers of the published layouts and of one's own data, their images, checks and statistics.
+
+export { type CacheOptions, type CacheResult, cacheDataset } from './cache.js';
+export {
+  type CheckedSplit,
+  type CheckOptions,
+  checkDataset,
+  checkSamples,
+  type DatasetFault,
+} from './check.js';
+export {
+  CITYSCAPES_CLASSES,
+  CITYSCAPES_LABEL_TO_TRAIN_ID,
+  CITYSCAPES_LABELS,
+  type CityscapesLabel,
+  GTA5_LABEL_TO_TRAIN_ID,
+  IGNORE_INDEX,
+  isCityscapes,
+  LABEL_PALETTE,
+  UNKNOWN_LABEL,
+} from './cityscapes-classes.js';
+export {
+  type ClassDefinition,
+  formatClassFile,
+  numberedClasses,
+  readClassFile,
+  readCvatLabelMap,
+} from './class-file.js';
+export { compiledProgram } from './compiled.js';
+export { FileDataset, sizeMismatch, withoutSamples } from './file-dataset.js';
+export type { OnFault } from './files.js';
+export { DATASET_FORMATS, type DatasetFormat, SOURCE_LAYOUTS, type SourceLayout } from './formats.js';
+export {
+  countValues,
+  decodeLabel,
+  decodeRgb,
+  type LabelValues,
+  labelMapOf,
+  openImage,
+  readLabelValues,
+  unknownValues,
+} from './images/decode.js';
+export {
+  resizeWindow,
+  type ScaledLabel,
+  type Size,
+  scaledSize,
+  scaleLabel,
+  sourceRect,
+} from './images/resize.js';
+export { availableSplits, detectFormat, type OpenOptions, openDataset, trainingSplit } from './open.js';
+export {
+  ACDC_CONDITIONS,
+  type AcdcCondition,
+  DARK_ZURICH_CONDITIONS,
+  type DarkZurichCondition,
+  openAcdc,
+  openDarkZurich,
+} from './readers/adverse.js';
+export { type Bdd100kOptions, openBdd100k } from './readers/bdd100k.js';
+export { type CityscapesOptions, type CityscapesSplit, openCityscapes } from './readers/cityscapes.js';
+export { type FolderOptions, openFolder } from './readers/folder.js';
+export { type Gta5Options, openGta5 } from './readers/gta5.js';
+export {
+  openSynthia,
+  SYNTHIA_LABEL_TO_TRAIN_ID,
+  type SynthiaOptions,
+  synthiaLabelId,
+} from './readers/synthia.js';
+export { type ClassStatistics, classStatistics } from './statistics.js';
+export {
+  type ClassInfo,
+  DatasetError,
+  type FaultKind,
+  type LabelCoding,
+  type LabelMap,
+  type RgbImage,
+  type Sample,
+  type SegmentationDataset,
+} from './types.js';

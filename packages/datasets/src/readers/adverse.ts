@@ -1,0 +1,138 @@
+// Readers of ACDC and Dark Zurich: rgb_anon images and gt labels of streets in fog, rain, snow and at night.
+import path from 'node:path';
+import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID, TRAIN_ID_TABLE } from '../cityscapes-classes.js';
+import { FileDataset, pairSamples, unlabelledSamples } from '../file-dataset.js';
+import { isFolder, listFiles, type OnFault } from '../files.js';
+import { DatasetError, type LabelCoding, type SegmentationDataset } from '../types.js';
+
+export const ACDC_CONDITIONS = ['fog', 'night', 'rain', 'snow'] as const;
+export type AcdcCondition = (typeof ACDC_CONDITIONS)[number];
+
+export const DARK_ZURICH_CONDITIONS = ['day', 'twilight', 'night'] as const;
+export type DarkZurichCondition = (typeof DARK_ZURICH_CONDITIONS)[number];
+
+export interface AdverseOptions<Condition extends string> {
+  /** Which conditions' images to take; default of ACDC: all, of Dark Zurich: night. */
+  readonly conditions?: readonly Condition[];
+  readonly onFault?: OnFault | undefined;
+}
+
+const IMAGE_SUFFIX = '_rgb_anon.png';
+const TRAIN_ID_SUFFIX = '_gt_labelTrainIds.png';
+const LABEL_ID_SUFFIX = '_gt_labelIds.png';
+
+/**
+ * Opens a split of ACDC (Sakaridis et al., ICCV 2021): `root/rgb_anon/CONDITION/SPLIT/SEQUENCE/*_rgb_anon.png` with
+ * `root/gt/.../*_gt_labelTrainIds.png` or `*_gt_labelIds.png`; SPLIT/CONDITION, as some projects rearrange it, is read
+ * too. Labels may be absent as a whole except in `val`.
+ * @throws {DatasetError} when a folder is missing or empty; also, unless there is an `onFault`, when an image or label
+ * lacks its partner or a link leads in a circle
+ */
+export function openAcdc(
+  root: string,
+  split: 'train' | 'val' | 'test',
+  { conditions = ACDC_CONDITIONS, onFault }: AdverseOptions<AcdcCondition> = {},
+): Promise<SegmentationDataset> {
+  return open({ name: 'acdc', root, split, conditions, onFault });
+}
+
+/**
+ * Opens a split of Dark Zurich (Sakaridis et al., ICCV 2019): `root/rgb_anon/SPLIT/CONDITION/SEQUENCE/*_rgb_anon.png`;
+ * only the night images of `val` have labels, `root/gt/val/night/SEQUENCE/*_gt_labelTrainIds.png` or
+ * `*_gt_labelIds.png`.
+ * @throws {DatasetError} as {@link openAcdc}
+ */
+export function openDarkZurich(
+  root: string,
+  split: 'train' | 'val' | 'test',
+  { conditions = ['night'], onFault }: AdverseOptions<DarkZurichCondition> = {},
+): Promise<SegmentationDataset> {
+  return open({ name: 'dark-zurich', root, split, conditions, onFault });
+}
+
+interface Request {
+  readonly name: 'acdc' | 'dark-zurich';
+  readonly root: string;
+  readonly split: string;
+  readonly conditions: readonly string[];
+  readonly onFault: OnFault | undefined;
+}
+
+async function open({ name, root, split, conditions, onFault }: Request): Promise<SegmentationDataset> {
+  const images = new Map<string, string>();
+  const labels = new Map<string, string>();
+  const byTrainId = await holdsTrainIds(root, split, conditions);
+  const suffix = byTrainId ? TRAIN_ID_SUFFIX : LABEL_ID_SUFFIX;
+  const folders = new Map<string, string>();
+  for (const condition of conditions) {
+    const folder = await arranged(path.join(root, 'rgb_anon'), condition, split);
+    folders.set(condition, folder);
+    const what = `${name} ${split} images of ${condition}`;
+    merge(images, condition, await listFiles(folder, { what, endings: [IMAGE_SUFFIX], onFault }));
+    const gt = await arranged(path.join(root, 'gt'), condition, split);
+    if (!(await isFolder(gt))) continue;
+    const labelsHere = `${name} ${split} labels of ${condition}`;
+    merge(labels, condition, await listFiles(gt, { what: labelsHere, endings: [suffix], onFault }));
+  }
+  if (labels.size === 0 && split === 'val') {
+    const gt = path.join(root, 'gt');
+    throw new DatasetError(`${gt}: no labels of the validation split; unpack them here`, {
+      kind: 'missing',
+      file: gt,
+    });
+  }
+  const place = (kind: string, end: string) => (id: string) => {
+    const [condition = '', ...rest] = id.split('/');
+    const folder = folders.get(condition)!.replace(path.join(root, 'rgb_anon'), path.join(root, kind));
+    return path.join(folder, ...rest) + end;
+  };
+  const coding: LabelCoding = {
+    kind: 'values',
+    table: byTrainId ? TRAIN_ID_TABLE : CITYSCAPES_LABEL_TO_TRAIN_ID,
+  };
+  return new FileDataset({
+    name,
+    root,
+    split,
+    classes: byTrainId
+      ? CITYSCAPES_CLASSES.map((info) => ({ ...info, labelId: info.trainId }))
+      : CITYSCAPES_CLASSES,
+    labelCoding: coding,
+    samples:
+      labels.size === 0
+        ? unlabelledSamples(images)
+        : pairSamples({
+            images,
+            labels,
+            imageOf: place('rgb_anon', IMAGE_SUFFIX),
+            labelOf: place('gt', suffix),
+            onFault,
+          }),
+  });
+}
+
+/** CONDITION/SPLIT or SPLIT/CONDITION, whichever is there; the first of them where neither is. */
+async function arranged(folder: string, condition: string, split: string): Promise<string> {
+  const conditionFirst = path.join(folder, condition, split);
+  const splitFirst = path.join(folder, split, condition);
+  return (await isFolder(conditionFirst)) || !(await isFolder(splitFirst)) ? conditionFirst : splitFirst;
+}
+
+async function holdsTrainIds(root: string, split: string, conditions: readonly string[]): Promise<boolean> {
+  for (const condition of conditions) {
+    const folder = await arranged(path.join(root, 'gt'), condition, split);
+    if (!(await isFolder(folder))) continue;
+    const found = await listFiles(folder, {
+      what: 'labels',
+      endings: [TRAIN_ID_SUFFIX, LABEL_ID_SUFFIX],
+      onFault: () => {},
+    }).catch(() => new Map<string, string>());
+    if ([...found.values()].some((file) => file.endsWith(TRAIN_ID_SUFFIX))) return true;
+    if (found.size > 0) return false;
+  }
+  return true;
+}
+
+function merge(all: Map<string, string>, condition: string, found: ReadonlyMap<string, string>): void {
+  for (const [id, file] of found) all.set(`${condition}/${id}`, file);
+}

@@ -1,0 +1,54 @@
+// Reader of BDD100K's semantic segmentation: images/10k and labels/sem_seg/masks.
+import path from 'node:path';
+import { CITYSCAPES_CLASSES, TRAIN_ID_TABLE } from '../cityscapes-classes.js';
+import { FileDataset, samplesOfFolders } from '../file-dataset.js';
+import { IMAGE_ENDINGS, isFolder, listFiles, type OnFault } from '../files.js';
+import type { SegmentationDataset } from '../types.js';
+
+export interface Bdd100kOptions {
+  readonly onFault?: OnFault | undefined;
+}
+
+/**
+ * Opens a split of BDD100K (Yu et al., CVPR 2020): `root/images/10k/SPLIT/*.jpg` with
+ * `root/labels/sem_seg/masks/SPLIT/*.png`, or the earlier `root/seg/images/SPLIT` with
+ * `root/seg/labels/SPLIT/*_train_id.png`. Labels hold Cityscapes' trainIds; only those of `val` must be there.
+ * @throws {DatasetError} when a folder is missing or empty; also, unless there is an `onFault`, when an image or label
+ * lacks its partner or a link leads in a circle
+ */
+export async function openBdd100k(
+  root: string,
+  split: 'train' | 'val' | 'test',
+  { onFault }: Bdd100kOptions = {},
+): Promise<SegmentationDataset> {
+  const earlier = await isFolder(path.join(root, 'seg', 'images'));
+  const imageFolder = path.join(root, ...(earlier ? ['seg', 'images'] : ['images', '10k']), split);
+  const labelFolder = path.join(
+    root,
+    ...(earlier ? ['seg', 'labels'] : ['labels', 'sem_seg', 'masks']),
+    split,
+  );
+  const labelEnding = earlier ? '_train_id.png' : '.png';
+  const images = await listFiles(imageFolder, {
+    what: `BDD100K ${split} images`,
+    endings: IMAGE_ENDINGS,
+    onFault,
+  });
+  const samples = await samplesOfFolders({
+    images,
+    labelFolder,
+    labelSearch: { what: `BDD100K ${split} labels`, endings: [labelEnding], onFault },
+    imageOf: (id) => path.join(imageFolder, `${id}.jpg`),
+    labelOf: (id) => path.join(labelFolder, id + labelEnding),
+    needsLabels: split === 'val',
+    onFault,
+  });
+  return new FileDataset({
+    name: 'bdd100k',
+    root,
+    split,
+    classes: CITYSCAPES_CLASSES.map((info) => ({ ...info, labelId: info.trainId })),
+    labelCoding: { kind: 'values', table: TRAIN_ID_TABLE },
+    samples,
+  });
+}

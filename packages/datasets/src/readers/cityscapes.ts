@@ -1,0 +1,54 @@
+// Reader of Cityscapes: leftImg8bit/SPLIT/CITY images and gtFine/SPLIT/CITY label ids.
+import path from 'node:path';
+import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID } from '../cityscapes-classes.js';
+import { FileDataset, samplesOfFolders } from '../file-dataset.js';
+import { listFiles, type OnFault } from '../files.js';
+import type { SegmentationDataset } from '../types.js';
+
+export type CityscapesSplit = 'train' | 'val' | 'test';
+
+export interface CityscapesOptions {
+  readonly onFault?: OnFault | undefined;
+}
+
+const IMAGE_SUFFIX = '_leftImg8bit.png';
+const LABEL_SUFFIX = '_gtFine_labelIds.png';
+
+/**
+ * Opens a split of Cityscapes (Cordts et al., CVPR 2016): `root/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` with
+ * `root/gtFine/SPLIT/CITY/*_gtFine_labelIds.png`. Label ids become trainIds as they are read; no other label
+ * file is needed. The labels of `train` and `test` may be absent as a whole (no folder `gtFine/SPLIT`): the
+ * samples then carry none. Those of `val` must be there.
+ * @throws {DatasetError} when a folder is missing or empty; also, unless there is an `onFault`, when an image or label
+ * lacks its partner or a link leads in a circle
+ */
+export async function openCityscapes(
+  root: string,
+  split: CityscapesSplit,
+  { onFault }: CityscapesOptions = {},
+): Promise<SegmentationDataset> {
+  const imageFolder = path.join(root, 'leftImg8bit', split);
+  const labelFolder = path.join(root, 'gtFine', split);
+  const images = await listFiles(imageFolder, {
+    what: `Cityscapes ${split} images`,
+    endings: [IMAGE_SUFFIX],
+    onFault,
+  });
+  const samples = await samplesOfFolders({
+    images,
+    labelFolder,
+    labelSearch: { what: `Cityscapes ${split} labels`, endings: [LABEL_SUFFIX], onFault },
+    imageOf: (id) => path.join(imageFolder, id + IMAGE_SUFFIX),
+    labelOf: (id) => path.join(labelFolder, id + LABEL_SUFFIX),
+    needsLabels: split === 'val',
+    onFault,
+  });
+  return new FileDataset({
+    name: 'cityscapes',
+    root,
+    split,
+    classes: CITYSCAPES_CLASSES,
+    labelCoding: { kind: 'values', table: CITYSCAPES_LABEL_TO_TRAIN_ID },
+    samples,
+  });
+}

@@ -1,0 +1,99 @@
+// Reader of GTA5 ("Playing for Data"): images/NNNNN.png and palette labels of the same name.
+import path from 'node:path';
+import { CITYSCAPES_CLASSES, GTA5_LABEL_TO_TRAIN_ID } from '../cityscapes-classes.js';
+import { FileDataset, pairSamples } from '../file-dataset.js';
+import { IMAGE_ENDINGS, listFiles, type OnFault } from '../files.js';
+import { imageSize } from '../images/decode.js';
+import { DatasetError, type Sample, type SegmentationDataset } from '../types.js';
+import { selectIds, splitIds } from './splits.js';
+
+export interface Gta5Options {
+  /** Only these samples, such as ['00001', '00002']; default: those of `split`. */
+  readonly ids?: readonly string[];
+  /**
+   * Default, or 'all': every image, as work on domain adaptation trains on. Otherwise a split by `root/SPLIT.txt` or
+   * the `root/split.mat` that GTA5 publishes (train, val, test); with `ids`, only the name of the selection.
+   */
+  readonly split?: string;
+  readonly onFault?: OnFault | undefined;
+}
+
+/** In the published archive images and labels of these numbers differ in size. */
+const DAMAGED_UPSTREAM: readonly (readonly [first: number, last: number])[] = [
+  [15188, 15188],
+  [17705, 17705],
+  [20803, 20834],
+  [20858, 20860],
+];
+
+/** Files that preparation scripts of other projects leave beside the labels. */
+export const isDerivedLabel = (id: string): boolean => id.endsWith('_labelTrainIds');
+
+/**
+ * Opens GTA5 (Richter et al., "Playing for Data", ECCV 2016): `root/images/*.png` with `root/labels/*.png`,
+ * palette PNGs whose index is the Cityscapes label id. The samples of the published archive that are known for images
+ * and labels of different sizes are left out where they really differ.
+ * @throws {DatasetError} when a folder is missing or empty, `split` is not defined or `ids` is empty; also, unless
+ * there is an `onFault`, when an image or label lacks its partner, an id does not exist or a link leads in a circle
+ */
+export async function openGta5(root: string, options: Gta5Options = {}): Promise<SegmentationDataset> {
+  const { split = 'all', onFault } = options;
+  const imageOf = (id: string) => path.join(root, 'images', `${id}.png`);
+  const labelOf = (id: string) => path.join(root, 'labels', `${id}.png`);
+  let images = await listFiles(path.join(root, 'images'), {
+    what: 'GTA5 images',
+    endings: IMAGE_ENDINGS,
+    onFault,
+  });
+  let labels = await listFiles(path.join(root, 'labels'), {
+    what: 'GTA5 labels',
+    endings: ['.png'],
+    except: isDerivedLabel,
+    onFault,
+  });
+  const ids = options.ids ?? (split === 'all' ? undefined : await idsOf(root, split));
+  if (ids?.length === 0) {
+    throw new DatasetError('gta5: `ids` is empty; name at least one sample or leave it out');
+  }
+  if (ids !== undefined) {
+    images = selectIds(images, ids, imageOf, onFault);
+    labels = selectIds(labels, ids, labelOf, onFault);
+  }
+  const pairs = pairSamples({ images, labels, imageOf, labelOf, onFault });
+  const samples: Sample[] = [];
+  for (const sample of pairs) {
+    if (!isKnownDamaged(sample.id) || (await sameSize(sample))) samples.push(sample);
+  }
+  return new FileDataset({
+    name: 'gta5',
+    root,
+    split,
+    classes: CITYSCAPES_CLASSES,
+    labelCoding: { kind: 'values', table: GTA5_LABEL_TO_TRAIN_ID },
+    samples,
+  });
+}
+
+async function idsOf(root: string, split: string): Promise<string[]> {
+  const ids = await splitIds(root, split);
+  if (ids !== undefined) return ids;
+  throw new DatasetError(
+    `${root}: nothing defines the split '${split}'; put GTA5's split.mat or a ${split}.txt here, or use 'all'`,
+    { kind: 'missing', file: root },
+  );
+}
+
+function isKnownDamaged(id: string): boolean {
+  const number = Number(id);
+  return DAMAGED_UPSTREAM.some(([first, last]) => number >= first && number <= last);
+}
+
+async function sameSize({ image, label }: Sample): Promise<boolean> {
+  try {
+    const [a, b] = await Promise.all([imageSize(image), imageSize(label!)]);
+    return a.width === b.width && a.height === b.height;
+  } catch {
+    // Reading the sample will say what is wrong with it.
+    return true;
+  }
+}

@@ -1,0 +1,54 @@
+// How often each class occurs: per image, as rare class sampling needs it, and over the dataset.
+import { IGNORE_INDEX, UNKNOWN_LABEL } from './cityscapes-classes.js';
+import { toTrainIds, unknownValues } from './images/decode.js';
+import { type HistogramOptions, labelHistograms } from './label-histograms.js';
+import { DatasetError, type SegmentationDataset } from './types.js';
+
+/** Class counts of the labelled images of a split, at the size of the label files. */
+export interface ClassStatistics {
+  /** Pixels of every class in every image: counts[image][trainId]. */
+  readonly counts: readonly (readonly number[])[];
+  /** Ignored pixels of every image. */
+  readonly ignored: readonly number[];
+  /** Width and height of every label. */
+  readonly sizes: readonly (readonly [width: number, height: number])[];
+}
+
+/**
+ * Counts the pixels of every class in every image, in parallel and from the cache where a file is as it was (see
+ * {@link labelHistograms}).
+ * @throws {DatasetError} when a sample has no label, or a label is missing, cannot be decoded or holds a value that
+ * is no label of the dataset
+ */
+export async function classStatistics(
+  dataset: SegmentationDataset,
+  options: Omit<HistogramOptions, 'onFault'> = {},
+): Promise<ClassStatistics> {
+  const { root, samples, labelCoding, classes } = dataset;
+  const files = samples.map(({ image, label }) => {
+    if (label !== undefined) return label;
+    throw new DatasetError(`${image}: no label, which class statistics need; use a split that has labels`, {
+      kind: 'missing-pair',
+      file: image,
+    });
+  });
+  const byFile = await labelHistograms(root, files, labelCoding, options);
+  const histograms = files.map((file) => byFile.get(file)!);
+  const ignored: number[] = [];
+  const counts = histograms.map(({ counts: found }, image) => {
+    const trainIds = toTrainIds(
+      Uint32Array.from(found, ([value]) => value),
+      labelCoding,
+    );
+    if (trainIds.includes(UNKNOWN_LABEL)) throw unknownValues(files[image]!, found, labelCoding);
+    const row: number[] = new Array(classes.length).fill(0);
+    let skipped = 0;
+    for (const [i, [, count]] of found.entries()) {
+      if (trainIds[i] === IGNORE_INDEX) skipped += count;
+      else row[trainIds[i]!]! += count;
+    }
+    ignored.push(skipped);
+    return row;
+  });
+  return { counts, ignored, sizes: histograms.map(({ width, height }) => [width, height]) };
+}

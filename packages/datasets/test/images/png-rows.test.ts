@@ -1,0 +1,184 @@
+// The native decoder of PNG rows against the slow one of png.ts, and the images that it reads against libvips.
+
+import { deflateSync } from 'node:zlib';
+import fc from 'fast-check';
+import sharp from 'sharp';
+import { describe, expect, test } from 'vitest';
+import { Rng } from '../../../pgpc/src/random.js';
+import { decodeRgb, openImage } from '../../src/images/decode.js';
+import { crc32, openRgbPng, slowCrc32, unpackRowsSlowly } from '../../src/images/png.js';
+import { type PngLayout, type PngRegion, unpackRows } from '../../src/images/png-rows.js';
+import { DatasetError } from '../../src/types.js';
+import { Workspace } from '../support/files.js';
+
+const space = new Workspace();
+
+/** Where the set-up found no libdeflate there is nothing to test. */
+const there = unpackRows !== undefined;
+
+interface Rows {
+  layout: PngLayout;
+  region: PngRegion;
+  /** As a PNG's IDAT chunks hold them. */
+  data: Uint8Array;
+}
+
+/** Rows of random bytes, each with a random filter, and a region of them. */
+const anyRows = fc
+  .record({
+    bytesPerPixel: fc.constantFrom(1, 2, 3, 4, 6, 8),
+    width: fc.integer({ min: 1, max: 33 }),
+    height: fc.integer({ min: 1, max: 9 }),
+    seed: fc.nat(),
+    filters: fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 9, maxLength: 9 }),
+    /** Of the bytes' range: small ones bring about the ties of Paeth's predictor. */
+    range: fc.constantFrom(2, 16, 256),
+  })
+  .map(({ bytesPerPixel, width, height, seed, filters, range }): Rows => {
+    const stride = bytesPerPixel * width;
+    const rng = new Rng(seed, 'rows');
+    const bytes = Uint8Array.from({ length: (stride + 1) * height }, (_, i) =>
+      i % (stride + 1) === 0 ? filters[i / (stride + 1)]! : rng.below(range),
+    );
+    const [top, left] = [rng.below(height), rng.below(stride)];
+    const region = { top, left, rows: rng.below(height - top + 1), length: rng.below(stride - left + 1) };
+    return { layout: { stride, height, bytesPerPixel }, region, data: deflateSync(bytes) };
+  });
+
+describe.runIf(there)('rows of a PNG, natively', () => {
+  test('are what the slow way gives, for every filter and size of pixel', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyRows, async ({ data, layout, region }) => {
+        const slow = await unpackRowsSlowly(data, layout, region);
+        expect([...(await unpackRows!(data, layout, region))]).toEqual([...slow]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('of many images at once do not mix', async () => {
+    const all = fc.sample(anyRows, { numRuns: 60, seed: 5 });
+    const slow = await Promise.all(
+      all.map(({ data, layout, region }) => unpackRowsSlowly(data, layout, region)),
+    );
+    const fast = await Promise.all(all.map(({ data, layout, region }) => unpackRows!(data, layout, region)));
+    for (const [i, rows] of fast.entries()) expect([...rows]).toEqual([...slow[i]!]);
+  });
+
+  test('that are damaged, or of another size, are refused', async () => {
+    const layout = { stride: 3, height: 2, bytesPerPixel: 3 };
+    const whole = { top: 0, rows: 2, left: 0, length: 3 };
+    const unpack = (bytes: number[], region = whole) =>
+      unpackRows!(deflateSync(Uint8Array.from(bytes)), layout, region);
+    expect([...(await unpack([0, 1, 2, 3, 2, 1, 1, 1]))]).toEqual([1, 2, 3, 2, 3, 4]);
+    await expect(unpack([0, 1, 2, 3])).rejects.toThrow("4 bytes of pixels where the header's size needs 8");
+    await expect(unpack([0, 1, 2, 3, 0, 1, 2, 3, 0])).rejects.toThrow('9 bytes of pixels');
+    await expect(unpack(Array(30).fill(0))).rejects.toThrow('more bytes of pixels than the 8');
+    await expect(unpack([0, 1, 2, 3, 7, 1, 2, 3])).rejects.toThrow('row 1 has the unknown filter 7');
+    const data = deflateSync(Uint8Array.from([0, 1, 2, 3, 0, 1, 2, 3]));
+    data[data.length - 1]! ^= 1;
+    await expect(unpackRows!(data, layout, whole)).rejects.toThrow('damaged');
+    await expect(unpackRows!(new Uint8Array(0), layout, whole)).rejects.toThrow('damaged');
+  });
+
+  test('are not given from outside the image', async () => {
+    const layout = { stride: 6, height: 2, bytesPerPixel: 3 };
+    const data = deflateSync(new Uint8Array(14));
+    for (const region of [
+      { top: 0, rows: 3, left: 0, length: 6 },
+      { top: 3, rows: 0, left: 0, length: 6 },
+      { top: 0, rows: 1, left: 1, length: 6 },
+      { top: -1, rows: 1, left: 0, length: 6 },
+    ]) {
+      await expect(unpackRows!(data, layout, region)).rejects.toThrow(RangeError);
+    }
+    const inside = { top: 0, rows: 1, left: 0, length: 6 };
+    await expect(unpackRows!(data, { ...layout, bytesPerPixel: 5 }, inside)).rejects.toThrow(RangeError);
+    const vast = { stride: 2 ** 33, height: 2 ** 33, bytesPerPixel: 3 };
+    await expect(unpackRows!(data, vast, inside)).rejects.toThrow('no image is that large');
+  });
+});
+
+describe('checksums', () => {
+  test('are those of the table', () => {
+    expect(crc32(Buffer.from('123456789'))).toBe(0xcbf43926);
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => crc32(bytes) === slowCrc32(bytes)));
+  });
+});
+
+describe('RGB images', () => {
+  const image = fc.record({
+    width: fc.integer({ min: 1, max: 20 }),
+    height: fc.integer({ min: 1, max: 12 }),
+    seed: fc.nat(),
+    adaptiveFiltering: fc.boolean(),
+    progressive: fc.boolean(),
+    channels: fc.constantFrom(1 as const, 3 as const, 4 as const),
+    profile: fc.boolean(),
+  });
+
+  test('are what libvips reads, whole and in part, whatever PNG they are', async () => {
+    let native = 0;
+    let files = 0;
+    await fc.assert(
+      fc.asyncProperty(image, async ({ width, height, seed, channels, profile, ...options }) => {
+        const rng = new Rng(seed, 'image');
+        const data = Uint8Array.from({ length: width * height * channels }, () => rng.below(256));
+        const drawn = sharp(data, { raw: { width, height, channels } }).toColourspace(
+          channels < 3 ? 'b-w' : 'srgb',
+        );
+        if (profile && channels >= 3) drawn.withIccProfile('p3');
+        // Libvips remembers what it read under a name.
+        const file = await space.put(`${files++}.png`, await drawn.png(options).toBuffer());
+        const expected = (region = { left: 0, top: 0, width, height }) =>
+          sharp(file).extract(region).removeAlpha().toColourspace('srgb').raw().toBuffer();
+        const fast = await openRgbPng(file);
+        fast?.close();
+        const plain = channels === 3 && !profile && !options.progressive;
+        expect(fast !== undefined).toBe(there && plain);
+        if (fast) native++;
+        const whole = await decodeRgb(file);
+        expect([whole.width, whole.height]).toEqual([width, height]);
+        expect([...whole.data]).toEqual([...(await expected())]);
+        const [left, top] = [rng.below(width), rng.below(height)];
+        const region = { left, top, width: 1 + rng.below(width - left), height: 1 + rng.below(height - top) };
+        const open = await openImage(file);
+        try {
+          expect([open.width, open.height]).toEqual([width, height]);
+          expect([...(await open.decode(region)).data]).toEqual([...(await expected(region))]);
+        } finally {
+          await open.close();
+        }
+      }),
+      { numRuns: 80 },
+    );
+    expect(native > 0).toBe(there);
+  });
+
+  test.runIf(there)('that are damaged anywhere fail with the name of the file', async () => {
+    const pixels = { raw: { width: 8, height: 4, channels: 3 as const } };
+    const whole = await sharp(Buffer.alloc(96, 7), pixels).png().toBuffer();
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 8, max: whole.length - 13 }),
+        fc.integer({ min: 1, max: 255 }),
+        async (at, change) => {
+          const damaged = Buffer.from(whole);
+          damaged[at]! ^= change;
+          const file = await space.put(`d${at}-${change}.png`, damaged);
+          const failed = await decodeRgb(file).catch((error) => error);
+          expect(failed).toBeInstanceOf(DatasetError);
+          expect(failed.message).toMatch(/d[-0-9]+\.png: not a readable image \(/);
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  test('of another kind under the name of a PNG are read all the same', async () => {
+    const pixels = { raw: { width: 8, height: 8, channels: 3 as const } };
+    const file = await space.put('photo.png', await sharp(Buffer.alloc(192, 90), pixels).jpeg().toBuffer());
+    const { width, height, data } = await decodeRgb(file);
+    expect([width, height, ...data]).toEqual([8, 8, ...Array(192).fill(90)]);
+  });
+});

@@ -1,0 +1,111 @@
+// Progress of long loops: one line that updates on a terminal, a few plain lines anywhere else.
+import { duration, number } from '../../report/format.js';
+
+/** What a progress bar is made from. */
+export interface ProgressOptions {
+  /** What is going on, for example the phase of the training. */
+  readonly label: string;
+  /** Number of steps, at least 1. */
+  readonly total: number;
+  /** Where to write; a terminal has `isTTY`. Default: stderr. */
+  readonly stream?: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+  /** What a step is called in `3.1 it/s`. Default: `it`. */
+  readonly unit?: string;
+  /** Steps that were done before, when going on with a run. Default: 0. */
+  readonly start?: number;
+  /** Milliseconds on a clock that does not run backwards. Default: `performance.now`. */
+  readonly now?: () => number;
+}
+
+/** A loop under way. */
+export interface Progress {
+  /** `done` steps of `total` are done; `values` are shown by name. Cheap: call it every step. */
+  update(done: number, values?: Readonly<Record<string, number>>): void;
+  /** Writes a line above the bar. */
+  note(line: string): void;
+  /** The loop has ended, here or earlier than planned: leaves one line, with `summary` at its end. */
+  done(summary?: string): void;
+}
+
+const BAR_WIDTH = 20;
+const REDRAW_MS = 100;
+const WINDOW_MS = 15_000;
+const SAMPLE_MS = 250;
+const PLAIN_MS = 5000;
+const PLAIN_SHARE = 0.1;
+
+/**
+ * Shows the progress of a loop, as in
+ * `pgpc  self-training  [#####---------------]  120/400  loss 0.83  3.1 it/s  1m 30s left`. The rate is that of the
+ * last 15 seconds. Where the stream is no terminal, a line is written when both 5 seconds and a tenth of the loop
+ * have passed since the one before.
+ *
+ * @throws RangeError if `total` is no positive whole number
+ */
+export function progress(options: ProgressOptions): Progress {
+  const { label, total, stream = process.stderr, unit = 'it', start = 0 } = options;
+  const now = options.now ?? (() => performance.now());
+  if (!Number.isSafeInteger(total) || total < 1) {
+    throw new RangeError(`progress of '${label}': total is ${total}, expected a positive whole number`);
+  }
+  const live = stream.isTTY === true && process.env.TERM !== 'dumb';
+  const began = now();
+  const samples: { at: number; done: number }[] = [{ at: began, done: start }];
+  let lastShown = { at: live ? Number.NEGATIVE_INFINITY : began, done: start };
+  let current = start;
+  let values: Readonly<Record<string, number>> = {};
+  let ended = false;
+
+  const rate = (at: number) => {
+    const oldest = samples[0]!;
+    return at > oldest.at ? ((current - oldest.done) / (at - oldest.at)) * 1000 : 0;
+  };
+  const parts = (at: number) => {
+    const speed = rate(at);
+    const counts = `${number(current)}/${number(total)}`;
+    const shown = Object.entries(values).map(([name, value]) => `${name} ${number(value)}`);
+    if (speed === 0) return [counts, ...shown];
+    const pace = speed >= 1 ? `${number(speed)} ${unit}/s` : `${number(1 / speed)} s/${unit}`;
+    return [counts, ...shown, pace, `${duration(Math.max(0, total - current) / speed)} left`];
+  };
+  const draw = (at: number) => {
+    const filled = Math.round(Math.min(1, current / total) * BAR_WIDTH);
+    const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}]`;
+    const columns = (stream.columns ?? 80) - 1;
+    const full = ['pgpc', label, bar, ...parts(at)].join('  ');
+    const line = full.length <= columns ? full : ['pgpc', label, ...parts(at)].join('  ').slice(0, columns);
+    stream.write(`\r${line}\x1b[K`);
+  };
+
+  return {
+    update(done, newValues) {
+      if (ended) return;
+      const at = now();
+      current = done;
+      if (newValues !== undefined) values = newValues;
+      if (at - samples.at(-1)!.at >= SAMPLE_MS) samples.push({ at, done });
+      while (samples.length > 2 && at - samples[1]!.at >= WINDOW_MS) samples.shift();
+      if (live) {
+        if (at - lastShown.at < REDRAW_MS) return;
+        draw(at);
+      } else {
+        if (at - lastShown.at < PLAIN_MS || done - lastShown.done < PLAIN_SHARE * total) return;
+        stream.write(`${['pgpc', label, ...parts(at)].join('  ')}\n`);
+      }
+      lastShown = { at, done };
+    },
+    note(line) {
+      stream.write(`${live ? '\r' : ''}${line}${live ? '\x1b[K' : ''}\n`);
+      lastShown = live ? { at: Number.NEGATIVE_INFINITY, done: current } : lastShown;
+    },
+    done(summary) {
+      if (ended) return;
+      ended = true;
+      const shown = Object.entries(values).map(([name, value]) => `${name} ${number(value)}`);
+      const counts = `${number(current)}/${number(total)}`;
+      const line = ['pgpc', label, counts, ...shown, duration((now() - began) / 1000)];
+      if (summary !== undefined) line.push(summary);
+      stream.write(`${live ? '\r' : ''}${line.join('  ')}${live ? '\x1b[K' : ''}\n`);
+    },
+  };
+}

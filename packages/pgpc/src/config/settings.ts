@@ -1,0 +1,99 @@
+// Changes to an experiment by dotted keys, as in `method.contrast.rank=3`.
+
+import { z } from 'zod';
+import { didYouMean } from './did-you-mean.js';
+import { type Experiment, experimentSchema, parseExperiment } from './experiment.js';
+
+/** Values by dotted key; null leaves an optional part out. */
+export type Settings = Readonly<Record<string, unknown>>;
+
+type Keys = ReadonlyMap<string, z.ZodType>;
+
+/**
+ * The experiment with the values put in, in their order, checked anew.
+ * @param settings such as `{ 'method.contrast.rank': 3, 'method.style': { kind: 'fda', beta: 0.05 } }`.
+ * @throws Error for a key that an experiment does not have, with the nearest that it has; for a key inside of a part
+ *   that this experiment leaves out; and for a value that does not fit, with what is allowed.
+ */
+export function withSettings(experiment: Experiment, settings: Settings): Experiment {
+  const changed = structuredClone(experiment) as Record<string, unknown>;
+  for (const [key, value] of Object.entries(settings)) {
+    checkKey(key);
+    const path = key.split('.');
+    const last = path.pop()!;
+    let place = changed;
+    for (const [depth, name] of path.entries()) {
+      const inner = place[name];
+      if (typeof inner !== 'object' || inner === null) {
+        const part = path.slice(0, depth + 1).join('.');
+        throw new Error(
+          `setting ${key}: this experiment has no ${part}; choose a method that has it, or set all of ${part} as JSON`,
+        );
+      }
+      place = inner as Record<string, unknown>;
+    }
+    if (value === null) delete place[last];
+    else place[last] = value;
+  }
+  return parseExperiment(changed);
+}
+
+/** Parts that only a method with a teacher can have. */
+const WITH_TEACHER = ['method.contrast', 'method.denoise', 'method.weighting'];
+
+/**
+ * Whether the experiment has the part that the key is in, or can have the part that the key is.
+ * @param key one that {@link checkKey} accepts.
+ */
+export function hasPlaceFor(experiment: Experiment, key: string): boolean {
+  if (WITH_TEACHER.includes(key) && !experiment.method.selfTraining) return false;
+  let place: unknown = experiment;
+  for (const name of key.split('.').slice(0, -1))
+    place = (place as Record<string, unknown> | undefined)?.[name];
+  return place !== undefined;
+}
+
+/** @throws Error if no experiment has the key, with the nearest that one can have. */
+export function checkKey(key: string): void {
+  const path = key.split('.');
+  let keys = keysOf(experimentSchema);
+  for (const [depth, name] of path.entries()) {
+    const inner = keys.get(name);
+    if (inner === undefined) {
+      const part = path.slice(0, depth).join('.');
+      throw new Error(`setting ${key}: ${explained(part, name, keys)}`);
+    }
+    keys = keysOf(inner);
+  }
+}
+
+function explained(part: string, name: string, keys: Keys): string {
+  const whole = part || 'an experiment';
+  if (keys.size === 0) return `${whole} is one value, without keys of its own`;
+  const inPart = didYouMean(name, [...keys.keys()]);
+  // Somebody who writes `rank` means a key further down.
+  const elsewhere = allKeys().filter((key) => key.endsWith(`.${name}`));
+  const hint = inPart || (elsewhere.length > 0 ? ` (did you mean '${elsewhere.join("' or '")}'?)` : '');
+  return `${whole} has no '${name}'${hint}; it has ${[...keys.keys()].join(', ')}`;
+}
+
+/** Every dotted key that an experiment can have. */
+function allKeys(schema: z.ZodType = experimentSchema, prefix = ''): string[] {
+  return [...keysOf(schema)].flatMap(([name, inner]) => [
+    `${prefix}${name}`,
+    ...allKeys(inner, `${prefix}${name}.`),
+  ]);
+}
+
+/** The keys of an object's schema; of a union, those of all its members; none of anything else. */
+function keysOf(schema: z.ZodType): Keys {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) {
+    return keysOf(schema.unwrap() as z.ZodType);
+  }
+  if (schema instanceof z.ZodUnion) {
+    return new Map(schema.options.flatMap((member) => [...keysOf(member as z.ZodType)]));
+  }
+  return new Map(
+    schema instanceof z.ZodObject ? Object.entries(schema.shape as Record<string, z.ZodType>) : [],
+  );
+}

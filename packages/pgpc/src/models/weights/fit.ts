@@ -1,0 +1,316 @@
+// Puts recognized weights into a network: strict by default, partial when asked, with an account of both.
+
+import { basename } from 'node:path';
+import { Generator, loadWeights, type nn, type Tensor, tidy } from '@pgpc/torch';
+import {
+  type BackboneName,
+  backboneNames,
+  createBackbone,
+  type HeadName,
+  headNames,
+  Segmentor,
+  type SegmentorConfig,
+  segmentorConfig,
+} from '../segmentor.js';
+import { type Licence, licenceOfFile, RESNET_LICENCE, SEGFORMER_LICENCE } from './catalog.js';
+import {
+  describeNetwork,
+  type NetworkDescription,
+  type RecognizedWeights,
+  type RecognizeOptions,
+  recognizeWeights,
+  type SkippedEntry,
+  weightFormats,
+} from './formats.js';
+
+/** An entry whose shape is not the network's. */
+export interface MisshapedEntry {
+  readonly name: string;
+  readonly network: readonly number[];
+  readonly file: readonly number[];
+}
+
+/** How a file's entries and a network's agree. Names are this project's. */
+export interface WeightsFit {
+  /** Entries that the network took, or would take. */
+  readonly loaded: readonly string[];
+  /** Entries of the network that the file lacks. */
+  readonly missing: readonly string[];
+  /** Entries of the file that the network lacks. */
+  readonly unexpected: readonly string[];
+  readonly misshaped: readonly MisshapedEntry[];
+}
+
+/** What loading did. */
+export interface WeightsReport extends WeightsFit, Pick<RecognizedWeights, 'format' | 'naming' | 'skipped'> {
+  readonly path: string;
+  /** What was loaded into, such as `mit_b5`. */
+  readonly network: string;
+  readonly licence: WeightsLicence | undefined;
+}
+
+/** The licence of weights, and whether the file's name says that they are those or only the form of its entries. */
+export interface WeightsLicence extends Licence {
+  readonly certain: boolean;
+}
+
+/** Options of the loaders of weights from elsewhere. */
+export interface LoadWeightsOptions extends RecognizeOptions {
+  /** Load what fits and leave the rest as it is, instead of refusing the file. Default false. */
+  readonly allowPartial?: boolean;
+}
+
+/** A weights file with its names recognized. */
+export interface WeightsFile extends RecognizedWeights {
+  readonly path: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Entries under the file's own names. */
+  readonly entries: ReadonlyMap<string, Tensor>;
+  readonly network: NetworkDescription;
+  readonly licence: WeightsLicence | undefined;
+}
+
+/**
+ * Reads a weights file of any kind (safetensors, .pth) and recognizes its names. Its tensors are the caller's: call it
+ * in a `tidy` scope.
+ * @throws Error naming the file, for what is no weights file or has names of no known form
+ */
+export function openWeights(path: string, options: RecognizeOptions = {}): WeightsFile {
+  const { tensors, metadata } = loadWeights(path);
+  let recognized: RecognizedWeights;
+  try {
+    recognized = recognizeWeights(tensors, metadata, options);
+  } catch (error) {
+    throw new Error(`${path}: ${(error as Error).message}`);
+  }
+  const network = describeNetwork(recognized.tensors);
+  const licence = licenceOf(path, recognized, metadata);
+  return { ...recognized, path, metadata, entries: tensors, network, licence };
+}
+
+function licenceOf(
+  path: string,
+  { format, naming, skipped }: RecognizedWeights,
+  metadata: Readonly<Record<string, string>>,
+): WeightsLicence | undefined {
+  if (metadata.licence) return { text: metadata.licence, url: '', certain: true };
+  if (format.startsWith('pgpc-')) return undefined;
+  const known = licenceOfFile(basename(path));
+  if (known) return { ...known, certain: true };
+  if (naming.startsWith('mit-')) return { ...SEGFORMER_LICENCE, certain: false };
+  const pretrained = skipped.some(({ reason }) => reason.startsWith('ImageNet'));
+  return naming.startsWith('resnet-') && pretrained ? { ...RESNET_LICENCE, certain: false } : undefined;
+}
+
+/** Compares without changing anything. A batch norm's count of batches may be missing, as in files before 2018. */
+export function compareWeights(
+  own: ReadonlyMap<string, Tensor>,
+  file: ReadonlyMap<string, Tensor>,
+): WeightsFit {
+  const loaded: string[] = [];
+  const missing: string[] = [];
+  const misshaped: MisshapedEntry[] = [];
+  for (const [name, { shape }] of own) {
+    const theirs = file.get(name)?.shape;
+    if (theirs === undefined) {
+      if (!name.endsWith('.num_batches_tracked')) missing.push(name);
+    } else if (theirs.join() === shape.join()) loaded.push(name);
+    else misshaped.push({ name, network: shape, file: theirs });
+  }
+  return { loaded, missing, unexpected: [...file.keys()].filter((name) => !own.has(name)), misshaped };
+}
+
+const ENCODER = 'backbone.';
+
+/** What a file has for an encoder alone, and the entries of its decoder as skipped. */
+function encoderPart(tensors: ReadonlyMap<string, Tensor>): {
+  tensors: Map<string, Tensor>;
+  skipped: SkippedEntry[];
+} {
+  const encoder = new Map<string, Tensor>();
+  const skipped: SkippedEntry[] = [];
+  for (const [name, tensor] of tensors) {
+    if (name.startsWith('decode_head.')) skipped.push({ name, reason: 'decoder' });
+    else encoder.set(name, tensor);
+  }
+  return { tensors: encoder, skipped };
+}
+
+/**
+ * Fills the encoder from a file of any known form ({@link weightFormats}); a decoder in it is left out.
+ * @throws Error with counts and names of missing, unexpected and mis-shaped entries, unless `allowPartial` is set; then
+ * only if no entry fits
+ */
+export function loadBackboneWeights(
+  segmentor: Segmentor,
+  path: string,
+  options: LoadWeightsOptions = {},
+): WeightsReport {
+  return tidy(() => {
+    const file = openWeights(path, options);
+    const { tensors, skipped } = encoderPart(file.tensors);
+    const own = prefixed(segmentor.backbone);
+    const inner = { ...file, tensors, skipped: [...file.skipped, ...skipped] };
+    return fill(segmentor, own, inner, segmentor.config.backbone, options);
+  });
+}
+
+/** As {@link loadBackboneWeights}, for encoder and decoder together. */
+export function loadSegmentorWeights(
+  segmentor: Segmentor,
+  path: string,
+  options: LoadWeightsOptions = {},
+): WeightsReport {
+  const { backbone, head } = segmentor.config;
+  return tidy(() =>
+    fill(segmentor, segmentor.stateDict(), openWeights(path, options), `${backbone} with ${head}`, options),
+  );
+}
+
+function fill(
+  segmentor: nn.AnyModule,
+  own: ReadonlyMap<string, Tensor>,
+  file: WeightsFile,
+  network: string,
+  { allowPartial = false }: LoadWeightsOptions,
+): WeightsReport {
+  const fit = compareWeights(own, file.tensors);
+  const faults = fitFaults(fit);
+  const { path, format, naming, skipped, licence } = file;
+  if (faults.length > 0 && !allowPartial) {
+    const fits = fit.loaded.length > 0 ? `; the other ${fit.loaded.length} could be loaded partially` : '';
+    const hint = file.hint ? ` (${file.hint})` : '';
+    throw new Error(
+      `${path} (${weightFormats[format]}) does not fit ${network}: ${faults.join('; ')}${fits}${hint}`,
+    );
+  }
+  if (fit.loaded.length === 0) throw new Error(`${path} has no entry that fits ${network}`);
+  const state = new Map(fit.loaded.map((name) => [name, file.tensors.get(name)!]));
+  segmentor.loadStateDict(state, { strict: false });
+  return { ...fit, path, network, format, naming, skipped, licence };
+}
+
+const MOST_LISTED = 6;
+
+/** A text for each kind of disagreement, with its count and the first names. */
+export function fitFaults({ missing, unexpected, misshaped }: WeightsFit): string[] {
+  const shapes = misshaped.map(
+    ({ name, network, file }) => `${name}: the network has [${network}], the file [${file}]`,
+  );
+  return [
+    listed('missing', missing),
+    listed('unexpected', unexpected),
+    listed('of another shape', shapes),
+  ].filter((text) => text !== '');
+}
+
+function listed(what: string, names: readonly string[]): string {
+  if (names.length === 0) return '';
+  const more = names.length > MOST_LISTED ? ', ...' : '';
+  return `${names.length} ${what} (${names.slice(0, MOST_LISTED).join(', ')}${more})`;
+}
+
+/** What was loaded, left out and not loaded, and the licence: one line each. */
+export function describeReport(report: WeightsReport): string[] {
+  const { path, network, format, loaded, skipped, licence } = report;
+  const faults = fitFaults(report);
+  return [
+    `${path}: ${weightFormats[format]}; ${loaded.length} entries loaded into ${network}`,
+    ...describeSkipped(skipped).map((text) => `left out: ${text}`),
+    ...faults.map((text) => `not loaded: ${text}`),
+    ...(licence ? [describeLicence(licence)] : []),
+  ];
+}
+
+/** A text for each reason, with its count and the first names. */
+export function describeSkipped(skipped: readonly SkippedEntry[]): string[] {
+  const byReason = new Map<string, string[]>();
+  for (const { name, reason } of skipped) {
+    byReason.set(reason, [...(byReason.get(reason) ?? []), name]);
+  }
+  return [...byReason].map(([reason, names]) => {
+    const more = names.length > 2 ? ', ...' : '';
+    return `${names.length} of: ${reason} (${names.slice(0, 2).join(', ')}${more})`;
+  });
+}
+
+export function describeLicence(licence: WeightsLicence): string {
+  return `licence: ${licenceSentence(licence)}`;
+}
+
+/** As it is kept in the header of converted files, under `licence`. */
+export function licenceSentence({ text, url, certain }: WeightsLicence): string {
+  const condition = certain ? '' : 'if these are, or come from, the published weights: ';
+  return `${condition}${text}${url ? ` (${url})` : ''}`;
+}
+
+/**
+ * The configuration of the network that a file holds, as its names and shapes tell.
+ * @throws Error naming the file, for an encoder alone, and for encoders and decoders that this project does not have
+ */
+export function describedConfig({ path, network }: WeightsFile): SegmentorConfig {
+  const { backbone, head, channels, classes } = network;
+  if (!isBackbone(backbone)) {
+    throw new Error(
+      `${path}: its encoder is ${backbone ?? 'unknown'}; known are ${backboneNames.join(', ')}`,
+    );
+  }
+  if (!isHead(head) || classes === undefined) {
+    throw new Error(
+      `${path}: it has no decoder of a known form (known are ${headNames.join(', ')}); its encoder can be taken alone`,
+    );
+  }
+  return segmentorConfig(backbone, head, { ...(channels !== undefined && { channels }), classes });
+}
+
+const isBackbone = (name: string | undefined): name is BackboneName =>
+  (backboneNames as readonly (string | undefined)[]).includes(name);
+const isHead = (name: string | undefined): name is HeadName =>
+  (headNames as readonly (string | undefined)[]).includes(name);
+
+/**
+ * Builds the network that a file holds and fills it.
+ * @throws Error as {@link describedConfig} and {@link loadSegmentorWeights}
+ */
+export function importSegmentor(
+  path: string,
+  options: LoadWeightsOptions = {},
+): { segmentor: Segmentor; report: WeightsReport } {
+  const segmentor = new Segmentor(
+    tidy(() => describedConfig(openWeights(path, options))),
+    0,
+  );
+  try {
+    return { segmentor, report: loadSegmentorWeights(segmentor, path, options) };
+  } catch (error) {
+    segmentor.dispose();
+    throw error;
+  }
+}
+
+/** Compares a file with the network that it seems to hold; undefined if that is none of this project's. */
+export function compareWithDescribed(file: WeightsFile): { network: string; fit: WeightsFit } | undefined {
+  const { backbone, head } = file.network;
+  if (!isBackbone(backbone)) return undefined;
+  return tidy(() => {
+    if (hasDecoder(file)) {
+      if (!isHead(head)) return undefined;
+      using segmentor = new Segmentor(describedConfig(file), 0);
+      return {
+        network: `${backbone} with ${head}`,
+        fit: compareWeights(segmentor.stateDict(), file.tensors),
+      };
+    }
+    using generator = new Generator(0);
+    using encoder = createBackbone(backbone, generator, 0);
+    return { network: backbone, fit: compareWeights(prefixed(encoder), file.tensors) };
+  });
+}
+
+export function hasDecoder(file: WeightsFile): boolean {
+  return [...file.tensors.keys()].some((name) => name.startsWith('decode_head.'));
+}
+
+function prefixed(encoder: nn.AnyModule): Map<string, Tensor> {
+  return new Map([...encoder.stateDict()].map(([name, tensor]) => [ENCODER + name, tensor]));
+}

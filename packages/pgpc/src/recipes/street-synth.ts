@@ -1,0 +1,143 @@
+// The recipe on rendered streets: DAFormer's and PGPC's parts at a size that two CPU cores train in minutes, and larger.
+
+import type { ContrastOptions } from '../adaptation/contrast/contrast.js';
+import { type Experiment, parseExperiment } from '../config/experiment.js';
+import { daformerSelfTraining, type MethodName, methodConfig, pgpcContrast } from '../config/method.js';
+import type { ScaleName } from '../config/names.js';
+import type { BackboneName, SegmentorConfig } from '../models/segmentor.js';
+import { daformerRareClasses } from '../pipeline/rare-class-sampling.js';
+
+export interface StreetSynthPreset {
+  /** What is rendered; the width of images is street-synth's default where it is left out. */
+  data: {
+    seed: number;
+    sourceTrain: number;
+    sourceVal: number;
+    targetTrain: number;
+    targetVal: number;
+    width?: number;
+  };
+  /** Training on the source, from which all methods go on. */
+  pretraining: Experiment;
+  /** One method's continuation; the budget is the same for all. */
+  continuation: (method: MethodName) => Experiment;
+  /** Training on the target's labels, for as many steps as the others have in all. */
+  oracle: Experiment;
+}
+
+interface Scale {
+  data: StreetSynthPreset['data'];
+  backbone: BackboneName;
+  channels: number;
+  crop: number;
+  pretrainingIterations: number;
+  iterations: number;
+  /** Peak rates of the encoder: on labels, from random weights, and of a method that goes on from there. */
+  rates: { pretraining: number; continuation: number };
+  /** Sizes of the contrast; what is left out is the paper's. */
+  contrast: Partial<ContrastOptions>;
+}
+
+// From random weights the encoder needs a higher rate than DAFormer's 6e-5, which is for ImageNet weights.
+const smallRates = { pretraining: 2e-3, continuation: 1e-3 };
+const smallContrast = { anchors: 64, negatives: 128, bankCapacity: 1000, enqueue: 32 };
+
+const scales: Readonly<Record<ScaleName, Scale>> = {
+  demo: {
+    data: { seed: 1, sourceTrain: 400, sourceVal: 20, targetTrain: 400, targetVal: 60 },
+    backbone: 'mit_b0',
+    channels: 64,
+    crop: 128,
+    // With 1500 and 400, what a method gains is no more than rounding moves.
+    pretrainingIterations: 2000,
+    iterations: 700,
+    rates: smallRates,
+    contrast: smallContrast,
+  },
+  quick: {
+    data: { seed: 1, sourceTrain: 24, sourceVal: 4, targetTrain: 24, targetVal: 6 },
+    backbone: 'mit_b0',
+    channels: 16,
+    crop: 64,
+    pretrainingIterations: 30,
+    iterations: 12,
+    rates: smallRates,
+    contrast: smallContrast,
+  },
+  large: {
+    data: { seed: 1, sourceTrain: 1200, sourceVal: 20, targetTrain: 1200, targetVal: 200, width: 512 },
+    backbone: 'mit_b2',
+    channels: 256,
+    crop: 256,
+    pretrainingIterations: 6000,
+    iterations: 3000,
+    // The encoder is twice as wide, and the rate that AdamW bears falls with the width.
+    rates: { pretraining: 1e-3, continuation: 2.5e-4 },
+    contrast: {},
+  },
+};
+
+export interface StreetSynthChoice {
+  /** 'quick' is the demo in small, for tests and a first look; 'large' is more than a CPU can train. */
+  scale?: ScaleName | undefined;
+  seed: number;
+  /** Left out: float32. */
+  precision?: Experiment['precision'];
+  /** Steps on the source, and of each continuation, instead of the preset's. */
+  sourceSteps?: number | undefined;
+  steps?: number | undefined;
+}
+
+export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset {
+  const scale = scales[choice.scale ?? 'demo'];
+  const { sourceSteps = scale.pretrainingIterations, steps = scale.iterations, precision } = choice;
+  const segmentor: SegmentorConfig = {
+    backbone: scale.backbone,
+    head: 'daformer',
+    channels: scale.channels,
+    classes: 19,
+    // So short a training from random weights underfits: nothing is dropped.
+    dropout: 0,
+    dropPath: 0,
+  };
+  const base = {
+    segmentor,
+    batch: 2,
+    crop: { width: scale.crop, height: scale.crop, catMaxRatio: 0.75, flip: 0.5 },
+    rareClasses: daformerRareClasses,
+    seed: choice.seed,
+    ...(precision && { precision }),
+  };
+  const optimizer = (lr: number) => ({ lr, headMultiplier: 5, weightDecay: 0.01 });
+  // The teacher's memory of 1 / (1 - alpha) steps has to be short against the run; and the target camera sees its own
+  // bonnet in the lowest rows, as Cityscapes' does.
+  const selfTraining = { ...daformerSelfTraining, alpha: 0.99, ignoreBottom: Math.round(0.1 * scale.crop) };
+  const contrast: ContrastOptions = {
+    ...pgpcContrast,
+    // Training on the source is the warm-up; what is left is for the banks to fill.
+    warmup: 0.1,
+    width: scale.channels,
+    ...scale.contrast,
+  };
+  const onLabels = (iterations: number) =>
+    parseExperiment({
+      ...base,
+      method: methodConfig('source-only'),
+      optimizer: optimizer(scale.rates.pretraining),
+      iterations,
+      schedule: { power: 1, warmupIters: Math.round(iterations / 10), warmupRatio: 1e-6 },
+    });
+  return {
+    data: scale.data,
+    pretraining: onLabels(sourceSteps),
+    oracle: onLabels(sourceSteps + steps),
+    continuation: (method) =>
+      parseExperiment({
+        ...base,
+        method: methodConfig(method, { selfTraining, contrast, featureDistance: false }),
+        optimizer: optimizer(scale.rates.continuation),
+        iterations: steps,
+        schedule: { power: 1, warmupIters: Math.round(steps / 20), warmupRatio: 1e-6 },
+      }),
+  };
+}

@@ -1,0 +1,432 @@
+// Sweeps as data: settings, the runs they take, the numbers of their tables, their pictures.
+
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import { sweepNames } from '../../src/ablation/names.js';
+import { writeSweep } from '../../src/ablation/page.js';
+import { classesPicture, miouPicture } from '../../src/ablation/pictures.js';
+import { type PlanOptions, plan } from '../../src/ablation/plan.js';
+import type { RunResult } from '../../src/ablation/results.js';
+import { type Sweep, sweeps } from '../../src/ablation/sweeps.js';
+import { csv, markdown, minorityClasses, rowsOf, type SweepTable } from '../../src/ablation/table.js';
+import { denoisers } from '../../src/adaptation/denoise/denoise.js';
+import { scaleNames } from '../../src/config/names.js';
+import { withSettings } from '../../src/config/settings.js';
+import { saveSegmentor } from '../../src/models/checkpoint.js';
+import { Segmentor, type SegmentorConfig } from '../../src/models/segmentor.js';
+import { streetSynthPreset } from '../../src/recipes/street-synth.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'pgpc-ablate-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const preset = streetSynthPreset({ scale: 'quick', seed: 1 });
+
+describe('settings of an experiment', () => {
+  const experiment = preset.continuation('pgpc');
+
+  test('change the keys they name and no others', () => {
+    const changed = withSettings(experiment, { 'method.contrast.rank': 3, 'optimizer.weightDecay': 0 });
+    expect(changed).toEqual({
+      ...experiment,
+      method: { ...experiment.method, contrast: { ...experiment.method.contrast!, rank: 3 } },
+      optimizer: { ...experiment.optimizer, weightDecay: 0 },
+    });
+    expect(experiment.method.contrast!.rank).toBe(4);
+  });
+
+  test('put in a part, and leave one out', () => {
+    const style = { kind: 'fda', beta: 0.05 };
+    expect(withSettings(experiment, { 'method.style': style }).method.style).toEqual(style);
+    expect(withSettings(experiment, { 'method.contrast': null }).method).not.toHaveProperty('contrast');
+    const both = { 'method.style': style, 'method.style.beta': 0.1 };
+    expect(withSettings(experiment, both).method.style).toEqual({ ...style, beta: 0.1 });
+  });
+
+  test.each([
+    [
+      { 'method.contrast.rnk': 3 },
+      /setting method\.contrast\.rnk: method\.contrast has no 'rnk' \(did you mean 'rank'\?\); it has weight, /,
+    ],
+    [{ rank: 3 }, /an experiment has no 'rank' \(did you mean 'method\.contrast\.rank'\?\)/],
+    [
+      { 'method.style.bta': 0.1 },
+      /method\.style has no 'bta' \(did you mean 'beta'\?\); it has kind, beta, image, features/,
+    ],
+    [{ 'iterations.more': 3 }, /iterations is one value, without keys/],
+    [
+      { 'method.style.beta': 0.1 },
+      /this experiment has no method\.style; choose a method that has it, or set all of/,
+    ],
+    [{ 'method.contrast.rank': 'x' }, /expected number, received string[\s\S]*at method\.contrast\.rank/],
+    [{ 'method.contrast.bankCapacity': 1 }, /bankCapacity must be at least enqueue/],
+    [{ 'method.selfTraining': null }, /contrast needs selfTraining/],
+    [{ 'constructor.name': 'x' }, /an experiment has no 'constructor'/],
+  ])('refuse %j', (settings, message) => {
+    expect(() => withSettings(experiment, settings)).toThrow(message);
+  });
+});
+
+describe('sweeps', () => {
+  const options = (more: Partial<PlanOptions> = {}): PlanOptions => ({
+    out: join(folder, 'out'),
+    scale: 'quick',
+    seeds: [1],
+    set: {},
+    ...more,
+  });
+  const keys = (name: (typeof sweepNames)[number], more: Partial<PlanOptions> = {}) =>
+    new Map(plan(name, options(more)).map((run) => [run.cell?.name ?? '(source)', run.key]));
+
+  test.each(sweepNames)('%s is valid at every scale, and its cells are different experiments', (name) => {
+    const { cells, reference } = sweeps[name];
+    expect(cells.map((cell) => cell.name)).toContain(reference);
+    for (const scale of scaleNames) {
+      const runs = plan(name, options({ scale, seeds: [1, 7] }));
+      expect(runs).toHaveLength(2 * (1 + cells.length));
+      expect(new Set(runs.map(({ key }) => key)).size).toBe(runs.length);
+      expect(new Set(runs.map(({ folder: path }) => path)).size).toBe(runs.length);
+    }
+    for (const cell of cells) expect(cell.name).toMatch(/^[a-z0-9.-]+$/);
+  });
+
+  test('have the values of the tables', () => {
+    const contrast = (name: (typeof sweepNames)[number]) =>
+      plan(name, options()).flatMap(({ cell, experiment }) => (cell ? [experiment.method.contrast!] : []));
+    expect(contrast('rank').map(({ rank }) => rank)).toEqual([2, 3, 4, 5, 6, 7, 8]);
+    expect(contrast('bank-size').map(({ bankCapacity }) => bankCapacity)).toEqual([
+      100, 300, 1000, 3000, 10_000,
+    ]);
+    expect(contrast('warm-up').map(({ warmup }) => warmup)).toEqual([0, 1 / 8, 1 / 2]);
+    const weights = plan('lambda', options()).flatMap(({ cell, experiment: { method } }) =>
+      cell ? [[method.selfTraining!.weight, method.contrast!.weight]] : [],
+    );
+    expect(weights).toEqual([0.3, 1, 3].flatMap((t) => [0.03, 0.1, 0.3].map((c) => [t, c])));
+  });
+
+  test('share the run of an experiment that they have in common, and the source', () => {
+    const pgpc = keys('methods').get('pgpc');
+    const source = keys('methods').get('(source)');
+    expect(keys('rank').get('r4')).toBe(pgpc);
+    expect(keys('contrast-type').get('hybrid')).toBe(pgpc);
+    expect(keys('lambda').get('t1-c0.1')).toBe(pgpc);
+    expect(plan('rank', options()).find(({ key }) => key === pgpc)!.name).toBe('pgpc');
+    for (const name of sweepNames) expect(keys(name).get('(source)')).toBe(source);
+  });
+
+  test('give a run another key where anything that it depends on differs', () => {
+    const plain = keys('methods').get('pgpc');
+    for (const more of [
+      { seeds: [2] },
+      { steps: 20 },
+      { sourceSteps: 20 },
+      { scale: 'demo' },
+      { precision: 'bfloat16' },
+      { set: { 'method.contrast.rank': 5 } },
+    ] as const) {
+      expect(keys('methods', more).get('pgpc')).not.toBe(plain);
+    }
+    expect(keys('methods', { steps: 20 }).get('(source)')).toBe(keys('methods').get('(source)'));
+  });
+
+  test('take settings where a cell has the part; those of the network reach the source and the oracle', () => {
+    const rank = keys('methods', { set: { 'method.contrast.rank': 5 } });
+    const plain = keys('methods');
+    for (const name of plain.keys()) {
+      expect(rank.get(name) === plain.get(name), name).toBe(!name.startsWith('pgpc'));
+    }
+    // A part as a whole: cells without a teacher cannot have it.
+    const denoise = keys('methods', {
+      set: { 'method.denoise': { ...denoisers.prototypes, where: 'labels' } },
+    });
+    for (const name of ['(source)', 'source-only', 'oracle', 'pgpc-denoise']) {
+      expect(denoise.get(name), name).toBe(plain.get(name));
+    }
+    expect(denoise.get('pgpc')).toBe(plain.get('pgpc-denoise'));
+    expect(denoise.get('pgpc-dcan')).toBe(plain.get('pgpc-dcan-denoise'));
+    const batch = keys('methods', { set: { batch: 3 } });
+    for (const name of plain.keys()) expect(batch.get(name)).not.toBe(plain.get(name));
+    const lr = keys('methods', { set: { 'optimizer.lr': 1e-4 } });
+    expect([lr.get('(source)'), lr.get('oracle')]).toEqual([plain.get('(source)'), plain.get('oracle')]);
+    expect(() => plan('rank', options({ set: { 'method.featureDistance.weight': 1 } }))).toThrow(
+      'setting method.featureDistance.weight: no cell of rank has this part',
+    );
+    expect(() => plan('rank', options({ set: { 'method.contrast.rnk': 1 } }))).toThrow("did you mean 'rank'");
+  });
+
+  test('large', () => {
+    const runs = plan('methods', options({ scale: 'large', precision: 'bfloat16', seeds: [1, 2] }));
+    expect(runs.map(({ seed, cell }) => `${seed} ${cell?.name ?? 'source'}`)).toEqual(
+      [1, 2].flatMap((seed) =>
+        ['source', ...sweeps.methods.cells.map(({ name }) => name)].map((name) => `${seed} ${name}`),
+      ),
+    );
+    for (const { experiment, cell } of runs) {
+      expect(experiment).toMatchObject({
+        segmentor: { backbone: 'mit_b2', head: 'daformer', channels: 256 },
+        batch: 2,
+        crop: { width: 256, height: 256 },
+        iterations: cell ? (cell.method === 'oracle' ? 9000 : 3000) : 6000,
+        precision: 'bfloat16',
+      });
+      const { contrast } = experiment.method;
+      if (contrast)
+        expect(contrast).toMatchObject({ bankCapacity: 5000, warmup: 0.1, width: 256, anchors: 256 });
+    }
+    expect(streetSynthPreset({ scale: 'large', seed: 1 }).data).toEqual({
+      seed: 1,
+      sourceTrain: 1200,
+      sourceVal: 20,
+      targetTrain: 1200,
+      targetVal: 200,
+      width: 512,
+    });
+  });
+
+  test('go on from given networks, known by their contents', () => {
+    const start = join(folder, 'start');
+    const write = (seed: number, config: SegmentorConfig, weights: number) => {
+      using network = new Segmentor(config, weights);
+      saveSegmentor(join(start, `seed${seed}`, 'model.safetensors'), network);
+    };
+    for (const seed of [1, 2]) {
+      mkdirSync(join(start, `seed${seed}`), { recursive: true });
+      write(seed, preset.pretraining.segmentor, seed);
+    }
+    const runs = plan('rank', options({ start, seeds: [1, 2] }));
+    expect(runs.some(({ cell }) => cell === undefined)).toBe(false);
+    expect(runs[0]).toMatchObject({ start: join(start, 'seed1'), after: undefined });
+    const before = runs.map(({ key }) => key);
+    write(1, preset.pretraining.segmentor, 9);
+    const after = plan('rank', options({ start, seeds: [1, 2] })).map(({ key }) => key);
+    expect(after.map((key, i) => key === before[i])).toEqual(runs.map(({ seed }) => seed === 2));
+    write(1, { ...preset.pretraining.segmentor, channels: 8 }, 1);
+    expect(() => plan('rank', options({ start }))).toThrow(
+      /has channels 8, the sweep's network 16: give another --start, or --set segmentor\.channels=8$/,
+    );
+    expect(() => plan('rank', options({ start, seeds: [3] }))).toThrow(
+      /seed3.model\.safetensors is missing: --start/,
+    );
+  });
+});
+
+const sweep: Sweep = {
+  title: 'A sweep',
+  description: 'Of three cells.',
+  reference: 'b',
+  cells: [
+    { name: 'a', label: 'with a "quote", a comma', method: 'pgpc', settings: {} },
+    { name: 'b', label: 'b | bar', method: 'pgpc', settings: {} },
+    { name: 'c', label: 'c', method: 'pgpc', settings: {} },
+  ],
+};
+const classes = ['road', 'traffic light', 'rider', 'train'];
+const minority = [2, 3];
+
+function resultOf(seed: number, miou: number, accuracy: number, iou: number[]): RunResult {
+  const scores = {
+    miou,
+    iou,
+    accuracy,
+    classAccuracy: iou,
+    meanAccuracy: accuracy,
+    frequencyWeightedIou: miou,
+  };
+  return { key: 'k', name: 'n', seed, experiment: {}, onTarget: false, seconds: 1, scores };
+}
+
+function tableOf(results: Readonly<Record<string, RunResult[]>>): SweepTable {
+  const rows = rowsOf(sweep, ({ name }) => results[name] ?? [], minority);
+  return { sweep, classes, minority, rows, setting: 'Somewhere.', command: 'pgpc ablate a' };
+}
+
+/** Mean and sample standard deviation, step by step. */
+function slow(values: readonly number[]): [mean: number, spread: number] {
+  let sum = 0;
+  let n = 0;
+  for (const value of values) {
+    if (Number.isNaN(value)) continue;
+    sum += value;
+    n++;
+  }
+  let squares = 0;
+  for (const value of values) if (!Number.isNaN(value)) squares += (value - sum / n) * (value - sum / n);
+  return [sum / n, n > 1 ? Math.sqrt(squares / (n - 1)) : Number.NaN];
+}
+
+describe('the table', () => {
+  const fraction = fc.double({ min: 0, max: 1, noNaN: true });
+  const maybe = fc.oneof({ weight: 4, arbitrary: fraction }, fc.constant(Number.NaN));
+  const runs = fc
+    .uniqueArray(fc.integer({ min: 1, max: 5 }), { maxLength: 4 })
+    .chain((seeds) =>
+      fc.tuple(
+        ...seeds.map((seed) =>
+          fc
+            .tuple(fraction, fraction, fc.array(maybe, { minLength: 4, maxLength: 4 }))
+            .map(([miou, accuracy, iou]) => resultOf(seed, miou, accuracy, iou)),
+        ),
+      ),
+    ) as fc.Arbitrary<RunResult[]>;
+
+  test('has means, deviations and differences paired by seed', () => {
+    fc.assert(
+      fc.property(fc.record({ a: runs, b: runs, c: runs }), (results) => {
+        const { rows } = tableOf(results);
+        const ended = sweep.cells.filter(({ name }) => results[name as 'a'].length > 0);
+        expect(rows.map(({ cell }) => cell)).toEqual(ended);
+        const close = ({ mean, spread }: { mean: number; spread: number }, values: readonly number[]) => {
+          const [slowMean, slowSpread] = slow(values);
+          for (const [fast, expected] of [
+            [mean, slowMean],
+            [spread, slowSpread],
+          ] as const) {
+            if (Number.isNaN(expected)) expect(fast).toBeNaN();
+            else expect(fast).toBeCloseTo(expected, 12);
+          }
+        };
+        for (const row of rows) {
+          const own = results[row.cell.name as 'a'].map(({ seed, scores }) => ({ seed, ...scores! }));
+          close(
+            row.miou,
+            own.map(({ miou }) => miou),
+          );
+          close(
+            row.accuracy,
+            own.map(({ accuracy }) => accuracy),
+          );
+          for (const c of classes.keys())
+            close(
+              row.iou[c]!,
+              own.map(({ iou }) => iou[c]!),
+            );
+          close(
+            row.minority,
+            own.map(({ iou }) => slow([iou[2]!, iou[3]!])[0]),
+          );
+          close(
+            row.majority,
+            own.map(({ iou }) => slow([iou[0]!, iou[1]!])[0]),
+          );
+          if (row.cell.name === 'b') {
+            expect(row.difference).toBeUndefined();
+            continue;
+          }
+          const differences: number[] = [];
+          for (const { seed, miou } of own) {
+            for (const other of results.b)
+              if (other.seed === seed) differences.push(miou - other.scores!.miou);
+          }
+          close(row.difference!, differences);
+          expect(row.difference!.seeds).toBe(differences.length);
+        }
+      }),
+    );
+  });
+
+  test('calls those classes minorities that have less than 1 % of the labelled pixels', () => {
+    // Of 1000 pixels: 900, 10, 9 and 81.
+    expect(
+      minorityClasses([
+        [500, 10, 0, 50],
+        [400, 0, 9, 31],
+      ]),
+    ).toEqual([2]);
+  });
+
+  const results = {
+    a: [resultOf(1, 0.2, 0.5, [0.4, 0.2, Number.NaN, 0]), resultOf(2, 0.3, 0.6, [0.5, 0.3, 0.2, 0])],
+    b: [resultOf(1, 0.25, 0.5, [0.4, 0.2, 0.1, 0])],
+  };
+
+  test('as Markdown has a row for each cell, and says what has not run', () => {
+    const text = markdown(tableOf(results));
+    expect(text).toContain(
+      '|  | seeds | mIoU | to b \\| bar | minority classes | other classes | pixel accuracy |\n' +
+        '| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n' +
+        '| with a "quote", a comma | 2 | 25.0 ± 7.1 | −5.0 | 5.0 ± 7.1 | 35.0 ± 7.1 | 55.0 ± 7.1 |\n' +
+        '| b \\| bar | 1 | 25.0 |  | 5.0 | 30.0 | 50.0 |\n',
+    );
+    expect(text).toContain('less than 1 % of the labelled pixels');
+    expect(text).toContain(': rider, train.');
+    expect(text).toContain('Not run yet: c.');
+  });
+
+  test('as CSV is read back field by field', () => {
+    const [header, ...lines] = csv(tableOf(results)).trimEnd().split('\n').map(fieldsOf);
+    const rows = lines.map((line) => Object.fromEntries(header!.map((name, i) => [name, line[i]])));
+    expect(lines.every((line) => line.length === header!.length)).toBe(true);
+    expect(rows[0]).toMatchObject({
+      cell: 'a',
+      label: 'with a "quote", a comma',
+      seeds: '2',
+      miou_mean: '0.25',
+      miou_sd: '0.070711',
+      difference_mean: '-0.05',
+      difference_sd: '',
+      difference_seeds: '1',
+      iou_traffic_light_mean: '0.25',
+      iou_rider_mean: '0.2',
+      iou_rider_sd: '',
+    });
+    expect(rows[1]).toMatchObject({ label: 'b | bar', difference_mean: '', difference_seeds: '' });
+  });
+});
+
+/** The fields of one line of CSV, letter by letter. */
+function fieldsOf(line: string): string[] {
+  const fields = [''];
+  let quoted = false;
+  for (let i = 0; i < line.length; i++) {
+    const letter = line[i]!;
+    if (quoted && letter === '"' && line[i + 1] === '"') {
+      fields[fields.length - 1] += '"';
+      i++;
+    } else if (letter === '"') quoted = !quoted;
+    else if (letter === ',' && !quoted) fields.push('');
+    else fields[fields.length - 1] += letter;
+  }
+  return fields;
+}
+
+describe('the pictures', () => {
+  const oracle: Sweep = {
+    ...sweep,
+    cells: [...sweep.cells, { name: 'o', label: 'oracle', method: 'oracle', settings: {} }],
+  };
+  const results: Record<string, RunResult[]> = {
+    a: [resultOf(1, 0.2, 0.5, [0.4, 0.2, 0.1, 0]), resultOf(2, 0.3, 0.6, [0.5, 0.3, 0.2, 0])],
+    b: [resultOf(1, 0.25, 0.5, [0.4, 0.2, 0.1, 0])],
+    o: [resultOf(1, 0.9, 0.9, [0.9, 0.9, 0.9, 0.9])],
+  };
+  const rows = rowsOf(oracle, ({ name }) => results[name] ?? [], minority);
+  const table: SweepTable = { sweep: oracle, classes, minority, rows, setting: '', command: '' };
+
+  test('place every mean and seed by its value', () => {
+    const svg = miouPicture(table).toString();
+    const numbers = (pattern: RegExp) => [...svg.matchAll(pattern)].map(([, x]) => Number(x));
+    const ticks = [...svg.matchAll(/text-anchor="middle" x="([\d.]+)" y="\d+">([\d.]+)</g)];
+    const [[, x0, v0], [, x1, v1]] = [ticks[0]!, ticks.at(-1)!] as unknown as [string[], string[]];
+    const valueAt = (x: number) =>
+      Number(v0) + ((x - Number(x0)) / (Number(x1) - Number(x0))) * (Number(v1) - Number(v0));
+    const means = numbers(/class="sweep-mean" cx="([\d.]+)"/g).map(valueAt);
+    const seeds = numbers(/class="sweep-seed" cx="([\d.]+)"/g).map(valueAt);
+    for (const [i, value] of [25, 25].entries()) expect(means[i]).toBeCloseTo(value, 1);
+    for (const [i, value] of [20, 30, 25].entries()) expect(seeds[i]).toBeCloseTo(value, 1);
+    expect(seeds).toHaveLength(3);
+    // The oracle is beyond the axis of the others, and says so.
+    expect(means).toHaveLength(2);
+    expect(svg).toContain('90.0 →');
+    expect(svg).toContain('with a &quot;quote&quot;, a comma');
+  });
+
+  test('have no number that is none, and tables without runs have no pictures', () => {
+    expect(classesPicture(table).toString()).not.toMatch(/NaN|Infinity|undefined/);
+    const empty = join(folder, 'empty');
+    writeSweep(empty, { ...table, rows: [] });
+    expect(() => miouPicture({ ...table, rows: [] })).not.toThrow();
+    expect(rowsOf(oracle, () => [], minority)).toEqual([]);
+  });
+});

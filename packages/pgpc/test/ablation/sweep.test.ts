@@ -1,0 +1,441 @@
+// `pgpc ablate` around the training: what runs, what is kept, what is said, how it stops; and its command line.
+
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import type { PlannedRun } from '../../src/ablation/plan.js';
+import { readResult } from '../../src/ablation/results.js';
+import { TimeBudget } from '../../src/ablation/time-budget.js';
+import { runSweep, type SweepOptions, type Trained } from '../../src/cli/ablate.js';
+import { inLanes } from '../../src/cli/branches.js';
+import { HANDLERS } from '../../src/cli/handlers.js';
+import { main } from '../../src/cli/main.js';
+import { saveSegmentor } from '../../src/models/checkpoint.js';
+import { Segmentor } from '../../src/models/segmentor.js';
+import { streetSynthPreset } from '../../src/recipes/street-synth.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'pgpc-sweep-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+class Sink extends Writable {
+  text = '';
+  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
+    this.text += chunk.toString();
+    callback();
+  }
+}
+
+const options = (more: Partial<SweepOptions> = {}): SweepOptions => ({
+  name: 'contrast-type',
+  out: join(folder, 'runs'),
+  data: join(folder, 'data'),
+  seeds: 2,
+  seed: 1,
+  scale: 'quick',
+  sourceSteps: undefined,
+  steps: undefined,
+  cells: undefined,
+  jobs: 2,
+  minutes: undefined,
+  device: 'cpu',
+  start: undefined,
+  checkpoints: true,
+  set: {},
+  ...more,
+});
+
+/** Runs a sweep whose training only takes notes; `act` may fail, or stop everything. */
+async function sweepOf(
+  given: Partial<SweepOptions> = {},
+  act: (run: PlannedRun, stop: () => void) => void = () => {},
+) {
+  const stdout = new Sink();
+  const stderr = new Sink();
+  const controller = new AbortController();
+  const io = { stdout, stderr, signal: controller.signal, command: 'pgpc ablate contrast-type' };
+  const trained: string[] = [];
+  const train = async (
+    run: PlannedRun,
+    onStep: (done: number) => void,
+    signal: AbortSignal,
+  ): Promise<Trained> => {
+    trained.push(`seed${run.seed}/${run.name}`);
+    act(run, () => controller.abort());
+    // A millisecond a step, where time matters.
+    for (let done = 1; given.minutes !== undefined && done <= run.experiment.iterations; done++) {
+      if (signal.aborted) break;
+      await setTimeout(1);
+      onStep(done);
+    }
+    await setTimeout(1);
+    if (signal.aborted) return { outcome: 'stopped', seconds: 1, scores: undefined, log: [] };
+    mkdirSync(run.folder, { recursive: true });
+    writeFileSync(join(run.folder, 'model.safetensors'), run.key);
+    // One class that does not occur, as small target sets have.
+    const iou = Array.from({ length: 19 }, (_, c) => (c === 18 ? Number.NaN : (run.seed + c) / 100));
+    const scores = {
+      miou: run.seed / 10,
+      iou,
+      accuracy: 0.5,
+      classAccuracy: iou,
+      meanAccuracy: 0.4,
+      frequencyWeightedIou: 0.3,
+    };
+    const log = [{ iteration: 10, values: { 'loss/total': 2 } }];
+    return { outcome: 'finished', seconds: 2, scores: run.cell && scores, log };
+  };
+  let error: unknown;
+  let steps = -1;
+  await runSweep(options(given), io, (_, total, { signal }) => {
+    steps = total;
+    return { train: (run, onStep) => train(run, onStep, signal), done: () => {} };
+  }).catch((thrown: unknown) => {
+    error = thrown;
+  });
+  return { trained, out: stdout.text, err: stderr.text, error, steps };
+}
+
+const cells = ['pgpc', 'contrast-type-pixel-to-pixel', 'contrast-type-pixel-to-prototype'];
+const all = [1, 2].flatMap((seed) => ['source', ...cells].map((name) => `seed${seed}/${name}`));
+
+describe('a sweep', () => {
+  test('trains every source once and every cell after its source, and writes table, page and pictures', async () => {
+    const { trained, out, error, steps } = await sweepOf();
+    expect(error).toBeUndefined();
+    expect([...trained].sort()).toEqual([...all].sort());
+    for (const name of all) {
+      const source = `${name.split('/')[0]}/source`;
+      expect(trained.indexOf(source)).toBeLessThanOrEqual(trained.indexOf(name));
+    }
+    expect(steps).toBe(2 * 30 + 6 * 12);
+    expect(out).toContain('Contrast type: 6 runs, 0 of them finished before');
+    expect(out).toMatch(/^pixel to pixel +2 +15\.0 ± 7\.1 +0\.0 ± 0\.0/m);
+    const written = readdirSync(join(folder, 'runs/contrast-type')).sort();
+    expect(written).toEqual(['classes.svg', 'index.html', 'miou.svg', 'table.csv', 'table.md']);
+    const [run] = readdirSync(join(folder, 'runs/seed1')).filter((name) => name.startsWith('pgpc-'));
+    const result = readResult(join(folder, 'runs/seed1', run!))!;
+    expect(result).toMatchObject({ name: 'pgpc', seed: 1, device: 'cpu', seconds: 2, scores: { miou: 0.1 } });
+    expect(result.scores!.iou[18]).toBeNaN();
+    expect(readFileSync(join(folder, 'runs/seed1', run!, 'metrics.jsonl'), 'utf8')).toBe(
+      '{"iteration":10,"loss/total":2}\n',
+    );
+  });
+
+  test('that has finished trains nothing, and another one only what it does not share', async () => {
+    expect((await sweepOf()).trained).toEqual([]);
+    const { trained, out } = await sweepOf({ name: 'negatives', seeds: 1 });
+    expect(trained).toEqual(['seed1/negatives-source', 'seed1/negatives-target']);
+    expect(out).toContain('3 runs, 1 of them finished before');
+  });
+
+  test('trains the chosen cells, and refuses one that there is not', async () => {
+    const given = { name: 'rank', seeds: 1, cells: ['r4', 'r2'] } as const;
+    expect((await sweepOf(given)).trained).toEqual(['seed1/rank-r2']);
+    expect(readFileSync(join(folder, 'runs/rank/table.md'), 'utf8')).toContain('Not run yet: r = 3; r = 5');
+    const { error } = await sweepOf({ ...given, cells: ['r12'] });
+    expect(String(error)).toMatch(
+      /--cells r12: rank has no such cell \(did you mean 'r2'\?\); its cells: r2, r3/,
+    );
+  });
+
+  test('runs again, saying so, where a result is not of the run, or not whole', async () => {
+    const seed = join(folder, 'runs/seed1');
+    const file = (prefix: string) =>
+      join(seed, readdirSync(seed).find((name) => name.startsWith(prefix))!, 'result.json');
+    const result = JSON.parse(readFileSync(file('pgpc-'), 'utf8'));
+    writeFileSync(file('pgpc-'), JSON.stringify({ ...result, key: 'another' }));
+    writeFileSync(file('contrast-type-pixel-to-pixel-'), '{"key":');
+    const { trained, err } = await sweepOf();
+    expect(trained).toEqual(['seed1/pgpc', 'seed1/contrast-type-pixel-to-pixel']);
+    expect(err).toMatch(/seed1\/pgpc: what is in .* is not whole, or not of this run; it runs again/);
+    expect((await sweepOf()).trained).toEqual([]);
+  });
+
+  test('says that a run is there with other settings, and keeps it', async () => {
+    const { trained, err } = await sweepOf({ seeds: 1, set: { 'method.contrast.temperature': 0.4 } });
+    expect(trained).toEqual(cells.map((name) => `seed1/${name}`));
+    expect(err).toMatch(/seed1\/pgpc: .* is of other settings, steps or another source; it runs anew/);
+    expect((await sweepOf()).trained).toEqual([]);
+  });
+
+  test('trains a source again whose network is gone, if a cell needs it', async () => {
+    const seed = join(folder, 'runs/seed1');
+    const source = readdirSync(seed).find((name) => name.startsWith('source-'))!;
+    rmSync(join(seed, source, 'model.safetensors'));
+    expect((await sweepOf()).trained).toEqual([]);
+    const { trained } = await sweepOf({ name: 'anchor-view', seeds: 1 });
+    expect(trained).toEqual(['seed1/source', 'seed1/anchor-view-target']);
+  });
+
+  test('stops with what has ended, says how to go on, and goes on with the rest', async () => {
+    const out = join(folder, 'stopped');
+    const first = await sweepOf({ out, jobs: 1 }, ({ name }, stop) => {
+      if (name.endsWith('pixel-to-pixel')) stop();
+    });
+    expect((first.error as Error).name).toBe('AbortError');
+    expect(first.trained).toEqual(['seed1/source', 'seed1/pgpc', 'seed1/contrast-type-pixel-to-pixel']);
+    expect(first.out).toContain('go on with: pgpc ablate contrast-type\n');
+    const results = readdirSync(out, { recursive: true }).filter((name) =>
+      String(name).endsWith('result.json'),
+    );
+    expect(results).toHaveLength(2);
+    expect(readFileSync(join(out, 'contrast-type/table.md'), 'utf8')).toContain(
+      '| hybrid (prototype, pixels) | 1 |',
+    );
+    const second = await sweepOf({ out });
+    expect(second.error).toBeUndefined();
+    expect([...first.trained.slice(0, 2), ...second.trained].sort()).toEqual([...all].sort());
+  });
+
+  test('ends at its time limit with what has ended, starts nothing that would not end, and goes on later', async () => {
+    const out = join(folder, 'limited');
+    const given = { out, jobs: 1, name: 'negatives', seeds: 1 } as const;
+    // The source takes 30 ms or more, and the cells 12.
+    const first = await sweepOf({ ...given, sourceSteps: 30, steps: 5000, minutes: 0.05 });
+    expect(first.error).toBeUndefined();
+    expect(first.trained).toEqual(['seed1/source']);
+    expect(first.err).toContain('seed1/pgpc: not started, it would not end within --minutes 0.05\n');
+    expect(first.out).toContain('3 runs left after --minutes 0.05; go on with: pgpc ablate contrast-type\n');
+
+    // Nothing is known of the first run: it is stopped at the limit.
+    const stopped = await sweepOf({ ...given, sourceSteps: 100_000, minutes: 0.003 });
+    expect(stopped.error).toBeUndefined();
+    expect(stopped.trained).toEqual(['seed1/source']);
+    expect(stopped.out).toContain('4 runs left after --minutes 0.003');
+
+    // All of a seed starts before anything of the next, whatever else could run.
+    const seeds = await sweepOf({
+      ...given,
+      out: join(folder, 'turns'),
+      jobs: 3,
+      seeds: 2,
+      sourceSteps: 30,
+      minutes: 5,
+    });
+    expect(seeds.trained.map((name) => name.split('/')[0])).toEqual([
+      ...Array(4).fill('seed1'),
+      ...Array(4).fill('seed2'),
+    ]);
+
+    const rest = await sweepOf({ ...given, sourceSteps: 30, steps: 10, minutes: 5 });
+    expect(rest.trained).toEqual(['seed1/pgpc', 'seed1/negatives-source', 'seed1/negatives-target']);
+    expect(rest.out).not.toContain('left after');
+  });
+
+  test('goes on past a run that fails, and fails at its end', async () => {
+    const out = join(folder, 'failed');
+    const { trained, error, err } = await sweepOf({ out, jobs: 1 }, ({ name, seed }) => {
+      if (name === 'pgpc' && seed === 1) throw new Error('out of memory');
+      if (name === 'source' && seed === 2) throw new Error('no source');
+    });
+    // Nothing can go on from a source that is not there.
+    expect(trained).toEqual(all.filter((name) => name === 'seed2/source' || name.startsWith('seed1')));
+    expect(String(error)).toBe('Error: 2 of 8 runs failed, the first: out of memory');
+    expect(err).toContain('out of memory\n');
+  });
+
+  test('goes on from given networks', async () => {
+    const start = join(folder, 'start');
+    mkdirSync(join(start, 'seed1'), { recursive: true });
+    using network = new Segmentor(streetSynthPreset({ scale: 'quick', seed: 1 }).pretraining.segmentor, 1);
+    saveSegmentor(join(start, 'seed1/model.safetensors'), network);
+    const from: (string | undefined)[] = [];
+    const { trained } = await sweepOf({ out: join(folder, 'given'), start, seeds: 1 }, (run) => {
+      from.push(run.start);
+    });
+    expect(trained).toEqual(cells.map((name) => `seed1/${name}`));
+    expect(new Set(from)).toEqual(new Set([join(start, 'seed1')]));
+  });
+
+  test('refuses what is not valid before anything is rendered', async () => {
+    const data = join(folder, 'nothing');
+    const { error, trained } = await sweepOf({ data, set: { 'method.contrast.bankCapacity': 8 } });
+    expect(String(error)).toMatch(/bankCapacity must be at least enqueue/);
+    expect([trained, existsSync(data)]).toEqual([[], false]);
+  });
+});
+
+describe('a time budget', () => {
+  const { pretraining, continuation } = streetSynthPreset({ scale: 'demo', seed: 1 });
+  const experiment = (method: 'source-only' | 'pgpc', iterations: number) => ({
+    ...continuation(method),
+    iterations,
+  });
+
+  test('judges a run by the passes that a step of it takes, and by what runs need around their steps', () => {
+    let now = 0;
+    const budget = new TimeBudget(100_000, () => now);
+    // Of what has not been seen nothing is known.
+    expect(budget.fits(experiment('pgpc', 10 ** 9))).toBe(true);
+    const watch = budget.watch({ ...pretraining, iterations: 1001 });
+    now = 2000;
+    for (let done = 1; done <= 1001; done++) {
+      watch.step(done);
+      if (done < 1001) now += 30;
+    }
+    // 10 ms a forward pass, of which a step of PGPC takes seven; 68 s are left.
+    expect(now).toBe(32_000);
+    expect(budget.fits(experiment('source-only', 2266))).toBe(true);
+    expect(budget.fits(experiment('source-only', 2267))).toBe(false);
+    expect(budget.fits(experiment('pgpc', 971))).toBe(true);
+    expect(budget.fits(experiment('pgpc', 972))).toBe(false);
+    now += 4000;
+    watch.end();
+    // Of 64 s six are for starting and for what comes at the end.
+    expect(budget.fits(experiment('pgpc', 828))).toBe(true);
+    expect(budget.fits(experiment('pgpc', 829))).toBe(false);
+    expect(budget.signal.aborted).toBe(false);
+  });
+});
+
+describe('lanes', () => {
+  test('run every job once, after what it waits for, and never more at once than there are', async () => {
+    const jobs = fc.array(fc.option(fc.nat(), { nil: undefined }), { maxLength: 12 }).map((afters) =>
+      afters.map((after, i) => ({
+        name: `job${i}`,
+        after: after === undefined || i === 0 ? undefined : `job${after % i}`,
+      })),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        jobs,
+        fc.integer({ min: 1, max: 4 }),
+        fc.array(fc.nat(3)),
+        async (list, lanes, waits) => {
+          const begun: string[] = [];
+          const ended = new Set<string>();
+          let most = 0;
+          await inLanes(list, lanes, new AbortController().signal, async ({ name, after }) => {
+            if (after !== undefined) expect(ended).toContain(after);
+            begun.push(name);
+            most = Math.max(most, begun.length - ended.size);
+            for (let i = 0; i < (waits[begun.length] ?? 0); i++) await Promise.resolve();
+            ended.add(name);
+            return true;
+          });
+          expect(begun.toSorted()).toEqual(list.map(({ name }) => name).toSorted());
+          expect(most).toBeLessThanOrEqual(lanes);
+        },
+      ),
+    );
+  });
+
+  test('keep to the turns, past what cannot run', async () => {
+    const begun: string[] = [];
+    const jobs = [
+      { name: 'fails', turn: 1 },
+      { name: 'never', after: 'fails', turn: 1 },
+      { name: 'slow', turn: 1 },
+      { name: 'after', after: 'slow', turn: 1 },
+      { name: 'second', turn: 2 },
+    ];
+    await inLanes(jobs, 3, new AbortController().signal, async ({ name }) => {
+      begun.push(name);
+      await setTimeout(name === 'slow' ? 20 : 1);
+      return name !== 'fails';
+    });
+    // Two lanes are free while 'slow' runs, and wait for what comes after it.
+    expect(begun).toEqual(['fails', 'slow', 'after', 'second']);
+  });
+
+  test('start nothing after a failure, and throw it when the rest has ended', async () => {
+    const ended: string[] = [];
+    const jobs = ['fails', 'slow', 'late'].map((name) => ({ name }));
+    const run = inLanes(jobs, 2, new AbortController().signal, async ({ name }) => {
+      if (name === 'fails') throw new Error('broken');
+      await setTimeout(20);
+      ended.push(name);
+      return true;
+    });
+    await expect(run).rejects.toThrow('broken');
+    expect(ended).toEqual(['slow']);
+  });
+});
+
+describe('the command line', () => {
+  async function run(args: readonly string[]) {
+    const stdout = new Sink();
+    const stderr = new Sink();
+    const calls: { options: unknown; set?: unknown }[] = [];
+    const note = async (given: unknown) => {
+      calls.push({ options: given });
+    };
+    const handlers = { ...HANDLERS, ablate: note, train: note };
+    const { signal } = new AbortController();
+    const code = await main(args, { stdout, stderr, handlers, signal, env: {} });
+    return { code, err: stderr.text, options: calls[0]?.options };
+  }
+
+  test('gives every option, checked', async () => {
+    expect((await run(['ablate', 'rank'])).options).toEqual({
+      name: 'rank',
+      out: 'runs/ablations',
+      seeds: 3,
+      seed: 1,
+      scale: 'demo',
+      device: 'auto',
+      checkpoints: true,
+      set: {},
+    });
+    const given =
+      'ablate bank-size --out o --data d --seeds 5 --seed 2 --source-steps 20 --steps 10 --quick --cells k100,k300 ' +
+      '--jobs 3 --minutes 7.5 --device cuda:1 --precision float32 --no-checkpoints --set method.contrast.rank=3 --set method.style={"kind":"fda","beta":0.1} --set a.b=c=d';
+    expect((await run([...given.split(' '), '--start', folder])).options).toEqual({
+      name: 'bank-size',
+      out: 'o',
+      data: 'd',
+      seeds: 5,
+      seed: 2,
+      sourceSteps: 20,
+      steps: 10,
+      scale: 'quick',
+      minutes: 7.5,
+      device: 'cuda:1',
+      precision: 'float32',
+      cells: ['k100', 'k300'],
+      jobs: 3,
+      start: folder,
+      checkpoints: false,
+      set: { 'method.contrast.rank': 3, 'method.style': { kind: 'fda', beta: 0.1 }, 'a.b': 'c=d' },
+    });
+  });
+
+  test('lets train change any option', async () => {
+    const roots = ['--source-root', folder, '--target-root', folder];
+    const { options: given } = await run(['train', ...roots, '--set', 'optimizer.weightDecay=0']);
+    expect(given).toMatchObject({ set: { 'optimizer.weightDecay': 0 } });
+  });
+
+  test.each([
+    [['ablate', 'methds'], /name 'methds': must be one of methods, .* \(did you mean 'methods'\?\)$/],
+    [['ablate'], /missing required argument 'name'/],
+    [['ablate', 'rank', '--minutes', '0'], /--minutes '0': must be a number above 0$/],
+    [
+      ['ablate', 'rank', '--quick', '--scale', 'large'],
+      /--quick is --scale quick: leave out one of --quick and --scale large$/,
+    ],
+    [['ablate', 'rank', '--seeds', '0'], /--seeds '0': must be a whole number from 1 to 100$/],
+    [['ablate', 'rank', '--cells', 'r2,'], /must be names with commas between them, such as r2,r4$/],
+    [
+      ['ablate', 'rank', '--set', 'rank'],
+      /--set 'rank': must be KEY=VALUE, such as method\.contrast\.rank=3$/,
+    ],
+    [['ablate', 'rank', '--start', 'nowhere'], /--start 'nowhere': there is no such folder$/],
+  ])('refuses %j', async (args, message) => {
+    const { code, err } = await run(args);
+    expect(code).toBe(2);
+    expect(err.trimEnd()).toMatch(message);
+  });
+});

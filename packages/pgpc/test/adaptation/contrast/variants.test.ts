@@ -1,0 +1,261 @@
+// Every combination of the contrast's switches against loops over pixels and classes: what is stored, and the loss with
+// its gradients.
+
+import { Generator, grad, liveTensors, noGrad, rand, type Tensor, tensor, tidy } from '@pgpc/torch';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { PixelContrast, type PixelView } from '../../../src/adaptation/contrast/contrast.js';
+import { pixelRows } from '../../../src/adaptation/contrast/pixels.js';
+import type { ProjectionHead } from '../../../src/adaptation/contrast/projection-head.js';
+import type { ContrastOptions } from '../../../src/config/contrast.js';
+import {
+  C,
+  featureMap,
+  headOf,
+  labelMap,
+  labelOf,
+  PIXELS,
+  type Seen,
+  SlowStores,
+  seenAt,
+  slowAnchors,
+  variants,
+} from '../../support/contrast.js';
+import { difference, matrix, sortedRows, tinyContrast } from '../../support/method.js';
+
+const seeds = fc.integer({ min: 0, max: 1e6 });
+const STEPS = 3;
+const progressAt = (step: number) => step / STEPS;
+
+function store(contrast: PixelContrast, { source, label, target }: Seen, head: ProjectionHead, step: number) {
+  contrast.storeSource(source, labelMap(label), head);
+  contrast.storeTarget(target, head, progressAt(step));
+}
+
+/** A contrast after some steps, and what it ought to hold. */
+function filled(options: ContrastOptions, seed: number, head: ProjectionHead) {
+  const contrast = new PixelContrast(C, options, seed);
+  const slow = new SlowStores(options);
+  for (let step = 0; step < STEPS; step++) {
+    const seen = seenAt(seed + 10 * step);
+    store(contrast, seen, head, step);
+    slow.step(seen, head, progressAt(step));
+  }
+  return { contrast, slow };
+}
+
+type Bank = { rows: Tensor; filled: Tensor };
+
+/** The rows that a bank holds of each class. */
+function rowsOf({ rows, filled }: Bank): number[][][] {
+  const counts = filled.tolist() as number[];
+  return (rows.tolist() as number[][][]).map((own, c) => own.slice(0, counts[c]));
+}
+
+const bankOf = (store: { module: object } | undefined) => store?.module as Bank | undefined;
+
+function expectSameRows(held: readonly number[][], slow: readonly number[][]): void {
+  expect(held.length).toBe(slow.length);
+  // Sorting decides by the first number alone here, so a last bit that differs changes no order.
+  expect(difference(sortedRows(held).flat(), sortedRows(slow).flat())).toBeLessThan(1e-5);
+}
+
+describe('what is stored', () => {
+  test('equals what loops over pixels and classes keep', () => {
+    fc.assert(
+      fc.property(variants, seeds, (options, seed) =>
+        tidy(() => {
+          const { contrast, slow } = filled(options, seed, headOf(seed));
+          const prototypes = matrix(contrast.prototypes());
+          const known = contrast.known().tolist() as boolean[];
+          const negatives = bankOf(contrast.negatives.store);
+          for (let c = 0; c < C; c++) {
+            const expected = slow.prototype(c);
+            expect(known[c]).toBe(expected !== undefined);
+            expect(difference(prototypes[c]!, expected ?? prototypes[c]!.map(() => 0))).toBeLessThan(1e-5);
+            if (negatives) expectSameRows(rowsOf(negatives)[c]!, slow.negatives[c]!);
+            if (options.type === 'pixel-to-pixel') {
+              expectSameRows(rowsOf(bankOf(contrast.positives.store)!)[c]!, slow.positives[c]!);
+            }
+          }
+          contrast.dispose();
+        }),
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  test('banks are there only where they are used', () => {
+    const names = (type: NonNullable<ContrastOptions['type']>) => {
+      const contrast = new PixelContrast(C, { ...tinyContrast, type }, 0);
+      const found = [...contrast.stateDict().keys()];
+      contrast.dispose();
+      return found;
+    };
+    const bank = (name: string) => ['rows', 'next', 'filled'].map((key) => `${name}.${key}`);
+    expect(names('hybrid')).toEqual([...bank('centres'), ...bank('negatives')]);
+    expect(names('pixel-to-pixel')).toEqual([...bank('positives'), ...bank('negatives')]);
+    expect(names('pixel-to-prototype')).toEqual(bank('centres'));
+  });
+
+  test('no row of class c comes from a pixel with c among its r most likely classes', () => {
+    fc.assert(
+      fc.property(seeds, fc.integer({ min: 1, max: 3 }), (seed, rank) =>
+        tidy(() => {
+          // One linear layer keeps directions apart, so a row tells its pixel.
+          const options = { ...tinyContrast, rank, negativeDomains: 'target' as const, width: 5 };
+          const contrast = new PixelContrast(C, { ...options, enqueue: PIXELS, bankCapacity: PIXELS }, seed);
+          const head = headOf(seed, 1);
+          const { source, label, target } = seenAt(seed);
+          contrast.storeSource(source, labelMap(label), head);
+          contrast.storeTarget(target, head);
+          const z = matrix(noGrad(() => head.call(pixelRows(target.features))));
+          const logits = matrix(pixelRows(target.logits));
+          for (const [c, rows] of rowsOf(bankOf(contrast.negatives.store)!).entries()) {
+            for (const row of rows) {
+              const pixel = z.findIndex((each) => difference(each, row) < 1e-6);
+              const likely = logits[pixel]!.map((_, k) => k).sort(
+                (a, b) => logits[pixel]![b]! - logits[pixel]![a]!,
+              );
+              expect(likely.slice(0, rank)).not.toContain(c);
+            }
+          }
+          contrast.dispose();
+        }),
+      ),
+      { numRuns: 30 },
+    );
+  });
+});
+
+/** Draws with replacement from as many rows, out of random numbers in [0, 1). */
+const slots = (numbers: readonly number[], filled: number) =>
+  numbers.map((x) => Math.max(0, Math.min(Math.trunc(Math.fround(x * filled)), filled - 1)));
+
+/**
+ * Eq 5 one anchor at a time, on what the banks hold and on the random numbers that the contrast will draw.
+ * @param z (P, D) of the student, with gradient.
+ */
+function slowLoss(
+  contrast: PixelContrast,
+  slow: SlowStores,
+  z: Tensor,
+  usable: readonly boolean[],
+  target: PixelView,
+  progress: number,
+): Tensor {
+  const { settings } = slow;
+  const { type, negatives: N, perAnchorNegatives, temperature } = settings;
+  using generator = new Generator(0);
+  generator.setState(contrast.generator.getState());
+  const draw = (n: number) => matrix(rand([C, n], { generator }));
+
+  const anchorShare = settings.anchorShare + (settings.anchorShareEnd - settings.anchorShare) * progress;
+  const p = matrix(pixelRows(target.logits).softmax(1));
+  const candidates = slowAnchors(p, { ...settings, anchorShare });
+  const keys = draw(PIXELS);
+  const positiveBank = bankOf(contrast.positives.store)!;
+  const negativeBank = bankOf(contrast.negatives.store);
+  const positiveDraws = type === 'pixel-to-pixel' ? draw(PIXELS) : [];
+  const negativeDraws = negativeBank ? draw(perAnchorNegatives ? PIXELS * N : N) : [];
+
+  const prototypes = Array.from({ length: C }, (_, c) => slow.prototype(c));
+  const perClass = Array.from({ length: C }, (_, c) => {
+    const others = prototypes.filter((row, k) => k !== c && row !== undefined);
+    const has = negativeBank ? slow.negatives[c]!.length > 0 : others.length > 0;
+    if (!prototypes[c] || !has) return [];
+    const own = candidates.flatMap((k, i) => (k === c && usable[i] ? [i] : []));
+    own.sort((a, b) => keys[c]![b]! - keys[c]![a]!);
+    return own.map((i, m) => {
+      let positive = prototypes[c]!;
+      if (type === 'pixel-to-pixel') {
+        const rows = rowsOf(positiveBank)[c]!;
+        positive = rows[slots(positiveDraws[c]!, rows.length)[m]!]!;
+      }
+      let negatives = others as number[][];
+      if (negativeBank) {
+        const rows = rowsOf(negativeBank)[c]!;
+        const drawn = slots(negativeDraws[c]!, rows.length);
+        negatives = drawn
+          .slice(perAnchorNegatives ? m * N : 0)
+          .slice(0, N)
+          .map((slot) => rows[slot]!);
+      }
+      const score = (row: readonly number[]) =>
+        z
+          .select(0, i)
+          .dot(tensor([...row]))
+          .div(temperature)
+          .exp();
+      const near = score(positive);
+      return negatives
+        .reduce((sum, row) => sum.add(score(row)), near)
+        .div(near)
+        .log();
+    });
+  }).filter((losses) => losses.length > 0);
+  const means = perClass.map((losses) => losses.reduce((a, b) => a.add(b)).div(losses.length));
+  return means.length > 0 ? means.reduce((a, b) => a.add(b)).div(means.length) : z.sum().mul(0);
+}
+
+describe('the loss', () => {
+  test('equals eq 5 one anchor at a time, and so do its gradients', () => {
+    let contrasted = 0;
+    fc.assert(
+      fc.property(variants, fc.boolean(), seeds, (options, onTarget, seed) =>
+        tidy(() => {
+          const [teacher, student] = [headOf(seed), headOf(seed + 1)];
+          const { contrast, slow } = filled(options, seed, teacher);
+          const { target } = seenAt(seed + 10 * STEPS);
+          const map = featureMap(seed + 5).requiresGrad_();
+          const fromSource = labelOf(seed + 6).map((value) => value === 0 || value === 255);
+          const mask = onTarget ? undefined : labelMap(fromSource.map(Number)).to('bool');
+          const usable = fromSource.map((value) => onTarget || !value);
+
+          const z = student.call(pixelRows(map));
+          const expected = slowLoss(contrast, slow, z, usable, target, 0.5);
+          const loss = contrast.loss(map, mask, target, student, 0.5);
+          const value = expected.item();
+          expect(Math.abs(loss.item() - value)).toBeLessThan(1e-4 * Math.max(1, value));
+          const inputs = [map, ...student.parameters()];
+          const fast = grad(loss, inputs);
+          for (const [i, gradient] of grad(expected, inputs).entries()) {
+            expect(difference(fast[i]!.toArray(), gradient!.toArray())).toBeLessThan(2e-4);
+          }
+          if (value > 0) contrasted++;
+          contrast.dispose();
+        }),
+      ),
+      { numRuns: 50 },
+    );
+    expect(contrasted).toBeGreaterThan(25);
+  });
+
+  test('goes on from a checkpoint by the same numbers, and leaves nothing behind', () => {
+    fc.assert(
+      fc.property(variants, seeds, (options, seed) => {
+        const small = { ...options, anchors: 2, enqueue: 3 };
+        using head = headOf(seed);
+        const step = (contrast: PixelContrast, i: number) =>
+          tidy(() => {
+            store(contrast, seenAt(seed + i), head, i % STEPS);
+            return contrast
+              .loss(featureMap(seed + i + 20), undefined, seenAt(seed + i).target, head, 1)
+              .item();
+          });
+        const [a, b] = [new PixelContrast(C, small, seed), new PixelContrast(C, small, seed + 1)];
+        step(a, 0);
+        tidy(() => b.loadStateDict(a.stateDict()));
+        b.generator.setState(a.generator.getState());
+        const live = liveTensors();
+        const losses = [1, 2].map((i) => step(a, i));
+        expect([1, 2].map((i) => step(b, i))).toEqual(losses);
+        expect(losses.every(Number.isFinite)).toBe(true);
+        expect(liveTensors()).toBe(live);
+        a.dispose();
+        b.dispose();
+      }),
+      { numRuns: 12 },
+    );
+  });
+});

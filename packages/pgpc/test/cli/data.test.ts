@@ -1,0 +1,132 @@
+// `pgpc data check`, `stats` and `cache`: what they print, write and return.
+import { readFile } from 'node:fs/promises';
+import { Writable } from 'node:stream';
+import { openGta5 } from '@pgpc/datasets';
+import { describe, expect, it } from 'vitest';
+import { grey, rgb, Workspace } from '../../../datasets/test/support/files.js';
+import { main } from '../../src/cli/main.js';
+
+const space = new Workspace();
+
+class Sink extends Writable {
+  text = '';
+  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
+    this.text += chunk.toString();
+    callback();
+  }
+}
+
+async function pgpc(...args: string[]) {
+  const [stdout, stderr] = [new Sink(), new Sink()];
+  const signal = new AbortController().signal;
+  const code = await main(['data', ...args], { stdout, stderr, signal });
+  return { code, out: stdout.text, err: stderr.text };
+}
+
+async function pair(root: string, id: string, values: readonly number[]): Promise<void> {
+  await space.put(`${root}/images/${id}.png`, rgb(values.length, 1));
+  await space.put(`${root}/labels/${id}.png`, grey(values.length, 1, values));
+}
+
+describe('check', () => {
+  it('passes good data of any layout, told from its folders', async () => {
+    await pair('g', '1', [7, 8]);
+    const { code, out } = await pgpc('check', space.path('g'));
+    expect(code).toBe(0);
+    expect(out).toMatch(/^gta5 in .*\nsplit +images +labels +faults\n-+\nall +1 +1 +0\n$/);
+  });
+
+  it('lists every fault, fails with 1 and writes JSON', async () => {
+    await pair('g', '1', [7, 8]);
+    await pair('g', '2', [7, 77]);
+    await space.put('g/images/3.png', 'text');
+    await space.put('g/labels/3.png', grey(1, 1, [7]));
+    const json = space.path('faults.json');
+    const { code, out, err } = await pgpc('check', space.path('g'), '--json', json, '--jobs', '1');
+    expect(code).toBe(1);
+    expect(out).toMatch(/2\.png: .*77 \(1 pixel\)/);
+    expect(out).toMatch(/3\.png: not a readable image/);
+    expect(err).toMatch(/pgpc: .*: 2 faults in gta5 data\n$/);
+    const { format, splits } = JSON.parse(await readFile(json, 'utf8'));
+    expect([format, splits[0].split, splits[0].images, splits[0].labels]).toEqual(['gta5', 'all', 3, 3]);
+    expect(splits[0].faults.map(({ kind }: { kind: string }) => kind)).toEqual([
+      'unknown-value',
+      'undecodable',
+    ]);
+  });
+
+  it('reads all splits, or one', async () => {
+    for (const split of ['train', 'val']) {
+      await space.put(`f/images/${split}/1.png`, rgb(2, 1));
+      await space.put(`f/masks/${split}/1.png`, grey(2, 1, [0, 1]));
+    }
+    await space.put('f/masks/val/1.png', grey(1, 1, [1]));
+    expect((await pgpc('check', space.path('f'))).out).toMatch(/train +1 +1 +0\nval +1 +1 +1\n/);
+    expect((await pgpc('check', space.path('f'), '--split', 'train')).code).toBe(0);
+    expect((await pgpc('check', space.path('f'), '--split', 'dev')).out).toMatch(/images.dev: not found/);
+  });
+
+  it('says when a folder is no dataset, or not of the format asked for', async () => {
+    await space.put('x/readme.md', '');
+    expect((await pgpc('check', space.path('x'))).err).toMatch(/no dataset of a known layout/);
+    const { code, out } = await pgpc('check', space.path('x'), '--format', 'cityscapes');
+    expect([code, out]).toEqual([1, expect.stringMatching(/leftImg8bit.train: not found/)]);
+    expect((await pgpc('check', space.path('x'), '--format', 'kitti')).err).toMatch(
+      /must be one of gta5, synthia, cityscapes, acdc, dark-zurich, bdd100k, folder/,
+    );
+    expect((await pgpc('check', space.path('nowhere'))).code).toBe(2);
+  });
+});
+
+describe('stats', () => {
+  it('prints shares, what rare class sampling draws, and its constants at this size', async () => {
+    await space.put('g/images/1.png', rgb(100, 50));
+    const values = new Uint8Array(5000).fill(7);
+    // DAFormer's 3000 of 1914 x 1052 pixels are 7.4 of these 5000: 8 rider pixels are enough, 7 bicycle pixels not.
+    values.fill(25, 0, 8);
+    values.fill(33, 8, 15);
+    values.fill(0, 15, 1015);
+    await space.put('g/labels/1.png', grey(100, 50, values));
+    const json = space.path('stats.json');
+    const { code, out, err } = await pgpc('stats', space.path('g'), '--json', json, '--crop', '256x128');
+    expect([code, err]).toEqual([0, expect.not.stringContaining('pgpc: ')]);
+    const row = (name: string) =>
+      out
+        .split('\n')
+        .find((line) => line.startsWith(name))!
+        .split(/ {2,}/)
+        .slice(1);
+    expect(row('road').slice(0, 3)).toEqual(['99.625', '1', '1']);
+    expect(row('rider').slice(0, 3)).toEqual(['0.200', '1', '1']);
+    expect(row('bicycle').slice(0, 3)).toEqual(['0.175', '1', '0']);
+    expect(row('train').slice(0, 3)).toEqual(['0.000', '0', '0']);
+    expect(row('ignored')).toEqual(['20.000']);
+    expect(Number(row('road')[3])).toBe(0);
+    expect(Number(row('rider')[3])).toBeGreaterThan(4);
+    expect(out).toMatch(/image of 100x50 .* more than 7 pixels, .* crop of 256x128 .* more than 188 of them/);
+    const written = JSON.parse(await readFile(json, 'utf8'));
+    expect(written.classes).toHaveLength(19);
+    expect(written.images).toHaveLength(1);
+    expect(written.images[0]).toMatchObject({ id: '1', size: [100, 50], ignored: 1000 });
+    expect(written.images[0].counts[12]).toBe(8);
+  });
+});
+
+describe('cache', () => {
+  it('writes copies that go on as the same dataset', async () => {
+    await pair(
+      'g',
+      '1',
+      Array.from({ length: 40 }, () => 7),
+    );
+    const out = space.path('copy');
+    const first = await pgpc('cache', space.path('g'), '--out', out, '--scale', '20x20');
+    expect([first.code, first.out]).toEqual([0, `${out}: gta5 all, 1 samples written now, 0 kept\n`]);
+    expect((await pgpc('cache', space.path('g'), '--out', out, '--scale', '20x20')).out).toMatch(
+      /0 .*now, 1 kept/,
+    );
+    expect((await (await openGta5(out)).readLabel(0)).width).toBe(20);
+    expect((await pgpc('cache', space.path('g'))).code).toBe(2);
+    expect((await pgpc('check', out)).code).toBe(0);
+  });
+});

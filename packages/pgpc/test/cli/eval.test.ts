@@ -1,0 +1,279 @@
+// `pgpc eval` and `pgpc predict` from the command line to the files they write.
+
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Writable } from 'node:stream';
+import { CITYSCAPES_CLASSES } from '@pgpc/datasets';
+import { decode, encode } from 'fast-png';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { main } from '../../src/cli/main.js';
+import { encodeLabels } from '../../src/evaluation/label-files.js';
+import { saveSegmentor } from '../../src/models/checkpoint.js';
+import { Segmentor } from '../../src/models/segmentor.js';
+import { Rng } from '../../src/random.js';
+import { tinySegmentor } from '../support/method.js';
+
+const ids = ['aachen/aachen_000000_000019', 'ulm/ulm_000001_000019'];
+const [width, height] = [64, 48];
+let folder: string;
+let model: string;
+const inside = (...parts: string[]) => path.join(folder, ...parts);
+
+function write(file: string, bytes: Uint8Array): void {
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, bytes);
+}
+
+function randomImage(seed: number): Uint8Array {
+  const rng = new Rng(seed, 'image');
+  return encode({
+    width,
+    height,
+    channels: 3,
+    data: Uint8Array.from({ length: 3 * width * height }, () => rng.below(256)),
+  });
+}
+
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'pgpc-evaluation-'));
+  for (const [i, id] of ids.entries()) {
+    write(inside('cityscapes/leftImg8bit/val', `${id}_leftImg8bit.png`), randomImage(i));
+    const rng = new Rng(i, 'label');
+    const blocks = Array.from({ length: 48 }, () => [7, 8, 11, 22, 26, 0][rng.below(6)]!);
+    const data = Uint8Array.from(
+      { length: width * height },
+      (_, j) => blocks[(Math.floor(j / width) >> 3) * 8 + ((j % width) >> 3)]!,
+    );
+    write(
+      inside('cityscapes/gtFine/val', `${id}_gtFine_labelIds.png`),
+      encode({ width, height, channels: 1, data }),
+    );
+  }
+  model = inside('model.safetensors');
+  using segmentor = new Segmentor({ ...tinySegmentor, classes: 19 }, 1);
+  saveSegmentor(model, segmentor);
+  using other = new Segmentor(tinySegmentor, 1);
+  saveSegmentor(inside('five.safetensors'), other);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function pgpc(...args: string[]) {
+  const sink = () => {
+    const texts: string[] = [];
+    const write = (chunk: Buffer, _: string, done: () => void) => {
+      texts.push(chunk.toString());
+      done();
+    };
+    return { texts, stream: new Writable({ write }) };
+  };
+  const [stdout, stderr] = [sink(), sink()];
+  const code = await main(args, {
+    stdout: stdout.stream,
+    stderr: stderr.stream,
+    signal: new AbortController().signal,
+    env: {},
+  });
+  return { code, out: stdout.texts.join(''), err: stderr.texts.join('') };
+}
+
+const evaluate = (...args: string[]) =>
+  pgpc('eval', '--checkpoint', model, '--target-root', inside('cityscapes'), ...args);
+
+const readPng = (...parts: string[]) => decode(readFileSync(inside(...parts)));
+
+describe('label files', () => {
+  const labels = { width: 19, height: 2, data: Uint8Array.from({ length: 38 }, (_, i) => i % 19) };
+
+  test('trainIds in a palette of the classes, labelIds in grey, colours in RGB', () => {
+    const indexed = decode(encodeLabels(labels, CITYSCAPES_CLASSES, 'trainIds'));
+    expect(indexed).toMatchObject({ width: 19, height: 2, channels: 1, depth: 8 });
+    expect([...indexed.data]).toEqual([...labels.data]);
+    expect(indexed.palette).toEqual(CITYSCAPES_CLASSES.map(({ color }) => [...color]));
+    const grey = decode(encodeLabels(labels, CITYSCAPES_CLASSES, 'labelIds'));
+    expect([grey.channels, grey.palette]).toEqual([1, undefined]);
+    expect([...grey.data.subarray(0, 19)]).toEqual([
+      7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33,
+    ]);
+    const rgb = decode(encodeLabels(labels, CITYSCAPES_CLASSES, 'color'));
+    expect([...rgb.data.subarray(0, 57)]).toEqual(CITYSCAPES_CLASSES.flatMap(({ color }) => [...color]));
+  });
+});
+
+describe('pgpc eval', () => {
+  test('prints every class, and writes all results as JSON', async () => {
+    const json = inside('results.json');
+    const { code, out, err } = await evaluate('--boundary', '--json', json);
+    expect([code, err.startsWith('pgpc  evaluate val')]).toEqual([0, true]);
+    const lines = out.split('\n');
+    expect(lines[0]).toMatch(/^% +IoU +accuracy +boundary IoU$/);
+    expect(lines.slice(2, 21).map((line) => line.split(/ {2,}/)[0])).toEqual(
+      CITYSCAPES_CLASSES.map(({ name }) => name),
+    );
+    const results = JSON.parse(readFileSync(json, 'utf8'));
+    const percent = (value: number) => (100 * value).toFixed(1);
+    const { miou, meanAccuracy, boundaryMiou, frequencyWeightedIou, accuracy } = results;
+    expect(lines[21]!.split(/ {2,}/)).toEqual([
+      'mean of 19',
+      ...[miou, meanAccuracy, boundaryMiou].map(percent),
+    ]);
+    expect(lines[22]!.split(/ {2,}/)).toEqual([
+      'all pixels',
+      percent(frequencyWeightedIou),
+      percent(accuracy),
+    ]);
+    expect(results.dataset).toMatchObject({ name: 'cityscapes', split: 'val', images: 2 });
+    const pixels = results.confusion.flat().reduce((sum: number, n: number) => sum + n);
+    const labelled = ids.reduce((sum, id) => {
+      const { data } = readPng('cityscapes/gtFine/val', `${id}_gtFine_labelIds.png`);
+      return sum + data.filter((value: number) => value !== 0).length;
+    }, 0);
+    expect(pixels).toBe(labelled);
+    const road = results.confusion[0][0];
+    const union =
+      results.confusion[0].reduce((sum: number, n: number) => sum + n) +
+      results.confusion.reduce((sum: number, row: number[]) => sum + row[0]!, 0) -
+      road;
+    expect(results.classes[0]).toMatchObject({ name: 'road', iou: road / union });
+    expect(Object.keys(results.miouOverClasses)).toEqual(['13', '16', '19']);
+    expect(results.miouOverClasses[19]).toBeCloseTo(miou, 12);
+  });
+
+  test('--classes 13 shows and averages those of SYNTHIA', async () => {
+    const json = inside('thirteen.json');
+    const { out } = await evaluate('--classes', '13', '--json', json);
+    const lines = out.split('\n');
+    expect(lines[15]).toMatch(/^mean of 13 /);
+    expect(out).not.toMatch(/^(wall|fence|pole|terrain|truck|train) /m);
+    const results = JSON.parse(readFileSync(json, 'utf8'));
+    expect(lines[15]!.split(/ {2,}/)[1]).toBe((100 * results.miouOverClasses[13]).toFixed(1));
+  });
+
+  test('saves predictions under their ids, which begin as the test server wants; options change them', async () => {
+    const out = inside('predictions');
+    await evaluate('--save-predictions', out, '--predictions', 'labelIds');
+    expect(readdirSync(out, { recursive: true }).sort()).toEqual(
+      ['aachen', `${ids[0]}.png`, 'ulm', `${ids[1]}.png`].sort(),
+    );
+    const whole = readPng('predictions', `${ids[0]}.png`);
+    expect(whole).toMatchObject({ width, height, channels: 1 });
+    const labelIds = CITYSCAPES_CLASSES.map(({ labelId }) => labelId);
+    expect([...whole.data].every((value) => labelIds.includes(value))).toBe(true);
+
+    const json = inside('slide.json');
+    const windows = ['--mode', 'slide', '--window', '48x48', '--scales', '0.75,1', '--flip'];
+    const slide = await evaluate(...windows, '--save-predictions', inside('slide'), '--json', json);
+    expect(slide.out).toContain(`predicted trainIds: ${inside('slide')}`);
+    expect(JSON.parse(readFileSync(json, 'utf8')).inference).toEqual({
+      scales: [0.75, 1],
+      flip: true,
+      slide: { window: { width: 48, height: 48 }, stride: { width: 24, height: 24 }, batch: 1 },
+    });
+    const other = readPng('slide', `${ids[0]}.png`);
+    const trainId = new Map(CITYSCAPES_CLASSES.map((info) => [info.labelId, info.trainId]));
+    expect([...other.data]).not.toEqual([...whole.data].map((value) => trainId.get(value)));
+  });
+
+  test("evaluates one's own classes, which have no subset of Cityscapes'", async () => {
+    const data = Uint8Array.from({ length: width * height }, (_, i) => ((i % width) >> 4) % 5);
+    write(inside('own-data/images/val', 'a.png'), randomImage(7));
+    write(inside('own-data/masks/val', 'a.png'), encode({ width, height, channels: 1, data }));
+    const names = ['ground', 'plant', 'pipe', 'tank', 'sky'];
+    writeFileSync(inside('own-data/classes.json'), JSON.stringify({ classes: names }));
+    const checkpoint = inside('five.safetensors');
+    const json = inside('own.json');
+    const args = ['eval', '--checkpoint', checkpoint, '--target-root', inside('own-data'), '--json', json];
+    const { code, out } = await pgpc(...args);
+    expect([
+      code,
+      out
+        .split('\n')
+        .slice(2, 8)
+        .map((line) => line.split(/ {2,}/)[0]),
+    ]).toEqual([0, [...names, 'mean of 5']]);
+    const results = JSON.parse(readFileSync(json, 'utf8'));
+    expect(results.dataset).toMatchObject({ name: 'folder', images: 1 });
+    expect(results).not.toHaveProperty('miouOverClasses');
+    expect(await pgpc(...args, '--classes', '13')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/^pgpc: --classes 13: the classes of .*own-data are not Cityscapes'\n$/),
+    });
+  });
+
+  test('refuses what does not fit, in one line', async () => {
+    const refusals: [string[], RegExp][] = [
+      [['--window', '32x32'], /^pgpc: --window needs --mode slide\n$/],
+      [
+        ['--mode', 'slide', '--window', '32x32', '--stride', '33x16'],
+        /^pgpc: --stride 33x16 must not exceed the window, 32x32: /,
+      ],
+      [['--scales', '1,0'], /^pgpc: --scales '1,0': must be a number above 0\n$/],
+      [['--classes', '15'], /^pgpc: --classes '15': must be one of 19, 16, 13/],
+      [['--predictions', 'color'], /^pgpc: --predictions needs --save-predictions with a folder\n$/],
+      [['--json', folder], /^pgpc: --json '.*': is a folder, not a file\n$/],
+    ];
+    for (const [args, message] of refusals) {
+      const { code, err } = await evaluate(...args);
+      expect([code, err]).toEqual([2, expect.stringMatching(message)]);
+    }
+    const checkpoint = inside('five.safetensors');
+    const wrong = await pgpc('eval', '--checkpoint', checkpoint, '--target-root', inside('cityscapes'));
+    expect(wrong).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^pgpc: the network has 5 classes and .* has 19: they must be the same\n$/),
+    });
+  });
+});
+
+describe('pgpc predict', () => {
+  test('labels images of any size, in any folder, as evaluation does', async () => {
+    await evaluate('--save-predictions', inside('evaluated'));
+    const images = inside('cityscapes/leftImg8bit/val');
+    const { code, out } = await pgpc(
+      ...['predict', '--checkpoint', model, '--images', images, '--out', inside('predicted')],
+    );
+    expect([code, out]).toEqual([0, `2 label maps (trainIds): ${inside('predicted')}\n`]);
+    for (const id of ids) {
+      const predicted = readPng('predicted', `${id}_leftImg8bit.png`);
+      expect([...predicted.data]).toEqual([...readPng('evaluated', `${id}.png`).data]);
+      expect(predicted.palette).toHaveLength(19);
+    }
+    const odd = encode({ width: 37, height: 53, channels: 3, data: new Uint8Array(3 * 37 * 53).fill(90) });
+    write(inside('own', 'odd.png'), odd);
+    const five = inside('five.safetensors');
+    await pgpc('predict', '--checkpoint', five, '--images', inside('own'), '--out', inside('own-labels'));
+    const labels = readPng('own-labels', 'odd.png');
+    expect(labels).toMatchObject({ width: 37, height: 53, channels: 1 });
+    expect(labels.palette).toEqual([
+      [128, 0, 0],
+      [0, 128, 0],
+      [128, 128, 0],
+      [0, 0, 128],
+      [128, 0, 128],
+    ]);
+  });
+
+  test('names the image that does not decode, an empty folder, and two images for one file', async () => {
+    const on = (images: string) =>
+      pgpc('predict', '--checkpoint', model, '--images', inside(images), '--out', inside('none'));
+    write(inside('broken', 'a.jpg'), new Uint8Array([1, 2, 3]));
+    expect(await on('broken')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^pgpc: .*a\.jpg: not a readable image/m),
+    });
+    mkdirSync(inside('empty'));
+    expect(await on('empty')).toMatchObject({
+      code: 1,
+      err: `pgpc: ${inside('empty')}: no images here (.jpg, .png, .webp, .tif, .avif or .gif)\n`,
+    });
+    write(inside('twice', 'a.png'), randomImage(1));
+    write(inside('twice', 'a.jpg'), randomImage(1));
+    expect(await on('twice')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/a\.jpg and .*a\.png: both label maps would be a\.png; rename one image/),
+    });
+    const tiny = encode({ width: 4, height: 4, channels: 3, data: new Uint8Array(48) });
+    write(inside('tiny', 'a.png'), tiny);
+    expect(await on('tiny')).toMatchObject({ code: 1, err: expect.stringMatching(/^pgpc: .*a\.png: /m) });
+  });
+});

@@ -1,0 +1,557 @@
+// The command line: help, refusals, exit codes and what reaches the library; then the built program as a process.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Handlers } from '../../src/cli/handlers.js';
+import type { CommandIo } from '../../src/cli/io.js';
+import { main } from '../../src/cli/main.js';
+import { iouTable, textTable } from '../../src/cli/output/table.js';
+import { didYouMean } from '../../src/config/did-you-mean.js';
+import { writeFakeRun } from '../support/fake-run.js';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'pgpc-cli-'));
+  mkdirSync(path.join(folder, 'images'));
+  writeFileSync(path.join(folder, 'weights.safetensors'), '');
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+class Sink extends Writable {
+  text = '';
+  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
+    this.text += chunk.toString();
+    callback();
+  }
+}
+
+interface Call {
+  readonly command: string;
+  readonly options: unknown;
+  readonly io: CommandIo;
+}
+
+/** Runs a command line with handlers that only note what they are called with. */
+async function run(
+  args: readonly string[],
+  settings: { act?: (call: Call) => unknown; signal?: AbortSignal; env?: Record<string, string> } = {},
+) {
+  const stdout = new Sink();
+  const stderr = new Sink();
+  const calls: Call[] = [];
+  const handler = (command: string) => async (options: unknown, io: CommandIo) => {
+    calls.push({ command, options, io });
+    await settings.act?.(calls.at(-1)!);
+  };
+  const handlers: Handlers = {
+    demo: handler('demo'),
+    ablate: handler('ablate'),
+    render: handler('render'),
+    checkData: handler('data check'),
+    dataStats: handler('data stats'),
+    cacheData: handler('data cache'),
+    train: handler('train'),
+    evaluate: handler('evaluate'),
+    predict: handler('predict'),
+    report: handler('report'),
+    inspectWeights: handler('weights inspect'),
+    convertWeights: handler('weights convert'),
+    pullWeights: handler('weights pull'),
+    bench: handler('bench'),
+  };
+  const signal = settings.signal ?? new AbortController().signal;
+  const code = await main(args, { stdout, stderr, handlers, signal, env: settings.env ?? {} });
+  return { code, out: stdout.text, err: stderr.text, calls };
+}
+
+async function optionsOf(args: readonly string[]): Promise<unknown> {
+  const { code, err, calls } = await run(args);
+  expect([code, err]).toEqual([0, '']);
+  expect(calls).toHaveLength(1);
+  return calls[0]!.options;
+}
+
+describe('what reaches the library', () => {
+  test('demo', async () => {
+    expect(await optionsOf(['demo'])).toEqual({
+      quick: false,
+      seed: 1,
+      seeds: 1,
+      name: undefined,
+      out: 'runs',
+      overwrite: false,
+      device: 'auto',
+      weights: undefined,
+    });
+    const weights = path.join(folder, 'weights.safetensors');
+    const args = [
+      'demo',
+      '--quick',
+      '--seed=7',
+      '--seeds',
+      '3',
+      '--name',
+      'mine',
+      '--out',
+      folder,
+      '--overwrite',
+    ];
+    expect(await optionsOf([...args, '--weights', weights])).toEqual({
+      quick: true,
+      seed: 7,
+      seeds: 3,
+      name: 'mine',
+      out: folder,
+      overwrite: true,
+      device: 'auto',
+      weights,
+    });
+  });
+
+  test('data render', async () => {
+    const args = [
+      'data',
+      'render',
+      '--out',
+      path.join(folder, 'new'),
+      '--size',
+      '512x256',
+      '--target-val',
+      '0',
+    ];
+    expect(await optionsOf(args)).toEqual({
+      out: path.join(folder, 'new'),
+      seed: 1,
+      size: { width: 512, height: 256 },
+      sourceLayout: 'gta5',
+      sourceTrain: 500,
+      sourceVal: 50,
+      targetTrain: 500,
+      targetVal: 0,
+    });
+  });
+
+  test('train', async () => {
+    const images = path.join(folder, 'images');
+    const roots = ['--source-root', images, '--target-root', images];
+    const defaults = {
+      resume: undefined,
+      sourceRoot: images,
+      targetRoot: images,
+      method: 'pgpc',
+      style: 'none',
+      denoise: 'none',
+      lossWeights: 'fixed',
+      select: 'information',
+      iterations: 40_000,
+      batch: 2,
+      crop: { width: 512, height: 512 },
+      lr: 6e-5,
+      seed: 1,
+      set: {},
+      allowPartial: false,
+      skipBad: false,
+      device: 'auto',
+      activationCheckpointing: false,
+      memoryCheck: true,
+      out: 'runs',
+      overwrite: false,
+    };
+    expect(await optionsOf(['train', ...roots])).toEqual(defaults);
+    const given = await optionsOf(
+      (
+        'train --preset synthia-cityscapes --method daformer --network hrnet-w48 --source-scale 640x380 ' +
+        '--target-scale 512x256 --source-format synthia --target-format cityscapes --iterations 5 --batch 1 ' +
+        '--style fda --fda-beta .05 --denoise agreement --loss-weights uncertainty --select density --crop 256x256 --lr 1e-4 --seed 3 --skip-bad --device cuda:1 --precision bfloat16 --activation-checkpointing --no-memory-check --workers 0 --name mine --overwrite'
+      )
+        .split(' ')
+        .concat(roots),
+    );
+    expect(given).toEqual({
+      ...defaults,
+      preset: 'synthia-cityscapes',
+      method: 'daformer',
+      style: 'fda',
+      fdaBeta: 0.05,
+      denoise: 'agreement',
+      lossWeights: 'uncertainty',
+      select: 'density',
+      network: 'hrnet-w48',
+      sourceScale: { width: 640, height: 380 },
+      targetScale: { width: 512, height: 256 },
+      sourceFormat: 'synthia',
+      targetFormat: 'cityscapes',
+      iterations: 5,
+      batch: 1,
+      crop: { width: 256, height: 256 },
+      lr: 1e-4,
+      seed: 3,
+      skipBad: true,
+      device: 'cuda:1',
+      precision: 'bfloat16',
+      activationCheckpointing: true,
+      memoryCheck: false,
+      workers: 0,
+      name: 'mine',
+      overwrite: true,
+    });
+    expect(await optionsOf(['train', '--resume', images])).toEqual({ resume: images, device: 'auto' });
+    expect(await optionsOf(['train', '--resume', images, '--device', 'cpu'])).toEqual({
+      resume: images,
+      device: 'cpu',
+    });
+  });
+
+  test('eval, predict and report', async () => {
+    const images = path.join(folder, 'images');
+    expect(await optionsOf(['eval', '--checkpoint', images, '--target-root', images])).toEqual({
+      checkpoint: images,
+      targetRoot: images,
+      format: undefined,
+      split: 'val',
+      inference: { size: undefined, scales: [1], flip: false },
+      device: 'auto',
+      classes: undefined,
+      boundary: false,
+      savePredictions: undefined,
+      predictions: 'trainIds',
+      json: undefined,
+    });
+    const whole = ['--input-size', '1024x512', '--scales', '.5,1,1e1', '--flip'];
+    const written = ['--boundary', '--classes', '16', '--json', path.join(folder, 'x.json')];
+    expect(
+      await optionsOf(['eval', '--checkpoint', images, '--target-root', images, ...whole, ...written]),
+    ).toMatchObject({
+      inference: { size: { width: 1024, height: 512 }, scales: [0.5, 1, 10], flip: true },
+      classes: 16,
+      boundary: true,
+      json: path.join(folder, 'x.json'),
+    });
+    const windows = ['--mode', 'slide', '--window', '65x64', '--window-batch', '3'];
+    expect(
+      await optionsOf(['predict', '--checkpoint', images, '--images', images, '--out', folder, ...windows]),
+    ).toEqual({
+      checkpoint: images,
+      images,
+      out: folder,
+      predictions: 'trainIds',
+      device: 'auto',
+      inference: {
+        size: undefined,
+        scales: [1],
+        flip: false,
+        slide: { window: { width: 65, height: 64 }, stride: { width: 33, height: 32 }, batch: 3 },
+      },
+    });
+    expect(await optionsOf(['report', images])).toEqual({ run: images });
+  });
+
+  test('the command line, quoted for a shell', async () => {
+    const { calls } = await run(['demo', '--out', "it's here"]);
+    expect(calls[0]!.io.command).toBe("pgpc demo --out 'it'\\''s here'");
+  });
+});
+
+describe('help', () => {
+  test('lists the commands', async () => {
+    const { code, out, err } = await run(['--help']);
+    expect([code, err]).toEqual([0, '']);
+    for (const command of ['demo', 'data', 'train', 'eval', 'predict', 'report']) {
+      expect(out).toMatch(new RegExp(`^ {2}${command}\\b.* {2}\\S`, 'm'));
+    }
+  });
+
+  test('of every command describes every option, with defaults and an example', async () => {
+    const data = ['render', 'check', 'stats', 'cache'].map((name) => ['data', name]);
+    for (const args of [['demo'], ['ablate'], ...data, ['train'], ['eval'], ['predict'], ['report']]) {
+      const { code, out } = await run([...args, '--help']);
+      expect(code).toBe(0);
+      expect(out).toMatch(new RegExp(`Examples?:\\n {2}pgpc ${args.join(' ')}`));
+      const options = out
+        .split('Options:\n')[1]!
+        .split('\n\n')[0]!
+        .replace(/\n {9,}/g, ' ')
+        .split('\n');
+      for (const line of options) expect(line).toMatch(/^ +(-h, )?--[a-z-]+( <\w+>)? {2,}\S+/);
+    }
+    const { out } = await run(['train', '--help']);
+    for (const shown of [
+      '512x512',
+      '6e-5',
+      '40000',
+      '"pgpc"',
+      'source-only, self-training, daformer, pgpc',
+    ]) {
+      expect(out).toContain(shown);
+    }
+  });
+
+  test('is what a bare command gets, as wrong usage', async () => {
+    for (const args of [[], ['data']]) {
+      const { code, out, err } = await run(args);
+      expect([code, out]).toEqual([2, '']);
+      expect(err).toMatch(/^Usage: pgpc/);
+    }
+  });
+
+  test('the version is the one of the package', async () => {
+    expect((await run(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe('refuses', () => {
+  test.each([
+    [
+      ['dmeo'],
+      /unknown command 'dmeo' \(did you mean 'demo'\?\); commands of 'pgpc': demo, data, train, eval, predict, report, weights, ablate, bench$/,
+    ],
+    [
+      ['data', 'rendr'],
+      /unknown command 'rendr' \(did you mean 'render'\?\); commands of 'pgpc data': render, check, stats, cache$/,
+    ],
+    [
+      ['demo', '--qick'],
+      /unknown option '--qick' \(did you mean '--quick'\?\); options of 'pgpc demo': --quick, --source-steps, --steps, --seed,/,
+    ],
+    [['demo', '--sede=4'], /unknown option '--sede=4' \(did you mean '--seed'\?\)/],
+    [['demo', 'extra'], /too many arguments.*see 'pgpc demo --help'/],
+    [
+      ['train', '--method', 'pgcp'],
+      /--method 'pgcp': must be one of source-only, self-training, daformer, pgpc \(did you mean 'pgpc'\?\)$/,
+    ],
+    [['train', '--iterations', '1.5'], /--iterations '1\.5': must be a whole number of at least 1$/],
+    [['train', '--iterations', '0'], /--iterations '0': must be a whole number of at least 1$/],
+    [['train', '--lr', '0'], /--lr '0': must be a number above 0$/],
+    [['train', '--lr', '1e999'], /--lr '1e999': must be a finite number$/],
+    [['train', '--crop', '512'], /--crop '512': must be WIDTHxHEIGHT in pixels, such as 512x256$/],
+    [['train', '--crop', '8x512'], /width and height must be from 16 to 8192 pixels$/],
+    [['demo', '--seed', '-1'], /--seed '-1': must be a whole number from 0 to 4294967295$/],
+    [['demo', '--seed', '0x10'], /--seed '0x10': must be a whole number/],
+    [['demo', '--seed', ''], /--seed '': must be a whole number/],
+    [['demo', '--seed'], /'--seed <number>' argument missing/],
+    [['demo', '--name', '../up'], /--name '\.\.\/up': must be up to 100 letters/],
+    [['demo', '--weights', 'no-such-file'], /--weights 'no-such-file': there is no such file$/],
+    [['demo', '--out', 'package.json'], /--out 'package\.json': is a file, not a folder$/],
+    [['train'], /train needs --source-root <folder>, or --resume <run>$/],
+    [['train', '--source-root', '.'], /train needs --target-root/],
+    [
+      ['train', '--resume', '.', '--lr', '1', '--seed', '2'],
+      /--resume takes everything.*leave out --lr, --seed$/,
+    ],
+    [['train', '--device', 'gpu'], /must be auto, cpu, cuda or cuda:N, such as cuda:0$/],
+    [['demo', '--device', 'cuda:'], /must be auto, cpu, cuda or cuda:N, such as cuda:0$/],
+    [['bench', '--precision', 'bf16'], /--precision 'bf16': must be one of float32, bfloat16$/],
+    [
+      ['train', '--resume', '.', '--precision', 'float32'],
+      /--resume takes everything.*leave out --precision$/,
+    ],
+    [['train', '--fda-beta', '.6'], /--fda-beta '\.6': must be a number from 0 to 0\.5$/],
+    [['train', '--fda-beta', '-1'], /--fda-beta '-1': must be a number from 0 to 0\.5$/],
+    [
+      ['train', '--source-root', '.', '--target-root', '.', '--fda-beta', '.1', '--style', 'dcan'],
+      /--fda-beta goes with --style fda$/,
+    ],
+    [
+      'train --source-root . --target-root . --method source-only --denoise prototypes'.split(' '),
+      /--denoise prototypes: source-only has no pseudo-labels to clean$/,
+    ],
+    [
+      'train --source-root . --target-root . --method source-only --loss-weights uncertainty'.split(' '),
+      /--loss-weights uncertainty: source-only has one loss$/,
+    ],
+    [
+      [
+        'train',
+        '--source-root',
+        '.',
+        '--target-root',
+        '.',
+        '--select',
+        'agreement',
+        '--method',
+        'source-only',
+      ],
+      /--select agreement: source-only has no teacher/,
+    ],
+    [
+      ['train', '--source-root', '.', '--target-root', '.', '--select', 'margin', '--method', 'daformer'],
+      /--select margin: daformer has no prototypes$/,
+    ],
+    [['eval', '--target-root', '.'], /required option '--checkpoint <path>' not specified/],
+    [
+      ['eval', '--split', 'tset'],
+      /--split 'tset': must be one of train, val, test, all \(did you mean 'test'\?\)$/,
+    ],
+    [['report', 'no-such-run'], /run 'no-such-run': there is no such folder$/],
+  ])('%j', async (args, message) => {
+    const { code, out, err, calls } = await run(args);
+    expect(calls).toEqual([]);
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toMatch(/^pgpc: [^\n]*\n$/);
+    expect(err.trimEnd()).toMatch(message);
+  });
+
+  test('anything made up, in one line and without failing', async () => {
+    const word = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 6 }),
+      fc.constantFrom('demo', 'data', 'train', '--seed', '--name', '--', '-x', '--no-quick', '--size', '1x'),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(word, { minLength: 1, maxLength: 5 }), async (args) => {
+        const { code, err, calls } = await run(args);
+        if (calls.length > 0 || code === 0) {
+          expect([code, err]).toEqual([0, '']);
+        } else {
+          expect(code).toBe(2);
+          expect(err).toMatch(/^(pgpc: [^\n]*\n$|Usage: pgpc)/);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe('ends with', () => {
+  test('1 and one line for a failure; the stack only when asked for', async () => {
+    const act = () => {
+      throw new Error('weights.pth: tensor a is missing\n  tensor b is missing');
+    };
+    const failed = await run(['demo'], { act });
+    expect(failed).toMatchObject({
+      code: 1,
+      err: 'pgpc: weights.pth: tensor a is missing tensor b is missing\n',
+    });
+    const debugged = await run(['demo'], { act, env: { PGPC_DEBUG: '1' } });
+    expect(debugged.code).toBe(1);
+    expect(debugged.err).toMatch(/^pgpc: .*\nError: weights.*\n.*\n +at .*main\.test\.ts/s);
+  });
+
+  test('130 when stopped, whether the command returns or throws', async () => {
+    for (const ending of ['returns', 'throws'] as const) {
+      const controller = new AbortController();
+      const act = ({ io }: Call) => {
+        controller.abort();
+        if (ending === 'throws') io.signal.throwIfAborted();
+      };
+      expect(await run(['demo'], { act, signal: controller.signal })).toMatchObject({
+        code: 130,
+        err: 'pgpc: stopped\n',
+      });
+    }
+  });
+
+  test('1 for a failure of another kind while stopping', async () => {
+    const controller = new AbortController();
+    const act = () => {
+      controller.abort();
+      throw new Error('disk full');
+    };
+    expect(await run(['demo'], { act, signal: controller.signal })).toMatchObject({
+      code: 1,
+      err: 'pgpc: disk full\n',
+    });
+  });
+});
+
+test('suggestions are near words only', () => {
+  const words = ['--quick', '--seed', '--seeds'];
+  expect(didYouMean('--sede', words)).toBe(" (did you mean '--seed'?)");
+  expect(didYouMean('--QUICK', words)).toBe(" (did you mean '--quick'?)");
+  expect(didYouMean('--elephant', words)).toBe('');
+  expect(didYouMean('', ['a', 'ab'])).toBe('');
+});
+
+test('tables align, with a dash where a class is absent', () => {
+  expect(textTable(['a', 'long'], [['longer', '1'], ['b']])).toBe(
+    'a       long\n------------\nlonger     1\nb\n',
+  );
+  const results = [
+    { name: 'a', label: 'Source only', miou: 0.25, iou: [0.25, Number.NaN], accuracy: 0.5, seconds: 1 },
+    { name: 'b', label: 'PGPC', seed: 2, miou: 1, iou: [1, 1], accuracy: 1, seconds: 1 },
+  ];
+  expect(iouTable(results, [{ name: 'road' }, { name: 'train' }])).toBe(
+    [
+      'IoU, %  Source only  PGPC (2)',
+      '-----------------------------',
+      'road           25.0     100.0',
+      'train             –     100.0',
+      'mIoU           25.0     100.0',
+      '',
+    ].join('\n'),
+  );
+});
+
+describe('the built program', () => {
+  const bin = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
+  const entry = new URL('../../dist/cli/main.js', import.meta.url);
+  beforeAll(() => {
+    expect(existsSync(entry), 'run `npx tsc -b packages/pgpc` first').toBe(true);
+  });
+  const pgpc = (...args: string[]) => spawnSync(process.execPath, [bin, ...args], { encoding: 'utf8' });
+
+  test('prints help, and refuses, with the right exit codes and streams', () => {
+    expect(pgpc('--help')).toMatchObject({
+      status: 0,
+      stderr: '',
+      stdout: expect.stringMatching(/^Usage: pgpc/),
+    });
+    expect(pgpc('train', '--method', 'x')).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringMatching(/^pgpc: --method/),
+    });
+  });
+
+  test('writes a report', async () => {
+    const { path: directory } = await writeFakeRun(folder, { samples: 1 });
+    const file = path.join(directory, 'report.html');
+    expect(pgpc('report', directory)).toMatchObject({ status: 0, stderr: '', stdout: `${file}\n` });
+    expect(existsSync(file)).toBe(true);
+    expect(pgpc('report', path.join(folder, 'images'))).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^pgpc: .*images is no run directory: it has no run\.json\n$/),
+    });
+  });
+
+  // The command waits for its signal, or, when it is told to, for nothing but its end.
+  const interrupt = (stubborn: boolean) =>
+    new Promise<{ code: number | null; err: string }>((resolve) => {
+      const program = `
+        import { main } from ${JSON.stringify(entry.href)};
+        const demo = (options, { signal, stdout }) => new Promise((resolve) => {
+          const timer = setTimeout(resolve, 30_000);
+          if (${!stubborn}) signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); });
+          stdout.write('ready');
+        });
+        process.exitCode = await main(['demo'], { handlers: { demo } });`;
+      const child = spawn(process.execPath, ['--input-type=module', '-e', program]);
+      let err = '';
+      child.stderr.on('data', (chunk) => {
+        err += chunk;
+        if (stubborn) child.kill('SIGINT');
+      });
+      child.stdout.once('data', () => child.kill('SIGINT'));
+      child.on('close', (code) => resolve({ code, err }));
+    });
+
+  test('stops cleanly at the first Ctrl-C', async () => {
+    expect(await interrupt(false)).toEqual({
+      code: 130,
+      err: '\npgpc: stopping; Ctrl-C again ends at once\npgpc: stopped\n',
+    });
+  });
+
+  test('ends at once at the second', async () => {
+    expect(await interrupt(true)).toEqual({
+      code: 130,
+      err: '\npgpc: stopping; Ctrl-C again ends at once\n',
+    });
+  });
+});

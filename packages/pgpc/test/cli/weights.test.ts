@@ -1,0 +1,245 @@
+// `pgpc weights inspect` and `convert` on small files, from the command line to what can be loaded again.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { liveTensors, loadSafetensors, saveSafetensors, type Tensor, tidy, zeros } from '@pgpc/torch';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { HANDLERS } from '../../src/cli/handlers.js';
+import { main } from '../../src/cli/main.js';
+import { loadSegmentor, saveSegmentor } from '../../src/models/checkpoint.js';
+import { Segmentor, segmentorConfig } from '../../src/models/segmentor.js';
+import { loadBackboneWeights } from '../../src/models/weights/fit.js';
+import { differing, tinySegmentor } from '../support/method.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'pgpc-weights-cli-'));
+const path = (name: string) => join(folder, name);
+const daformer = new Segmentor({ ...tinySegmentor, dropout: 0.1, dropPath: 0.1 }, 1);
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+  daformer.dispose();
+});
+
+class Sink extends Writable {
+  text = '';
+  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
+    this.text += chunk.toString();
+    callback();
+  }
+}
+
+async function pgpc(...args: string[]) {
+  const [stdout, stderr] = [new Sink(), new Sink()];
+  const live = liveTensors();
+  const { signal } = new AbortController();
+  const code = await main(['weights', ...args], { stdout, stderr, signal, env: {} });
+  expect(liveTensors()).toBe(live);
+  return { code, out: stdout.text, err: stderr.text };
+}
+
+const prefixed = (prefix: string, entries: ReadonlyMap<string, Tensor>) =>
+  [...entries].map(([name, t]) => [prefix + name, t] as const);
+
+beforeAll(() => {
+  tidy(() => {
+    const encoder = daformer.backbone.stateDict();
+    const classifier = [['head.weight', zeros([10, 256])] as const, ['head.bias', zeros([10])] as const];
+    saveSafetensors(path('mit_b0.safetensors'), new Map([...encoder, ...classifier]));
+    saveSafetensors(
+      path('latest.safetensors'),
+      new Map([
+        ...prefixed('model.', daformer.stateDict()),
+        ...prefixed('ema_model.', daformer.stateDict()),
+        ...prefixed('imnet_model.', daformer.stateDict()),
+      ]),
+      { 'meta.time': 'once' },
+    );
+    const misfit = new Map([...encoder]);
+    misfit.delete('norm1.bias');
+    saveSafetensors(path('misfit.safetensors'), misfit);
+  });
+});
+
+describe('inspect', () => {
+  test('an ImageNet file: entries, form, network, what is left out, licence', async () => {
+    const { code, out } = await pgpc('inspect', path('mit_b0.safetensors'));
+    expect(code).toBe(0);
+    expect(out).toMatch(/^patch_embed1\.proj\.weight +\[32, 3, 7, 7\] +float32$/m);
+    const summary = out.slice(out.indexOf('\n\n') + 2);
+    expect(summary.split('\n').map((line) => line.slice(0, 9).trim())).toEqual([
+      ...['file', 'form', 'network', 'entries', 'left out', 'licence', ''],
+    ]);
+    expect(summary).toMatch(/^network {3}mit_b0, encoder alone: every entry fits$/m);
+    // The count that is published for the encoder without its classifier.
+    expect(summary).toMatch(/^entries {3}178; 3,319,392 parameters in those of the network$/m);
+    expect(summary).toMatch(/^left out {2}2 of: ImageNet classifier \(head\.weight, head\.bias\)$/m);
+    expect(summary).toMatch(/^licence {3}NVIDIA Source Code License for SegFormer: non-commercial/m);
+  });
+
+  test('a checkpoint of self-training as JSON', async () => {
+    const { code, out } = await pgpc('inspect', path('latest.safetensors'), '--network', 'teacher', '--json');
+    expect(code).toBe(0);
+    const { format, naming, network, fits, metadata, tensors, skipped } = JSON.parse(out);
+    expect({ format, naming, network, metadata }).toEqual({
+      format: 'daformer',
+      naming: 'mit-official',
+      network: { backbone: 'mit_b0', head: 'daformer', channels: 16, classes: tinySegmentor.classes },
+      metadata: { 'meta.time': 'once' },
+    });
+    const size = daformer.stateDict().size;
+    expect(fits).toMatchObject({
+      network: 'mit_b0 with daformer',
+      missing: [],
+      unexpected: [],
+      misshaped: [],
+    });
+    expect([fits.loaded.length, tensors.length, skipped.length]).toEqual([size, 3 * size, 2 * size]);
+    expect(tensors[0]).toEqual({
+      name: 'model.backbone.patch_embed1.proj.weight',
+      shape: [32, 3, 7, 7],
+      dtype: 'float32',
+    });
+  });
+
+  test('a file that does not fit says why', async () => {
+    const { out } = await pgpc('inspect', path('misfit.safetensors'));
+    expect(out).toMatch(/^network {3}mit_b0, encoder alone, but 1 missing \(backbone\.norm1\.bias\)$/m);
+  });
+
+  test('what is no weights file is refused in one line', async () => {
+    writeFileSync(path('page.pth'), '<!doctype html>');
+    const { code, err } = await pgpc('inspect', path('page.pth'));
+    expect(code).toBe(1);
+    expect(err).toMatch(/^pgpc: .*page\.pth: a web page, not weights.*\n$/);
+  });
+});
+
+describe('convert', () => {
+  test("DAFormer's checkpoint becomes a model that loads as this project's own", async () => {
+    const { code, out } = await pgpc(
+      'convert',
+      path('latest.safetensors'),
+      '--out',
+      path('new/model.safetensors'),
+    );
+    expect(code).toBe(0);
+    expect(out).toMatch(/checkpoint of DAFormer.*entries loaded into mit_b0 with daformer\nleft out: /);
+    using model = loadSegmentor(path('new/model.safetensors'));
+    expect(model.config).toEqual({ ...daformer.config, dropout: 0.1, dropPath: 0.1 });
+    expect(differing(model, daformer)).toEqual([]);
+    const { out: inspected } = await pgpc('inspect', path('new/model.safetensors'));
+    expect(inspected).toMatch(/^form {6}this project's model$/m);
+    expect(inspected).toMatch(/^licence {3}if these are, or come from, the published weights: NVIDIA/m);
+  });
+
+  test('an ImageNet file, and the encoder of a network, become an encoder that carries its licence', async () => {
+    expect(
+      (await pgpc('convert', path('mit_b0.safetensors'), '--out', path('encoder.safetensors'))).code,
+    ).toBe(0);
+    const { metadata } = tidy(() => ({ metadata: loadSafetensors(path('encoder.safetensors')).metadata }));
+    expect(metadata).toMatchObject({ format: 'pgpc-backbone/1', backbone: 'mit_b0' });
+    expect(metadata.licence).toContain('non-commercial');
+    using segmentor = new Segmentor(tinySegmentor, 2);
+    const { licence, format } = loadBackboneWeights(segmentor, path('encoder.safetensors'));
+    expect([format, licence?.certain]).toEqual(['pgpc-backbone', true]);
+    expect(differing(segmentor.backbone, daformer.backbone)).toEqual([]);
+
+    const args = ['convert', path('latest.safetensors'), '--encoder', '--out', path('encoder2.safetensors')];
+    expect((await pgpc(...args)).code).toBe(0);
+    tidy(() => {
+      const names = (file: string) => [...loadSafetensors(path(file)).tensors.keys()];
+      expect(names('encoder2.safetensors')).toEqual(names('encoder.safetensors'));
+    });
+  });
+
+  test("HuggingFace's form: names, shapes, labels, and back to the same weights", async () => {
+    const config = { ...segmentorConfig('mit_b0', 'segformer'), channels: 12, classes: 19 };
+    using segformer = new Segmentor(config, 3);
+    saveSegmentor(path('segformer.safetensors'), segformer);
+    const hf = ['convert', path('segformer.safetensors'), '--to', 'hf', '--out', path('hf')];
+    expect((await pgpc(...hf)).code).toBe(0);
+    const json = JSON.parse(readFileSync(path('hf/config.json'), 'utf8'));
+    expect(json).toMatchObject({
+      architectures: ['SegformerForSemanticSegmentation'],
+      model_type: 'segformer',
+      hidden_sizes: [32, 64, 160, 256],
+      depths: [2, 2, 2, 2],
+      decoder_hidden_size: 12,
+    });
+    expect([json.id2label[0], json.id2label[18], json.label2id.sky]).toEqual(['road', 'bicycle', 10]);
+    const back = ['convert', path('hf/model.safetensors'), '--out', path('back.safetensors')];
+    expect((await pgpc(...back)).code).toBe(0);
+    using model = loadSegmentor(path('back.safetensors'));
+    expect(differing(model, segformer)).toEqual([]);
+  });
+
+  test("refuses DAFormer's head for HuggingFace, and takes its encoder when told to", async () => {
+    const hf = ['convert', path('latest.safetensors'), '--to', 'hf', '--out', path('hf-encoder')];
+    const refused = await pgpc(...hf);
+    expect([refused.code, refused.err]).toEqual([
+      1,
+      expect.stringMatching(
+        /mit_b0 with daformer, which HuggingFace's SegFormer has no names for: --encoder/,
+      ),
+    ]);
+    expect((await pgpc(...hf, '--encoder')).code).toBe(0);
+    const json = JSON.parse(readFileSync(path('hf-encoder/config.json'), 'utf8'));
+    expect(json.architectures).toEqual(['SegformerModel']);
+    expect(json).not.toHaveProperty('id2label');
+  });
+
+  test('refuses a file that does not fit, unless partial is allowed', async () => {
+    const args = ['convert', path('misfit.safetensors'), '--out', path('partial.safetensors')];
+    const refused = await pgpc(...args);
+    expect([refused.code, refused.err]).toEqual([
+      1,
+      `pgpc: ${path('misfit.safetensors')} does not fit mit_b0: 1 missing (backbone.norm1.bias)\n`,
+    ]);
+    const { code, out } = await pgpc(...args, '--allow-partial');
+    expect(code).toBe(0);
+    expect(out).toContain('not written: 1 missing (backbone.norm1.bias)');
+  });
+
+  test.each([
+    [['convert', 'FILE'], /--out/],
+    [['convert', 'FILE', '--out', 'x', '--to', 'onnx'], /--to 'onnx': must be one of pgpc, hf/],
+    [['inspect', 'none.pth'], /'none\.pth': there is no such file/],
+  ])('refuses %j', async (args, message) => {
+    const { code, err } = await pgpc(
+      ...args.map((arg) => (arg === 'FILE' ? path('mit_b0.safetensors') : arg)),
+    );
+    expect(code).toBe(2);
+    expect(err).toMatch(message);
+  });
+});
+
+describe('pgpc train --weights', () => {
+  async function train(...args: string[]) {
+    const stderr = new Sink();
+    const calls: unknown[] = [];
+    const handlers = { ...HANDLERS, train: async (options: unknown) => void calls.push(options) };
+    const { signal } = new AbortController();
+    const roots = ['--source-root', folder, '--target-root', folder];
+    const code = await main(['train', ...roots, ...args], { stdout: new Sink(), stderr, signal, handlers });
+    return { code, err: stderr.text, calls };
+  }
+
+  test('takes a file, and partly if told so', async () => {
+    const weights = path('mit_b0.safetensors');
+    const { code, calls } = await train('--weights', weights, '--allow-partial');
+    expect([code, calls]).toEqual([0, [expect.objectContaining({ weights, allowPartial: true })]]);
+  });
+
+  test('refuses --allow-partial without weights, and weights that are not there', async () => {
+    expect(await train('--allow-partial')).toMatchObject({
+      code: 2,
+      err: 'pgpc: --allow-partial goes with --weights <file>\n',
+    });
+    const { code, err } = await train('--weights', 'mit_b5x');
+    expect([code, err]).toEqual([
+      2,
+      "pgpc: --weights 'mit_b5x': there is no such file, and no weights are known by this name (did you mean 'mit_b5'?)\n",
+    ]);
+  });
+});

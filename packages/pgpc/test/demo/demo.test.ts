@@ -1,0 +1,143 @@
+// The demo, `train` and `eval` as a user runs them: the built command line, in an empty folder.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openRun } from '../../src/training/run-directory/run-directory.js';
+
+const program = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'pgpc-demo-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Outcome {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+function start(...args: string[]): {
+  child: ChildProcess;
+  ended: Promise<Outcome>;
+  said: (text: string) => Promise<void>;
+} {
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, OMP_NUM_THREADS: '1' },
+  });
+  const output = { stdout: '', stderr: '' };
+  child.stdout!.on('data', (data) => {
+    output.stdout += data;
+  });
+  child.stderr!.on('data', (data) => {
+    output.stderr += data;
+  });
+  const ended = new Promise<Outcome>((resolve) => child.on('close', (code) => resolve({ code, ...output })));
+  const said = (text: string) =>
+    new Promise<void>((resolve, reject) => {
+      const look = () => output.stderr.includes(text) && resolve();
+      child.stderr!.on('data', look);
+      child.on('close', () => reject(new Error(`ended without saying '${text}': ${output.stderr}`)));
+      look();
+    });
+  return { child, ended, said };
+}
+
+const pgpc = (...args: string[]) => start(...args).ended;
+const methods = ['source-only', 'self-training', 'pgpc', 'pgpc-dcan-denoise', 'oracle'];
+
+describe('pgpc demo --quick', () => {
+  let outcome: Outcome;
+  const began = performance.now();
+  let seconds: number;
+  beforeAll(async () => {
+    outcome = await pgpc('demo', '--quick', '--seed', '3');
+    seconds = (performance.now() - began) / 1000;
+  }, 180_000);
+  const run = () => openRun(join(folder, 'runs/demo-quick'));
+
+  test('ends well within the time that it promises', () => {
+    expect(outcome.stderr).not.toContain('pgpc: ');
+    expect(outcome.code).toBe(0);
+    expect(seconds).toBeLessThan(90);
+  });
+
+  test('prints IoU per class and mIoU of every method, as the run directory has them', () => {
+    const { results, info } = run();
+    expect(results.map(({ name }) => name)).toEqual(methods);
+    const means = outcome.stdout
+      .match(/^mIoU .*$/m)![0]
+      .split(/\s+/)
+      .slice(1)
+      .map(Number);
+    expect(means).toEqual(results.map(({ miou }) => Number((100 * miou).toFixed(1))));
+    for (const { name } of info.classes) expect(outcome.stdout).toMatch(new RegExp(`^${name} `, 'm'));
+    expect(outcome.stdout).toContain('random weights (no ImageNet weights are at hand)');
+    expect(info).toMatchObject({ status: 'finished', seed: 3 });
+  });
+
+  test('logs finite losses of every phase', () => {
+    const { metrics } = run();
+    expect(new Set(metrics.map(({ phase }) => phase))).toEqual(new Set(['source', ...methods]));
+    for (const { values } of metrics) expect(Object.values(values).every(Number.isFinite)).toBe(true);
+    expect(metrics.findLast(({ phase }) => phase === 'pgpc')!.values['loss/contrast']).toBeGreaterThan(0);
+  });
+
+  test('writes a report with pictures of every method', () => {
+    const html = readFileSync(join(folder, 'runs/demo-quick/report.html'), 'utf8');
+    expect(html).toContain('data:image/png;base64,');
+    const pictures = readdirSync(join(folder, 'runs/demo-quick/pictures'));
+    for (const method of methods) expect(pictures.some((file) => file.endsWith(`-${method}.png`))).toBe(true);
+  });
+
+  test('leaves checkpoints from which eval gives the same scores', async () => {
+    const data = ['--target-root', 'data/street-synth-1-quick/cityscapes', '--split', 'val'];
+    const checkpoint = 'runs/demo-quick/checkpoints/pgpc';
+    const evaluated = await pgpc(
+      'eval',
+      '--checkpoint',
+      checkpoint,
+      ...data,
+      '--save-predictions',
+      'predicted',
+    );
+    expect(evaluated.code).toBe(0);
+    const { miou } = run().results.find(({ name }) => name === 'pgpc')!;
+    expect(evaluated.stdout).toMatch(new RegExp(`^mean of 19 +${(100 * miou).toFixed(1)} `, 'm'));
+    expect(readdirSync(join(folder, 'predicted', 'synth')).length).toBe(6);
+  }, 60_000);
+
+  test('stops cleanly on Ctrl-C with what is there saved', async () => {
+    const { child, ended, said } = start('demo', '--quick', '--name', 'interrupted');
+    await said('source  ');
+    child.kill('SIGINT');
+    expect((await ended).code).toBe(130);
+    const { info } = openRun(join(folder, 'runs/interrupted'));
+    expect(info.status).toBe('stopped');
+    expect(existsSync(join(folder, 'runs/interrupted/checkpoints/source/model.safetensors'))).toBe(true);
+    expect(existsSync(join(folder, 'runs/interrupted/report.html'))).toBe(true);
+  }, 90_000);
+
+  test('trains on folders, stops on Ctrl-C, and goes on to the end', async () => {
+    const data = 'data/street-synth-1-quick';
+    const roots = ['--source-root', `${data}/gta5`, '--target-root', `${data}/cityscapes`];
+    const size = ['--iterations', '30', '--crop', '32x32', '--batch', '1'];
+    const { child, ended } = start('train', ...roots, ...size, '--name', 'mine');
+    // The first line of the log comes after ten steps.
+    while (!existsSync(join(folder, 'runs/mine/metrics.jsonl'))) await setTimeout(50);
+    child.kill('SIGINT');
+    expect((await ended).code).toBe(130);
+    expect(openRun(join(folder, 'runs/mine')).info.status).toBe('stopped');
+    const resumed = await pgpc('train', '--resume', 'runs/mine');
+    expect(resumed.stderr).not.toContain('pgpc: ');
+    expect(resumed.code).toBe(0);
+    const { info, metrics, results } = openRun(join(folder, 'runs/mine'));
+    expect(info.status).toBe('finished');
+    expect(metrics.map(({ iteration }) => iteration)).toEqual([10, 20, 30]);
+    expect(results.map(({ name }) => name)).toEqual(['pgpc']);
+  }, 180_000);
+});

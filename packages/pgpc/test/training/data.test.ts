@@ -1,0 +1,179 @@
+// What happens before a run starts: bad files are refused by name or left out, and the step's memory is measured.
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Writable } from 'node:stream';
+import { encode } from 'fast-png';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { main } from '../../src/cli/main.js';
+import { daformerRecipe } from '../../src/config/experiment.js';
+import { BadFilesError, type DataConfig, openData } from '../../src/training/data.js';
+import { checkFits, measureStepMemory } from '../../src/training/memory.js';
+import { tinySegmentor } from '../support/method.js';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'pgpc-data-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const SIDE = 48;
+
+function png(file: string, channels: 1 | 3, value: (i: number) => number, height = SIDE): void {
+  mkdirSync(path.dirname(file), { recursive: true });
+  const data = Uint8Array.from({ length: SIDE * height * channels }, (_, i) => value(i));
+  writeFileSync(file, encode({ width: SIDE, height, channels, depth: 8, data }));
+}
+
+/** A dataset of one's own: two classes, `n` images a split. */
+function ownData(name: string, n: number, splits = ['train', 'val']): string {
+  const root = path.join(folder, name);
+  for (const split of splits) {
+    for (let i = 0; i < n; i++) {
+      png(path.join(root, 'images', split, `${i}.png`), 3, (at) => (at * 7 + i * 13) % 256);
+      png(path.join(root, 'masks', split, `${i}.png`), 1, (at) => (at % SIDE < SIDE / 2 + i ? 0 : 1));
+    }
+  }
+  writeFileSync(path.join(root, 'classes.yaml'), 'classes:\n  - name: left\n  - name: right\n');
+  return root;
+}
+
+const config = (source: string, target: string): DataConfig => ({
+  source: { format: 'folder', root: source },
+  target: { format: 'folder', root: target, scale: { width: 32, height: 32 } },
+  protocols: [],
+});
+
+describe('openData', () => {
+  test('opens both domains, counts the classes, finds the validation split', async () => {
+    const stages = new Set<string>();
+    const data = await openData(config(ownData('a', 3), ownData('b', 2)), {
+      onProgress: (stage) => stages.add(stage),
+    });
+    expect([...stages]).toEqual(['check source', 'check target', 'count classes']);
+    expect(data.sourceCounts).toEqual([0, 1, 2].map((i) => [(24 + i) * SIDE, (24 - i) * SIDE]));
+    expect([data.source.length, data.target!.length, data.validation!.samples.length]).toEqual([3, 2, 2]);
+    expect(data.classes.map(({ name }) => name)).toEqual(['left', 'right']);
+  });
+
+  test('every bad file is named; with skipBad they are left out', async () => {
+    const source = ownData('bad', 6);
+    const image = (i: number) => path.join(source, 'images', 'train', `${i}.png`);
+    const mask = (i: number) => path.join(source, 'masks', 'train', `${i}.png`);
+    writeFileSync(image(0), 'not a picture');
+    png(mask(1), 1, () => 0, SIDE + 1);
+    png(mask(2), 1, (i) => (i < 5 ? 7 : 0));
+    rmSync(mask(3));
+    const target = ownData('good', 2);
+    const refused = await openData(config(source, target)).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(BadFilesError);
+    const { faults, message } = refused as BadFilesError;
+    expect(message).toBe('4 bad files; with --skip-bad training leaves them out');
+    const about = (file: string) => faults.find((fault) => fault.message.startsWith(`${file}: `))?.message;
+    expect(about(image(0))).toContain('not a readable image');
+    expect(about(mask(1))).toContain(`${SIDE}x${SIDE + 1}`);
+    expect(about(mask(2))).toContain('7 (5 pixels)');
+    expect(faults.map(({ message }) => message).join('\n')).toContain(mask(3));
+    for (const fault of faults) expect(fault.message).not.toContain('\n');
+
+    const data = await openData(config(source, target), { skipBad: true });
+    expect(data.faults).toHaveLength(4);
+    expect(data.source.dataset.samples.map(({ id }) => id)).toEqual(['4', '5']);
+    expect(data.sourceCounts).toHaveLength(2);
+  });
+
+  test('refuses domains of different classes', async () => {
+    const other = ownData('other', 1);
+    writeFileSync(path.join(other, 'classes.yaml'), 'classes:\n  - name: left\n  - name: up\n');
+    await expect(openData(config(ownData('same', 1), other))).rejects.toThrow(
+      /must have the same classes in the same order, but one has left, right and the other left, up/,
+    );
+  });
+
+  test('a target without labels has no validation split', async () => {
+    const target = ownData('unlabelled', 2, ['train']);
+    rmSync(path.join(target, 'masks'), { recursive: true });
+    const data = await openData(config(ownData('labelled', 2), target));
+    expect(data.validation).toBeUndefined();
+    expect(data.target!.length).toBe(2);
+  });
+});
+
+describe('memory', () => {
+  const experiment = daformerRecipe({
+    segmentor: tinySegmentor,
+    method: {},
+    crop: { width: 64, height: 64 },
+  });
+
+  test('is the peak of a step, which grows with the crop', async () => {
+    const small = await measureStepMemory(experiment);
+    const large = await measureStepMemory({
+      ...experiment,
+      batch: 4,
+      crop: { ...experiment.crop, width: 256, height: 256 },
+    });
+    expect(small.peak).toBeGreaterThan(50 * 2 ** 20);
+    // At least the cross-entropy's scores at full size: classes x 4 x 256 x 256 values more.
+    expect(large.peak - small.peak).toBeGreaterThan(4 * tinySegmentor.classes * 4 * 256 * 256);
+    expect(large.optimizer).toBe(small.optimizer);
+    const needed = large.peak + large.optimizer;
+    expect(checkFits({ ...large, available: needed })).toBe(needed);
+    expect(() => checkFits({ ...large, available: large.peak })).toThrow(
+      /needs more than the .* GiB of memory that are free: take/,
+    );
+    expect(() => checkFits({ ...large, device: 'cuda:1', available: large.peak })).toThrow(
+      /needs more than the .* GiB of memory that are free on cuda:1: take/,
+    );
+  }, 60_000);
+
+  test('a step that does not fit is refused, and takes nothing down with it', async () => {
+    const huge = { ...experiment, batch: 64, crop: { ...experiment.crop, width: 4096, height: 4096 } };
+    await expect(measureStepMemory(huge, { available: 2 ** 30 })).rejects.toThrow(/take a smaller --crop/);
+  }, 60_000);
+});
+
+test('pgpc train on folders of one’s own: from start to table, with the bad files counted', async () => {
+  const source = ownData('mine', 4);
+  writeFileSync(path.join(source, 'images', 'train', '0.png'), 'not a picture');
+  const out = path.join(folder, 'runs');
+  const text = { out: '', err: '' };
+  const sink = (key: 'out' | 'err') =>
+    new Writable({
+      write: (chunk, _encoding, done) => {
+        text[key] += chunk;
+        done();
+      },
+    });
+  const run = (...extra: string[]) =>
+    main(
+      [
+        ...['train', '--source-root', source, '--target-root', ownData('theirs', 3), '--method', 'pgpc'],
+        ...[
+          '--crop',
+          '32x32',
+          '--iterations',
+          '2',
+          '--out',
+          out,
+          '--name',
+          'own',
+          '--no-memory-check',
+          ...extra,
+        ],
+      ],
+      { stdout: sink('out'), stderr: sink('err'), signal: new AbortController().signal },
+    );
+  expect(await run()).toBe(1);
+  expect(text.err).toContain(`${path.join(source, 'images', 'train', '0.png')}: not a readable image`);
+  expect(text.err.trim().split('\n').at(-1)).toMatch(/^pgpc: 1 bad file; with --skip-bad/);
+  text.err = '';
+  expect(await run('--skip-bad')).toBe(0);
+  expect(text.err).toContain('left out 1 bad file');
+  expect(text.err).toMatch(/rare classes: .*a crop on more than 6 of 1024/);
+  expect(text.out).toMatch(/left +\d/);
+  expect(text.out).toMatch(/mIoU +\d/);
+}, 120_000);

@@ -1,0 +1,313 @@
+// Writes rendered scenes to disk in the layouts of GTA5 or SYNTHIA and Cityscapes, so that the real readers read them.
+import { createHash } from 'node:crypto';
+import { access, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { SourceLayout } from '@pgpc/datasets';
+import { CITYSCAPES_LABEL_TO_TRAIN_ID, DatasetError, LABEL_PALETTE, synthiaLabelId } from '@pgpc/datasets';
+import { encode, type ImageData } from 'fast-png';
+import sharp from 'sharp';
+import type { Domain } from './domains.js';
+import { type RenderedScene, renderScene, type SceneRequest } from './render.js';
+import { RenderThreads } from './render-threads.js';
+
+/** Changes whenever the same request would render to other pixels. */
+export const STREET_SYNTH_VERSION = 'street-synth/1';
+
+export interface StreetSynthOptions {
+  /** Whole number; every scene depends on it. */
+  seed: number;
+  /** Scenes of each split. */
+  sourceTrain: number;
+  sourceVal: number;
+  targetTrain: number;
+  targetVal: number;
+  /** Default 0. */
+  targetTest?: number;
+  /** Pixels; default 256. */
+  width?: number;
+  /** Pixels, of both domains; default: 9/16 of the width for the source, 1/2 for the target, as the real ones. */
+  height?: number;
+  /** Layout of the source; 'gta5' by default. SYNTHIA has no terrain, truck and train: there they are void. */
+  sourceLayout?: SourceLayout;
+  /** Threads that render; by default this one does. What is rendered does not depend on it. */
+  threads?: number;
+  /** Called after each scene with the scenes that are on disk and all there will be. */
+  onProgress?: (done: number, total: number) => void;
+  /** Stops between two scenes; what is written stays, and a later call goes on from there. */
+  signal?: AbortSignal;
+}
+
+/** Where the parts of a rendered data set are. */
+export interface StreetSynthFolders {
+  /** Root for the source's reader: labelled source scenes to train on. */
+  source: string;
+  /** Root for the source's reader: source scenes to validate on. */
+  sourceVal: string;
+  /** Root for the Cityscapes reader: target scenes of all splits. */
+  target: string;
+}
+
+/** The folders that {@link writeStreetSynth} makes under `root`. */
+export function streetSynthFolders(root: string, sourceLayout: SourceLayout = 'gta5'): StreetSynthFolders {
+  return {
+    source: path.join(root, sourceLayout),
+    sourceVal: path.join(root, `${sourceLayout}-val`),
+    target: path.join(root, 'cityscapes'),
+  };
+}
+
+/** What is written to street-synth.json. */
+interface Manifest {
+  version: string;
+  seed: number;
+  source: { width: number; height: number };
+  target: { width: number; height: number };
+  counts: {
+    sourceTrain: number;
+    sourceVal: number;
+    targetTrain: number;
+    targetVal: number;
+    targetTest: number;
+  };
+  /** Left out for GTA5's. */
+  sourceLayout?: SourceLayout;
+  /** SHA-256 of the entries above. */
+  hash: string;
+}
+
+const MANIFEST = 'street-synth.json';
+/** Scenes being encoded and written while the next are rendered, in this thread. */
+const IN_FLIGHT = 8;
+
+/** A scene to render, and where it goes. */
+export interface SceneTask {
+  request: SceneRequest;
+  files: SceneFiles;
+}
+
+/**
+ * Renders a data set into `root`: GTA5's layout in `gta5` and `gta5-val` (or SYNTHIA's), Cityscapes' in `cityscapes`, and
+ * `street-synth.json` with what it was made from. Scenes that are there already are kept: a second call with the
+ * same options does nothing, and one after an interruption finishes the work.
+ * @returns how many scenes there are, and how many of them this call has written
+ * @throws {RangeError} when a count, the seed or a size is no whole number in its range
+ * @throws {DatasetError} when `root` holds something else, or a file cannot be written
+ * @throws the signal's reason when it is aborted
+ */
+export async function writeStreetSynth(
+  root: string,
+  options: StreetSynthOptions,
+): Promise<{ total: number; written: number }> {
+  const manifest = makeManifest(options);
+  await claim(root, manifest);
+  const scenes = listScenes(root, manifest);
+  for (const folder of new Set(
+    scenes.flatMap(({ image, label }) => [path.dirname(image), path.dirname(label)]),
+  )) {
+    await mkdir(folder, { recursive: true });
+  }
+  const { threads: count = 0 } = options;
+  using threads = count > 0 ? new RenderThreads(count) : undefined;
+  const inFlight = threads ? 2 * count : IN_FLIGHT;
+  let done = 0;
+  let written = 0;
+  const pending = new Set<Promise<void>>();
+  const report = () => options.onProgress?.(++done, scenes.length);
+  try {
+    for (const scene of scenes) {
+      options.signal?.throwIfAborted();
+      if ((await exists(scene.image)) && (await exists(scene.label))) {
+        report();
+        continue;
+      }
+      const { domain, split, index } = scene;
+      const request = { seed: manifest.seed, domain, split, index, ...manifest[domain] };
+      const made: SceneTask = { request, files: scene };
+      const task = (threads ? threads.write(made) : writeScene(made)).then(() => {
+        pending.delete(task);
+        written++;
+        report();
+      });
+      // A failure counts when it is awaited, below; until then it must not end the process.
+      task.catch(() => undefined);
+      pending.add(task);
+      if (pending.size >= inFlight) await Promise.race(pending);
+    }
+    await Promise.all(pending);
+  } finally {
+    await Promise.allSettled(pending);
+  }
+  return { total: scenes.length, written };
+}
+
+function makeManifest(options: StreetSynthOptions): Manifest {
+  const {
+    seed,
+    sourceTrain,
+    sourceVal,
+    targetTrain,
+    targetVal,
+    targetTest = 0,
+    width = 256,
+    height,
+    sourceLayout,
+  } = options;
+  const counts = { sourceTrain, sourceVal, targetTrain, targetVal, targetTest };
+  for (const [key, value] of Object.entries({ seed, ...counts })) {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new RangeError(`street-synth: ${key} must be a whole number of at least 0, not ${value}`);
+    }
+  }
+  const source = { width, height: height ?? Math.round((width * 9) / 16) };
+  const target = { width, height: height ?? Math.round(width / 2) };
+  for (const [domain, size] of Object.entries({ source, target })) {
+    for (const [key, value] of Object.entries(size)) {
+      if (!Number.isSafeInteger(value) || value < 32) {
+        throw new RangeError(
+          `street-synth: ${key} of the ${domain} must be a whole number of at least 32, not ${value}`,
+        );
+      }
+    }
+  }
+  const content = {
+    version: STREET_SYNTH_VERSION,
+    seed,
+    source,
+    target,
+    counts,
+    ...(sourceLayout === 'synthia' && { sourceLayout }),
+  };
+  return { ...content, hash: createHash('sha256').update(JSON.stringify(content)).digest('hex') };
+}
+
+/** Makes `root` this data set's, or checks that it is already. */
+async function claim(root: string, manifest: Manifest): Promise<void> {
+  await mkdir(root, { recursive: true });
+  const file = path.join(root, MANIFEST);
+  const entries = (await readdir(root)).filter(
+    (name) => !name.startsWith('.') && name !== `${MANIFEST}.partial`,
+  );
+  if (entries.length === 0) {
+    await put(file, `${JSON.stringify(manifest, null, 2)}\n`);
+    return;
+  }
+  if (!entries.includes(MANIFEST)) {
+    throw new DatasetError(
+      `${root}: not empty and not made by street-synth (no ${MANIFEST}); give an empty or new folder`,
+    );
+  }
+  let found: Partial<Manifest>;
+  try {
+    found = JSON.parse(await readFile(file, 'utf8')) as Partial<Manifest>;
+  } catch (error) {
+    throw new DatasetError(`${file}: not readable as JSON; remove the folder or give another one`, {
+      cause: error,
+    });
+  }
+  if (found.hash === manifest.hash) return;
+  const keys = ['version', 'seed', 'source', 'target', 'counts', 'sourceLayout'] as const;
+  const differing = keys
+    .map((key) => ({ key, has: JSON.stringify(found[key]), wants: JSON.stringify(manifest[key]) }))
+    .filter(({ has, wants }) => has !== wants)
+    .map(({ key, has, wants }) => `${key} ${has} instead of ${wants}`);
+  throw new DatasetError(
+    `${root}: holds scenes made with other parameters (${differing.join(', ') || 'its hash was changed'}); give an empty or new folder`,
+  );
+}
+
+export interface SceneFiles {
+  domain: Domain;
+  layout: SourceLayout | 'cityscapes';
+  split: string;
+  index: number;
+  image: string;
+  label: string;
+}
+
+/** Folders of images and labels, and the digits of a file's name. */
+const SOURCE_FOLDERS: Readonly<Record<SourceLayout, readonly [string, string, number]>> = {
+  gta5: ['images', 'labels', 5],
+  synthia: ['RGB', path.join('GT', 'LABELS'), 7],
+};
+
+function listScenes(root: string, { counts, sourceLayout: layout = 'gta5' }: Manifest): SceneFiles[] {
+  const folders = streetSynthFolders(root, layout);
+  const range = (count: number) => Array.from({ length: count }, (_, index) => index);
+  const source = (folder: string, split: string, count: number) =>
+    range(count).map((index): SceneFiles => {
+      const [images, labels, digits] = SOURCE_FOLDERS[layout];
+      const name = `${String(index + (layout === 'gta5' ? 1 : 0)).padStart(digits, '0')}.png`;
+      const image = path.join(folder, images, name);
+      return { domain: 'source', layout, split, index, image, label: path.join(folder, labels, name) };
+    });
+  const target = (split: string, count: number) =>
+    range(count).map((index): SceneFiles => {
+      const stem = `synth_${String(index).padStart(6, '0')}_000019`;
+      const image = path.join(folders.target, 'leftImg8bit', split, 'synth', `${stem}_leftImg8bit.png`);
+      const label = path.join(folders.target, 'gtFine', split, 'synth', `${stem}_gtFine_labelIds.png`);
+      return { domain: 'target', layout: 'cityscapes', split, index, image, label };
+    });
+  return [
+    ...source(folders.source, 'train', counts.sourceTrain),
+    ...source(folders.sourceVal, 'val', counts.sourceVal),
+    ...target('train', counts.targetTrain),
+    ...target('val', counts.targetVal),
+    ...target('test', counts.targetTest),
+  ];
+}
+
+const PALETTE = LABEL_PALETTE.map((color) => [...color]);
+
+/** Renders a scene into its files. @throws {DatasetError} when one cannot be written */
+export async function writeScene({ request, files }: SceneTask): Promise<void> {
+  await save(files, renderScene(request));
+}
+
+async function save(files: SceneFiles, { image, labelIds }: RenderedScene): Promise<void> {
+  const { width, height, data } = image;
+  const picture = await sharp(data, { raw: { width, height, channels: 3 } })
+    .png({ compressionLevel: 2 })
+    .toBuffer();
+  const label = encode(labelPng(files.layout, width, height, labelIds), { zlib: { level: 3 } });
+  await put(files.image, picture);
+  await put(files.label, label);
+}
+
+const SYNTHIA_IDS = Uint16Array.from(CITYSCAPES_LABEL_TO_TRAIN_ID, synthiaLabelId);
+
+/** GTA5's labels carry a palette and Cityscapes' are grey, the value of both a label id; SYNTHIA's have 16 bits. */
+function labelPng(
+  layout: SceneFiles['layout'],
+  width: number,
+  height: number,
+  labelIds: Uint8Array,
+): ImageData {
+  if (layout === 'cityscapes') return { width, height, data: labelIds, channels: 1 };
+  if (layout === 'gta5') return { width, height, data: labelIds, channels: 1, palette: PALETTE };
+  const data = new Uint16Array(3 * labelIds.length);
+  for (const [i, labelId] of labelIds.entries()) data[3 * i] = SYNTHIA_IDS[labelId]!;
+  return { width, height, data, channels: 3, depth: 16 };
+}
+
+/** Writes a file so that it is there completely or not at all. */
+async function put(file: string, content: Uint8Array | string): Promise<void> {
+  try {
+    await writeFile(`${file}.partial`, content);
+    await rename(`${file}.partial`, file);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new DatasetError(
+      `${file}: cannot be written (${code}); check the disk's free space and permissions`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
+}
