@@ -1,7 +1,10 @@
 // Compiles native addons into the cache, where all projects on the machine share them.
 
 import { execFile, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import {
+  accessSync,
+  constants,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -43,7 +46,8 @@ export function output(command, args) {
 /** @param {string} command */
 const has = (command) => output('sh', ['-c', `command -v '${command}'`]) !== undefined;
 
-const compiler = () => process.env.CXX || 'c++';
+/** The compiler as cmake would call it: CXX may have a launcher before it. */
+const compiler = () => (process.env.CXX || 'c++').split(' ');
 
 /** Runs a command. @param {string} command @param {string[]} args @param {AbortSignal} [signal] @throws Error with its output if it fails. */
 export async function run(command, args, signal) {
@@ -61,7 +65,7 @@ export function lackingTools() {
   const packages = [
     ['cmake', 'cmake'],
     ['make', 'make'],
-    [compiler(), 'g++'],
+    [compiler()[0], 'g++'],
   ].flatMap(([command, name]) =>
     has(/** @type {string} */ (command)) ? [] : [/** @type {string} */ (name)],
   );
@@ -107,6 +111,12 @@ export function refuseLacks(lacks, say) {
  * @returns {Promise<string>} the folder in the cache, with `<name>.node` and room for what is derived from it
  */
 export async function compileAddon({ folder, name, what, depends = [], defines = [] }, { say, signal } = {}) {
+  try {
+    mkdirSync(join(cacheFolder(), 'links'), { recursive: true });
+    accessSync(join(cacheFolder(), 'links'), constants.W_OK);
+  } catch (cause) {
+    throw new Error(`${cacheFolder()} cannot be written: set PGPC_CACHE to a folder that can`, { cause });
+  }
   const headers = ['node-api-headers', 'node-addon-api'].map((name) =>
     dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)),
   );
@@ -120,7 +130,7 @@ export async function compileAddon({ folder, name, what, depends = [], defines =
     ...depends,
     ...defines,
     machine(),
-    JSON.stringify([output(compiler(), ['--version']), CXX, CXXFLAGS, LDFLAGS]),
+    JSON.stringify([output('env', [...compiler(), '--version']), CXX, CXXFLAGS, LDFLAGS]),
     ...headers.map((header) => readFileSync(join(header, 'package.json'), 'utf8')),
   ];
   const parts = [join(folder, 'CMakeLists.txt'), ...sources];
@@ -146,8 +156,7 @@ export async function compileAddon({ folder, name, what, depends = [], defines =
       rmSync(work, { recursive: true, force: true });
     }
   }
-  const link = linkOf(folder, name);
-  place(link, (fresh) => symlinkSync(join('../addons', basename(built)), fresh));
+  place(linkOf(folder, name), (fresh) => symlinkSync(join('../addons', basename(built)), fresh));
   return built;
 }
 
@@ -157,7 +166,7 @@ export async function compileAddon({ folder, name, what, depends = [], defines =
  */
 export function place(path, make) {
   mkdirSync(dirname(path), { recursive: true });
-  const fresh = `${path}.${process.pid}`;
+  const fresh = `${path}.${randomUUID()}`;
   make(fresh);
   try {
     renameSync(fresh, path);
