@@ -77,8 +77,7 @@ try {
   const torch = await import('../packages/torch/setup/index.mjs');
   const datasets = await import('../packages/datasets/setup/index.mjs');
   await installWithApt(torch, datasets);
-  const what = await torch.setUp({ say });
-  await datasets.setUp({ say });
+  const parts = [await torch.setUp({ say }), await datasets.setUp({ say })];
   for (const name of readdirSync(join(root, 'packages'))) removeStale(join(root, 'packages', name));
   run(process.execPath, [
     'node_modules/typescript/bin/tsc',
@@ -87,7 +86,7 @@ try {
     'packages/datasets/setup',
     'packages/pgpc',
   ]);
-  say(`ready in ${((Date.now() - started) / 1000).toFixed(1)} s (libtorch: ${what})`);
+  say(`ready in ${((Date.now() - started) / 1000).toFixed(1)} s (${parts.join('; ')})`);
 } catch (error) {
   console.error(`set-up: ${error.message}`);
   process.exitCode = 1;

@@ -179,7 +179,7 @@ export function place(path, make) {
 
 /**
  * What `npx <name> setup` does: sets up and says so, or says in words what is wrong.
- * @param {string} name the package's @param {(options: SetUpOptions) => Promise<string | undefined>} setUp
+ * @param {string} name the package's @param {(options: SetUpOptions) => Promise<string>} setUp
  */
 export async function setUpFromCommandLine(name, setUp) {
   if (process.argv[2] !== 'setup') {
@@ -189,7 +189,7 @@ export async function setUpFromCommandLine(name, setUp) {
   }
   try {
     const what = await setUp({ say: (text) => console.log(`set-up: ${text}`) });
-    console.log(`set-up: ready${what ? ` (${what})` : ''}`);
+    console.log(`set-up: ready (${what})`);
   } catch (error) {
     console.error(`set-up: ${error instanceof Error ? error.message : error}`);
     process.exitCode = 1;

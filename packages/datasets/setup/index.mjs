@@ -17,13 +17,15 @@ export function lacks() {
 /**
  * Compiles the decoder, unless the cache has it or something that it needs is lacking.
  * @param {import('@pgpc/addon/build').SetUpOptions} [options]
+ * @returns {Promise<string>} what decodes PNG files, in words
  */
 export async function setUp({ say = () => {}, signal } = {}) {
   const lacking = lacks();
   refuseLacks(lacking, say);
-  if (lacking.length > 0) return;
+  if (lacking.length > 0) return 'PNG files: libvips';
   await compileAddon(
     { folder, name: 'png', what: 'the decoder of PNG files' },
     { say, ...(signal && { signal }) },
   );
+  return 'PNG files: libdeflate';
 }

@@ -34,7 +34,7 @@ export function lacks() {
 /**
  * Compiles the bridge, unless the cache has it, and writes the types of its operators.
  * @param {import('@pgpc/addon/build').SetUpOptions} [options]
- * @returns {Promise<string>} the libtorch that it is for, in words
+ * @returns {Promise<string>} what computes, in words
  * @throws Error in two lines if something must be installed first; with the compiler's output if it fails.
  */
 export async function setUp({ say = () => {}, signal } = {}) {
@@ -62,7 +62,7 @@ export async function setUp({ say = () => {}, signal } = {}) {
     { say, ...(signal && { signal }) },
   );
   await writeTypes(built, say);
-  return `${libtorch.source}; BLAS: ${blas || 'its own'}`;
+  return `libtorch: ${libtorch.source}; BLAS: ${blas || 'its own'}`;
 }
 
 /**

@@ -24,6 +24,7 @@ export interface Handlers {
   readonly convertWeights: (options: ConvertWeightsOptions, io: CommandIo) => Promise<void>;
   readonly pullWeights: (options: PullWeightsOptions, io: CommandIo) => Promise<void>;
   readonly bench: Bench;
+  readonly setUp: (options: object, io: CommandIo) => Promise<void>;
 }
 
 export const HANDLERS: Handlers = {
@@ -87,5 +88,9 @@ export const HANDLERS: Handlers = {
   bench: async (options, io) => {
     const { bench } = await import('./bench.js');
     await bench(options, io);
+  },
+  setUp: async (options, io) => {
+    const { setUp } = await import('./set-up.js');
+    await setUp(options, io);
   },
 };

@@ -10,6 +10,7 @@ import { registerDemo } from './commands/demo.js';
 import { registerEval } from './commands/eval.js';
 import { registerPredict } from './commands/predict.js';
 import { registerReport } from './commands/report.js';
+import { registerSetup } from './commands/setup.js';
 import { registerTrain } from './commands/train.js';
 import { registerWeights } from './commands/weights.js';
 import { HANDLERS, type Handlers } from './handlers.js';
@@ -25,6 +26,7 @@ const COMMANDS = [
   registerWeights,
   registerAblate,
   registerBench,
+  registerSetup,
 ];
 
 /** What `main` uses in place of the process's own. */

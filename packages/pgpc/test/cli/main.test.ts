@@ -65,6 +65,7 @@ async function run(
     convertWeights: handler('weights convert'),
     pullWeights: handler('weights pull'),
     bench: handler('bench'),
+    setUp: handler('setup'),
   };
   const signal = settings.signal ?? new AbortController().signal;
   const code = await main(args, { stdout, stderr, handlers, signal, env: settings.env ?? {} });
