@@ -6,7 +6,7 @@ export { type DenoiseName, type DenoiseOptions, denoisers } from './adaptation/d
 export { FeatureDistance, featureDistance, thingMask } from './adaptation/feature-distance.js';
 export { Learner } from './adaptation/learner.js';
 export { segmentationLoss } from './adaptation/losses.js';
-export { AdaptationStep, type Batch, type StepLosses } from './adaptation/step.js';
+export { AdaptationStep, type StepLosses } from './adaptation/step.js';
 export { alignChannels, channelStatistics } from './adaptation/style/dcan.js';
 export { exchangeAmplitude } from './adaptation/style/fda.js';
 export { type StyleName, type StyleOptions, styledImage, styles } from './adaptation/style/style.js';
@@ -46,6 +46,7 @@ export {
   segmentorFaults,
 } from './models/segmentor.js';
 export { loadBackboneWeights, loadSegmentorWeights } from './models/weights/fit.js';
+export type { Batch } from './pipeline/batch.js';
 export { PixelStore } from './pipeline/pixels.js';
 export { drivingExperiment, drivingPresets } from './recipes/driving.js';
 export { streetSynthPreset } from './recipes/street-synth.js';

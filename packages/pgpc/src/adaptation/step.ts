@@ -19,6 +19,7 @@ import type { MethodConfig, SelfTrainingOptions } from '../config/method.js';
 import { type LossWeighting, type LossWeights, lossWeighting } from '../experiments/loss-weights.js';
 import { withoutInitialValues } from '../models/initial-values.js';
 import { createBackbone, type Segmentor } from '../models/segmentor.js';
+import type { Batch } from '../pipeline/batch.js';
 import type { Precision } from '../precision.js';
 import { Rng, seedFor } from '../random.js';
 import { classMixMask, mix } from './class-mix.js';
@@ -32,14 +33,6 @@ import { eager, GraphedStages, type Stages, type Tensors } from './stages.js';
 import { strongAugment } from './strong-augment.js';
 import { styledImage, styledPass } from './style/style.js';
 import { Teacher } from './teacher.js';
-
-/** Shapes: images (N, 3, H, W), normalised; labels (N, H, W), int64, 255 = no class. */
-export interface Batch {
-  sourceImage: Tensor;
-  sourceLabel: Tensor;
-  /** Absent for methods that train on the source alone, see `usesTarget`. */
-  targetImage?: Tensor;
-}
 
 /** Scalars on the device: reading one waits for it, so only the log does. */
 export interface StepLosses {

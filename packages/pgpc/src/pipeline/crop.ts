@@ -1,7 +1,7 @@
 // Crops and whole images as normalised tensors.
 
 import { type Ahead, copyAhead, fromTypedArray, ops, type Tensor, tidy } from '@pgpc/torch';
-import type { Batch } from '../adaptation/step.js';
+import type { Batch } from './batch.js';
 import { normalize_ } from './normalize.js';
 import type { Crop } from './sample.js';
 import type { CropOptions } from './window.js';

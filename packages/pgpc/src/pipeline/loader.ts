@@ -1,7 +1,7 @@
 // Batches of random crops, decoded by threads while the steps before run.
 
-import type { Batch } from '../adaptation/step.js';
 import { Rng, type RngState } from '../random.js';
+import type { Batch } from './batch.js';
 import { ComingBatch } from './crop.js';
 import { DecodePool } from './decode-pool.js';
 import type { PixelStore } from './pixels.js';
@@ -110,10 +110,4 @@ export class BatchLoader {
     for (const { batch } of this.#pending.splice(0)) (await batch.catch(() => undefined))?.dispose();
     if (!this.options.pool) await this.#pool.dispose();
   }
-}
-
-export function disposeBatch(batch: Batch | undefined): void {
-  batch?.sourceImage.dispose();
-  batch?.sourceLabel.dispose();
-  batch?.targetImage?.dispose();
 }

@@ -14,11 +14,13 @@ import {
   tidy,
 } from '@pgpc/torch';
 import { Learner } from '../adaptation/learner.js';
-import { AdaptationStep, type Batch, type StepLosses } from '../adaptation/step.js';
+import { AdaptationStep, type StepLosses } from '../adaptation/step.js';
 import type { Experiment } from '../config/experiment.js';
 import { usesTarget } from '../config/method.js';
 import { saveSegmentor } from '../models/checkpoint.js';
-import { BatchLoader, disposeBatch } from '../pipeline/loader.js';
+import type { Batch } from '../pipeline/batch.js';
+import { disposeBatch } from '../pipeline/batch.js';
+import { BatchLoader } from '../pipeline/loader.js';
 import type { PixelStore } from '../pipeline/pixels.js';
 import { RareClassSampler } from '../pipeline/rare-class-sampling.js';
 import { enterDevice } from './device.js';

@@ -2,7 +2,6 @@
 
 import { liveTensors, memory, nn, noGrad, ops, type Tensor, tidy } from '@pgpc/torch';
 import { describe, expect, test, vi } from 'vitest';
-import type { Batch } from '../../src/adaptation/step.js';
 import { styles } from '../../src/adaptation/style/style.js';
 import { daformerRecipe } from '../../src/config/experiment.js';
 import { daformerFeatureDistance, type MethodConfig } from '../../src/config/method.js';
@@ -14,6 +13,7 @@ import {
   type SegmentorConfig,
   segmentorConfig,
 } from '../../src/models/segmentor.js';
+import type { Batch } from '../../src/pipeline/batch.js';
 import {
   CLASSES,
   differing,

@@ -8,7 +8,7 @@ import { PixelContrast } from '../../src/adaptation/contrast/contrast.js';
 import { Learner } from '../../src/adaptation/learner.js';
 import { segmentationLoss } from '../../src/adaptation/losses.js';
 import { pseudoLabels } from '../../src/adaptation/pseudo-labels.js';
-import type { Batch, StepLosses } from '../../src/adaptation/step.js';
+import type { StepLosses } from '../../src/adaptation/step.js';
 import {
   blurKernelSize,
   colorJitter,
@@ -27,6 +27,7 @@ import {
   pgpcContrast,
 } from '../../src/config/method.js';
 import { methodNames } from '../../src/config/names.js';
+import type { Batch } from '../../src/pipeline/batch.js';
 import { denormalize, normalize } from '../../src/pipeline/normalize.js';
 import { Rng, seedFor } from '../../src/random.js';
 import {

@@ -5,9 +5,10 @@ import { resizeWindow, scaledSize, scaleLabel, sourceRect } from '@pgpc/datasets
 import { liveTensors, type Tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { disposeBatch } from '../../src/pipeline/batch.js';
 import { wholeImage } from '../../src/pipeline/crop.js';
 import { DecodePool } from '../../src/pipeline/decode-pool.js';
-import { BatchLoader, disposeBatch, type LoaderOptions } from '../../src/pipeline/loader.js';
+import { BatchLoader, type LoaderOptions } from '../../src/pipeline/loader.js';
 import { denormalize, normalize, RGB_MEAN, RGB_STD } from '../../src/pipeline/normalize.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import {

@@ -7,9 +7,10 @@ import { DatasetError, openGta5, type SegmentationDataset } from '@pgpc/datasets
 import { liveTensors, type Tensor } from '@pgpc/torch';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Batch } from '../../src/adaptation/step.js';
+import type { Batch } from '../../src/pipeline/batch.js';
+import { disposeBatch } from '../../src/pipeline/batch.js';
 import { DecodePool, defaultWorkers } from '../../src/pipeline/decode-pool.js';
-import { BatchLoader, disposeBatch, type LoaderOptions } from '../../src/pipeline/loader.js';
+import { BatchLoader, type LoaderOptions } from '../../src/pipeline/loader.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import {
   classCounts,

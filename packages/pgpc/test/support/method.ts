@@ -11,9 +11,10 @@ import {
 import { Generator, type nn, rand, randn, type Tensor, tensor, tidy } from '@pgpc/torch';
 import type { ContrastOptions } from '../../src/adaptation/contrast/contrast.js';
 import { Learner } from '../../src/adaptation/learner.js';
-import { AdaptationStep, type Batch, type StepSurroundings } from '../../src/adaptation/step.js';
+import { AdaptationStep, type StepSurroundings } from '../../src/adaptation/step.js';
 import type { MethodConfig, SelfTrainingOptions } from '../../src/config/method.js';
 import type { SegmentorConfig } from '../../src/models/segmentor.js';
+import type { Batch } from '../../src/pipeline/batch.js';
 import { Rng } from '../../src/random.js';
 import { buildOptimizer } from '../../src/training/optimizer.js';
 
