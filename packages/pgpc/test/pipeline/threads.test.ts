@@ -19,13 +19,12 @@ import {
 } from '../../src/pipeline/rare-class-sampling.js';
 import type { CropTask } from '../../src/pipeline/sample.js';
 import { Rng } from '../../src/random.js';
-import { compileDecodeWorker } from '../support/decode-worker-program.js';
 import { randomSample } from '../support/method.js';
 
 const SAMPLES = 6;
 const root = mkdtempSync(join(tmpdir(), 'pgpc-threads-'));
-let program: URL;
-let removeProgram: () => void;
+/** As `tsc -b` left it: threads do not run sources. */
+const program = new URL('../../dist/pipeline/decode-worker.js', import.meta.url);
 let dataset: SegmentationDataset;
 
 const fileOf = (folder: 'images' | 'labels', i: number) =>
@@ -43,7 +42,6 @@ async function writePng(
 }
 
 beforeAll(async () => {
-  ({ program, remove: removeProgram } = await compileDecodeWorker());
   for (const folder of ['images', 'labels']) mkdirSync(join(root, folder));
   for (let i = 0; i < SAMPLES; i++) {
     const { image, label } = randomSample(61 + i, 43, i);
@@ -57,7 +55,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await Promise.all([...pools.values()].map((pool) => pool.dispose()));
-  removeProgram();
   rmSync(root, { recursive: true });
 });
 
