@@ -1,4 +1,4 @@
-// Finds and loads a native addon that set-up compiled into the cache for a package's folder on this machine.
+/** Finds and loads a native addon that set-up compiled into the cache for a package's folder on this machine. @module @pgpc/addon */
 
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readFileSync, readSync, realpathSync } from 'node:fs';

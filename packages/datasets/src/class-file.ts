@@ -193,7 +193,7 @@ export function formatClassFile({ classes, labelCoding }: ClassDefinition): stri
 
 /**
  * The classes 0 .. count - 1 of masks without a class file, named class0, class1 ...
- * @param count 1 to {@link MAX_CLASSES}
+ * @param count 1 to `MAX_CLASSES`
  */
 export function numberedClasses(count: number): ClassDefinition {
   return byValue(

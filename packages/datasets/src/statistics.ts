@@ -16,7 +16,7 @@ export interface ClassStatistics {
 
 /**
  * Counts the pixels of every class in every image, in parallel and from the cache where a file is as it was (see
- * {@link labelHistograms}).
+ * `labelHistograms`).
  * @throws {DatasetError} when a sample has no label, or a label is missing, cannot be decoded or holds a value that
  * is no label of the dataset
  */

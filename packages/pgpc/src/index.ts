@@ -1,4 +1,4 @@
-// pgpc as a library: what a program outside of this package builds on.
+/** What a program outside of this package builds on. @module pgpc */
 
 export * from '@pgpc/datasets';
 export * from '@pgpc/street-synth';

@@ -1,4 +1,5 @@
-// Street-synth: procedural driving scenes in two domains, the data the project carries with it.
+/** Procedural driving scenes in two domains, the data the project carries with it. @module @pgpc/street-synth */
+
 export type { Domain } from './domains.js';
 export { type RenderedScene, renderScene, type SceneRequest } from './render.js';
 export {

@@ -61,12 +61,16 @@ export function emptyCache(): void {
   if (cudaAvailable()) native.cudaEmptyCache();
 }
 
-/**
- * How a card computes.
- * @param options.tf32 float32 products on tensor cores, with 10 bits of the factors. Off in libtorch.
- * @param options.benchmark cuDNN tries its algorithms at the first call of each shape and takes the fastest.
- */
-export function deviceMath({ tf32, benchmark }: { tf32: boolean; benchmark: boolean }): void {
+/** How a GPU computes. */
+export function deviceMath({
+  tf32,
+  benchmark,
+}: {
+  /** Float32 products on tensor cores, with 10 bits of the factors. Off in libtorch. */
+  tf32: boolean;
+  /** cuDNN tries its algorithms at the first call of each shape and takes the fastest. */
+  benchmark: boolean;
+}): void {
   native.cudaMath(tf32, benchmark);
 }
 

@@ -92,14 +92,16 @@ function placed(made: Tensor, { device }: TensorOptions): Tensor {
  * A tensor over a typed array's own memory, without a copy: writes to one are seen in the other. The array is held
  * as long as the tensor lives, and its buffer can no longer be transferred to another thread: the memory would go
  * with it.
- * @param dtype to read the bytes as, e.g. 'bool' or 'float16' for a Uint8Array; default the array's own.
  * @throws TypeError for an array that libtorch has no type for, or a resizable buffer; RangeError if the shape
  * does not fit the array's length.
  */
 export function fromTypedArray(
   array: TypedArray,
   shape: readonly number[],
-  options: { dtype?: DType } = {},
+  options: {
+    /** What the bytes are read as, e.g. 'bool' or 'float16' for a Uint8Array; default the array's own. */
+    dtype?: DType;
+  } = {},
 ): Tensor {
   checkShape(shape);
   const own = ArrayBuffer.isView(array) ? dtypeOfTypedArray(array) : undefined;

@@ -1,4 +1,4 @@
-// @pgpc/torch: libtorch for TypeScript.
+/** Libtorch for TypeScript. @module @pgpc/torch */
 
 export { type AutocastDtype, autocast, autocastDtype } from './autocast.js';
 export { enableGrad, type GradOptions, grad, inferenceMode, noGrad } from './autograd.js';

@@ -415,7 +415,7 @@ function callByName(name: string, ...args: unknown[]): unknown {
   return invoke(found, qualified, args);
 }
 
-/** Every operator by ATen's name in camelCase; see {@link Ops} (generated from the registered schemas). */
+/** Every operator by ATen's name in camelCase; see `Ops` (generated from the registered schemas). */
 export const ops = { call: callByName } as unknown as Ops;
 
 /** The operators that are ours to call: other namespaces hold libtorch's own building blocks, which check nothing. */

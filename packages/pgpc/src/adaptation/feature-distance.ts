@@ -41,7 +41,7 @@ export function thingMask(
 /**
  * Mean Euclidean distance between the student's and the frozen network's features at the masked positions (eq 9, 10);
  * 0 where no position counts. Gradients go to `features` alone. Computed in float32 at least.
- * @param features, @param frozen (N, C, h, w). @param mask (N, h, w), 0 or 1.
+ * @param features (N, C, h, w). @param frozen as `features`. @param mask (N, h, w), 0 or 1.
  * @param world of whose batch this is a part: the mean over the ranks of what is returned is the mean over all positions.
  * @returns scalar.
  */

@@ -63,7 +63,7 @@ export function softNeighbourhoodDensity(
   });
 }
 
-/** Share of rows whose most likely class is the same. @param a, @param b (P, C). @returns scalar. */
+/** Share of rows whose most likely class is the same. @param a (P, C). @param b as `a`. @returns scalar. */
 export function labelAgreement(a: Tensor, b: Tensor): Tensor {
   return tidy(() => a.argmax(1).eq(b.argmax(1)).to('float32').mean());
 }

@@ -187,10 +187,17 @@ export abstract class Module<Args extends unknown[] = [x: Tensor], Result = Tens
   /**
    * Copies the values of `state` into the parameters and buffers of the same names, converting dtypes. Nothing is
    * copied unless everything fits.
-   * @param options.strict whether names that only one side has are an error (the default) or only reported
    * @throws Error that lists every tensor of another shape and, if strict, every missing and unexpected name
    */
-  loadStateDict(state: ReadonlyMap<string, Tensor>, { strict = true } = {}): LoadReport {
+  loadStateDict(
+    state: ReadonlyMap<string, Tensor>,
+    {
+      strict = true,
+    }: {
+      /** Whether names that only one side has are an error (the default) or only reported. */
+      strict?: boolean;
+    } = {},
+  ): LoadReport {
     const own = this.stateDict();
     const missing = [...own.keys()].filter((name) => !state.has(name));
     const unexpected = [...state.keys()].filter((name) => !own.has(name));
@@ -234,9 +241,15 @@ export abstract class Module<Args extends unknown[] = [x: Tensor], Result = Tens
   /**
    * Moves all parameters and buffers to a device, the floating-point ones to a dtype, and drops gradients. Do this
    * before an optimizer keeps running values of the parameters.
-   * @param target.device 'cpu', 'cuda', 'cuda:1', ...
    */
-  to({ dtype, device }: { dtype?: DType; device?: string }): this {
+  to({
+    dtype,
+    device,
+  }: {
+    dtype?: DType;
+    /** 'cpu', 'cuda', 'cuda:1', ... */
+    device?: string;
+  }): this {
     this.zeroGrad();
     tidy(() =>
       noGrad(() => {

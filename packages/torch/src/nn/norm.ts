@@ -19,12 +19,21 @@ export class LayerNorm extends Module {
   readonly #eps: number;
   readonly #narrow: boolean;
 
-  /**
-   * @param options.eps added to the variance
-   * @param options.narrow whether autocast may give the result in its 16 bits, rounded once from float32: for layers
-   *   that are read by products alone, each of which would otherwise round it for itself
-   */
-  constructor(size: number, { eps = 1e-5, narrow = false } = {}) {
+  constructor(
+    size: number,
+    {
+      eps = 1e-5,
+      narrow = false,
+    }: {
+      /** Added to the variance. */
+      eps?: number;
+      /**
+       * Whether autocast may give the result in its 16 bits, rounded once from float32: for layers that are read by
+       * products alone, each of which would otherwise round it for itself.
+       */
+      narrow?: boolean;
+    } = {},
+  ) {
     super();
     this.#size = size;
     this.#eps = eps;
@@ -62,11 +71,18 @@ export class BatchNorm2d extends Module {
   readonly #eps: number;
   readonly #momentum: number;
 
-  /**
-   * @param options.eps added to the variance
-   * @param options.momentum the share of the new batch in the running statistics
-   */
-  constructor(channels: number, { eps = 1e-5, momentum = 0.1 } = {}) {
+  constructor(
+    channels: number,
+    {
+      eps = 1e-5,
+      momentum = 0.1,
+    }: {
+      /** Added to the variance. */
+      eps?: number;
+      /** The share of the new batch in the running statistics. */
+      momentum?: number;
+    } = {},
+  ) {
     super();
     this.#eps = eps;
     this.#momentum = momentum;

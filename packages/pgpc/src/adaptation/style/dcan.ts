@@ -42,7 +42,7 @@ export function alignChannels(map: Tensor, wanted: ChannelStatistics): Tensor {
 /**
  * A pass in which every stage of the encoder's maps takes on the statistics of the target image's map before the
  * decoder sees it. The encoder itself goes on from its own maps. No gradient flows to the target's statistics.
- * @param image, @param target (N, 3, H, W), normalised, paired in order.
+ * @param image (N, 3, H, W), normalised. @param target as `image`, paired in order.
  * @returns what the segmentor's call gives, `stages` as the encoder computed them, before the alignment.
  */
 export function alignedPass(segmentor: Segmentor, image: Tensor, target: Tensor): SegmentorOutput {

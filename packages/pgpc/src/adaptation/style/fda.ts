@@ -10,10 +10,10 @@ export function exchangedFrequencies(height: number, width: number, beta: number
 
 /**
  * Gives each source image the amplitudes of its target image at low frequencies, channel by channel; its phases, and
- * its amplitudes elsewhere, stay (eq 2 and 3). The window reaches {@link exchangedFrequencies} from frequency 0 to
+ * its amplitudes elsewhere, stay (eq 2 and 3). The window reaches `exchangedFrequencies` from frequency 0 to
  * both sides in both directions, so for a small beta it is frequency 0 alone, the channel's mean. Values are not cut
  * to the range of the images, nor are they in the authors' training.
- * @param source, @param target (N, C, H, W), real. @param beta from 0, which leaves the source as it is, to 0.5.
+ * @param source (N, C, H, W), real. @param target as `source`. @param beta from 0, which leaves the source as it is, to 0.5.
  * @returns (N, C, H, W).
  */
 export function exchangeAmplitude(source: Tensor, target: Tensor, beta: number): Tensor {
@@ -41,7 +41,7 @@ export function exchangeAmplitude(source: Tensor, target: Tensor, beta: number):
 
 /**
  * {@link exchangeAmplitude} on RGB values, as the authors do it: there frequency 0 is the brightness of a channel.
- * @param source, @param target (N, 3, H, W), normalised; so is the result.
+ * @param source (N, 3, H, W), normalised; so is the result. @param target as `source`.
  */
 export function fourierStyle(source: Tensor, target: Tensor, beta: number): Tensor {
   if (beta === 0) return source;

@@ -37,7 +37,7 @@ export const styles = {
 
 /**
  * The source batch in the target batch's style, image by image in their order; no gradient.
- * @param source, @param target (N, 3, H, W), normalised; so is the result.
+ * @param source (N, 3, H, W), normalised; so is the result. @param target as `source`.
  */
 export function styledImage(source: Tensor, target: Tensor, style: StyleOptions): Tensor {
   return noGrad(() => {

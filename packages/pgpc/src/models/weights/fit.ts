@@ -137,7 +137,7 @@ function encoderPart(tensors: ReadonlyMap<string, Tensor>): {
 }
 
 /**
- * Fills the encoder from a file of any known form ({@link weightFormats}); a decoder in it is left out.
+ * Fills the encoder from a file of any known form (`weightFormats`); a decoder in it is left out.
  * @throws Error with counts and names of missing, unexpected and mis-shaped entries, unless `allowPartial` is set; then
  * only if no entry fits
  */
