@@ -103,7 +103,7 @@ beforeAll(async () => {
   }
 }, 5 * minutes);
 
-afterAll(() => rmSync(work, { recursive: true, force: true }));
+afterAll(() => rmSync(work, { recursive: true, force: true }), minutes);
 
 test('a package has its licence, its page and no file of development', () => {
   for (const name of packages) {
