@@ -46,4 +46,5 @@ export {
 } from './profiler.js';
 export { type BuildInfo, buildInfo, setNumThreads } from './runtime.js';
 export * from './serialize/index.js';
+export { dims, sizeOf } from './shape.js';
 export { keep, liveTensors, memory, Tensor, tidy } from './tensor.js';

@@ -1,7 +1,7 @@
 // ClassMix: half of the source classes pasted onto the target image (Olsson et al. 2021, as DACS and DAFormer use it).
 
 import { IGNORE_INDEX } from '@pgpc/datasets';
-import { alone, type Generator, ops, rand, type Tensor, type World, zeros } from '@pgpc/torch';
+import { alone, dims, type Generator, ops, rand, type Tensor, type World, zeros } from '@pgpc/torch';
 
 /**
  * Which pixels of each mixed image come from the source: those whose label is among ceil(n/2) of the n values that
@@ -16,7 +16,7 @@ export function classMixMask(
   generator: Generator,
   world: World = alone,
 ): Tensor {
-  const [n, height, width] = label.shape as [number, number, number];
+  const [n, height, width] = dims(label, 3);
   const value = label.maskedFill(label.eq(IGNORE_INDEX), classes);
   const { device } = label;
   // Not `bincount`, which asks the device for the largest value.

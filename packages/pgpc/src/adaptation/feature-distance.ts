@@ -1,6 +1,17 @@
 // Thing-class ImageNet feature distance (DAFormer, arXiv 2111.14887, section 3.3, eq 9 to 12).
 
-import { alone, keep, type nn, noGrad, ops, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
+import {
+  alone,
+  keep,
+  type nn,
+  noGrad,
+  ops,
+  sizeOf,
+  type Tensor,
+  tensor,
+  tidy,
+  type World,
+} from '@pgpc/torch';
 import { singlePrecision } from '../precision.js';
 
 export interface FeatureDistanceOptions {
@@ -30,7 +41,7 @@ export function thingMask(
   { classes, minShare }: Things,
 ): Tensor {
   return tidy(() => {
-    const [height, width] = label.shape.slice(1) as [number, number];
+    const [height, width] = sizeOf(label);
     const patch: [number, number] = [Math.floor(height / size[0]), Math.floor(width / size[1])];
     const isThing = label.unsqueeze(1).eq(classes.view([1, -1, 1, 1]));
     const share = ops.avgPool2d(isThing.to('float32'), patch, patch);
@@ -88,7 +99,7 @@ export class FeatureDistance {
     return tidy(() => {
       const frozen = noGrad(() => this.encoder.call(image).at(-1)!);
       const things = { classes: this.#classes, minShare: this.options.minShare };
-      const mask = thingMask(label, features.shape.slice(2) as [number, number], things);
+      const mask = thingMask(label, sizeOf(features), things);
       return featureDistance(features, frozen, mask, this.world).mul(this.options.weight);
     });
   }

@@ -1,7 +1,7 @@
 // The segmentation loss that source and target share.
 
 import { IGNORE_INDEX } from '@pgpc/datasets';
-import { nn, type Tensor } from '@pgpc/torch';
+import { nn, sizeOf, type Tensor } from '@pgpc/torch';
 
 /**
  * Cross-entropy per pixel, times the pixel's weight, averaged over **all** pixels: ignored ones add 0 to the sum and
@@ -11,7 +11,7 @@ import { nn, type Tensor } from '@pgpc/torch';
  * @param weight (N, H, W), from 0; left out for 1 everywhere.
  */
 export function segmentationLoss(logits: Tensor, label: Tensor, weight?: Tensor): Tensor {
-  const size = label.shape.slice(1) as [number, number];
+  const size = sizeOf(label);
   const perPixel = nn.crossEntropy(nn.interpolate(logits, size), label, {
     ignoreIndex: IGNORE_INDEX,
     reduction: 'none',

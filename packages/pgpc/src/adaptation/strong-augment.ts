@@ -1,6 +1,6 @@
 // Colour jitter and blur of the mixed image, as DAFormer's pinned kornia computes them; labels stay as they are.
 
-import { alone, arange, ops, type Tensor, type World } from '@pgpc/torch';
+import { alone, arange, dims, ops, type Tensor, type World } from '@pgpc/torch';
 import { denormalize, normalize } from '../pipeline/normalize.js';
 import type { Rng } from '../random.js';
 
@@ -89,7 +89,7 @@ function gaussian(size: number, sigma: number, { dtype, device }: Tensor): Tenso
 
 /** Separable Gaussian blur with reflected borders. @param image (1, C, H, W). */
 export function gaussianBlur(image: Tensor, sigma: number): Tensor {
-  const [, channels, height, width] = image.shape as [number, number, number, number];
+  const [, channels, height, width] = dims(image, 4);
   // Beyond 8 sigma a weight is below 1e-14 of the middle one: what is left out does not show in float32. A card gets
   // one width for all: what a narrower kernel saves is less than trying out cuDNN's algorithms for every width.
   const reach = 2 * Math.ceil(8 * (image.device === 'cpu' ? sigma : Math.max(sigma, BLUR_SIGMA[1]))) + 1;

@@ -1,7 +1,7 @@
 // Boundary IoU: how well the outlines of the classes agree (Cheng et al. 2021, arXiv 2103.16562).
 
 import { IGNORE_INDEX } from '@pgpc/datasets';
-import { ops, type Tensor, tidy } from '@pgpc/torch';
+import { dims, ops, type Tensor, tidy } from '@pgpc/torch';
 import { occurrencesWithin } from './counts.js';
 
 /** Pixels within 2 % of the image's diagonal of an outline belong to it; the paper's value (its section 5). */
@@ -58,7 +58,7 @@ export interface BoundaryCounts {
  */
 export function boundaryCounts(label: Tensor, prediction: Tensor, classes: number): BoundaryCounts {
   return tidy(() => {
-    const [height, width] = label.shape as [number, number];
+    const [height, width] = dims(label, 2);
     const d = boundaryWidth(height, width);
     const known = label.ne(IGNORE_INDEX);
     const guess = prediction.to('uint8').maskedFill(known.logicalNot(), IGNORE_INDEX);

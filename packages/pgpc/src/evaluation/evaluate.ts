@@ -1,7 +1,7 @@
 // A network against a labelled split: scores by class, over all images together.
 
 import type { LabelMap, SegmentationDataset } from '@pgpc/datasets';
-import { fromTypedArray, type Tensor, tidy, zeros } from '@pgpc/torch';
+import { dims, fromTypedArray, type Tensor, tidy, zeros } from '@pgpc/torch';
 import { boundaryCounts } from './boundary.js';
 import { confusionMatrix } from './confusion.js';
 import {
@@ -15,7 +15,7 @@ import { meanOfKnown, type Scores, scores } from './scores.js';
 
 /** A prediction (H, W), uint8, as a label map for files and pictures; waits for the device that it is on. */
 export function toLabelMap(prediction: Tensor): LabelMap {
-  const [height, width] = prediction.shape as [number, number];
+  const [height, width] = dims(prediction, 2);
   return { width, height, data: prediction.toArray() as Uint8Array };
 }
 

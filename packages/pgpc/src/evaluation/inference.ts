@@ -2,7 +2,7 @@
 
 import type { RgbImage } from '@pgpc/datasets';
 import { resizeWindow, scaledSize } from '@pgpc/datasets';
-import { fromTypedArray, noGrad, ops, type Tensor, tidy } from '@pgpc/torch';
+import { fromTypedArray, noGrad, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import { normalize } from '../pipeline/normalize.js';
 import { argmaxRows, averagedTiles, mirroredRows, type RowMap, resizedRows, tensorRows } from './row-map.js';
 
@@ -106,7 +106,7 @@ function networkInput(image: RgbImage, { width, height }: Size, device: string):
 
 /** Class scores at the size of `input` (1, 3, h, w). */
 function scoreMap(network: Network, input: Tensor, slide: SlidingWindow | undefined): RowMap {
-  const [, , height, width] = input.shape as [number, number, number, number];
+  const [height, width] = sizeOf(input);
   if (!slide) return resizedRows(tensorRows(network.call(input).logits), { width, height });
   const { stride, batch = 1 } = slide;
   const window = {

@@ -1,6 +1,6 @@
 // Maps of class scores that are worked out a few rows at a time: whole, at an image's size, they are hundreds of MB.
 
-import { fromTypedArray, ops, type Tensor, tidy, zeros } from '@pgpc/torch';
+import { dims, fromTypedArray, ops, type Tensor, tidy, zeros } from '@pgpc/torch';
 
 /** A map of (1, channels, height, width), float32, of which any rows can be asked for, in any order. */
 export interface RowMap {
@@ -15,7 +15,7 @@ export interface RowMap {
 
 /** A tensor (1, C, H, W) as a row map. */
 export function tensorRows(map: Tensor): RowMap {
-  const [, channels, height, width] = map.shape as [number, number, number, number];
+  const [, channels, height, width] = dims(map, 4);
   const { device } = map;
   return { channels, height, width, device, rows: (from, to) => map.narrow(2, from, to - from) };
 }

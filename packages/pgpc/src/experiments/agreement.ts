@@ -1,6 +1,6 @@
 // Denoising by agreement: the teacher looks at the target image in several ways, and is believed where it says the same.
 
-import { nn, ops, type Tensor, tidy } from '@pgpc/torch';
+import { nn, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 
 export interface AgreementOptions {
   /** Also look at the image mirrored left to right. */
@@ -26,8 +26,8 @@ export function viewsOf(
   { flip, scales }: AgreementOptions,
 ): Tensor[] {
   return tidy(() => {
-    const [height, width] = image.shape.slice(2) as [number, number];
-    const size = logits.shape.slice(2) as [number, number];
+    const [height, width] = sizeOf(image);
+    const size = sizeOf(logits);
     const side = (length: number, scale: number) =>
       Math.max(STRIDE, Math.round((length * scale) / STRIDE) * STRIDE);
     const mirrored = flip ? [predict(image.flip([3])).flip([3])] : [];

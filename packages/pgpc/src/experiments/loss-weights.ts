@@ -1,6 +1,6 @@
 // Loss weights that set themselves: lambda_t and lambda_c from gradient norms, or from learned uncertainties.
 
-import { grad, noGrad, ops, optim, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
+import { grad, noGrad, ops, optim, sizeOf, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
 import { z } from 'zod';
 import { nearest } from '../adaptation/contrast/pixels.js';
 import { segmentationLoss } from '../adaptation/losses.js';
@@ -154,7 +154,7 @@ export class GradientNormWeights implements LossWeighting {
           if (pull && contrast!.features === mixed.features) {
             gradient = gradient.sub(pull.mul(weights.contrast!));
           }
-          const size = gradient.shape.slice(2) as [number, number];
+          const size = sizeOf(gradient);
           const labelled = nearest(source.label.ne(255), size);
           const inside = awayFrom(mixed.mask.logicalOr(mixed.weight.eq(0)), size);
           const none = labelled.zerosLike().sum();

@@ -1,6 +1,6 @@
 // Crops and whole images as normalised tensors.
 
-import { type Ahead, copyAhead, fromTypedArray, ops, type Tensor, tidy } from '@pgpc/torch';
+import { type Ahead, copyAhead, fromTypedArray, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import type { Batch } from './batch.js';
 import { normalize_ } from './normalize.js';
 import type { Crop } from './sample.js';
@@ -21,7 +21,7 @@ function imageBytes(crops: readonly Crop[], { width, height }: CropOptions): Ten
 /** What {@link imageBytes} gave as one normalised batch (N, 3, h, w), float32; what lies outside an image is 0. */
 function assembled(bytes: readonly Tensor[], { width, height }: CropOptions): Tensor {
   const padded = bytes.map((image) => {
-    const [, , h, w] = image.shape as [number, number, number, number];
+    const [h, w] = sizeOf(image);
     const normal = normalizeBytes(image);
     return h === height && w === width ? normal : normal.constantPadNd([0, width - w, 0, height - h], 0);
   });

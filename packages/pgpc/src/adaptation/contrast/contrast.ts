@@ -1,6 +1,6 @@
 // Pseudo-label guided pixels contrast: what is stored each step, and the loss that comes of it.
 
-import { alone, Generator, noGrad, type Tensor, tidy, type World } from '@pgpc/torch';
+import { alone, Generator, noGrad, sizeOf, type Tensor, tidy, type World } from '@pgpc/torch';
 import {
   type ContrastOptions,
   type ContrastSettings,
@@ -216,8 +216,4 @@ export class PixelContrast {
 
 function includes(choice: DomainChoice, domain: Domain): boolean {
   return choice === 'both' || choice === domain;
-}
-
-function sizeOf(map: Tensor): [number, number] {
-  return map.shape.slice(2) as [number, number];
 }

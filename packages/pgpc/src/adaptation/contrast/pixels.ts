@@ -1,6 +1,6 @@
 // Pixels at the decoder's resolution as one list, and their projections, made only where they are asked for.
 
-import { ops, type Tensor } from '@pgpc/torch';
+import { ops, sizeOf, type Tensor } from '@pgpc/torch';
 import { singlePrecision } from '../../precision.js';
 import type { ProjectionHead } from './projection-head.js';
 
@@ -11,7 +11,7 @@ export function pixelRows(map: Tensor): Tensor {
 
 /** Those rows of {@link pixelRows} that stand at some positions, (..), out of the map itself: (.., D). */
 function pixelsAt(map: Tensor, index: Tensor): Tensor {
-  const [, , height, width] = map.shape as [number, number, number, number];
+  const [height, width] = sizeOf(map);
   const image = index.div(height * width, { roundingMode: 'floor' });
   const place = index.remainder(height * width);
   // A copy of the whole map as rows would cost ten times as much as the few pixels that are taken.

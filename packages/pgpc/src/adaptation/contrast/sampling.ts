@@ -1,6 +1,6 @@
 // Random choice of pixels for all classes at once, without asking the device how many there are.
 
-import { alone, arange, Generator, ops, rand, randint, type Tensor, type World } from '@pgpc/torch';
+import { alone, arange, dims, Generator, ops, rand, randint, type Tensor, type World } from '@pgpc/torch';
 import type { MemoryBank } from './memory-bank.js';
 import type { ProjectedPixels } from './pixels.js';
 
@@ -46,8 +46,9 @@ export function sampleCandidates(
 }
 
 /** A random number for each of the candidates, on their device. */
-function drawKeys({ shape, device }: Tensor, generator: Generator, world: World): Tensor {
-  const [classes, pixels] = shape as [number, number];
+function drawKeys(candidates: Tensor, generator: Generator, world: World): Tensor {
+  const { device } = candidates;
+  const [classes, pixels] = dims(candidates, 2);
   if (world.size <= MOST_SHARED_DRAWS) {
     return world.part(rand([classes, pixels * world.size], { generator, device }), 1);
   }

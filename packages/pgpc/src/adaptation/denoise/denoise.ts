@@ -1,6 +1,6 @@
 // Denoising of pseudo-labels: by which strategy, and whether for the pseudo-labels, for the contrast, or for both.
 
-import { alone, nn, noGrad, type Tensor, tidy, type World } from '@pgpc/torch';
+import { alone, dims, nn, noGrad, sizeOf, type Tensor, tidy, type World } from '@pgpc/torch';
 import { z } from 'zod';
 import { agreement, viewsOf } from '../../experiments/agreement.js';
 import { singlePrecision } from '../../precision.js';
@@ -125,12 +125,12 @@ export class Denoiser {
 /** The weights of pseudo-labels times the trust in them, at the size of the labels. */
 export function trusted(pseudo: PseudoLabels, trust: Tensor | undefined): PseudoLabels {
   if (!trust) return pseudo;
-  const size = pseudo.weight.shape.slice(1) as [number, number];
+  const size = sizeOf(pseudo.weight);
   return { ...pseudo, weight: pseudo.weight.mul(nn.interpolate(trust.unsqueeze(1), size).squeeze(1)) };
 }
 
 /** (N h w, C) rows to a map of the shape of `like`, (N, C, h, w). */
 function mapOf(rows: Tensor, like: Tensor): Tensor {
-  const [n, channels, height, width] = like.shape as [number, number, number, number];
+  const [n, channels, height, width] = dims(like, 4);
   return rows.view([n, height, width, channels]).permute([0, 3, 1, 2]);
 }

@@ -1,6 +1,6 @@
 // Fourier domain adaptation (Yang & Soatto 2020, arXiv 2004.05498): the source image with the target's low frequencies.
 
-import { ops, type Tensor, tidy } from '@pgpc/torch';
+import { ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import { denormalize, normalize } from '../../pipeline/normalize.js';
 
 /** How many frequencies on each side of 0 are exchanged: floor(beta * min(H, W)). */
@@ -19,7 +19,7 @@ export function exchangedFrequencies(height: number, width: number, beta: number
 export function exchangeAmplitude(source: Tensor, target: Tensor, beta: number): Tensor {
   if (beta === 0) return source;
   return tidy(() => {
-    const [height, width] = source.shape.slice(2) as [number, number];
+    const [height, width] = sizeOf(source);
     const reach = exchangedFrequencies(height, width, beta);
     const [spectrum, wanted] = [source.fftRfft2(), target.fftRfft2()];
     // Of a real image's spectrum the right half says all. Rows start with frequency 0 and end with the negative ones.
