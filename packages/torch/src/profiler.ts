@@ -1,7 +1,8 @@
 // Where the time goes: every operator that libtorch runs, by name and by module, self and total.
 
 import { native } from './native.js';
-import { type AnyModule, watchCalls } from './nn/module.js';
+import { watchCalls } from './nn/module.js';
+import type { StateModule } from './nn/state-module.js';
 
 /** One operator or module call. Times in nanoseconds since the start of the profile. */
 export interface ProfileEvent {
@@ -30,7 +31,7 @@ export interface ProfileRow {
 
 export interface ProfileOptions {
   /** Networks whose modules are told apart, each under a name of its own. */
-  modules?: Readonly<Record<string, AnyModule>>;
+  modules?: Readonly<Record<string, StateModule>>;
   /** Tell calls of different tensor sizes apart; costs some time a call. */
   shapes?: boolean;
 }
@@ -95,7 +96,7 @@ export class Profile {
  * @throws Error if a profile is being taken already
  */
 export function profile(work: () => void, options: ProfileOptions = {}): Profile {
-  const paths = new Map<AnyModule, string>();
+  const paths = new Map<StateModule, string>();
   for (const [name, module] of Object.entries(options.modules ?? {})) {
     for (const [path, child] of module.namedModules()) paths.set(child, path ? `${name}.${path}` : name);
   }

@@ -63,7 +63,7 @@ test('a layer norm that only products read is rounded once, and is float32 witho
 
 test('checkpointed modules are run again in the precision of their first run', () => {
   class Two extends nn.Module {
-    readonly inner = this.registerModule('inner', new nn.Linear(8, 8));
+    readonly inner = new nn.Linear(8, 8);
     forward(x: Tensor): Tensor {
       return this.inner.call(x);
     }
@@ -87,9 +87,9 @@ test('checkpointed modules are run again in the precision of their first run', (
 
 test('weights that are cast together give the outputs and gradients of weights that autocast casts', () => {
   class Network extends nn.Module {
-    readonly conv = this.registerModule('conv', new nn.Conv2d(3, 8, 3, { padding: 1 }));
-    readonly norm = this.registerModule('norm', new nn.BatchNorm2d(8));
-    readonly head = this.registerModule('head', new nn.Conv2d(8, 2, 1, { bias: false }));
+    readonly conv = new nn.Conv2d(3, 8, 3, { padding: 1 });
+    readonly norm = new nn.BatchNorm2d(8);
+    readonly head = new nn.Conv2d(8, 2, 1, { bias: false });
     forward(x: Tensor): Tensor {
       return this.head.call(this.norm.call(this.conv.call(x)).relu());
     }

@@ -33,7 +33,7 @@ test('a card that is not there is refused in one line that says why', () => {
 
 test.skipIf(cuda)('without a card, cuda is refused in one line that says why', () => {
   const message = refusal('cuda');
-  expect(message).toMatch(/there is no device 'cuda': .*(built without CUDA|no NVIDIA card)/);
+  expect(message).toMatch(/there is no device 'cuda': .*(built without CUDA|no NVIDIA GPU)/);
   expect(message.split('\n')).toHaveLength(1);
 });
 

@@ -346,20 +346,20 @@ describe('random drops', () => {
 
 /** The twin of make-nn.py's Block. */
 class Block extends nn.Module {
-  readonly patchEmbed = this.registerModule('patch_embed1', new nn.Conv2d(3, 4, 3));
-  readonly blocks = this.registerModule(
+  readonly patchEmbed = this.named('patch_embed1', new nn.Conv2d(3, 4, 3));
+  readonly blocks = this.named(
     'block1',
     new nn.ModuleList(
       [0, 1].map(() => new nn.Sequential(new nn.Linear(4, 2), new nn.GELU(), new nn.LayerNorm(2))),
     ),
   );
-  readonly embed = this.registerModule(
+  readonly embed = this.named(
     'embed_layers',
     new nn.ModuleDict({ context: new nn.Linear(2, 2), detail: new nn.Linear(2, 2, { bias: false }) }),
   );
-  readonly clsToken = this.registerParameter('cls_token', zeros([1, 4]));
-  readonly norm = this.registerModule('bn', new nn.BatchNorm2d(4));
-  readonly scale = this.registerBuffer('scale', ones([1]));
+  readonly clsToken = this.parameter(zeros([1, 4]));
+  readonly norm = this.named('bn', new nn.BatchNorm2d(4));
+  readonly scale = this.buffer(ones([1]));
 
   forward(x: Tensor): Tensor {
     return this.norm.call(this.patchEmbed.call(x)).mul(this.scale);
@@ -392,7 +392,12 @@ describe('the module tree', () => {
 
   test('train and eval reach every module', () => {
     const block = new Block();
-    const modes = () => new Set([...block.namedModules().values()].map((module) => module.training));
+    const modes = () =>
+      new Set(
+        [...block.namedModules().values()].flatMap((module) =>
+          module instanceof nn.Module ? [module.training] : [],
+        ),
+      );
     expect(modes()).toEqual(new Set([true]));
     expect(block.eval()).toBe(block);
     expect(modes()).toEqual(new Set([false]));
@@ -401,7 +406,7 @@ describe('the module tree', () => {
   });
 
   test('apply visits children first', () => {
-    const seen: nn.AnyModule[] = [];
+    const seen: nn.StateModule[] = [];
     const block = new Block().apply((module) => seen.push(module));
     expect(new Set(seen)).toEqual(new Set(block.namedModules().values()));
     expect(seen.at(-1)).toBe(block);
@@ -442,9 +447,9 @@ describe('the module tree', () => {
 
   test('a shared part is trained once but saved under both names', () => {
     class Shared extends nn.Module {
-      readonly a = this.registerModule('a', new nn.Linear(2, 2));
-      readonly b = this.registerModule('b', this.a);
-      readonly tied = this.registerParameter('tied', this.a.weight);
+      readonly a = new nn.Linear(2, 2);
+      readonly b = this.a;
+      readonly tied = this.parameter(this.a.weight);
       forward(x: Tensor): Tensor {
         return this.b.call(this.a.call(x));
       }
@@ -459,7 +464,7 @@ describe('the module tree', () => {
     class Named extends nn.Module {
       constructor(...names: string[]) {
         super();
-        for (const name of names) this.registerParameter(name, zeros([1]));
+        for (const name of names) this.named(name, this.parameter(zeros([1])));
       }
       forward(x: Tensor): Tensor {
         return x;
@@ -470,9 +475,77 @@ describe('the module tree', () => {
     expect(() => new Named('a.b')).toThrow("'a.b'");
   });
 
-  test('lists and dictionaries cannot be called', () => {
-    expect(() => new nn.ModuleList([new nn.GELU()]).call()).toThrow('use Sequential');
-    expect(() => new nn.ModuleDict({ a: new nn.GELU() }).call()).toThrow('ModuleDict');
+  test('a field is a member by being there, under its name in snake_case', () => {
+    class Fields extends nn.Module {
+      readonly decodeHead = new nn.Linear(1, 1, { bias: false });
+      readonly block1 = new nn.LayerNorm(1);
+      readonly numBatchesTracked = this.buffer(zeros([]));
+      readonly clsToken = this.parameter(zeros([1]));
+      readonly constant = zeros([1]);
+      readonly absent: nn.Linear | undefined = undefined;
+      readonly #hidden = new nn.Linear(1, 1);
+      forward(x: Tensor): Tensor {
+        return this.#hidden.call(x);
+      }
+    }
+    const names = [...new Fields().stateDict().keys()];
+    expect(names).toEqual([
+      'cls_token',
+      'num_batches_tracked',
+      'decode_head.weight',
+      'block1.weight',
+      'block1.bias',
+    ]);
+  });
+
+  test('`named` gives a name to a field, and to what no field holds, which comes first', () => {
+    class Given extends nn.Module {
+      readonly first = new nn.Linear(1, 1, { bias: false });
+      readonly fuse = this.named('linear_fuse', new nn.Linear(1, 1, { bias: false }));
+      readonly last = new nn.Linear(1, 1, { bias: false });
+      readonly levels = [0, 1].map((i) => this.named(`c${i}`, new nn.Linear(1, 1, { bias: false })));
+      forward(x: Tensor): Tensor {
+        return x;
+      }
+    }
+    expect([...new Given().stateDict().keys()]).toEqual([
+      'c0.weight',
+      'c1.weight',
+      'first.weight',
+      'linear_fuse.weight',
+      'last.weight',
+    ]);
+  });
+
+  test('what would be lost is refused: arrays of modules, marked tensors that no field holds, one name for two', () => {
+    class Listed extends nn.Module {
+      readonly blocks = [new nn.Linear(1, 1)];
+      forward(x: Tensor): Tensor {
+        return x;
+      }
+    }
+    expect(() => new Listed().parameters()).toThrow('Listed.blocks is an array of modules');
+    class Lost extends nn.StateModule {
+      readonly #weight = this.parameter(zeros([2, 3]));
+      get weight(): Tensor {
+        return this.#weight;
+      }
+    }
+    expect(() => new Lost().stateDict()).toThrow('Lost marks a parameter [2,3] that no public field holds');
+    class Twice extends nn.StateModule {
+      readonly aB = this.buffer(zeros([1]));
+      readonly a_b = this.buffer(zeros([1]));
+    }
+    expect(() => new Twice().buffers()).toThrow("Twice has already registered the name 'a_b'");
+  });
+
+  test('what only has a state has no forward, and neither have lists and dictionaries', () => {
+    class Bank extends nn.StateModule {
+      readonly rows = this.buffer(zeros([2]));
+    }
+    const items = [new Bank(), new nn.ModuleList([new nn.GELU()]), new nn.ModuleDict({ a: new nn.GELU() })];
+    expect(items.filter((item) => 'call' in item || 'forward' in item || 'train' in item)).toEqual([]);
+    expect([...new nn.ModuleDict({ bank: items[0]! }).stateDict().keys()]).toEqual(['bank.rows']);
   });
 
   test('dispose frees all parameters, buffers and gradients', () => {

@@ -260,10 +260,10 @@ describe('polySchedule', () => {
 
 /** Convolution, batch norm and linear: classifies the pattern of 6x6 images. */
 class Tiny extends nn.Module {
-  readonly conv = this.registerModule('conv', new nn.Conv2d(1, 6, 3, { padding: 1, bias: false }));
-  readonly bn = this.registerModule('bn', new nn.BatchNorm2d(6));
-  readonly drop = this.registerModule('drop', new nn.Dropout2d(0.1));
-  readonly head = this.registerModule('head', new nn.Linear(6, 3));
+  readonly conv = new nn.Conv2d(1, 6, 3, { padding: 1, bias: false });
+  readonly bn = new nn.BatchNorm2d(6);
+  readonly drop = new nn.Dropout2d(0.1);
+  readonly head = new nn.Linear(6, 3);
 
   forward(x: Tensor): Tensor {
     return this.head.call(this.drop.call(this.bn.call(this.conv.call(x)).relu().mean([2, 3])));

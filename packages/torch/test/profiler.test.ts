@@ -4,8 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { nn, ones, ops, profile, randn, tidy } from '../src/index.js';
 
 class Block extends nn.Module {
-  readonly fc1 = this.registerModule('fc1', new nn.Linear(32, 64));
-  readonly fc2 = this.registerModule('fc2', new nn.Linear(64, 32));
+  readonly fc1 = new nn.Linear(32, 64);
+  readonly fc2 = new nn.Linear(64, 32);
   forward(x: import('../src/index.js').Tensor) {
     return this.fc2.call(this.fc1.call(x).gelu());
   }

@@ -10,6 +10,7 @@ import {
   noGrad,
   ops,
   type optim,
+  sizeOf,
   type Tensor,
   tidy,
   type World,
@@ -157,7 +158,7 @@ export class AdaptationStep {
     student.autocast_(autocastOf(precision));
     this.teacher?.network.autocast_(autocastOf(precision));
     if (precision !== 'float32') {
-      const castsOf = (network: nn.AnyModule | undefined) =>
+      const castsOf = (network: nn.StateModule | undefined) =>
         network && new nn.CastWeights(network, precision);
       // Not where ranks average the gradients of the weights themselves, while the backward pass goes on.
       if (world.size === 1) this.#studentCasts = castsOf(student);
@@ -277,7 +278,7 @@ export class AdaptationStep {
         labels: view,
         contrast: view,
       };
-      const size = targetImage.shape.slice(2) as [number, number];
+      const size = sizeOf(targetImage);
       const pseudo = trusted(pseudoLabels(seen.labels.logits, size, selfTraining, world), seen.trust);
 
       // From the first step on; the loss sets in after the warm-up.

@@ -1,6 +1,6 @@
 // Scores of a model on images without labels, by which checkpoints can be compared.
 
-import { Generator, type nn, noGrad, ops, rand, type Tensor, tidy } from '@pgpc/torch';
+import { dims, Generator, nn, noGrad, ops, rand, type Tensor, tidy } from '@pgpc/torch';
 import { entropy } from '../adaptation/contrast/anchors.js';
 import { pixelRows } from '../adaptation/contrast/pixels.js';
 import { wholeImage } from '../pipeline/crop.js';
@@ -82,7 +82,7 @@ export function prototypeMargin(z: Tensor, prototypes: Tensor): Tensor {
 /** Share of rows whose most likely class is c, for every class: (P, C) to (C). */
 export function predictedShares(probabilities: Tensor): Tensor {
   return tidy(() => {
-    const [pixels, classes] = probabilities.shape as [number, number];
+    const [pixels, classes] = dims(probabilities, 2);
     return occurrences(probabilities.argmax(1), classes).div(pixels);
   });
 }
@@ -176,7 +176,9 @@ function scoreImage(
 /** Runs `act` with the modules in evaluation mode; then each of their parts is in its own mode again. */
 function inEvaluation<T>(modules: readonly nn.AnyModule[], act: () => T): T {
   const before = modules.flatMap((module) =>
-    [...module.namedModules().values()].map((part) => [part, part.training] as const),
+    [...module.namedModules().values()]
+      .filter((part) => part instanceof nn.Module)
+      .map((part) => [part, part.training] as const),
   );
   for (const module of modules) module.eval();
   try {

@@ -12,7 +12,7 @@ export interface ConvModuleOptions {
   norm?: boolean;
 }
 
-/** Convolution, batch norm, ReLU, under mmcv's names `conv` and `bn`: (N, C, H, W) to (N, outChannels, H, W). */
+/** Convolution, batch norm, ReLU, under mmcv's names `conv` and `bn`: (B, inChannels, H, W) to (B, outChannels, H, W). */
 export class ConvModule extends nn.Module {
   readonly conv: nn.Conv2d;
   readonly bn: nn.BatchNorm2d | undefined;
@@ -30,8 +30,8 @@ export class ConvModule extends nn.Module {
     });
     initialize(() => nn.kaimingNormal_(conv.weight, { mode: 'fanOut', generator }));
     if (conv.bias) nn.constant_(conv.bias, 0);
-    this.conv = this.registerModule('conv', conv);
-    if (norm) this.bn = this.registerModule('bn', new nn.BatchNorm2d(outChannels));
+    this.conv = conv;
+    if (norm) this.bn = new nn.BatchNorm2d(outChannels);
   }
 
   forward(x: Tensor): Tensor {
@@ -42,8 +42,8 @@ export class ConvModule extends nn.Module {
 
 /** A depthwise 3x3 convolution and a pointwise one, each with its norm and ReLU (Howard et al. 2017). */
 export class SeparableConvModule extends nn.Module {
-  readonly depthwise: ConvModule;
-  readonly pointwise: ConvModule;
+  readonly depthwiseConv: ConvModule;
+  readonly pointwiseConv: ConvModule;
 
   constructor(
     inChannels: number,
@@ -53,28 +53,22 @@ export class SeparableConvModule extends nn.Module {
   ) {
     super();
     const depthwise = { kernel: 3, dilation, groups: inChannels, norm };
-    this.depthwise = this.registerModule(
-      'depthwise_conv',
-      new ConvModule(inChannels, inChannels, depthwise, generator),
-    );
-    this.pointwise = this.registerModule(
-      'pointwise_conv',
-      new ConvModule(inChannels, outChannels, { kernel: 1, norm }, generator),
-    );
+    this.depthwiseConv = new ConvModule(inChannels, inChannels, depthwise, generator);
+    this.pointwiseConv = new ConvModule(inChannels, outChannels, { kernel: 1, norm }, generator);
   }
 
   forward(x: Tensor): Tensor {
-    return this.pointwise.call(this.depthwise.call(x));
+    return this.pointwiseConv.call(this.depthwiseConv.call(x));
   }
 }
 
-/** One linear map, `proj`, at every position: (N, C, H, W) to (N, channels, H, W). */
+/** One linear map, `proj`, at every position: (B, inChannels, H, W) to (B, channels, H, W). */
 export class LevelEmbedding extends nn.Module {
   readonly proj: nn.Linear;
 
   constructor(inChannels: number, channels: number, generator: Generator) {
     super();
-    this.proj = this.registerModule('proj', new nn.Linear(inChannels, channels, { generator }));
+    this.proj = new nn.Linear(inChannels, channels, { generator });
   }
 
   forward(map: Tensor): Tensor {
@@ -91,9 +85,4 @@ export function classifier(channels: number, classes: number, generator: Generat
   nn.normal_(conv.weight, 0, 0.01, { generator });
   nn.constant_(conv.bias!, 0);
   return conv;
-}
-
-/** Height and width of (N, C, H, W). */
-export function sizeOf(map: Tensor): [height: number, width: number] {
-  return [map.shape[2]!, map.shape[3]!];
 }

@@ -1,37 +1,31 @@
 // The DAFormer decoder: multi-level features fused with context (Hoyer et al. 2022, arXiv 2111.14887, section 3.2).
 
-import { type Generator, nn, ops, type Tensor } from '@pgpc/torch';
-import { ConvModule, classifier, LevelEmbedding, SeparableConvModule, sizeOf } from './conv-module.js';
+import { type Generator, nn, ops, sizeOf, type Tensor } from '@pgpc/torch';
+import { ConvModule, classifier, LevelEmbedding, SeparableConvModule } from './conv-module.js';
 import type { DecodeHead, DecoderOutput, FusingHeadOptions } from './decoder.js';
 
 const DILATIONS = [6, 12, 18] as const;
 
 /** Parallel branches of growing dilation over the concatenated levels, and a convolution that fuses them. */
 class AsppFusion extends nn.Module {
-  readonly branches: nn.ModuleList<nn.Module>;
+  readonly asppModules: nn.ModuleList<nn.Module>;
   readonly bottleneck: ConvModule;
 
   constructor(inChannels: number, channels: number, generator: Generator) {
     super();
     const separable = (dilation: number) =>
       new SeparableConvModule(inChannels, channels, { dilation }, generator);
-    this.branches = this.registerModule(
-      'aspp_modules',
-      new nn.ModuleList<nn.Module>([
-        new ConvModule(inChannels, channels, { kernel: 1 }, generator),
-        ...DILATIONS.map(separable),
-      ]),
-    );
-    this.bottleneck = this.registerModule(
-      'bottleneck',
-      new ConvModule(channels * this.branches.length, channels, { kernel: 3 }, generator),
-    );
+    this.asppModules = new nn.ModuleList<nn.Module>([
+      new ConvModule(inChannels, channels, { kernel: 1 }, generator),
+      ...DILATIONS.map(separable),
+    ]);
+    this.bottleneck = new ConvModule(channels * this.asppModules.length, channels, { kernel: 3 }, generator);
   }
 
   forward(x: Tensor): Tensor {
     return this.bottleneck.call(
       ops.cat(
-        this.branches.items.map((branch) => branch.call(x)),
+        this.asppModules.items.map((branch) => branch.call(x)),
         1,
       ),
     );
@@ -42,39 +36,35 @@ class AsppFusion extends nn.Module {
 export class DaformerHead extends nn.Module<[stages: Tensor[]], DecoderOutput> implements DecodeHead {
   readonly channels: number;
   readonly convSeg: nn.Conv2d;
+  readonly dropout: nn.Dropout2d;
   readonly embedLayers: nn.ModuleList<LevelEmbedding>;
   readonly fuseLayer: AsppFusion;
-  readonly dropout: nn.Dropout2d;
 
   constructor({ inChannels, channels, classes, dropout }: FusingHeadOptions, generator: Generator) {
     super();
     this.channels = channels;
-    this.convSeg = this.registerModule('conv_seg', classifier(channels, classes, generator));
-    this.dropout = this.registerModule('dropout', new nn.Dropout2d(dropout, { generator }));
-    this.embedLayers = this.registerModule(
-      'embed_layers',
-      new nn.ModuleList(inChannels.map((width) => new LevelEmbedding(width, channels, generator))),
+    this.convSeg = classifier(channels, classes, generator);
+    this.dropout = new nn.Dropout2d(dropout, { generator });
+    this.embedLayers = new nn.ModuleList(
+      inChannels.map((width) => new LevelEmbedding(width, channels, generator)),
     );
-    this.fuseLayer = this.registerModule(
-      'fuse_layer',
-      new AsppFusion(channels * inChannels.length, channels, generator),
-    );
+    this.fuseLayer = new AsppFusion(channels * inChannels.length, channels, generator);
   }
 
   /** One after the other, so that never all branches' maps are held at once. */
   get checkpointable(): nn.AnyModule[] {
-    const { branches, bottleneck } = this.fuseLayer;
-    return [...this.embedLayers, ...branches, bottleneck];
+    const { asppModules, bottleneck } = this.fuseLayer;
+    return [...this.embedLayers, ...asppModules, bottleneck];
   }
 
   /** @returns features and logits at the stride of the first map, 4. */
   forward(stages: Tensor[]): DecoderOutput {
     const size = sizeOf(stages[0]!);
     const embedded = stages.map((stage, i) => {
-      const map = this.embedLayers.items[i]!.call(stage);
+      const map = this.embedLayers.items[i]!.call(stage); // (B, D, h_i, w_i)
       return i === 0 ? map : nn.interpolate(map, size);
     });
-    const features = this.fuseLayer.call(ops.cat(embedded, 1));
+    const features = this.fuseLayer.call(ops.cat(embedded, 1)); // (B, D, h, w)
     return { features, logits: this.convSeg.call(this.dropout.call(features)) };
   }
 }

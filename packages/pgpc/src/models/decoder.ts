@@ -4,9 +4,9 @@ import type { nn, Tensor } from '@pgpc/torch';
 
 /** What a decoder gives: features and class scores at one stride, 4 or 8. */
 export interface DecoderOutput {
-  /** (N, channels, h, w): what the classifier reads, and the projection head of the contrast with it. */
+  /** (B, D, h, w), D = `channels`: what the classifier reads, and the projection head of the contrast with it. */
   features: Tensor;
-  /** (N, classes, h, w), before softmax. */
+  /** (B, C, h, w), before softmax. */
   logits: Tensor;
 }
 
@@ -16,7 +16,7 @@ export interface Checkpointable {
   readonly checkpointable: readonly nn.AnyModule[];
 }
 
-/** An encoder: (N, 3, H, W), normalised, to four maps (N, channels[i], h_i, w_i), from the finest on. */
+/** An encoder: (B, 3, H, W), normalised, to four maps (B, channels[i], h_i, w_i), from the finest on. */
 export interface Backbone extends nn.Module<[image: Tensor], Tensor[]>, Checkpointable {
   /** Channels of the four maps. */
   readonly channels: readonly number[];

@@ -11,7 +11,7 @@ class Branch extends nn.Module {
     const conv = new nn.Conv2d(inChannels, classes, 3, { padding: dilation, dilation, generator });
     nn.normal_(conv.weight, 0, 0.01, { generator });
     nn.constant_(conv.bias!, 0);
-    this.conv = this.registerModule('conv', conv);
+    this.conv = conv;
   }
 
   forward(x: Tensor): Tensor {
@@ -22,15 +22,14 @@ class Branch extends nn.Module {
 /** Features are the encoder's last stage itself; nothing is dropped. Names as in DAFormer's checkpoints. */
 export class DeeplabV2Head extends nn.Module<[stages: Tensor[]], DecoderOutput> implements DecodeHead {
   readonly channels: number;
-  readonly branches: nn.ModuleList<Branch>;
+  readonly asppModules: nn.ModuleList<Branch>;
 
   /** @param dilations 6, 12, 18 and 24 in the paper; 6 and 12 in the experiments of AdaptSegNet and its successors. */
   constructor({ inChannels, classes }: HeadOptions, dilations: readonly number[], generator: Generator) {
     super();
     this.channels = inChannels.at(-1)!;
-    this.branches = this.registerModule(
-      'aspp_modules',
-      new nn.ModuleList(dilations.map((d) => new Branch(this.channels, classes, d, generator))),
+    this.asppModules = new nn.ModuleList(
+      dilations.map((d) => new Branch(this.channels, classes, d, generator)),
     );
   }
 
@@ -42,7 +41,7 @@ export class DeeplabV2Head extends nn.Module<[stages: Tensor[]], DecoderOutput> 
   /** @returns features and logits at the stride of the last map, 8 for a dilated ResNet. */
   forward(stages: Tensor[]): DecoderOutput {
     const features = stages.at(-1)!;
-    const [first, ...others] = this.branches.items.map((branch) => branch.call(features));
+    const [first, ...others] = this.asppModules.items.map((branch) => branch.call(features));
     return { features, logits: others.reduce((sum, scores) => sum.add_(scores), first!) };
   }
 }

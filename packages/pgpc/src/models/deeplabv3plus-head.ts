@@ -1,7 +1,7 @@
 // DeepLabV3+'s decoder: pooled and dilated context joined with fine features (Chen et al. 2018, arXiv 1802.02611).
 
-import { type Generator, nn, ops, type Tensor } from '@pgpc/torch';
-import { ConvModule, classifier, SeparableConvModule, sizeOf } from './conv-module.js';
+import { type Generator, nn, ops, sizeOf, type Tensor } from '@pgpc/torch';
+import { ConvModule, classifier, SeparableConvModule } from './conv-module.js';
 import type { DecodeHead, DecoderOutput, HeadOptions } from './decoder.js';
 
 const WIDTH = 512;
@@ -17,10 +17,10 @@ export class DeeplabV3PlusHead extends nn.Module<[stages: Tensor[]], DecoderOutp
   readonly convSeg: nn.Conv2d;
   readonly dropout: nn.Dropout2d;
   readonly imagePool: nn.Sequential;
-  readonly context: nn.ModuleList<nn.Module>;
+  readonly asppModules: nn.ModuleList<nn.Module>;
   readonly bottleneck: ConvModule;
-  readonly fine: ConvModule;
-  readonly fuse: nn.Sequential;
+  readonly c1Bottleneck: ConvModule;
+  readonly sepBottleneck: nn.Sequential;
 
   /**
    * @param options.dropout share of the channels of `features` that the classifier does not see in training.
@@ -38,28 +38,28 @@ export class DeeplabV3PlusHead extends nn.Module<[stages: Tensor[]], DecoderOutp
       new ConvModule(from, to, { kernel, norm }, generator);
     const separable = (from: number, dilation: number) =>
       new SeparableConvModule(from, WIDTH, { dilation, norm }, generator);
-    this.convSeg = this.registerModule('conv_seg', classifier(WIDTH, classes, generator));
-    this.dropout = this.registerModule('dropout', new nn.Dropout2d(dropout, { generator }));
-    this.imagePool = this.registerModule(
-      'image_pool',
-      new nn.Sequential(new nn.AdaptiveAvgPool2d(1), conv(last, WIDTH, 1)),
-    );
-    this.context = this.registerModule(
-      'aspp_modules',
-      new nn.ModuleList<nn.Module>([conv(last, WIDTH, 1), ...DILATIONS.map((d) => separable(last, d))]),
-    );
-    const branches = 1 + this.context.length;
-    this.bottleneck = this.registerModule('bottleneck', conv(branches * WIDTH, WIDTH, 3));
-    this.fine = this.registerModule('c1_bottleneck', conv(inChannels[0]!, FINE_WIDTH, 1));
-    this.fuse = this.registerModule(
-      'sep_bottleneck',
-      new nn.Sequential(separable(WIDTH + FINE_WIDTH, 1), separable(WIDTH, 1)),
-    );
+    this.convSeg = classifier(WIDTH, classes, generator);
+    this.dropout = new nn.Dropout2d(dropout, { generator });
+    this.imagePool = new nn.Sequential(new nn.AdaptiveAvgPool2d(1), conv(last, WIDTH, 1));
+    this.asppModules = new nn.ModuleList<nn.Module>([
+      conv(last, WIDTH, 1),
+      ...DILATIONS.map((d) => separable(last, d)),
+    ]);
+    const branches = 1 + this.asppModules.length;
+    this.bottleneck = conv(branches * WIDTH, WIDTH, 3);
+    this.c1Bottleneck = conv(inChannels[0]!, FINE_WIDTH, 1);
+    this.sepBottleneck = new nn.Sequential(separable(WIDTH + FINE_WIDTH, 1), separable(WIDTH, 1));
   }
 
   /** One after the other, so that never all branches' maps are held at once. */
   get checkpointable(): nn.AnyModule[] {
-    return [this.imagePool, ...this.context, this.bottleneck, this.fine, ...this.fuse.layers];
+    return [
+      this.imagePool,
+      ...this.asppModules,
+      this.bottleneck,
+      this.c1Bottleneck,
+      ...this.sepBottleneck.layers,
+    ];
   }
 
   /**
@@ -75,11 +75,11 @@ export class DeeplabV3PlusHead extends nn.Module<[stages: Tensor[]], DecoderOutp
       );
     }
     // Bilinear resizing of a single value is that value everywhere.
-    const pooled = this.imagePool.call(last).expand([-1, -1, ...sizeOf(last)]);
-    const branches = this.context.items.map((branch) => branch.call(last));
-    const context = this.bottleneck.call(ops.cat([pooled, ...branches], 1));
-    const joined = ops.cat([nn.interpolate(context, sizeOf(first)), this.fine.call(first)], 1);
-    const features = this.fuse.call(joined);
+    const pooled = this.imagePool.call(last).expand([-1, -1, ...sizeOf(last)]); // (B, D, h, w)
+    const branches = this.asppModules.items.map((branch) => branch.call(last)); // (B, D, h, w) each
+    const context = this.bottleneck.call(ops.cat([pooled, ...branches], 1)); // (B, D, h, w)
+    const joined = ops.cat([nn.interpolate(context, sizeOf(first)), this.c1Bottleneck.call(first)], 1);
+    const features = this.sepBottleneck.call(joined); // (B, D, h_0, w_0)
     return { features, logits: this.convSeg.call(this.dropout.call(features)) };
   }
 }

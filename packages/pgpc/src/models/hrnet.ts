@@ -1,7 +1,6 @@
 // HRNet-W48, an encoder that keeps a stream at stride 4 throughout (Wang et al. 2020, arXiv 1908.07919).
 
-import { type Generator, nn, type Tensor } from '@pgpc/torch';
-import { sizeOf } from './conv-module.js';
+import { type Generator, nn, sizeOf, type Tensor } from '@pgpc/torch';
 import type { Backbone, DecodeHead, DecoderOutput, HeadOptions } from './decoder.js';
 import { BasicBlock, Bottleneck, type ConvInit, ConvNorm, conv, ResidualBlock } from './residual.js';
 import { fuseResized } from './segformer-head.js';
@@ -21,16 +20,13 @@ const halve = { stride: 2, init };
 /** Parallel streams and their exchange: stream i becomes ReLU of the sum over j of stream j brought to its size. */
 class HighResolutionModule extends nn.Module<[streams: Tensor[]], Tensor[]> {
   readonly branches: nn.ModuleList<nn.Sequential>;
-  readonly fuse: nn.ModuleList<nn.ModuleList<nn.Module>>;
+  readonly fuseLayers: nn.ModuleList<nn.ModuleList<nn.Module>>;
 
   constructor(widths: readonly number[], generator: Generator) {
     super();
     const blocks = (width: number) =>
       Array.from({ length: BLOCKS }, () => new BasicBlock(width, { init }, generator));
-    this.branches = this.registerModule(
-      'branches',
-      new nn.ModuleList(widths.map((width) => new nn.Sequential(...blocks(width)))),
-    );
+    this.branches = new nn.ModuleList(widths.map((width) => new nn.Sequential(...blocks(width))));
     const path = (from: number, to: number): nn.Module => {
       const [narrow, wide] = [widths[from]!, widths[to]!];
       if (from === to) return new nn.Identity();
@@ -43,9 +39,8 @@ class HighResolutionModule extends nn.Module<[streams: Tensor[]], Tensor[]> {
         }),
       );
     };
-    this.fuse = this.registerModule(
-      'fuse_layers',
-      new nn.ModuleList(widths.map((_, to) => new nn.ModuleList(widths.map((_, from) => path(from, to))))),
+    this.fuseLayers = new nn.ModuleList(
+      widths.map((_, to) => new nn.ModuleList(widths.map((_, from) => path(from, to)))),
     );
   }
 
@@ -54,7 +49,7 @@ class HighResolutionModule extends nn.Module<[streams: Tensor[]], Tensor[]> {
     return streams.map((own, to) => {
       const size = sizeOf(own);
       const part = (stream: Tensor, from: number): Tensor => {
-        const moved = this.fuse.items[to]!.items[from]!.call(stream);
+        const moved = this.fuseLayers.items[to]!.items[from]!.call(stream);
         return from > to ? nn.interpolate(moved, size) : moved;
       };
       const [first, second, ...others] = streams.map(part) as [Tensor, Tensor, ...Tensor[]];
@@ -75,15 +70,15 @@ export class HrnetW48 extends nn.Module<[image: Tensor], Tensor[]> implements Ba
   constructor(generator: Generator) {
     super();
     this.#stem = [3, STEM_WIDTH].map((from, i) => [
-      this.registerModule(`conv${i + 1}`, conv(from, STEM_WIDTH, 3, halve, generator)),
-      this.registerModule(`bn${i + 1}`, new nn.BatchNorm2d(STEM_WIDTH)),
+      this.named(`conv${i + 1}`, conv(from, STEM_WIDTH, 3, halve, generator)),
+      this.named(`bn${i + 1}`, new nn.BatchNorm2d(STEM_WIDTH)),
     ]);
     const layer1Width = Bottleneck.expansion * STEM_WIDTH;
     const blocks = Array.from(
       { length: STEM_BLOCKS },
       (_, i) => new Bottleneck(i === 0 ? STEM_WIDTH : layer1Width, STEM_WIDTH, { init }, generator),
     );
-    this.#layer1 = this.registerModule('layer1', new nn.Sequential(...blocks));
+    this.#layer1 = this.named('layer1', new nn.Sequential(...blocks));
     let widths: readonly number[] = [layer1Width];
     this.#stages = MODULES.map((depth, i) => {
       const before = widths;
@@ -94,9 +89,9 @@ export class HrnetW48 extends nn.Module<[image: Tensor], Tensor[]> implements Ba
         if (from !== undefined) return new ConvNorm(conv(from, width, 3, { init }, generator));
         return new nn.Sequential(new ConvNorm(conv(before.at(-1)!, width, 3, halve, generator)));
       });
-      const transition = this.registerModule(`transition${i + 1}`, new nn.ModuleList(paths));
+      const transition = this.named(`transition${i + 1}`, new nn.ModuleList(paths));
       const modules = Array.from({ length: depth }, () => new HighResolutionModule(widths, generator));
-      return { transition, modules: this.registerModule(`stage${i + 2}`, new nn.ModuleList(modules)) };
+      return { transition, modules: this.named(`stage${i + 2}`, new nn.ModuleList(modules)) };
     });
   }
 
@@ -106,7 +101,7 @@ export class HrnetW48 extends nn.Module<[image: Tensor], Tensor[]> implements Ba
     return parts.filter((part) => part instanceof ResidualBlock || part instanceof ConvNorm);
   }
 
-  /** (N, 3, H, W), normalised, to streams of 48, 96, 192 and 384 channels at strides 4, 8, 16 and 32. */
+  /** (B, 3, H, W), normalised, to streams of 48, 96, 192 and 384 channels at strides 4, 8, 16 and 32. */
   forward(image: Tensor): Tensor[] {
     const stem = this.#stem.reduce((x, [layer, norm]) => norm.call(layer.call(x)).relu_(), image);
     let streams = [this.#layer1.call(stem)];
@@ -141,9 +136,9 @@ class LastLayer extends nn.Module<[streams: Tensor[]], DecoderOutput> {
       init(layer.weight, generator);
       return layer;
     };
-    this.fuse = this.registerModule('0', pointwise(channels));
-    this.norm = this.registerModule('1', new nn.BatchNorm2d(channels));
-    this.classify = this.registerModule('3', pointwise(classes));
+    this.fuse = this.named('0', pointwise(channels));
+    this.norm = this.named('1', new nn.BatchNorm2d(channels));
+    this.classify = this.named('3', pointwise(classes));
   }
 
   forward(streams: Tensor[]): DecoderOutput {
@@ -160,7 +155,7 @@ export class HrnetHead extends nn.Module<[streams: Tensor[]], DecoderOutput> imp
 
   constructor({ inChannels, classes }: HeadOptions, generator: Generator) {
     super();
-    this.lastLayer = this.registerModule('last_layer', new LastLayer(inChannels, classes, generator));
+    this.lastLayer = new LastLayer(inChannels, classes, generator);
     this.channels = inChannels.reduce((sum, width) => sum + width, 0);
   }
 

@@ -1,6 +1,6 @@
 // MiT (Mix Transformer), the encoder of SegFormer and DAFormer (Xie et al. 2021, arXiv 2105.15203, section 3.1).
 
-import { type Generator, nn, ops, type Tensor, tidy } from '@pgpc/torch';
+import { dims, type Generator, nn, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import type { Backbone } from './decoder.js';
 import { initialize } from './initial-values.js';
 
@@ -27,13 +27,13 @@ const MLP_RATIO = 4;
 /** Of the norms inside blocks and of the one that closes a stage; the other norms have PyTorch's 1e-5. */
 const NORM_EPS = 1e-6;
 
-/** (N, HW, C) to (N, C, H, W): a view in channels-last memory. */
+/** (B, HW, D) to (B, D, H, W): a view in channels-last memory. */
 function toMap(tokens: Tensor, height: number, width: number): Tensor {
-  const [n, , c] = tokens.shape as [number, number, number];
-  return tokens.view([n, height, width, c]).permute([0, 3, 1, 2]);
+  const [batch, , channels] = dims(tokens, 3);
+  return tokens.view([batch, height, width, channels]).permute([0, 3, 1, 2]);
 }
 
-/** (N, C, H, W) to (N, HW, C): a view if the map is in channels-last memory, else a transposed view. */
+/** (B, D, H, W) to (B, HW, D): a view if the map is in channels-last memory, else a transposed view. */
 function toTokens(map: Tensor): Tensor {
   return map.flatten(2).transpose(1, 2);
 }
@@ -47,7 +47,7 @@ function resetLinear(layer: nn.Linear, generator: Generator): nn.Linear {
 
 /** Convolution: normal, std sqrt(2 / fan out), fan out counted per group, bias 0. */
 function resetConv(layer: nn.Conv2d, groups: number, generator: Generator): nn.Conv2d {
-  const [out, , kh, kw] = layer.weight.shape as [number, number, number, number];
+  const [out, , kh, kw] = dims(layer.weight, 4);
   const std = Math.sqrt((2 * groups) / (kh * kw * out));
   initialize(() => nn.normal_(layer.weight, 0, std, { generator }));
   if (layer.bias) nn.constant_(layer.bias, 0);
@@ -61,15 +61,14 @@ class OverlapPatchEmbed extends nn.Module {
   constructor(inChannels: number, dim: number, kernel: number, stride: number, generator: Generator) {
     super();
     const conv = new nn.Conv2d(inChannels, dim, kernel, { stride, padding: kernel >> 1, generator });
-    this.proj = this.registerModule('proj', resetConv(conv, 1, generator));
-    this.norm = this.registerModule('norm', new nn.LayerNorm(dim));
+    this.proj = resetConv(conv, 1, generator);
+    this.norm = new nn.LayerNorm(dim);
   }
 
-  /** (N, C, H, W) to a map (N, dim, H/stride, W/stride) in channels-last memory. */
+  /** (B, inChannels, H, W) to a map (B, dim, H/stride, W/stride) in channels-last memory. */
   forward(x: Tensor): Tensor {
-    const map = this.proj.call(x);
-    const [, , height, width] = map.shape as [number, number, number, number];
-    return toMap(this.norm.call(toTokens(map)), height, width);
+    const map = this.proj.call(x); // (B, D, h, w)
+    return toMap(this.norm.call(toTokens(map)), ...sizeOf(map));
   }
 }
 
@@ -80,7 +79,7 @@ const QUERY_ROWS = 512;
 const FUSED = 'scaledDotProductAttention' in ops;
 
 /**
- * softmax(q k^T / sqrt(d)) v by heads: q (N, heads, tokens, d), k and v (N, heads, keys, d). Without libtorch's own
+ * softmax(q k^T / sqrt(d)) v by heads: q (B, heads, N, d) of N tokens, k and v (B, heads, keys, d). Without libtorch's own
  * operator, and where no gradient will be asked for, scores are made for some queries at a time: they are the largest
  * map of the encoder.
  */
@@ -110,27 +109,26 @@ class EfficientAttention extends nn.Module<[x: Tensor, height: number, width: nu
   ) {
     super();
     const linear = (out: number) => resetLinear(new nn.Linear(dim, out, { generator }), generator);
-    this.q = this.registerModule('q', linear(dim));
-    this.kv = this.registerModule('kv', linear(2 * dim));
-    this.proj = this.registerModule('proj', linear(dim));
+    this.q = linear(dim);
+    this.kv = linear(2 * dim);
+    this.proj = linear(dim);
     if (srRatio > 1) {
       const conv = new nn.Conv2d(dim, dim, srRatio, { stride: srRatio, generator });
-      this.sr = this.registerModule('sr', resetConv(conv, 1, generator));
-      this.norm = this.registerModule('norm', new nn.LayerNorm(dim, { narrow: true }));
+      this.sr = resetConv(conv, 1, generator);
+      this.norm = new nn.LayerNorm(dim, { narrow: true });
     }
   }
 
-  /** (N, HW, C) to (N, HW, C). */
+  /** (B, N, D) to (B, N, D), N = height x width tokens. */
   forward(x: Tensor, height: number, width: number): Tensor {
-    const [n, tokens] = x.shape as [number, number, number];
+    const [batch, tokens] = dims(x, 3);
     const headDim = this.dim / this.heads;
-    const reduced = this.sr ? this.norm!.call(toTokens(this.sr.call(toMap(x, height, width)))) : x;
-    // (N, tokens, heads, headDim) -> (N, heads, tokens, headDim); keys and values stacked in front.
-    const q = this.q.call(x).view([n, tokens, this.heads, headDim]).transpose(1, 2);
-    const kv = this.kv.call(reduced).view([n, -1, 2, this.heads, headDim]).permute([2, 0, 3, 1, 4]);
-    const [k, v] = kv.unbind() as [Tensor, Tensor];
-    const mixed = attend(q, k, v);
-    return this.proj.call(mixed.transpose(1, 2).reshape([n, tokens, this.dim]));
+    const reduced = this.sr ? this.norm!.call(toTokens(this.sr.call(toMap(x, height, width)))) : x; // (B, keys, D)
+    const q = this.q.call(x).view([batch, tokens, this.heads, headDim]).transpose(1, 2); // (B, heads, N, d)
+    const kv = this.kv.call(reduced).view([batch, -1, 2, this.heads, headDim]).permute([2, 0, 3, 1, 4]);
+    const [k, v] = kv.unbind() as [Tensor, Tensor]; // (B, heads, keys, d) each
+    const mixed = attend(q, k, v); // (B, heads, N, d)
+    return this.proj.call(mixed.transpose(1, 2).reshape([batch, tokens, this.dim]));
   }
 }
 
@@ -140,7 +138,7 @@ class DepthwiseConv extends nn.Module {
   constructor(dim: number, generator: Generator) {
     super();
     const conv = new nn.Conv2d(dim, dim, 3, { padding: 1, groups: dim, generator });
-    this.dwconv = this.registerModule('dwconv', resetConv(conv, dim, generator));
+    this.dwconv = resetConv(conv, dim, generator);
   }
 
   forward(map: Tensor): Tensor {
@@ -157,13 +155,13 @@ class MixFfn extends nn.Module<[x: Tensor, height: number, width: number]> {
   constructor(dim: number, generator: Generator) {
     super();
     const hidden = MLP_RATIO * dim;
-    this.fc1 = this.registerModule('fc1', resetLinear(new nn.Linear(dim, hidden, { generator }), generator));
-    this.dwconv = this.registerModule('dwconv', new DepthwiseConv(hidden, generator));
-    this.fc2 = this.registerModule('fc2', resetLinear(new nn.Linear(hidden, dim, { generator }), generator));
+    this.fc1 = resetLinear(new nn.Linear(dim, hidden, { generator }), generator);
+    this.dwconv = new DepthwiseConv(hidden, generator);
+    this.fc2 = resetLinear(new nn.Linear(hidden, dim, { generator }), generator);
   }
 
   forward(x: Tensor, height: number, width: number): Tensor {
-    const mixed = this.dwconv.call(toMap(this.fc1.call(x), height, width));
+    const mixed = this.dwconv.call(toMap(this.fc1.call(x), height, width)); // (B, 4D, height, width)
     return this.fc2.call(ops.gelu(toTokens(mixed)));
   }
 }
@@ -171,20 +169,17 @@ class MixFfn extends nn.Module<[x: Tensor, height: number, width: number]> {
 class Block extends nn.Module<[x: Tensor, height: number, width: number]> {
   readonly norm1: nn.LayerNorm;
   readonly attn: EfficientAttention;
+  readonly dropPath: nn.DropPath;
   readonly norm2: nn.LayerNorm;
   readonly mlp: MixFfn;
-  readonly dropPath: nn.DropPath;
 
   constructor(dim: number, stage: number, dropPath: number, generator: Generator) {
     super();
-    this.norm1 = this.registerModule('norm1', new nn.LayerNorm(dim, { eps: NORM_EPS, narrow: true }));
-    this.attn = this.registerModule(
-      'attn',
-      new EfficientAttention(dim, HEADS[stage]!, SR_RATIOS[stage]!, generator),
-    );
-    this.dropPath = this.registerModule('drop_path', new nn.DropPath(dropPath, { generator }));
-    this.norm2 = this.registerModule('norm2', new nn.LayerNorm(dim, { eps: NORM_EPS, narrow: true }));
-    this.mlp = this.registerModule('mlp', new MixFfn(dim, generator));
+    this.norm1 = new nn.LayerNorm(dim, { eps: NORM_EPS, narrow: true });
+    this.attn = new EfficientAttention(dim, HEADS[stage]!, SR_RATIOS[stage]!, generator);
+    this.dropPath = new nn.DropPath(dropPath, { generator });
+    this.norm2 = new nn.LayerNorm(dim, { eps: NORM_EPS, narrow: true });
+    this.mlp = new MixFfn(dim, generator);
   }
 
   forward(x: Tensor, height: number, width: number): Tensor {
@@ -207,7 +202,7 @@ export class MixTransformer extends nn.Module<[image: Tensor], Tensor[]> impleme
     super();
     this.channels = config.embedDims;
     const embeds = config.embedDims.map((dim, stage) =>
-      this.registerModule(
+      this.named(
         `patch_embed${stage + 1}`,
         stage === 0
           ? new OverlapPatchEmbed(3, dim, 7, 4, generator)
@@ -223,8 +218,8 @@ export class MixTransformer extends nn.Module<[image: Tensor], Tensor[]> impleme
       });
       return {
         embed: embeds[stage]!,
-        blocks: this.registerModule(`block${stage + 1}`, new nn.ModuleList(blocks)),
-        norm: this.registerModule(`norm${stage + 1}`, new nn.LayerNorm(dim, { eps: NORM_EPS, narrow: true })),
+        blocks: this.named(`block${stage + 1}`, new nn.ModuleList(blocks)),
+        norm: this.named(`norm${stage + 1}`, new nn.LayerNorm(dim, { eps: NORM_EPS, narrow: true })),
       };
     });
   }
@@ -234,14 +229,14 @@ export class MixTransformer extends nn.Module<[image: Tensor], Tensor[]> impleme
     return this.#stages.flatMap(({ embed, blocks, norm }) => [embed, ...blocks, norm]);
   }
 
-  /** (N, 3, H, W), normalised, to four maps of strides 4, 8, 16 and 32. */
+  /** (B, 3, H, W), normalised, to four maps of strides 4, 8, 16 and 32. */
   forward(image: Tensor): Tensor[] {
     const outputs: Tensor[] = [];
     let map = image;
     for (const { embed, blocks, norm } of this.#stages) {
-      const embedded = embed.call(map);
-      const [, , height, width] = embedded.shape as [number, number, number, number];
-      let tokens = toTokens(embedded);
+      const embedded = embed.call(map); // (B, D, h, w)
+      const [height, width] = sizeOf(embedded);
+      let tokens = toTokens(embedded); // (B, N, D)
       for (const block of blocks) {
         const next = block.call(tokens, height, width);
         tokens.dispose();

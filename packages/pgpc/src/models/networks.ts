@@ -35,14 +35,13 @@ export const networkNames: readonly string[] = [...recipes.keys()];
 
 /**
  * `stage1` ... `stage4`, the encoder's maps from the finest on (of HRNet `stream1` ... `stream4`), and, for a network
- * with a decoder, `logits`: (N, classes, h, w) at stride 4 (DeepLabV2: 8), before softmax and before any resizing to
+ * with a decoder, `logits`: (B, C, h, w) at stride 4 (DeepLabV2: 8), before softmax and before any resizing to
  * the image.
  */
 export type NetworkOutputs = Record<string, Tensor>;
 
 /** A network under its official names. */
 export class Network extends nn.Module<[image: Tensor], NetworkOutputs> {
-  readonly #network: Segmentor | Backbone;
   /** What stands before the official names in this class's own tree of modules. */
   readonly #prefix: RegExp;
   readonly #stage: string;
@@ -50,18 +49,17 @@ export class Network extends nn.Module<[image: Tensor], NetworkOutputs> {
   constructor(
     /** As in {@link networkNames}. */
     readonly name: string,
-    network: Segmentor | Backbone,
+    readonly network: Segmentor | Backbone,
   ) {
     super();
-    this.#network = this.registerModule('network', network);
     const isHrnet = network instanceof Segmentor && network.config.backbone === 'hrnet_w48';
     this.#prefix = isHrnet ? /^network\.(backbone|decode_head)\./ : /^network\./;
     this.#stage = isHrnet ? 'stream' : 'stage';
   }
 
-  /** @param image (N, 3, H, W), float32, normalised. */
+  /** @param image (B, 3, H, W), float32, normalised. */
   forward(image: Tensor): NetworkOutputs {
-    const output = this.#network.call(image);
+    const output = this.network.call(image);
     const stages = Array.isArray(output) ? output : output.stages;
     const named: NetworkOutputs = {};
     for (const [i, stage] of stages.entries()) named[`${this.#stage}${i + 1}`] = stage;

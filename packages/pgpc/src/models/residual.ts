@@ -38,8 +38,8 @@ export class ConvNorm extends nn.Module {
     readonly relu = true,
   ) {
     super();
-    this.conv = this.registerModule('0', layer);
-    this.norm = this.registerModule('1', new nn.BatchNorm2d(layer.weight.shape[0]!));
+    this.conv = this.named('0', layer);
+    this.norm = this.named('1', new nn.BatchNorm2d(layer.weight.shape[0]!));
   }
 
   forward(x: Tensor): Tensor {
@@ -53,14 +53,14 @@ export class ConvNorm extends nn.Module {
 export class ResidualBlock extends nn.Module {
   readonly convs: readonly nn.Conv2d[];
   readonly norms: readonly nn.BatchNorm2d[];
-  readonly shortcut: ConvNorm | undefined;
+  readonly downsample: ConvNorm | undefined;
 
   constructor(from: number, convs: nn.Conv2d[], options: ResidualOptions, generator: Generator) {
     super();
     this.convs = convs;
     this.norms = convs.map((layer, i) => {
-      this.registerModule(`conv${i + 1}`, layer);
-      return this.registerModule(`bn${i + 1}`, new nn.BatchNorm2d(layer.weight.shape[0]!));
+      this.named(`conv${i + 1}`, layer);
+      return this.named(`bn${i + 1}`, new nn.BatchNorm2d(layer.weight.shape[0]!));
     });
     const last = this.norms.at(-1)!;
     if (options.zeroLast) nn.constant_(last.weight, 0);
@@ -68,7 +68,7 @@ export class ResidualBlock extends nn.Module {
     if (from !== to || (options.stride ?? 1) > 1) {
       const { stride, init } = options;
       const projection = new ConvNorm(conv(from, to, 1, { stride, init }, generator), false);
-      this.shortcut = this.registerModule('downsample', projection);
+      this.downsample = projection;
     }
   }
 
@@ -80,7 +80,7 @@ export class ResidualBlock extends nn.Module {
       if (y !== x) y.dispose();
       y = i < this.convs.length - 1 ? next.relu_() : next;
     }
-    return y.add_(this.shortcut ? this.shortcut.call(x) : x).relu_();
+    return y.add_(this.downsample ? this.downsample.call(x) : x).relu_();
   }
 }
 

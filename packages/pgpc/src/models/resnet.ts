@@ -16,7 +16,7 @@ const STAGES = [
 
 const init: ConvInit = (weight, generator) => nn.kaimingNormal_(weight, { mode: 'fanOut', generator });
 
-/** Three 3x3 convolutions, the first of stride 2, each with norm and ReLU: (N, 3, H, W) to (N, 64, H/2, W/2). */
+/** Three 3x3 convolutions, the first of stride 2, each with norm and ReLU: (B, 3, H, W) to (B, 64, H/2, W/2). */
 class Stem extends nn.Module {
   readonly layers: readonly [conv: nn.Conv2d, norm: nn.BatchNorm2d][];
 
@@ -30,8 +30,8 @@ class Stem extends nn.Module {
     ];
     // The ReLUs have their places in the official numbering.
     this.layers = convs.map((layer, i) => [
-      this.registerModule(String(3 * i), layer),
-      this.registerModule(String(3 * i + 1), new nn.BatchNorm2d(layer.weight.shape[0]!)),
+      this.named(String(3 * i), layer),
+      this.named(String(3 * i + 1), new nn.BatchNorm2d(layer.weight.shape[0]!)),
     ]);
   }
 
@@ -50,7 +50,7 @@ export class ResNet101 extends nn.Module<[image: Tensor], Tensor[]> implements B
   /** @param generator for initial values: He's normal ones, and 0 for the scale of a block's last norm. */
   constructor(generator: Generator) {
     super();
-    this.#stem = this.registerModule('stem', new Stem(generator));
+    this.#stem = this.named('stem', new Stem(generator));
     let from: number = STEM_WIDTH;
     this.#stages = STAGES.map(({ depth, width, stride, dilation }, stage) => {
       const blocks = Array.from({ length: depth }, (_, i) => {
@@ -61,7 +61,7 @@ export class ResNet101 extends nn.Module<[image: Tensor], Tensor[]> implements B
         from = Bottleneck.expansion * width;
         return block;
       });
-      return this.registerModule(`layer${stage + 1}`, new nn.Sequential(...blocks));
+      return this.named(`layer${stage + 1}`, new nn.Sequential(...blocks));
     });
   }
 
@@ -69,7 +69,7 @@ export class ResNet101 extends nn.Module<[image: Tensor], Tensor[]> implements B
     return [this.#stem, this.#pool, ...this.#stages.flatMap(({ layers }) => layers)];
   }
 
-  /** (N, 3, H, W), normalised, to maps of 256, 512, 1024 and 2048 channels at strides 4, 8, 8 and 8. */
+  /** (B, 3, H, W), normalised, to maps of 256, 512, 1024 and 2048 channels at strides 4, 8, 8 and 8. */
   forward(image: Tensor): Tensor[] {
     const outputs: Tensor[] = [];
     let map = this.#pool.call(this.#stem.call(image));

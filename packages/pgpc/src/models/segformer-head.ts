@@ -1,7 +1,7 @@
 // SegFormer's all-MLP decoder (Xie et al. 2021, arXiv 2105.15203, section 3.2, eq 4).
 
-import { type Generator, nn, ops, type Tensor } from '@pgpc/torch';
-import { ConvModule, LevelEmbedding, sizeOf } from './conv-module.js';
+import { type Generator, nn, ops, sizeOf, type Tensor } from '@pgpc/torch';
+import { ConvModule, LevelEmbedding } from './conv-module.js';
 import type { DecodeHead, DecoderOutput, FusingHeadOptions } from './decoder.js';
 
 /**
@@ -12,20 +12,20 @@ export class SegformerHead extends nn.Module<[stages: Tensor[]], DecoderOutput> 
   readonly channels: number;
   /** Of the stages in their order. */
   readonly embeddings: readonly LevelEmbedding[];
-  readonly fuse: ConvModule;
+  readonly linearFuse: ConvModule;
   readonly dropout: nn.Dropout2d;
-  readonly predict: nn.Conv2d;
+  readonly linearPred: nn.Conv2d;
 
   constructor({ inChannels, channels, classes, dropout }: FusingHeadOptions, generator: Generator) {
     super();
     this.channels = channels;
     this.embeddings = inChannels.map((width, i) =>
-      this.registerModule(`linear_c${i + 1}`, new LevelEmbedding(width, channels, generator)),
+      this.named(`linear_c${i + 1}`, new LevelEmbedding(width, channels, generator)),
     );
     const fuse = new ConvModule(channels * inChannels.length, channels, { kernel: 1 }, generator);
-    this.fuse = this.registerModule('linear_fuse', fuse);
-    this.dropout = this.registerModule('dropout', new nn.Dropout2d(dropout, { generator }));
-    this.predict = this.registerModule('linear_pred', new nn.Conv2d(channels, classes, 1, { generator }));
+    this.linearFuse = fuse;
+    this.dropout = new nn.Dropout2d(dropout, { generator });
+    this.linearPred = new nn.Conv2d(channels, classes, 1, { generator });
   }
 
   get checkpointable(): nn.AnyModule[] {
@@ -34,13 +34,13 @@ export class SegformerHead extends nn.Module<[stages: Tensor[]], DecoderOutput> 
 
   /** @returns features and logits at the stride of the first map, 4. */
   forward(stages: Tensor[]): DecoderOutput {
-    const embedded = stages.map((stage, i) => this.embeddings[i]!.call(stage));
+    const embedded = stages.map((stage, i) => this.embeddings[i]!.call(stage)); // (B, D, h_i, w_i) each
     // The fusing convolution reads the coarsest level first.
     const widths = embedded.map(() => this.channels);
-    const weights = this.fuse.conv.weight.splitWithSizes(widths, 1).reverse();
-    const fused = fuseResized(embedded, weights, null);
-    const features = this.fuse.bn!.call(fused).relu_();
-    return { features, logits: this.predict.call(this.dropout.call(features)) };
+    const weights = this.linearFuse.conv.weight.splitWithSizes(widths, 1).reverse();
+    const fused = fuseResized(embedded, weights, null); // (B, D, h, w)
+    const features = this.linearFuse.bn!.call(fused).relu_();
+    return { features, logits: this.linearPred.call(this.dropout.call(features)) };
   }
 }
 
@@ -48,8 +48,8 @@ export class SegformerHead extends nn.Module<[stages: Tensor[]], DecoderOutput> 
  * A 1x1 convolution of concatenated maps that are first resized to the size of maps[0]. Resizing and a convolution of
  * kernel 1 commute: each coarse map goes through its part of the weight at its own size, which takes a fraction of
  * the multiplications and no concatenated map.
- * @param maps (N, c_i, h_i, w_i). @param weights (out, c_i, 1, 1), the part of each map.
- * @returns (N, out, h_0, w_0)
+ * @param maps (B, D_i, h_i, w_i). @param weights (D, D_i, 1, 1), the part of each map.
+ * @returns (B, D, h_0, w_0)
  */
 export function fuseResized(maps: Tensor[], weights: Tensor[], bias: Tensor | null): Tensor {
   const size = sizeOf(maps[0]!);

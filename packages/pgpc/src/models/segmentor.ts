@@ -1,6 +1,6 @@
 // Encoder and decoder as one network, and how to build one from a typed description.
 
-import { Generator, nn, type Tensor, tidy } from '@pgpc/torch';
+import { Generator, nn, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import { DaformerHead } from './daformer-head.js';
 import type { Backbone, Checkpointable, DecodeHead, DecoderOutput } from './decoder.js';
 import { DeeplabV2Head } from './deeplabv2-head.js';
@@ -179,12 +179,9 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> imple
     const faults = segmentorFaults(config);
     if (faults.length > 0) throw new Error(faults.map(({ message }) => message).join('; '));
     this.generator = new Generator(seed);
-    this.backbone = this.registerModule(
-      'backbone',
-      createBackbone(config.backbone, this.generator, config.dropPath),
-    );
+    this.backbone = createBackbone(config.backbone, this.generator, config.dropPath);
     const head = headKinds[config.head].create(config, this.backbone.channels, this.generator);
-    this.decodeHead = this.registerModule('decode_head', head);
+    this.decodeHead = head;
   }
 
   /** Width of the `features` that a call gives. */
@@ -196,7 +193,7 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> imple
     return [...this.backbone.checkpointable, ...this.decodeHead.checkpointable];
   }
 
-  /** @param image (N, 3, H, W), normalised. @returns features and logits at stride 4, with DeepLabV2 at 8. */
+  /** @param image (B, 3, H, W), normalised. @returns features and logits at stride 4, with DeepLabV2 at 8. */
   forward(image: Tensor): SegmentorOutput {
     const stages = this.backbone.call(image);
     return { ...this.decode(stages), stages };
@@ -211,8 +208,8 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> imple
     return { features, logits: logits.to('float32').contiguous() };
   }
 
-  /** Class scores at the image's own size: (N, 3, H, W) to (N, classes, H, W). */
+  /** Class scores at the image's own size: (B, 3, H, W) to (B, C, H, W). */
   predict(image: Tensor): Tensor {
-    return tidy(() => nn.interpolate(this.call(image).logits, image.shape.slice(2) as [number, number]));
+    return tidy(() => nn.interpolate(this.call(image).logits, sizeOf(image)));
   }
 }

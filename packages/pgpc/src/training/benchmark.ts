@@ -120,7 +120,7 @@ export async function profileSteps(experiment: Experiment, options: BenchmarkOpt
         batches.push(await loader.next());
       }
       const { teacher, featureDistance } = step;
-      const modules: Record<string, nn.AnyModule> = {
+      const modules: Record<string, nn.StateModule> = {
         student: learner,
         ...(teacher && { teacher: teacher.network }),
         ...(featureDistance && { frozen: featureDistance.encoder }),

@@ -139,7 +139,7 @@ function denoisePart(options: DenoiseOptions): Part['prepare'] {
 
 /** An encoder without convolutions. */
 class Halved extends nn.Module<[x: Tensor], Tensor[]> {
-  readonly scale = this.registerParameter('scale', tensor([1.5]));
+  readonly scale = this.parameter(tensor([1.5]));
 
   forward(x: Tensor): Tensor[] {
     return [ops.avgPool2d(x.mul(this.scale), [4, 4], [4, 4])];
@@ -148,7 +148,7 @@ class Halved extends nn.Module<[x: Tensor], Tensor[]> {
 
 /** A network that gives every pixel the scores of its colour. */
 class Coloured extends nn.Module<[x: Tensor], { logits: Tensor; features: Tensor }> {
-  readonly colours = this.registerParameter('colours', normal([CLASSES, 3], 1));
+  readonly colours = this.parameter(normal([CLASSES, 3], 1));
 
   forward(x: Tensor) {
     const cells = ops.avgPool2d(x, [4, 4], [4, 4]);

@@ -74,7 +74,7 @@ function filled(name: string, shape: readonly number[]): Float32Array {
 }
 
 /** Loads what the rule gives for each name of the module's state dict. */
-export function fill<M extends nn.AnyModule>(module: M): M {
+export function fill<M extends nn.StateModule>(module: M): M {
   tidy(() => {
     const entries = [...module.stateDict()].map(
       ([name, { shape }]) => [name, fromTypedArray(filled(name, shape), shape)] as const,

@@ -176,15 +176,15 @@ export function tinyStep(
 }
 
 /** What a module holds, by name, as digests: equal only if every bit is. */
-export function digests(module: nn.AnyModule): Map<string, string> {
+export function digests(module: nn.StateModule): Map<string, string> {
   const digest = (value: Tensor) => createHash('sha1').update(value.toArray()).digest('hex');
   return new Map([...module.stateDict()].map(([name, value]) => [name, digest(value)]));
 }
 
 /** The names of what is not bit for bit the same in two modules, or in a module and its digests of before. */
 export function differing(
-  a: nn.AnyModule | Map<string, string>,
-  b: nn.AnyModule | Map<string, string>,
+  a: nn.StateModule | Map<string, string>,
+  b: nn.StateModule | Map<string, string>,
 ): string[] {
   const [left, right] = [a, b].map((x) => (x instanceof Map ? x : digests(x))) as [
     Map<string, string>,

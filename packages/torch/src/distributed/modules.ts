@@ -1,13 +1,13 @@
 // Layers that look at the whole batch, told that the batch is spread over ranks.
 
-import { BatchNorm2d, type Module, RandomDrop } from '../nn/index.js';
+import { BatchNorm2d, RandomDrop, type StateModule } from '../nn/index.js';
 import type { World } from './world.js';
 
 /**
  * Makes batch norm take its statistics over all ranks' batches, and dropout draw one mask for all of them, of which
  * each rank applies its part: the network then computes on its part of the batch what it would compute on the whole.
  */
-export function spreadOver(world: World, network: Pick<Module, 'namedModules'>): void {
+export function spreadOver(world: World, network: StateModule): void {
   for (const module of network.namedModules().values()) {
     if (module instanceof BatchNorm2d || module instanceof RandomDrop) module.world = world;
   }

@@ -5,8 +5,8 @@ import { noGrad } from '../autograd.js';
 import { ops } from '../ops.js';
 import { keep, type Tensor, tidy } from '../tensor.js';
 import { Conv2d, Linear } from './linear.js';
-import type { AnyModule } from './module.js';
 import { copies } from './products.js';
+import type { StateModule } from './state-module.js';
 
 /**
  * Autocast casts each weight and bias at each use, and each gradient back: thousands of small kernels a step, a fifth of
@@ -21,7 +21,7 @@ export class CastWeights {
   readonly #casts: Tensor[];
 
   /** Copies the weights as they are; see {@link refresh}. */
-  constructor(network: AnyModule, dtype: NonNullable<AutocastDtype>) {
+  constructor(network: StateModule, dtype: NonNullable<AutocastDtype>) {
     this.#weights = factorsOf(network);
     this.#casts = this.#weights.map((weight) =>
       keep(tidy(() => noGrad(() => weight.to(dtype))).requiresGrad_(weight.requiresGrad)),
@@ -53,7 +53,7 @@ export class CastWeights {
  * Gives the linear layers and convolutions of a network that is not trained weights of 16 bits in place of those that it
  * has: what autocast of the dtype makes of them at each use, in half the memory.
  */
-export function narrowWeights_(network: AnyModule, dtype: NonNullable<AutocastDtype>): void {
+export function narrowWeights_(network: StateModule, dtype: NonNullable<AutocastDtype>): void {
   tidy(() =>
     noGrad(() => {
       for (const weight of factorsOf(network)) {
@@ -65,7 +65,7 @@ export function narrowWeights_(network: AnyModule, dtype: NonNullable<AutocastDt
 }
 
 /** The weights and biases that autocast casts. */
-function factorsOf(network: AnyModule): Tensor[] {
+function factorsOf(network: StateModule): Tensor[] {
   return [...network.namedModules().values()]
     .filter((module) => module instanceof Linear || module instanceof Conv2d)
     .flatMap(({ weight, bias }) => (bias ? [weight, bias] : [weight]));

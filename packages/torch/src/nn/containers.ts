@@ -1,7 +1,8 @@
 // Modules that hold other modules: in sequence, in a list, by name.
 
 import type { Tensor } from '../tensor.js';
-import { type AnyModule, Module } from './module.js';
+import { Module } from './module.js';
+import { StateModule } from './state-module.js';
 
 /** Runs modules one after the other; their names are their positions. */
 export class Sequential extends Module {
@@ -9,7 +10,7 @@ export class Sequential extends Module {
 
   constructor(...layers: Module[]) {
     super();
-    this.layers = layers.map((layer, index) => this.registerModule(String(index), layer));
+    this.layers = layers.map((layer, index) => this.named(String(index), layer));
   }
 
   /** Disposes each layer's output as soon as the next layer has used it. */
@@ -24,13 +25,13 @@ export class Sequential extends Module {
   }
 }
 
-/** A list of modules for the parent to call as it likes; their names are their positions. */
-export class ModuleList<M extends AnyModule> extends Module<[], never> implements Iterable<M> {
+/** A list of modules for the parent to call one by one; their names are their positions. */
+export class ModuleList<M extends StateModule> extends StateModule implements Iterable<M> {
   readonly items: readonly M[];
 
   constructor(items: Iterable<M>) {
     super();
-    this.items = Array.from(items, (item, index) => this.registerModule(String(index), item));
+    this.items = Array.from(items, (item, index) => this.named(String(index), item));
   }
 
   get length(): number {
@@ -40,25 +41,15 @@ export class ModuleList<M extends AnyModule> extends Module<[], never> implement
   [Symbol.iterator](): Iterator<M> {
     return this.items[Symbol.iterator]();
   }
-
-  /** @throws Error always: a list says nothing about how its modules follow each other */
-  forward(): never {
-    throw new Error('A ModuleList cannot be called; call the modules in it, or use Sequential.');
-  }
 }
 
-/** Modules by name, for the parent to call as it likes. */
-export class ModuleDict<Items extends Readonly<Record<string, AnyModule>>> extends Module<[], never> {
+/** Modules by name, for the parent to call one by one. */
+export class ModuleDict<Items extends Readonly<Record<string, StateModule>>> extends StateModule {
   readonly items: Items;
 
   constructor(items: Items) {
     super();
     this.items = items;
-    for (const [name, item] of Object.entries(items)) this.registerModule(name, item);
-  }
-
-  /** @throws Error always: a dictionary says nothing about how its modules follow each other */
-  forward(): never {
-    throw new Error('A ModuleDict cannot be called; call the modules in it.');
+    for (const [name, item] of Object.entries(items)) this.named(name, item);
   }
 }

@@ -46,7 +46,7 @@ export class Dropout extends RandomDrop {
   }
 }
 
-/** Drops whole channels of (N, C, H, W) (Tompson et al. 2015). */
+/** Drops whole channels of (B, D, H, W) (Tompson et al. 2015). */
 export class Dropout2d extends RandomDrop {
   protected maskShape(shape: readonly number[]): number[] {
     return shape.map((size, axis) => (axis < 2 ? size : 1));

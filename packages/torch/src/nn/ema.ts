@@ -3,13 +3,13 @@
 import { noGrad } from '../autograd.js';
 import { ops } from '../ops.js';
 import type { Tensor } from '../tensor.js';
-import type { AnyModule } from './module.js';
+import type { StateModule } from './state-module.js';
 
 /**
  * Copies all parameters of `from` into `to`; buffers, such as running statistics, stay as they are.
  * @throws Error if the modules' parameters differ in name or shape
  */
-export function copyParameters(from: AnyModule, to: AnyModule): void {
+export function copyParameters(from: StateModule, to: StateModule): void {
   const [sources, targets] = pairParameters(from, to);
   noGrad(() => {
     for (const [index, target] of targets.entries()) target.copy_(sources[index]!);
@@ -22,7 +22,7 @@ export function copyParameters(from: AnyModule, to: AnyModule): void {
  * @param alpha the teacher's own share, 0 ... 1
  * @throws Error if the modules' parameters differ in name or shape
  */
-export function emaUpdate_(teacher: AnyModule, student: AnyModule, alpha: number): void {
+export function emaUpdate_(teacher: StateModule, student: StateModule, alpha: number): void {
   if (!(alpha >= 0 && alpha <= 1))
     throw new RangeError(`The EMA share alpha must be in [0, 1], but is ${alpha}.`);
   const [sources, targets] = pairParameters(student, teacher);
@@ -33,9 +33,9 @@ export function emaUpdate_(teacher: AnyModule, student: AnyModule, alpha: number
 type Pairs = [sources: Tensor[], targets: Tensor[]];
 
 /** By the module that is written to: a teacher follows one student, and to compare a thousand names takes milliseconds. */
-const known = new WeakMap<AnyModule, { from: AnyModule; pairs: Pairs }>();
+const known = new WeakMap<StateModule, { from: StateModule; pairs: Pairs }>();
 
-function pairParameters(from: AnyModule, to: AnyModule): Pairs {
+function pairParameters(from: StateModule, to: StateModule): Pairs {
   const before = known.get(to);
   if (before?.from === from) return before.pairs;
   const pairs = matched(from, to);
@@ -43,7 +43,7 @@ function pairParameters(from: AnyModule, to: AnyModule): Pairs {
   return pairs;
 }
 
-function matched(from: AnyModule, to: AnyModule): Pairs {
+function matched(from: StateModule, to: StateModule): Pairs {
   const sources = from.namedParameters();
   const targets = to.namedParameters();
   const describe = (named: Map<string, Tensor>) =>

@@ -9,7 +9,7 @@ export interface InterpolateOptions {
   alignCorners?: boolean;
 }
 
-/** Resizes (N, C, H, W) bilinearly to (N, C, ...size). */
+/** Resizes (B, D, H, W) bilinearly to (B, D, ...size). */
 export function interpolate(
   x: Tensor,
   size: readonly [height: number, width: number],
@@ -37,8 +37,8 @@ const REDUCTIONS: Readonly<Record<Reduction, number>> = { none: 0, mean: 1, sum:
 
 /**
  * Cross entropy of the softmax over axis 1.
- * @param logits (N, C, H, W), or (N, C)
- * @param target (N, H, W), or (N): int64 classes 0 ... C-1, or `ignoreIndex`
+ * @param logits (B, C, H, W), or (B, C)
+ * @param target (B, H, W), or (B): int64 classes 0 ... C-1, or `ignoreIndex`
  * @returns a scalar, or with reduction `none` the losses in the target's shape; NaN for a mean over no pixel
  * @throws TorchError if shapes do not agree or a target is out of range
  */

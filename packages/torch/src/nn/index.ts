@@ -19,6 +19,7 @@ export {
   uniform_,
 } from './init.js';
 export * from './linear.js';
-export { type AnyModule, type LoadReport, Module } from './module.js';
+export { type AnyModule, Module } from './module.js';
 export * from './norm.js';
 export * from './pooling.js';
+export { type LoadReport, StateModule } from './state-module.js';

@@ -20,8 +20,8 @@ export class Linear extends Module {
 
   constructor(inFeatures: number, outFeatures: number, { bias = true, generator }: LinearOptions = {}) {
     super();
-    this.weight = this.registerParameter('weight', zeros([outFeatures, inFeatures]));
-    this.bias = bias ? this.registerParameter('bias', zeros([outFeatures])) : null;
+    this.weight = this.parameter(zeros([outFeatures, inFeatures]));
+    this.bias = bias ? this.parameter(zeros([outFeatures])) : null;
     resetLayer_(this.weight, this.bias, { generator });
   }
 
@@ -40,7 +40,7 @@ export interface Conv2dOptions extends GeneratorOption {
   bias?: boolean;
 }
 
-/** Convolution with a square kernel: (N, inChannels, H, W) to (N, outChannels, H', W'). */
+/** Convolution with a square kernel: (B, inChannels, H, W) to (B, outChannels, H', W'). */
 export class Conv2d extends Module {
   /** (outChannels, inChannels / groups, kernelSize, kernelSize) */
   readonly weight: Tensor;
@@ -67,8 +67,8 @@ export class Conv2d extends Module {
     this.#groups = groups;
     this.#depthwise = groups > 1 && groups === inChannels && groups === outChannels;
     const shape = [outChannels, inChannels / groups, kernelSize, kernelSize];
-    this.weight = this.registerParameter('weight', zeros(shape));
-    this.bias = bias ? this.registerParameter('bias', zeros([outChannels])) : null;
+    this.weight = this.parameter(zeros(shape));
+    this.bias = bias ? this.parameter(zeros([outChannels])) : null;
     resetLayer_(this.weight, this.bias, { generator });
   }
 

@@ -38,13 +38,13 @@ export class LayerNorm extends Module {
     this.#size = size;
     this.#eps = eps;
     this.#narrow = narrow;
-    this.weight = this.registerParameter('weight', ones([size]));
-    this.bias = this.registerParameter('bias', zeros([size]));
+    this.weight = this.parameter(ones([size]));
+    this.bias = this.parameter(zeros([size]));
   }
 
   forward(x: Tensor): Tensor {
     const dtype = autocastDtype();
-    // A card's autocast does this by itself, that of CPUs does not.
+    // On a GPU autocast does this by itself, on a CPU it does not.
     const wide = dtype === undefined ? x : x.to('float32');
     const normal = ops.layerNorm(wide, [this.#size], this.weight, this.bias, this.#eps);
     return dtype !== undefined && this.#narrow ? normal.to(dtype) : normal;
@@ -52,7 +52,7 @@ export class LayerNorm extends Module {
 }
 
 /**
- * Normalises each channel of (N, channels, H, W), then scales and shifts (Ioffe & Szegedy 2015). In training mode
+ * Normalises each channel of (B, channels, H, W), then scales and shifts (Ioffe & Szegedy 2015). In training mode
  * by the statistics of the batch, which also move the running ones; in evaluation mode by the running ones.
  */
 export class BatchNorm2d extends Module {
@@ -86,11 +86,11 @@ export class BatchNorm2d extends Module {
     super();
     this.#eps = eps;
     this.#momentum = momentum;
-    this.weight = this.registerParameter('weight', ones([channels]));
-    this.bias = this.registerParameter('bias', zeros([channels]));
-    this.runningMean = this.registerBuffer('running_mean', zeros([channels]));
-    this.runningVar = this.registerBuffer('running_var', ones([channels]));
-    this.numBatchesTracked = this.registerBuffer('num_batches_tracked', zeros([], { dtype: 'int64' }));
+    this.weight = this.parameter(ones([channels]));
+    this.bias = this.parameter(zeros([channels]));
+    this.runningMean = this.buffer(zeros([channels]));
+    this.runningVar = this.buffer(ones([channels]));
+    this.numBatchesTracked = this.buffer(zeros([], { dtype: 'int64' }));
   }
 
   forward(x: Tensor): Tensor {

@@ -1,4 +1,4 @@
-// Pooling layers over (N, C, H, W) with square windows.
+// Pooling layers over (B, D, H, W) with square windows.
 
 import { ops } from '../ops.js';
 import type { Tensor } from '../tensor.js';

@@ -13,7 +13,7 @@ export interface Centres {
 }
 
 /** Keeps centres; its buffers are part of a checkpoint. */
-export interface CentreStore extends nn.Module<[], never> {
+export interface CentreStore extends nn.StateModule {
   /** (C), int64: how many centres the class's mean is made of, 0 where there is none. */
   readonly filled: Tensor;
   add(domain: Domain, centres: Centres): void;
@@ -29,7 +29,7 @@ export class CentreQueue extends MemoryBank implements CentreStore {
 }
 
 /** The running mean of centres: at each new one m times itself and 1 - m times that, the first taken whole. */
-export class RunningCentres extends nn.Module<[], never> implements CentreStore {
+export class RunningCentres extends nn.StateModule implements CentreStore {
   /** (C, D) */
   readonly rows: Tensor;
   readonly filled: Tensor;
@@ -41,8 +41,8 @@ export class RunningCentres extends nn.Module<[], never> implements CentreStore 
     readonly momentum: number,
   ) {
     super();
-    this.rows = this.registerBuffer('rows', zeros([classes, width]));
-    this.filled = this.registerBuffer('filled', zeros([classes], { dtype: 'int64' }));
+    this.rows = this.buffer(zeros([classes, width]));
+    this.filled = this.buffer(zeros([classes], { dtype: 'int64' }));
   }
 
   add(_: Domain, { centre, present }: Centres): void {
@@ -59,15 +59,10 @@ export class RunningCentres extends nn.Module<[], never> implements CentreStore 
   mean(): Tensor {
     return this.rows.clone();
   }
-
-  /** @throws Error always: centres are kept, nothing is computed of them. */
-  forward(): never {
-    throw new Error('RunningCentres are not called; add and mean are what they do');
-  }
 }
 
 /** This step's centres alone: each domain's take the place of those of the step before. */
-export class BatchCentres extends nn.Module<[], never> implements CentreStore {
+export class BatchCentres extends nn.StateModule implements CentreStore {
   /** (2, C, D): the source's, the target's. */
   readonly rows: Tensor;
   /** (2, C), int64: 1 where the class has pixels. */
@@ -75,8 +70,8 @@ export class BatchCentres extends nn.Module<[], never> implements CentreStore {
 
   constructor(classes: number, width: number) {
     super();
-    this.rows = this.registerBuffer('rows', zeros([2, classes, width]));
-    this.present = this.registerBuffer('present', zeros([2, classes], { dtype: 'int64' }));
+    this.rows = this.buffer(zeros([2, classes, width]));
+    this.present = this.buffer(zeros([2, classes], { dtype: 'int64' }));
   }
 
   get filled(): Tensor {
@@ -95,11 +90,6 @@ export class BatchCentres extends nn.Module<[], never> implements CentreStore {
 
   mean(): Tensor {
     return tidy(() => this.rows.sum([0]).div(this.filled.clampMin(1).unsqueeze(1)));
-  }
-
-  /** @throws Error always: centres are kept, nothing is computed of them. */
-  forward(): never {
-    throw new Error('BatchCentres are not called; add and mean are what they do');
   }
 }
 

@@ -3,7 +3,7 @@
 import { arange, type Generator, nn, noGrad, ops, rand, type Tensor, tidy, zeros } from '@pgpc/torch';
 
 /** Rows of unit length, or any other width, kept for every class. Part of a checkpoint through its buffers. */
-export class MemoryBank extends nn.Module<[], never> {
+export class MemoryBank extends nn.StateModule {
   /** (C, K, D): the queues as rings. */
   readonly rows: Tensor;
   /** (C), int64: where the next row goes. */
@@ -18,9 +18,9 @@ export class MemoryBank extends nn.Module<[], never> {
     width: number,
   ) {
     super();
-    this.rows = this.registerBuffer('rows', zeros([classes, capacity, width]));
-    this.next = this.registerBuffer('next', zeros([classes], { dtype: 'int64' }));
-    this.filled = this.registerBuffer('filled', zeros([classes], { dtype: 'int64' }));
+    this.rows = this.buffer(zeros([classes, capacity, width]));
+    this.next = this.buffer(zeros([classes], { dtype: 'int64' }));
+    this.filled = this.buffer(zeros([classes], { dtype: 'int64' }));
   }
 
   /**
@@ -79,10 +79,5 @@ export class MemoryBank extends nn.Module<[], never> {
   mean(): Tensor {
     // Rows not yet written are zeros and add nothing.
     return tidy(() => this.rows.sum([1]).div(this.filled.clampMin(1).unsqueeze(1)));
-  }
-
-  /** @throws Error always: a bank stores, it computes nothing. */
-  forward(): never {
-    throw new Error('a MemoryBank is not called; enqueue, draw and mean are what it does');
   }
 }

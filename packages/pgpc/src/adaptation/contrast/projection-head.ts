@@ -17,9 +17,8 @@ export class ProjectionHead extends nn.Module {
   constructor(channels: number, width: number, depth: number, generator: Generator) {
     super();
     const linear = (from: number) => new nn.Linear(from, width, { generator });
-    this.layers = this.registerModule(
-      'layers',
-      new nn.ModuleList(Array.from({ length: depth }, (_, i) => linear(i === 0 ? channels : width))),
+    this.layers = new nn.ModuleList(
+      Array.from({ length: depth }, (_, i) => linear(i === 0 ? channels : width)),
     );
   }
 

@@ -15,7 +15,7 @@ export interface PrototypeOptions {
  * The running mean feature of every class of the target, and the weights that follow from the distances to them (Zhang
  * et al. 2021, arXiv 2101.10979, eq 4 to 6). Part of a checkpoint through its buffers.
  */
-export class ClassPrototypes extends nn.Module<[], never> {
+export class ClassPrototypes extends nn.StateModule {
   /** (C, D), eta: means of unit vectors, so at most of length 1; zeros for a class not seen yet. */
   readonly centres: Tensor;
   /** (C), int64: batches in which the class has been predicted. */
@@ -29,8 +29,8 @@ export class ClassPrototypes extends nn.Module<[], never> {
     readonly world: World = alone,
   ) {
     super();
-    this.centres = this.registerBuffer('centres', zeros([classes, width]));
-    this.batches = this.registerBuffer('batches', zeros([classes], { dtype: 'int64' }));
+    this.centres = this.buffer(zeros([classes, width]));
+    this.batches = this.buffer(zeros([classes], { dtype: 'int64' }));
   }
 
   /**
@@ -70,10 +70,5 @@ export class ClassPrototypes extends nn.Module<[], never> {
       const weights = scores.maskedFill(seen.logicalNot(), Number.NEGATIVE_INFINITY).logSoftmax(1);
       return ops.where(seen, weights, seen.sum().clampMin(1).log().neg());
     });
-  }
-
-  /** @throws Error always: prototypes are kept and compared with, nothing passes through them. */
-  forward(): never {
-    throw new Error('ClassPrototypes are not called; update and logWeights are what they do');
   }
 }

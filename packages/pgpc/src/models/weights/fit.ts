@@ -168,7 +168,7 @@ export function loadSegmentorWeights(
 }
 
 function fill(
-  segmentor: nn.AnyModule,
+  segmentor: nn.StateModule,
   own: ReadonlyMap<string, Tensor>,
   file: WeightsFile,
   network: string,
@@ -311,6 +311,6 @@ export function hasDecoder(file: WeightsFile): boolean {
   return [...file.tensors.keys()].some((name) => name.startsWith('decode_head.'));
 }
 
-function prefixed(encoder: nn.AnyModule): Map<string, Tensor> {
+function prefixed(encoder: nn.StateModule): Map<string, Tensor> {
   return new Map([...encoder.stateDict()].map(([name, tensor]) => [ENCODER + name, tensor]));
 }
