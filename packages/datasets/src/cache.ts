@@ -1,17 +1,26 @@
 // Copies of a dataset that decode faster: resized once, and stored so that reading them costs little.
 import { cp, mkdir, readdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { encode } from 'fast-png';
-import sharp from 'sharp';
 import { z } from 'zod';
-import { formatClassFile } from './class-file.js';
-import { type ConcurrentOptions, forEachConcurrently } from './concurrent.js';
-import { sizeMismatch } from './file-dataset.js';
-import { decodeRgb, type LabelValues, readLabelValues } from './images/decode.js';
-import { resizeWindow, type Size, scaledSize, scaleLabel } from './images/resize.js';
-import { encodeRowPng, MOST_COLUMNS } from './images/row-png.js';
+import { formatClassFile } from './classes/class-file.js';
+import { DatasetError } from './errors.js';
+import { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
+import {
+  decodeRgb,
+  encodePng,
+  encodeRgb,
+  encodeRowPng,
+  MOST_COLUMNS,
+  type RgbImage,
+  resizeWindow,
+  type Size,
+  scaledSize,
+  scaleLabel,
+} from './images/index.js';
+import { type LabelValues, readLabelValues } from './labels/decode.js';
+import { sizeMismatch } from './readers/file-dataset.js';
 import { CLASS_FILES } from './readers/folder.js';
-import { DatasetError, type LabelCoding, type RgbImage, type SegmentationDataset } from './types.js';
+import type { LabelCoding, SegmentationDataset } from './types.js';
 
 export interface CacheOptions extends ConcurrentOptions {
   /**
@@ -165,20 +174,16 @@ function resizeValues(label: LabelValues, scaled: Size): LabelValues {
 }
 
 async function encodeImage(image: RgbImage): Promise<Uint8Array> {
-  const { width, height, data } = image;
-  if (width <= MOST_COLUMNS) return encodeRowPng(image);
-  return sharp(data, { raw: { width, height, channels: 3 } })
-    .png({ compressionLevel: 0, adaptiveFiltering: false })
-    .toBuffer();
+  return image.width <= MOST_COLUMNS ? encodeRowPng(image) : encodeRgb(image, 0);
 }
 
 /** In the form that the coding asks for, with one channel. */
 function encodeValues({ width, height, values }: LabelValues, { kind }: LabelCoding): Uint8Array {
   switch (kind) {
     case 'values':
-      return encode({ width, height, data: Uint8Array.from(values), channels: 1 });
+      return encodePng({ width, height, data: Uint8Array.from(values), channels: 1 });
     case 'first-of-16-bit':
-      return encode({ width, height, data: Uint16Array.from(values), channels: 1, depth: 16 });
+      return encodePng({ width, height, data: Uint16Array.from(values), channels: 1, depth: 16 });
     case 'colors':
       return encodeColors(width, height, values);
   }
@@ -190,9 +195,9 @@ function encodeColors(width: number, height: number, values: LabelValues['values
   if (colors.length <= 256) {
     const index = new Map(colors.map((color, i) => [color, i]));
     const data = Uint8Array.from(values, (color) => index.get(color)!);
-    return encode({ width, height, data, channels: 1, palette: colors.map(channels) });
+    return encodePng({ width, height, data, channels: 1, palette: colors.map(channels) });
   }
   const data = new Uint8Array(3 * values.length);
   for (let i = 0; i < values.length; i++) data.set(channels(values[i]!), 3 * i);
-  return encode({ width, height, data, channels: 3 });
+  return encodePng({ width, height, data, channels: 3 });
 }

@@ -2,18 +2,14 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { type ConcurrentOptions, forEachConcurrently } from './concurrent.js';
-import { FileCache } from './file-cache.js';
-import { sizeMismatch, withoutSamples } from './file-dataset.js';
-import { decodeLabel, decodeRgb } from './images/decode.js';
+import { DatasetError, type FaultKind } from './errors.js';
+import { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
+import { FileCache } from './files/file-cache.js';
+import { decodeRgb } from './images/index.js';
+import { decodeLabel } from './labels/decode.js';
 import { type OpenOptions, openDataset } from './open.js';
-import {
-  DatasetError,
-  type FaultKind,
-  type LabelCoding,
-  type Sample,
-  type SegmentationDataset,
-} from './types.js';
+import { sizeMismatch, withoutSamples } from './readers/file-dataset.js';
+import type { LabelCoding, Sample, SegmentationDataset } from './types.js';
 
 /** One thing that is wrong with one file. */
 export interface DatasetFault {

@@ -14,40 +14,44 @@ export {
   CITYSCAPES_LABELS,
   type CityscapesLabel,
   GTA5_LABEL_TO_TRAIN_ID,
-  IGNORE_INDEX,
   isCityscapes,
   LABEL_PALETTE,
-  UNKNOWN_LABEL,
-} from './cityscapes-classes.js';
+} from './classes/cityscapes.js';
 export {
   type ClassDefinition,
   formatClassFile,
   numberedClasses,
   readClassFile,
   readCvatLabelMap,
-} from './class-file.js';
+} from './classes/class-file.js';
 export { compiledProgram } from './compiled.js';
-export { FileDataset, sizeMismatch, withoutSamples } from './file-dataset.js';
-export type { OnFault } from './files.js';
+export { DatasetError, type FaultKind } from './errors.js';
+export type { OnFault } from './files/list.js';
 export { DATASET_FORMATS, type DatasetFormat, SOURCE_LAYOUTS, type SourceLayout } from './formats.js';
 export {
-  countValues,
-  decodeLabel,
   decodeRgb,
-  type LabelValues,
-  labelMapOf,
+  encodePng,
+  encodeRgb,
+  type LabelMap,
   openImage,
-  readLabelValues,
-  unknownValues,
-} from './images/decode.js';
-export {
+  type PngImage,
+  type Rect,
+  type RgbImage,
   resizeWindow,
   type ScaledLabel,
   type Size,
   scaledSize,
   scaleLabel,
   sourceRect,
-} from './images/resize.js';
+} from './images/index.js';
+export {
+  countValues,
+  decodeLabel,
+  type LabelValues,
+  labelMapOf,
+  readLabelValues,
+  unknownValues,
+} from './labels/decode.js';
 export { availableSplits, detectFormat, type OpenOptions, openDataset, trainingSplit } from './open.js';
 export {
   ACDC_CONDITIONS,
@@ -59,6 +63,7 @@ export {
 } from './readers/adverse.js';
 export { type Bdd100kOptions, openBdd100k } from './readers/bdd100k.js';
 export { type CityscapesOptions, type CityscapesSplit, openCityscapes } from './readers/cityscapes.js';
+export { FileDataset, sizeMismatch, withoutSamples } from './readers/file-dataset.js';
 export { type FolderOptions, openFolder } from './readers/folder.js';
 export { type Gta5Options, openGta5 } from './readers/gta5.js';
 export {
@@ -70,11 +75,9 @@ export {
 export { type ClassStatistics, classStatistics } from './statistics.js';
 export {
   type ClassInfo,
-  DatasetError,
-  type FaultKind,
+  IGNORE_INDEX,
   type LabelCoding,
-  type LabelMap,
-  type RgbImage,
   type Sample,
   type SegmentationDataset,
+  UNKNOWN_LABEL,
 } from './types.js';

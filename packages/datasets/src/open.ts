@@ -1,6 +1,7 @@
 // Opening a dataset by the name of its format, and telling the format of a folder.
 import path from 'node:path';
-import { isFile, isFolder, type OnFault } from './files.js';
+import { DatasetError } from './errors.js';
+import { isFile, isFolder, type OnFault } from './files/list.js';
 import type { DatasetFormat } from './formats.js';
 import { openAcdc, openDarkZurich } from './readers/adverse.js';
 import { openBdd100k } from './readers/bdd100k.js';
@@ -8,7 +9,7 @@ import { openCityscapes } from './readers/cityscapes.js';
 import { openFolder } from './readers/folder.js';
 import { openGta5 } from './readers/gta5.js';
 import { openSynthia } from './readers/synthia.js';
-import { type ClassInfo, DatasetError, type SegmentationDataset } from './types.js';
+import type { ClassInfo, SegmentationDataset } from './types.js';
 
 export { DATASET_FORMATS, type DatasetFormat } from './formats.js';
 

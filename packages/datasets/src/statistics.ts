@@ -1,9 +1,9 @@
 // How often each class occurs: per image, as rare class sampling needs it, and over the dataset.
-import { IGNORE_INDEX, UNKNOWN_LABEL } from './cityscapes-classes.js';
-import { toTrainIds, unknownValues } from './images/decode.js';
-import { type HistogramOptions, labelHistograms } from './label-histograms.js';
-import { DatasetError, type SegmentationDataset } from './types.js';
 
+import { DatasetError } from './errors.js';
+import { toTrainIds, unknownValues } from './labels/decode.js';
+import { type HistogramOptions, labelHistograms } from './labels/histograms.js';
+import { IGNORE_INDEX, type SegmentationDataset, UNKNOWN_LABEL } from './types.js';
 /** Class counts of the labelled images of a split, at the size of the label files. */
 export interface ClassStatistics {
   /** Pixels of every class in every image: counts[image][trainId]. */

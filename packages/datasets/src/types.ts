@@ -1,18 +1,12 @@
 // What every dataset is: a list of samples, their pixels, and the classes of their labels.
 
-/** Colour image, interleaved rows: `data[(y * width + x) * 3 + channel]`, sRGB, 0..255. */
-export interface RgbImage {
-  width: number;
-  height: number;
-  data: Uint8Array;
-}
+import type { LabelMap, RgbImage } from './images/index.js';
 
-/** Label map, one byte a pixel, row by row: a trainId (index into `classes`) or 255 = ignore. */
-export interface LabelMap {
-  width: number;
-  height: number;
-  data: Uint8Array;
-}
+/** Value of a pixel that is neither trained on nor evaluated. */
+export const IGNORE_INDEX = 255;
+
+/** Marks values that a dataset does not define where label values are mapped to trainIds. */
+export const UNKNOWN_LABEL = 254;
 
 /** One class that is trained and evaluated. */
 export interface ClassInfo {
@@ -75,31 +69,4 @@ export interface SegmentationDataset {
    * the image or holds a value that is no label of this dataset
    */
   readLabel(index: number): Promise<LabelMap>;
-}
-
-/** What is wrong with a dataset's folder or file. */
-export type FaultKind =
-  | 'missing'
-  | 'missing-pair'
-  | 'empty'
-  | 'symlink-loop'
-  | 'undecodable'
-  | 'label-format'
-  | 'size-mismatch'
-  | 'unknown-value'
-  | 'definition';
-
-/** A dataset folder or file that is not as its format says; the message is one line and names the path. */
-export class DatasetError extends Error {
-  override readonly name = 'DatasetError';
-  /** What is wrong; undefined where the caller, not the data, is at fault. */
-  readonly kind: FaultKind | undefined;
-  /** The path that is at fault. */
-  readonly file: string | undefined;
-
-  constructor(message: string, options: ErrorOptions & { kind?: FaultKind; file?: string } = {}) {
-    super(message, options);
-    this.kind = options.kind;
-    this.file = options.file;
-  }
 }

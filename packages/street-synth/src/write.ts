@@ -2,10 +2,15 @@
 import { createHash } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { SourceLayout } from '@pgpc/datasets';
-import { CITYSCAPES_LABEL_TO_TRAIN_ID, DatasetError, LABEL_PALETTE, synthiaLabelId } from '@pgpc/datasets';
-import { encode, type ImageData } from 'fast-png';
-import sharp from 'sharp';
+import type { PngImage, SourceLayout } from '@pgpc/datasets';
+import {
+  CITYSCAPES_LABEL_TO_TRAIN_ID,
+  DatasetError,
+  encodePng,
+  encodeRgb,
+  LABEL_PALETTE,
+  synthiaLabelId,
+} from '@pgpc/datasets';
 import type { Domain } from './domains.js';
 import { type RenderedScene, renderScene, type SceneRequest } from './render.js';
 import { RenderThreads } from './render-threads.js';
@@ -264,11 +269,9 @@ export async function writeScene({ request, files }: SceneTask): Promise<void> {
 }
 
 async function save(files: SceneFiles, { image, labelIds }: RenderedScene): Promise<void> {
-  const { width, height, data } = image;
-  const picture = await sharp(data, { raw: { width, height, channels: 3 } })
-    .png({ compressionLevel: 2 })
-    .toBuffer();
-  const label = encode(labelPng(files.layout, width, height, labelIds), { zlib: { level: 3 } });
+  const { width, height } = image;
+  const picture = await encodeRgb(image, 2);
+  const label = encodePng(labelPng(files.layout, width, height, labelIds), { zlib: { level: 3 } });
   await put(files.image, picture);
   await put(files.label, label);
 }
@@ -281,7 +284,7 @@ function labelPng(
   width: number,
   height: number,
   labelIds: Uint8Array,
-): ImageData {
+): PngImage {
   if (layout === 'cityscapes') return { width, height, data: labelIds, channels: 1 };
   if (layout === 'gta5') return { width, height, data: labelIds, channels: 1, palette: PALETTE };
   const data = new Uint16Array(3 * labelIds.length);

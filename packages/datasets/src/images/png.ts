@@ -1,12 +1,15 @@
-// Reading PNG files sample by sample: palette indices and 16-bit values as they are stored, no colour management.
+// PNG files (ISO/IEC 15948) sample by sample: palette indices and 16-bit values as stored, no colour management.
 import { open, readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
-import * as zlib from 'node:zlib';
-import { crc32 as nativeCrc32, type PngLayout, type PngRegion, unpackRows } from './png-rows.js';
-import type { Region } from './row-png.js';
-import { borrow, giveBack } from './spare-memory.js';
-
-const inflate = promisify(zlib.inflate);
+import {
+  crc32,
+  filteredSize,
+  inflated,
+  type PngLayout,
+  unfilter,
+  unpackRows,
+  unpackRowsSlowly,
+} from './png-codec.js';
+import type { Rect } from './types.js';
 
 /** The samples of a PNG (ISO/IEC 15948), interleaved rows, unscaled: 0 .. 2^depth - 1. */
 export interface Png {
@@ -23,7 +26,6 @@ export interface Png {
 
 export const SIGNATURE = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]);
 const MAX_PIXELS = 2 ** 28;
-const INFLATE_CHUNK = 2 ** 24;
 
 const GREY = 0;
 const RGB = 2;
@@ -59,7 +61,7 @@ export interface RgbPng {
   readonly width: number;
   readonly height: number;
   /** Interleaved rows of a region that lies inside. @throws Error if the pixels are damaged */
-  decode(region: Region): Promise<Uint8Array>;
+  decode(region: Rect): Promise<Uint8Array>;
   /** Nothing may be decoded from then on. */
   close(): void;
 }
@@ -80,7 +82,7 @@ export async function openRgbPng(file: string): Promise<RgbPng | undefined> {
       checkSize(header);
       const { width, height } = header;
       const layout = layoutOf(header, 3, 8);
-      const decode = ({ left, top, width, height }: Region) =>
+      const decode = ({ left, top, width, height }: Rect) =>
         unpackRows!(data, layout, { top, rows: height, left: 3 * left, length: 3 * width });
       return { width, height, decode, close };
     }
@@ -123,22 +125,6 @@ async function plainSamples(
   return samplesOf(rows, width * channels, depth);
 }
 
-/** As `unpackRows`, where that is missing. */
-export async function unpackRowsSlowly(
-  data: Uint8Array,
-  layout: PngLayout,
-  { top, rows, left, length }: PngRegion,
-): Promise<Uint8Array> {
-  const { stride, height, bytesPerPixel } = layout;
-  const all = unfilter(await inflated(data, filteredSize(layout)), stride, height, bytesPerPixel);
-  const region = new Uint8Array(rows * length);
-  for (let y = 0; y < rows; y++) {
-    const from = (top + y) * stride + left;
-    region.set(all.subarray(from, from + length), y * length);
-  }
-  return region;
-}
-
 async function interlacedSamples(data: Buffer, header: Header, channels: number): Promise<Samples> {
   const { width, height, depth } = header;
   const passes = ADAM7.flatMap((step) => passOf(step, width, height));
@@ -165,19 +151,6 @@ function layoutOf(
 ): PngLayout {
   const stride = Math.ceil((width * channels * depth) / 8);
   return { stride, height, bytesPerPixel: Math.max(1, (channels * depth) / 8) };
-}
-
-const filteredSize = ({ stride, height }: PngLayout) => (stride + 1) * height;
-
-async function inflated(data: Uint8Array, expected: number): Promise<Uint8Array> {
-  const bytes = await inflate(data, {
-    chunkSize: Math.max(64, Math.min(expected + 1, INFLATE_CHUNK)),
-    maxOutputLength: expected + 1,
-  });
-  if (bytes.length !== expected) {
-    throw new Error(`${bytes.length} bytes of pixels where the header's size needs ${expected}`);
-  }
-  return bytes;
 }
 
 /** @param count samples of a row. */
@@ -289,67 +262,6 @@ function headerOf(content: Buffer): Header {
   };
 }
 
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
-  let c = n;
-  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-  return c;
-});
-
-export function slowCrc32(bytes: Uint8Array): number {
-  let c = 0xffffffff;
-  for (const byte of bytes) c = CRC_TABLE[(c ^ byte) & 255]! ^ (c >>> 8);
-  return (c ^ 0xffffffff) >>> 0;
-}
-
-/** The native one is twice as fast as Node's own, which is there from 20.15 on, and that fifty times as this. */
-export const crc32: (bytes: Uint8Array) => number = nativeCrc32 ?? zlib.crc32 ?? slowCrc32;
-
-/** Undoes the row filters; `bpp` is the distance in bytes to the sample on the left. */
-function unfilter(filtered: Uint8Array, stride: number, height: number, bpp: number): Uint8Array {
-  const rows = new Uint8Array(stride * height);
-  let above = new Uint8Array(stride);
-  for (let y = 0; y < height; y++) {
-    const from = y * (stride + 1);
-    const line = filtered.subarray(from + 1, from + 1 + stride);
-    const row = rows.subarray(y * stride, (y + 1) * stride);
-    switch (filtered[from]) {
-      case 0:
-        row.set(line);
-        break;
-      case 1:
-        for (let i = 0; i < stride; i++) row[i] = line[i]! + (i < bpp ? 0 : row[i - bpp]!);
-        break;
-      case 2:
-        for (let i = 0; i < stride; i++) row[i] = line[i]! + above[i]!;
-        break;
-      case 3:
-        for (let i = 0; i < stride; i++) {
-          row[i] = line[i]! + (((i < bpp ? 0 : row[i - bpp]!) + above[i]!) >> 1);
-        }
-        break;
-      case 4:
-        for (let i = 0; i < bpp && i < stride; i++) row[i] = line[i]! + above[i]!;
-        for (let i = bpp; i < stride; i++) {
-          row[i] = line[i]! + paeth(row[i - bpp]!, above[i]!, above[i - bpp]!);
-        }
-        break;
-      default:
-        throw new Error(`row ${y} has the unknown filter ${filtered[from]}`);
-    }
-    above = row;
-  }
-  return rows;
-}
-
-/** Of left, above and above left, the one nearest to left + above - above left (ISO/IEC 15948, 9.4). */
-function paeth(left: number, above: number, corner: number): number {
-  const toLeft = Math.abs(above - corner);
-  const toAbove = Math.abs(left - corner);
-  const toCorner = Math.abs(left + above - 2 * corner);
-  if (toLeft <= toAbove && toLeft <= toCorner) return left;
-  return toAbove <= toCorner ? above : corner;
-}
-
 function bigEndian(rows: Uint8Array): Uint16Array {
   const samples = new Uint16Array(rows.length / 2);
   for (let i = 0; i < samples.length; i++) samples[i] = (rows[2 * i]! << 8) | rows[2 * i + 1]!;
@@ -369,4 +281,18 @@ function spread(rows: Uint8Array, count: number, depth: number): Uint8Array {
     samples[i] = (byte >> (8 - depth * ((x % perByte) + 1))) & mask;
   }
   return samples;
+}
+
+// To take and free megabytes for every file costs as much as to read them: memory for files is used again.
+const spare: Buffer[] = [];
+
+/** At least `size` bytes, which hold anything. */
+export function borrow(size: number): Buffer {
+  const buffer = spare.pop();
+  return buffer && buffer.length >= size ? buffer : Buffer.allocUnsafeSlow(size);
+}
+
+/** Nothing may read of it afterwards. */
+export function giveBack(buffer: Buffer): void {
+  spare.push(buffer);
 }

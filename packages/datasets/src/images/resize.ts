@@ -1,16 +1,6 @@
 // Windows of resized images and labels, with OpenCV's arithmetic, computed without the rest of the resized image.
 
-import type { LabelMap, RgbImage } from '../types.js';
-
-export interface Size {
-  width: number;
-  height: number;
-}
-
-export interface Rect extends Size {
-  top: number;
-  left: number;
-}
+import type { LabelMap, Rect, RgbImage, Size } from './types.js';
 
 /** The size within bounds at the same ratio, rounded as mmcv does: 1914 x 1052 within 1280 x 720 is 1280 x 704. */
 export function scaledSize({ width, height }: Size, bounds: Size): Size {

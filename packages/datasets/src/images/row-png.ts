@@ -4,9 +4,9 @@
 // unfiltered, so that all have one length and stand where that says.
 
 import { type FileHandle, open } from 'node:fs/promises';
-import type { RgbImage } from '../types.js';
-import { crc32, SIGNATURE } from './png.js';
-import { borrow, giveBack } from './spare-memory.js';
+import { borrow, giveBack, SIGNATURE } from './png.js';
+import { crc32 } from './png-codec.js';
+import type { Rect, RgbImage } from './types.js';
 
 /** Length of a chunk, its type, and behind its content its checksum. */
 const AROUND = 12;
@@ -94,7 +94,7 @@ export class RowPng {
    * The pixels of a region that lies inside; they are good until the file is closed.
    * @throws Error if the file ends early, or a row is not what was written.
    */
-  async decode({ left, top, width, height }: Region): Promise<RgbImage> {
+  async decode({ left, top, width, height }: Rect): Promise<RgbImage> {
     const length = rowLength(this.width);
     const needed = height * length;
     if (this.#rows) giveBack(this.#rows);
@@ -120,12 +120,4 @@ export class RowPng {
     this.#rows = undefined;
     await this.handle.close();
   }
-}
-
-/** A part of an image, in pixels. */
-export interface Region {
-  left: number;
-  top: number;
-  width: number;
-  height: number;
 }

@@ -1,9 +1,10 @@
 // Readers of ACDC and Dark Zurich: rgb_anon images and gt labels of streets in fog, rain, snow and at night.
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID, TRAIN_ID_TABLE } from '../cityscapes-classes.js';
-import { FileDataset, pairSamples, unlabelledSamples } from '../file-dataset.js';
-import { isFolder, listFiles, type OnFault } from '../files.js';
-import { DatasetError, type LabelCoding, type SegmentationDataset } from '../types.js';
+import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
+import { DatasetError } from '../errors.js';
+import { isFolder, listFiles, type OnFault } from '../files/list.js';
+import type { LabelCoding, SegmentationDataset } from '../types.js';
+import { FileDataset, pairSamples, unlabelledSamples } from './file-dataset.js';
 
 export const ACDC_CONDITIONS = ['fog', 'night', 'rain', 'snow'] as const;
 export type AcdcCondition = (typeof ACDC_CONDITIONS)[number];

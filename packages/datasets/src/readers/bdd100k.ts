@@ -1,9 +1,9 @@
 // Reader of BDD100K's semantic segmentation: images/10k and labels/sem_seg/masks.
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, TRAIN_ID_TABLE } from '../cityscapes-classes.js';
-import { FileDataset, samplesOfFolders } from '../file-dataset.js';
-import { IMAGE_ENDINGS, isFolder, listFiles, type OnFault } from '../files.js';
+import { CITYSCAPES_CLASSES, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
+import { IMAGE_ENDINGS, isFolder, listFiles, type OnFault } from '../files/list.js';
 import type { SegmentationDataset } from '../types.js';
+import { FileDataset, samplesOfFolders } from './file-dataset.js';
 
 export interface Bdd100kOptions {
   readonly onFault?: OnFault | undefined;

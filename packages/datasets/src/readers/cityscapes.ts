@@ -1,9 +1,9 @@
 // Reader of Cityscapes: leftImg8bit/SPLIT/CITY images and gtFine/SPLIT/CITY label ids.
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID } from '../cityscapes-classes.js';
-import { FileDataset, samplesOfFolders } from '../file-dataset.js';
-import { listFiles, type OnFault } from '../files.js';
+import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID } from '../classes/cityscapes.js';
+import { listFiles, type OnFault } from '../files/list.js';
 import type { SegmentationDataset } from '../types.js';
+import { FileDataset, samplesOfFolders } from './file-dataset.js';
 
 export type CityscapesSplit = 'train' | 'val' | 'test';
 

@@ -1,7 +1,6 @@
 // Reader of one's own data: images/SPLIT with masks/SPLIT, and CVAT's export "Segmentation mask 1.1".
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { IGNORE_INDEX, UNKNOWN_LABEL } from '../cityscapes-classes.js';
 import {
   type ClassDefinition,
   classesByTrainId,
@@ -9,11 +8,18 @@ import {
   numberedClasses,
   readClassFile,
   readCvatLabelMap,
-} from '../class-file.js';
-import { FileDataset, pairSamples, samplesOfFolders } from '../file-dataset.js';
-import { IMAGE_ENDINGS, isFile, isFolder, listFiles, type OnFault } from '../files.js';
-import { labelHistograms } from '../label-histograms.js';
-import { type ClassInfo, DatasetError, type Sample, type SegmentationDataset } from '../types.js';
+} from '../classes/class-file.js';
+import { DatasetError } from '../errors.js';
+import { IMAGE_ENDINGS, isFile, isFolder, listFiles, type OnFault } from '../files/list.js';
+import { labelHistograms } from '../labels/histograms.js';
+import {
+  type ClassInfo,
+  IGNORE_INDEX,
+  type Sample,
+  type SegmentationDataset,
+  UNKNOWN_LABEL,
+} from '../types.js';
+import { FileDataset, pairSamples, samplesOfFolders } from './file-dataset.js';
 import { readNameList, selectIds } from './splits.js';
 
 export interface FolderOptions {

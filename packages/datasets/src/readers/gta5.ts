@@ -1,10 +1,11 @@
 // Reader of GTA5 ("Playing for Data"): images/NNNNN.png and palette labels of the same name.
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, GTA5_LABEL_TO_TRAIN_ID } from '../cityscapes-classes.js';
-import { FileDataset, pairSamples } from '../file-dataset.js';
-import { IMAGE_ENDINGS, listFiles, type OnFault } from '../files.js';
-import { imageSize } from '../images/decode.js';
-import { DatasetError, type Sample, type SegmentationDataset } from '../types.js';
+import { CITYSCAPES_CLASSES, GTA5_LABEL_TO_TRAIN_ID } from '../classes/cityscapes.js';
+import { DatasetError } from '../errors.js';
+import { IMAGE_ENDINGS, listFiles, type OnFault } from '../files/list.js';
+import { imageSize } from '../images/index.js';
+import type { Sample, SegmentationDataset } from '../types.js';
+import { FileDataset, pairSamples } from './file-dataset.js';
 import { selectIds, splitIds } from './splits.js';
 
 export interface Gta5Options {

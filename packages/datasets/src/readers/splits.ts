@@ -1,8 +1,8 @@
 // Splits of datasets whose folders have none: lists of sample names, and GTA5's split.mat.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { IMAGE_ENDINGS, isFile, type OnFault, report } from '../files.js';
-import { DatasetError } from '../types.js';
+import { DatasetError } from '../errors.js';
+import { IMAGE_ENDINGS, isFile, type OnFault, report } from '../files/list.js';
 import { readMatlabVectors } from './matlab.js';
 
 /**

@@ -1,9 +1,10 @@
 // Reader of SYNTHIA-RAND-CITYSCAPES: RGB/NNNNNNN.png and 16-bit labels GT/LABELS/NNNNNNN.png.
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, IGNORE_INDEX, UNKNOWN_LABEL } from '../cityscapes-classes.js';
-import { FileDataset, pairSamples } from '../file-dataset.js';
-import { IMAGE_ENDINGS, listFiles, type OnFault } from '../files.js';
-import { DatasetError, type SegmentationDataset } from '../types.js';
+import { CITYSCAPES_CLASSES } from '../classes/cityscapes.js';
+import { DatasetError } from '../errors.js';
+import { IMAGE_ENDINGS, listFiles, type OnFault } from '../files/list.js';
+import { IGNORE_INDEX, type SegmentationDataset, UNKNOWN_LABEL } from '../types.js';
+import { FileDataset, pairSamples } from './file-dataset.js';
 import { isDerivedLabel } from './gta5.js';
 import { selectIds, splitIds } from './splits.js';
 

@@ -6,18 +6,18 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { afterAll, describe, expect, test } from 'vitest';
-import { Rng } from '../../../pgpc/src/random.js';
+import { DatasetError } from '../../src/errors.js';
 import { openImage } from '../../src/images/decode.js';
 import { readPng } from '../../src/images/png.js';
 import { encodeRowPng, MOST_COLUMNS, RowPng } from '../../src/images/row-png.js';
-import { DatasetError } from '../../src/types.js';
+import { randomBelow } from '../support/random.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-rows-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function randomImage(width: number, height: number, seed: number) {
-  const rng = new Rng(seed, 'rows');
-  return { width, height, data: Uint8Array.from({ length: 3 * width * height }, () => rng.below(256)) };
+  const below = randomBelow(seed);
+  return { width, height, data: Uint8Array.from({ length: 3 * width * height }, () => below(256)) };
 }
 
 function written(image: ReturnType<typeof randomImage>, name = 'image.png'): string {
@@ -50,9 +50,9 @@ describe('a PNG of rows', () => {
       fc.asyncProperty(side, side, fc.integer({ min: 0, max: 1e6 }), async (width, height, seed) => {
         const image = randomImage(width, height, seed);
         const file = written(image);
-        const rng = new Rng(seed, 'region');
-        const [left, top] = [rng.below(width), rng.below(height)];
-        const region = { left, top, width: 1 + rng.below(width - left), height: 1 + rng.below(height - top) };
+        const below = randomBelow(seed);
+        const [left, top] = [below(width), below(height)];
+        const region = { left, top, width: 1 + below(width - left), height: 1 + below(height - top) };
         const open = await openImage(file);
         expect([open.width, open.height]).toEqual([width, height]);
         const part = await open.decode(region);

@@ -12,11 +12,11 @@ import {
   CITYSCAPES_LABELS,
   GTA5_LABEL_TO_TRAIN_ID,
   LABEL_PALETTE,
-} from '../../src/cityscapes-classes.js';
-import { decodeLabel } from '../../src/images/decode.js';
+} from '../../src/classes/cityscapes.js';
+import { DatasetError } from '../../src/errors.js';
+import { decodeLabel } from '../../src/labels/decode.js';
 import { openCityscapes } from '../../src/readers/cityscapes.js';
 import { openGta5 } from '../../src/readers/gta5.js';
-import { DatasetError } from '../../src/types.js';
 
 let root: string;
 beforeEach(async () => {

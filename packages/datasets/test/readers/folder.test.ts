@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import fc from 'fast-check';
 import { encode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
-import { formatClassFile, readClassFile, readCvatLabelMap } from '../../src/class-file.js';
+import { formatClassFile, readClassFile, readCvatLabelMap } from '../../src/classes/class-file.js';
 import { openDataset } from '../../src/open.js';
 import { openFolder } from '../../src/readers/folder.js';
 import { colored, failure, grey, rgb, Workspace } from '../support/files.js';

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { encode } from 'fast-png';
 import { afterEach, beforeEach, expect } from 'vitest';
-import { DatasetError } from '../../src/types.js';
+import { DatasetError } from '../../src/errors.js';
 
 /** A folder that every test finds empty. */
 export class Workspace {

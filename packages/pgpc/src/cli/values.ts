@@ -1,16 +1,14 @@
 // Values of options: from the text on the command line to a checked value, or a message that says what is allowed.
+
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Size } from '@pgpc/datasets';
 import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { didYouMean } from '../config/did-you-mean.js';
 import { isRunName, RUN_NAME_RULE } from '../training/run-directory/run-name.js';
 
-/** Width and height in pixels. */
-export interface Size {
-  readonly width: number;
-  readonly height: number;
-}
+export type { Size };
 
 /** Turns a schema into commander's parser; the schema's message follows the option and its value. */
 export function checkedBy<T>(schema: z.ZodType<T, string>): (text: string) => T {

@@ -1,7 +1,7 @@
 // From an image to its label map: whole or by sliding windows, mirrored and at several scales.
 
 import type { RgbImage } from '@pgpc/datasets';
-import { resizeWindow, scaledSize } from '@pgpc/datasets';
+import { resizeWindow, type Size, scaledSize } from '@pgpc/datasets';
 import { fromTypedArray, noGrad, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import { normalize } from '../pipeline/normalize.js';
 import { argmaxRows, averagedTiles, mirroredRows, type RowMap, resizedRows, tensorRows } from './row-map.js';
@@ -16,12 +16,6 @@ export interface Network {
 /** Where a network computes, and so where its input has to be. */
 export function networkDevice(network: Pick<Network, 'parameters'>): string {
   return network.parameters?.()[0]?.device ?? 'cpu';
-}
-
-/** Width and height in pixels. */
-export interface Size {
-  readonly width: number;
-  readonly height: number;
 }
 
 /** Sliding windows over the network's input. */

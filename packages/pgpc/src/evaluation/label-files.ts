@@ -2,8 +2,7 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { ClassInfo, LabelMap } from '@pgpc/datasets';
-import { encode } from 'fast-png';
+import { type ClassInfo, encodePng, type LabelMap } from '@pgpc/datasets';
 import type { PredictionFormat } from './prediction-format.js';
 
 type Palette = [number, number, number][];
@@ -26,17 +25,17 @@ export function encodeLabels(
   // Level 3 takes half the time of the default, and label maps are small at any.
   const zlib = { zlib: { level: 3 } } as const;
   if (format === 'trainIds') {
-    return encode({ width, height, data, channels: 1, palette: palette(classes) }, zlib);
+    return encodePng({ width, height, data, channels: 1, palette: palette(classes) }, zlib);
   }
   if (format === 'labelIds') {
     const table = new Uint8Array(256);
     for (const { trainId, labelId } of classes) table[trainId] = labelId;
-    return encode({ width, height, data: data.map((trainId) => table[trainId]!), channels: 1 }, zlib);
+    return encodePng({ width, height, data: data.map((trainId) => table[trainId]!), channels: 1 }, zlib);
   }
   const colors = palette(classes);
   const rgb = new Uint8Array(3 * data.length);
   for (let i = 0; i < data.length; i++) rgb.set(colors[data[i]!]!, 3 * i);
-  return encode({ width, height, data: rgb, channels: 3 }, zlib);
+  return encodePng({ width, height, data: rgb, channels: 3 }, zlib);
 }
 
 /**

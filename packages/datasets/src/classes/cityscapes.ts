@@ -1,9 +1,6 @@
 // The label definitions of Cityscapes, which GTA5 shares: 19 trained classes, 35 label ids and their colours.
-import type { ClassInfo } from './types.js';
 
-/** Value of a pixel that is neither trained on nor evaluated. */
-export const IGNORE_INDEX = 255;
-
+import { type ClassInfo, IGNORE_INDEX, UNKNOWN_LABEL } from '../types.js';
 /** One label of Cityscapes' definition, trained or not. */
 export interface CityscapesLabel {
   /** -1 (license plate) to 33. */
@@ -80,9 +77,6 @@ export const CITYSCAPES_CLASSES: readonly ClassInfo[] = CITYSCAPES_LABELS.filter
   color,
   kind: hasInstances ? 'thing' : 'stuff',
 }));
-
-/** Marks a byte that is no label in the tables below; trainIds and 255 never take this value. */
-export const UNKNOWN_LABEL = 254;
 
 /** Table from the byte in a Cityscapes `labelIds` file to its trainId; -1 is stored as the byte 255. */
 export const CITYSCAPES_LABEL_TO_TRAIN_ID: Uint8Array = new Uint8Array(256).fill(UNKNOWN_LABEL);

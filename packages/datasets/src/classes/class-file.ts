@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { parse as parseYaml, stringify } from 'yaml';
 import { z } from 'zod';
-import { IGNORE_INDEX, UNKNOWN_LABEL } from './cityscapes-classes.js';
-import { type ClassInfo, DatasetError, type LabelCoding } from './types.js';
+import { DatasetError } from '../errors.js';
+import { type ClassInfo, IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
 
 /** Classes and how masks tell them. */
 export interface ClassDefinition {

@@ -1,17 +1,16 @@
 // A dataset whose samples are files: the part that all readers share.
-import { IGNORE_INDEX } from './cityscapes-classes.js';
-import { type FileSearch, isFolder, listFiles, type OnFault, report } from './files.js';
-import { decodeLabel, decodeRgb, imageSize } from './images/decode.js';
+
+import { DatasetError } from '../errors.js';
+import { type FileSearch, isFolder, listFiles, type OnFault, report } from '../files/list.js';
+import { decodeRgb, imageSize, type LabelMap, type RgbImage, type Size } from '../images/index.js';
+import { decodeLabel } from '../labels/decode.js';
 import {
   type ClassInfo,
-  DatasetError,
+  IGNORE_INDEX,
   type LabelCoding,
-  type LabelMap,
-  type RgbImage,
   type Sample,
   type SegmentationDataset,
-} from './types.js';
-
+} from '../types.js';
 /** What makes a {@link FileDataset}. */
 export interface FileDatasetParts {
   readonly name: string;
@@ -67,11 +66,6 @@ export class FileDataset implements SegmentationDataset {
     }
     return sample;
   }
-}
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
 }
 
 /** The error for a label that is not of its image's size; undefined where it is. */

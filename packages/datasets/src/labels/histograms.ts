@@ -2,11 +2,12 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { type ConcurrentOptions, forEachConcurrently } from './concurrent.js';
-import { FileCache } from './file-cache.js';
-import { type OnFault, report } from './files.js';
-import { countValues, readLabelValues } from './images/decode.js';
-import { DatasetError, type LabelCoding } from './types.js';
+import { DatasetError } from '../errors.js';
+import { type ConcurrentOptions, forEachConcurrently } from '../files/concurrent.js';
+import { FileCache } from '../files/file-cache.js';
+import { type OnFault, report } from '../files/list.js';
+import type { LabelCoding } from '../types.js';
+import { countValues, readLabelValues } from './decode.js';
 
 /** What one label file holds, before its values are mapped to trainIds. */
 export interface LabelHistogram {

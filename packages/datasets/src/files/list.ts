@@ -1,7 +1,7 @@
 // Finding the files of a dataset folder, in an order that is the same on every machine.
 import { readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { DatasetError } from './types.js';
+import { DatasetError } from '../errors.js';
 
 /** Endings of the image formats that are read, in lower case; files with capital ones are found too. */
 export const IMAGE_ENDINGS: readonly string[] = ['.png', '.jpg', '.jpeg', '.webp', '.tif', '.tiff'];

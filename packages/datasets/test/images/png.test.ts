@@ -1,15 +1,22 @@
-// The native decoder of PNG rows against the slow one of png.ts, and the images that it reads against libvips.
+// The native decoder of PNG rows against the one in JavaScript, and the images that it reads against libvips.
 
 import { deflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { Rng } from '../../../pgpc/src/random.js';
+import { DatasetError } from '../../src/errors.js';
 import { decodeRgb, openImage } from '../../src/images/decode.js';
-import { crc32, openRgbPng, slowCrc32, unpackRowsSlowly } from '../../src/images/png.js';
-import { type PngLayout, type PngRegion, unpackRows } from '../../src/images/png-rows.js';
-import { DatasetError } from '../../src/types.js';
+import { openRgbPng } from '../../src/images/png.js';
+import {
+  crc32,
+  type PngLayout,
+  type PngRegion,
+  slowCrc32,
+  unpackRows,
+  unpackRowsSlowly,
+} from '../../src/images/png-codec.js';
 import { Workspace } from '../support/files.js';
+import { randomBelow } from '../support/random.js';
 
 const space = new Workspace();
 
@@ -36,12 +43,12 @@ const anyRows = fc
   })
   .map(({ bytesPerPixel, width, height, seed, filters, range }): Rows => {
     const stride = bytesPerPixel * width;
-    const rng = new Rng(seed, 'rows');
+    const below = randomBelow(seed);
     const bytes = Uint8Array.from({ length: (stride + 1) * height }, (_, i) =>
-      i % (stride + 1) === 0 ? filters[i / (stride + 1)]! : rng.below(range),
+      i % (stride + 1) === 0 ? filters[i / (stride + 1)]! : below(range),
     );
-    const [top, left] = [rng.below(height), rng.below(stride)];
-    const region = { top, left, rows: rng.below(height - top + 1), length: rng.below(stride - left + 1) };
+    const [top, left] = [below(height), below(stride)];
+    const region = { top, left, rows: below(height - top + 1), length: below(stride - left + 1) };
     return { layout: { stride, height, bytesPerPixel }, region, data: deflateSync(bytes) };
   });
 
@@ -122,8 +129,8 @@ describe('RGB images', () => {
     let files = 0;
     await fc.assert(
       fc.asyncProperty(image, async ({ width, height, seed, channels, profile, ...options }) => {
-        const rng = new Rng(seed, 'image');
-        const data = Uint8Array.from({ length: width * height * channels }, () => rng.below(256));
+        const below = randomBelow(seed);
+        const data = Uint8Array.from({ length: width * height * channels }, () => below(256));
         const drawn = sharp(data, { raw: { width, height, channels } }).toColourspace(
           channels < 3 ? 'b-w' : 'srgb',
         );
@@ -140,8 +147,8 @@ describe('RGB images', () => {
         const whole = await decodeRgb(file);
         expect([whole.width, whole.height]).toEqual([width, height]);
         expect([...whole.data]).toEqual([...(await expected())]);
-        const [left, top] = [rng.below(width), rng.below(height)];
-        const region = { left, top, width: 1 + rng.below(width - left), height: 1 + rng.below(height - top) };
+        const [left, top] = [below(width), below(height)];
+        const region = { left, top, width: 1 + below(width - left), height: 1 + below(height - top) };
         const open = await openImage(file);
         try {
           expect([open.width, open.height]).toEqual([width, height]);

@@ -1,0 +1,28 @@
+// What is thrown where a dataset's folder or file is not as its format says.
+
+/** What is wrong with a dataset's folder or file. */
+export type FaultKind =
+  | 'missing'
+  | 'missing-pair'
+  | 'empty'
+  | 'symlink-loop'
+  | 'undecodable'
+  | 'label-format'
+  | 'size-mismatch'
+  | 'unknown-value'
+  | 'definition';
+
+/** A dataset folder or file that is not as its format says; the message is one line and names the path. */
+export class DatasetError extends Error {
+  override readonly name = 'DatasetError';
+  /** What is wrong; undefined where the caller, not the data, is at fault. */
+  readonly kind: FaultKind | undefined;
+  /** The path that is at fault. */
+  readonly file: string | undefined;
+
+  constructor(message: string, options: ErrorOptions & { kind?: FaultKind; file?: string } = {}) {
+    super(message, options);
+    this.kind = options.kind;
+    this.file = options.file;
+  }
+}
