@@ -23,7 +23,7 @@ export function cudaAvailable(): boolean {
 function needCard(what: string): void {
   if (cudaAvailable()) return;
   const reason = native.buildInfo().cuda
-    ? `the bridge was built without CUDA's headers: set CUDA_HOME to a toolkit and run \`${setup}\` again`
+    ? `the bridge was built without CUDA's headers: set CUDA_HOME to a toolkit and run \`${setup()}\` again`
     : 'there is no NVIDIA GPU with a working driver, or this libtorch is one without CUDA';
   throw new Error(`${what}: ${reason}`);
 }

@@ -7,7 +7,7 @@ import type { Native } from './generated/protocol.js';
 const folder = fileURLToPath(new URL('..', import.meta.url));
 
 /** The command that builds the bridge, as this package is installed. */
-export const setup = setupCommand(folder);
+export const setup = () => setupCommand(folder);
 
 // GNU OpenMP reads this when it is loaded. Its default is to spin at the end of every parallel loop; where another
 // process has one of the cores, each loop then waits for a whole time slice of the scheduler: measured 20 times slower.
@@ -15,7 +15,9 @@ process.env.OMP_WAIT_POLICY ??= 'passive';
 
 const bridge = loadAddon(folder, 'bridge');
 if (bridge === undefined) {
-  throw new Error(`the bridge to libtorch is not built for this folder and this processor: run \`${setup}\``);
+  throw new Error(
+    `the bridge to libtorch is not built for this folder and this processor: run \`${setup()}\``,
+  );
 }
 export const native = bridge as Native;
 
