@@ -5,8 +5,9 @@
 import { join } from 'node:path';
 import { openCityscapes } from '../packages/datasets/dist/index.js';
 import { anchorCandidates } from '../packages/pgpc/dist/adaptation/contrast/anchors.js';
-import { pixelRows } from '../packages/pgpc/dist/adaptation/contrast/pixels.js';
-import { Denoiser, denoisers } from '../packages/pgpc/dist/adaptation/denoise/denoise.js';
+import { pixelRows } from '../packages/pgpc/dist/pixels.js';
+import { Denoiser } from '../packages/pgpc/dist/adaptation/denoise/denoise.js';
+import { denoisers } from '../packages/pgpc/dist/config/denoise.js';
 import { scores } from '../packages/pgpc/dist/evaluation/scores.js';
 import { loadSegmentor } from '../packages/pgpc/dist/models/checkpoint.js';
 import { normalize } from '../packages/pgpc/dist/pipeline/normalize.js';

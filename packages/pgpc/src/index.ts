@@ -2,28 +2,36 @@
 
 export * from '@pgpc/datasets';
 export * from '@pgpc/street-synth';
-export { type DenoiseName, type DenoiseOptions, denoisers } from './adaptation/denoise/denoise.js';
 export { FeatureDistance, featureDistance, thingMask } from './adaptation/feature-distance.js';
 export { Learner } from './adaptation/learner.js';
 export { segmentationLoss } from './adaptation/losses.js';
 export { AdaptationStep, type StepLosses } from './adaptation/step.js';
 export { alignChannels, channelStatistics } from './adaptation/style/dcan.js';
 export { exchangeAmplitude } from './adaptation/style/fda.js';
-export { type StyleName, type StyleOptions, styledImage, styles } from './adaptation/style/style.js';
-export { daformerRecipe, type Experiment, experimentSchema, parseExperiment } from './config/experiment.js';
+export { styledImage } from './adaptation/style/style.js';
+export { type DenoiseName, type DenoiseOptions, denoisers } from './config/denoise.js';
+export { type Experiment, experimentSchema, parseExperiment } from './config/experiment.js';
+export { type WeightingName, type WeightingOptions, weightings } from './config/loss-weights.js';
 export * from './config/method.js';
+export type { UnlabelledScoreName } from './config/scores.js';
+export {
+  type BackboneName,
+  backboneNames,
+  defaultSegmentor,
+  type HeadName,
+  headNames,
+  type SegmentorConfig,
+  segmentorConfig,
+  segmentorFaults,
+  segmentorSchema,
+} from './config/segmentor.js';
+export { type StyleName, type StyleOptions, styles } from './config/style.js';
 export { evaluateSegmentor } from './evaluation/evaluate.js';
 export { predictLabels } from './evaluation/inference.js';
 export { CITYSCAPES_PROTOCOLS, protocolMiou } from './evaluation/protocols.js';
 export { spearman } from './evaluation/rank-correlation.js';
-export {
-  type ScoredModel,
-  type UnlabelledScoreName,
-  type UnlabelledScores,
-  unlabelledScores,
-} from './evaluation/unlabelled.js';
-export { type WeightingName, type WeightingOptions, weightings } from './experiments/loss-weights.js';
-export { loadSegmentor, saveSegmentor, segmentorSchema } from './models/checkpoint.js';
+export { type ScoredModel, type UnlabelledScores, unlabelledScores } from './evaluation/unlabelled.js';
+export { loadSegmentor, saveSegmentor } from './models/checkpoint.js';
 export type { Backbone, Checkpointable, DecodeHead, DecoderOutput } from './models/decoder.js';
 export { withoutInitialValues } from './models/initial-values.js';
 export {
@@ -33,21 +41,11 @@ export {
   type NetworkOutputs,
   networkNames,
 } from './models/networks.js';
-export {
-  type BackboneName,
-  backboneNames,
-  defaultSegmentor,
-  type HeadName,
-  headNames,
-  Segmentor,
-  type SegmentorConfig,
-  type SegmentorOutput,
-  segmentorConfig,
-  segmentorFaults,
-} from './models/segmentor.js';
+export { Segmentor, type SegmentorOutput } from './models/segmentor.js';
 export { loadBackboneWeights, loadSegmentorWeights } from './models/weights/fit.js';
 export type { Batch } from './pipeline/batch.js';
 export { PixelStore } from './pipeline/pixels.js';
+export { daformerRecipe } from './recipes/daformer.js';
 export { drivingExperiment, drivingPresets } from './recipes/driving.js';
 export { streetSynthPreset } from './recipes/street-synth.js';
 export { type DataConfig, dataSchema, openData } from './training/data.js';

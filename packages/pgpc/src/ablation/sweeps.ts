@@ -1,10 +1,10 @@
 // What each sweep runs: the paper's tables and our own, as plain data.
 
-import { denoisers } from '../adaptation/denoise/denoise.js';
-import { styles } from '../adaptation/style/style.js';
-import type { MethodName } from '../config/names.js';
+import { denoisers } from '../config/denoise.js';
+import { weightings } from '../config/loss-weights.js';
+import type { MethodName } from '../config/method.js';
 import type { Settings } from '../config/settings.js';
-import { weightings } from '../experiments/loss-weights.js';
+import { styles } from '../config/style.js';
 import type { SweepName } from './names.js';
 
 /** One row of a sweep's table. */

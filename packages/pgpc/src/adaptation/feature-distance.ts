@@ -12,16 +12,8 @@ import {
   tidy,
   type World,
 } from '@pgpc/torch';
-import { singlePrecision } from '../precision.js';
-
-export interface FeatureDistanceOptions {
-  /** lambda_FD: 0.005 in DAFormer. */
-  weight: number;
-  /** trainIds of the classes that are compared: those of which ImageNet has examples. */
-  classes: readonly number[];
-  /** A feature's patch of the label must be of one class to at least this share: 0.75 in DAFormer. */
-  minShare: number;
-}
+import type { FeatureDistanceOptions } from '../config/feature-distance.js';
+import { singlePrecision } from '../pixels.js';
 
 /** What {@link thingMask} goes by. */
 export interface Things {

@@ -1,7 +1,8 @@
 // The network that is trained: a segmentor and, where the method contrasts pixels, a projection head.
 
 import { type AutocastDtype, Generator, nn } from '@pgpc/torch';
-import { Segmentor, type SegmentorConfig } from '../models/segmentor.js';
+import type { SegmentorConfig } from '../config/segmentor.js';
+import { Segmentor } from '../models/segmentor.js';
 import { seedFor } from '../random.js';
 import { ProjectionHead } from './contrast/projection-head.js';
 

@@ -1,8 +1,8 @@
 // The teacher: the running average of the student (Tarvainen & Valpola 2017), in the mode that DAFormer runs it in.
 
 import { nn, noGrad, type Tensor, tidy } from '@pgpc/torch';
+import type { SegmentorConfig } from '../config/segmentor.js';
 import { withoutInitialValues } from '../models/initial-values.js';
-import type { SegmentorConfig } from '../models/segmentor.js';
 import type { TeacherView } from './contrast/contrast.js';
 import { Learner } from './learner.js';
 

@@ -1,8 +1,8 @@
 // The contract between `pgpc ablate` and the sweeps.
 import type { SweepName } from '../ablation/names.js';
-import type { ScaleName } from '../config/names.js';
+import type { Precision } from '../config/precision.js';
 import type { Settings } from '../config/settings.js';
-import type { Precision } from '../precision.js';
+import type { ScaleName } from '../recipes/street-synth.js';
 import type { CommandIo } from './io.js';
 
 /** Options of `pgpc ablate`, checked. */

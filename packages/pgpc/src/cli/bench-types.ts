@@ -1,7 +1,8 @@
 // The options of `pgpc bench`, checked.
 
-import type { MethodName, NetworkName } from '../config/names.js';
-import type { Precision } from '../precision.js';
+import type { MethodName } from '../config/method.js';
+import type { Precision } from '../config/precision.js';
+import type { NetworkName } from '../config/segmentor.js';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
 

@@ -3,11 +3,12 @@
 import { existsSync, realpathSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { buildInfo, deviceMemory, type Profile, setNumThreads } from '@pgpc/torch';
-import { daformerRecipe, type Experiment } from '../config/experiment.js';
-import { methodConfig, pgpcContrast } from '../config/method.js';
+import { pgpcContrast } from '../config/contrast.js';
+import type { Experiment } from '../config/experiment.js';
+import { methodConfig } from '../config/method.js';
+import { networks, segmentorConfig } from '../config/segmentor.js';
 import { describeDevice, packageVersion, useCores } from '../machine.js';
-import { segmentorConfig } from '../models/segmentor.js';
-import { networks } from '../recipes/driving.js';
+import { daformerRecipe } from '../recipes/daformer.js';
 import { percent } from '../report/format.js';
 import { type BenchmarkOptions, profileSteps, timeSteps } from '../training/benchmark.js';
 import { gib } from '../training/memory.js';

@@ -2,7 +2,8 @@
 import { writeFile } from 'node:fs/promises';
 import type { SegmentationDataset } from '@pgpc/datasets';
 import { type ClassStatistics, classStatistics, detectFormat, openDataset } from '@pgpc/datasets';
-import { classProbabilities, daformerRareClasses } from '../pipeline/rare-class-sampling.js';
+import { daformerRareClasses } from '../config/rare-classes.js';
+import { classProbabilities } from '../pipeline/rare-class-sampling.js';
 import { percent } from '../report/format.js';
 import { fileProgress } from './data-progress.js';
 import type { DataStats } from './data-types.js';

@@ -6,12 +6,12 @@ import type { SegmentationDataset } from '@pgpc/datasets';
 import { openCityscapes, openGta5 } from '@pgpc/datasets';
 import { alignedAndDenoised } from '../ablation/sweeps.js';
 import type { Experiment } from '../config/experiment.js';
-import type { ScaleName } from '../config/names.js';
 import { withSettings } from '../config/settings.js';
 import { toLabelMap } from '../evaluation/evaluate.js';
 import { predictLabels } from '../evaluation/inference.js';
 import { describeDevice, useCores, versions } from '../machine.js';
 import { loadSegmentor } from '../models/checkpoint.js';
+import type { ScaleName } from '../recipes/street-synth.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
 import { writeReport } from '../report/report.js';
 import {

@@ -1,6 +1,6 @@
 // `--device` and `--precision`, which many commands have, apart from what they lead to: `--help` must not wait for libtorch.
 import type { Option } from 'commander';
-import { precisions } from '../precision.js';
+import { precisions } from '../config/precision.js';
 import { option } from './command.js';
 import { deviceName, oneOf } from './values.js';
 

@@ -2,7 +2,7 @@
 
 import { buildInfo, ops, TorchError } from '@pgpc/torch';
 import type { Experiment } from '../config/experiment.js';
-import type { Precision } from '../precision.js';
+import type { Precision } from '../config/precision.js';
 import { UsageError } from './command.js';
 
 /**

@@ -3,8 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type StreetSynthFolders, streetSynthFolders, writeStreetSynth } from '@pgpc/street-synth';
-import type { ScaleName } from '../config/names.js';
-import type { StreetSynthPreset } from '../recipes/street-synth.js';
+import type { ScaleName, StreetSynthPreset } from '../recipes/street-synth.js';
 import type { CommandIo } from './io.js';
 import { progress } from './output/progress.js';
 

@@ -1,20 +1,18 @@
 // The contract between `pgpc train` and `pgpc eval` and the training library.
 
 import type { DatasetFormat } from '@pgpc/datasets';
-import type {
-  DrivingPresetName,
-  denoiseNames,
-  lossWeightNames,
-  MethodName,
-  NetworkName,
-  styleNames,
-} from '../config/names.js';
+import type { denoiseNames } from '../config/denoise.js';
+import type { lossWeightNames } from '../config/loss-weights.js';
+import type { MethodName } from '../config/method.js';
+import type { Precision } from '../config/precision.js';
+import type { UnlabelledScoreName } from '../config/scores.js';
+import type { NetworkName } from '../config/segmentor.js';
 import type { Settings } from '../config/settings.js';
+import type { styleNames } from '../config/style.js';
 import type { InferenceOptions } from '../evaluation/inference.js';
 import type { PredictionFormat } from '../evaluation/prediction-format.js';
 import type { Protocol } from '../evaluation/protocols.js';
-import type { UnlabelledScoreName } from '../evaluation/unlabelled.js';
-import type { Precision } from '../precision.js';
+import type { DrivingPresetName } from '../recipes/driving.js';
 import type { CommandIo } from './io.js';
 import type { Size } from './values.js';
 

@@ -1,4 +1,7 @@
-// The contrast's options: each of the paper's choices by name, with the paper's as default.
+// Options of the contrast: each of the paper's choices by name. Where the paper is silent the definitions are METHOD's.
+
+import { z } from 'zod';
+import { count, defaultsOf, field, fieldsOf, share } from './fields.js';
 
 /** What an anchor is drawn to and pushed from: the paper's hybrid is drawn to a prototype and pushed from pixels. */
 export const contrastTypes = ['hybrid', 'pixel-to-pixel', 'pixel-to-prototype'] as const;
@@ -26,81 +29,87 @@ export type DomainChoice = (typeof domainChoices)[number];
 export const prototypeKinds = ['queue', 'momentum', 'batch'] as const;
 export type PrototypeKind = (typeof prototypeKinds)[number];
 
-/** Where the paper is silent the definitions are those of METHOD; a choice that is left out is the paper's. */
-export interface ContrastOptions {
-  /** lambda_c, the weight of the loss: 0.1 in the paper. */
-  weight: number;
-  /** Share of the run after which the loss sets in; the banks fill from the first step. Half in the paper. */
-  warmup: number;
-  /** 'hybrid' by default. */
-  type?: ContrastType;
-  /** 'global-entropy' by default (eq 8). */
-  anchorSelection?: AnchorSelection;
-  /** eta: the share of target pixels, the most certain ones, that may be anchors (eq 8). */
-  anchorShare: number;
-  /** eta at the run's end, reached linearly; left out, eta stays `anchorShare`. */
-  anchorShareEnd?: number;
-  /** Top probability from which on a pixel may be an anchor by the selection 'threshold': 0.968 by default. */
-  anchorThreshold?: number;
-  /** 'mixed' by default; 'target' costs a forward and backward pass of the student more. */
-  anchorView?: AnchorView;
-  /** M: anchors a class. */
-  anchors: number;
-  /** N: negatives a class. */
-  negatives: number;
-  /** N negatives drawn for every anchor, instead of one set for all of a class: false by default. */
-  perAnchorNegatives?: boolean;
-  /** Whose pixels are negatives: 'both' by default (eq 10, 11). */
-  negativeDomains?: DomainChoice;
-  /** r: a target pixel is no negative for its r most likely classes (eq 11): 4 in the paper. */
-  rank: number;
-  /**
-   * A source pixel is a negative of c only if c is among its r most likely classes, as in U2PL (Wang et al. 2022,
-   * arXiv 2203.03884): false by default.
-   */
-  hardSource?: boolean;
-  /** K: rows of a bank of pixels a class. */
-  bankCapacity: number;
-  /** Rows that a step may add to a class's bank, from the source and from the target each. */
-  enqueue: number;
-  /** Whose pixels are positives: 'source' by default (eq 9); the target's are those that may be anchors. */
-  prototypeDomains?: DomainChoice;
-  /** 'queue' by default (eq 9). */
-  prototypeKind?: PrototypeKind;
-  /** Centres of a class that its prototype is the mean of (eq 9), of the kind 'queue'. */
-  prototypeQueue: number;
-  /** What a prototype of the kind 'momentum' keeps of itself at a new centre: 0.99 by default. */
-  prototypeMomentum?: number;
-  /** tau. */
-  temperature: number;
-  /** Width and depth of the projection head. */
-  width: number;
-  depth: number;
-}
+const eta = z.number().gt(0).max(1);
 
-/** What is taken for a choice that is left out. */
-export const contrastDefaults = {
-  type: 'hybrid',
-  anchorSelection: 'global-entropy',
-  anchorThreshold: 0.968,
-  anchorView: 'mixed',
-  perAnchorNegatives: false,
-  negativeDomains: 'both',
-  hardSource: false,
-  prototypeDomains: 'source',
-  prototypeKind: 'queue',
-  prototypeMomentum: 0.99,
-} as const satisfies Partial<ContrastOptions>;
+const contrastFields = z.strictObject({
+  weight: field(z.number().min(0), 'lambda_c, the weight of the loss', 0.1),
+  warmup: field(share, 'share of the run after which the loss sets in; banks fill from the first step', 0.5),
+  type: field(z.enum(contrastTypes), 'what an anchor is drawn to and pushed from', 'hybrid').optional(),
+  anchorSelection: field(
+    z.enum(anchorSelections),
+    'which target pixels may be anchors (eq 8)',
+    'global-entropy',
+  ).optional(),
+  anchorShare: field(eta, 'eta: share of target pixels that may be anchors (eq 8)', 0.2),
+  anchorShareEnd: field(
+    eta,
+    "eta at the run's end, reached linearly; left out, eta stays `anchorShare`",
+  ).optional(),
+  anchorThreshold: field(share, 'least top probability, of the selection `threshold`', 0.968).optional(),
+  anchorView: field(
+    z.enum(anchorViews),
+    "whose features anchors have: the ClassMix image's, or the clean target's by one more pass",
+    'mixed',
+  ).optional(),
+  anchors: field(count, 'M: anchors a class', 256),
+  negatives: field(count, 'N: negatives a class', 512),
+  perAnchorNegatives: field(
+    z.boolean(),
+    'N drawn for every anchor instead of once for all anchors of a class',
+    false,
+  ).optional(),
+  negativeDomains: field(z.enum(domainChoices), 'whose pixels are negatives (eq 10, 11)', 'both').optional(),
+  rank: field(count, 'r: a target pixel is no negative of its r most likely classes (eq 11)', 4),
+  hardSource: field(
+    z.boolean(),
+    'a source pixel is a negative of a class only if that is among its r most likely ones (U2PL)',
+    false,
+  ).optional(),
+  bankCapacity: field(count, 'K: rows a class of a bank of pixels', 5000),
+  enqueue: field(count, "rows that a step may add to a class's bank, from each domain", 64),
+  prototypeDomains: field(z.enum(domainChoices), 'whose pixels are positives (eq 9)', 'source').optional(),
+  prototypeKind: field(
+    z.enum(prototypeKinds),
+    "how centres become a prototype: mean of a queue, running mean, or this step's",
+    'queue',
+  ).optional(),
+  prototypeQueue: field(count, 'centres in a queue (eq 9)', 100),
+  prototypeMomentum: field(
+    z.number().min(0).lt(1),
+    'what a running centre keeps of itself at a new one',
+    0.99,
+  ).optional(),
+  temperature: field(z.number().gt(0), 'tau (eq 5)', 0.5),
+  width: field(count, 'D: width of the projection head', 256),
+  depth: field(count, 'linear layers of the projection head, with ReLU between', 2),
+});
+
+export const contrastSchema = contrastFields.refine(({ bankCapacity, enqueue }) => bankCapacity >= enqueue, {
+  path: ['bankCapacity'],
+  error: 'bankCapacity must be at least enqueue: a bank takes what a step adds to it whole',
+});
+
+export type ContrastOptions = z.infer<typeof contrastSchema>;
 
 /** Options with nothing left to default. */
 export type ContrastSettings = Required<ContrastOptions>;
+
+/** The paper's numbers, and ours where it is silent. */
+export const pgpcContrast: ContrastOptions = defaultsOf(contrastFields);
+
+/** What is taken for a choice that may be left out. */
+const defaults = Object.fromEntries(
+  fieldsOf(contrastFields).flatMap(({ key, fallback }) =>
+    contrastFields.shape[key as keyof ContrastOptions] instanceof z.ZodOptional ? [[key, fallback]] : [],
+  ),
+);
 
 /** Puts the defaults where a choice was left out. */
 export function contrastSettings(options: ContrastOptions): ContrastSettings {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return {
-    ...contrastDefaults,
+    ...defaults,
     anchorShareEnd: options.anchorShare,
-    ...(Object.fromEntries(given) as unknown as ContrastOptions),
-  };
+    ...Object.fromEntries(given),
+  } as ContrastSettings;
 }

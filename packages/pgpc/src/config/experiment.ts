@@ -1,46 +1,54 @@
 // The typed description of one training run, validated once at the edge.
 
 import { z } from 'zod';
-import { segmentorSchema } from '../models/checkpoint.js';
-import { defaultSegmentor } from '../models/segmentor.js';
-import { daformerRareClasses } from '../pipeline/rare-class-sampling.js';
-import { precisions } from '../precision.js';
+import { count, field, share } from './fields.js';
 import { methodSchema } from './method.js';
-
-const count = z.number().int().min(1);
-const share = z.number().min(0).max(1);
+import { precisions } from './precision.js';
+import { rareClassSchema } from './rare-classes.js';
+import { segmentorSchema } from './segmentor.js';
 
 export const experimentSchema = z.strictObject({
   segmentor: segmentorSchema,
   method: methodSchema,
-  iterations: count,
-  /** Source images a step, and as many target images. */
-  batch: count,
-  crop: z.strictObject({ width: count, height: count, catMaxRatio: share, flip: share }),
+  iterations: field(count, 'training steps'),
+  batch: field(count, 'source images a step, and as many target images'),
+  crop: z.strictObject({
+    width: field(count, 'of the training crops, in pixels'),
+    height: field(count, 'of the training crops, in pixels'),
+    catMaxRatio: field(share, 'a crop in which one class covers more than this share is drawn again'),
+    flip: field(share, 'how often a crop is mirrored'),
+  }),
   /** Left out: source images are drawn uniformly. */
-  rareClasses: z
-    .strictObject({ temperature: z.number().gt(0), minImageShare: share, minCropShare: share })
-    .optional(),
+  rareClasses: rareClassSchema.optional(),
   optimizer: z.strictObject({
-    lr: z.number().gt(0),
-    headMultiplier: z.number().gt(0),
-    weightDecay: z.number().min(0),
+    lr: field(z.number().gt(0), 'peak learning rate of the encoder'),
+    headMultiplier: field(z.number().gt(0), "the decoder's rate, as a multiple of it"),
+    weightDecay: field(z.number().min(0), 'of AdamW'),
   }),
-  /** Poly decay with linear warm-up. */
+  /** Poly schedule with linear warm-up. */
   schedule: z.strictObject({
-    power: z.number().gt(0),
-    warmupIters: z.number().int().min(0),
-    warmupRatio: share,
+    power: field(z.number().gt(0), 'of the poly schedule'),
+    warmupIters: field(z.number().int().min(0), 'steps of linear warm-up'),
+    warmupRatio: field(share, "the first step's rate, as a share of the peak"),
   }),
-  seed: z
-    .number()
-    .int()
-    .min(0)
-    .max(2 ** 32 - 1),
-  /** Run most of the student twice instead of keeping what it computes for the backward pass; left out: no. */
-  activationCheckpointing: z.boolean().optional(),
-  /** What the networks' products are computed in, by autocast; left out: float32, as everything else. */
-  precision: z.enum(precisions).optional(),
+  seed: field(
+    z
+      .number()
+      .int()
+      .min(0)
+      .max(2 ** 32 - 1),
+    'seed of everything random',
+  ),
+  activationCheckpointing: field(
+    z.boolean(),
+    'run most of the student twice instead of keeping what it computes for the backward pass',
+    false,
+  ).optional(),
+  precision: field(
+    z.enum(precisions),
+    "what the networks' products are computed in, by autocast; all else is float32",
+    'float32',
+  ).optional(),
 });
 
 export type Experiment = z.infer<typeof experimentSchema>;
@@ -50,34 +58,4 @@ export function parseExperiment(value: unknown): Experiment {
   const parsed = experimentSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new Error(`the experiment's configuration is not valid\n${z.prettifyError(parsed.error)}`);
-}
-
-/** What a recipe leaves to choose. */
-export type RecipeOverrides = Partial<Omit<Experiment, 'crop' | 'optimizer' | 'schedule'>> & {
-  crop?: { width: number; height: number };
-  /** Peak rate of the encoder. */
-  lr?: number;
-};
-
-/**
- * DAFormer's recipe (`gta2cs_uda_warm_fdthings_rcs_croppl_a999`) around a method and a network of one's own. Its warm-up
- * of 1500 of 40,000 iterations is the same share of a run of another length.
- */
-export function daformerRecipe({
-  crop = { width: 512, height: 512 },
-  lr = 6e-5,
-  iterations = 40_000,
-  ...overrides
-}: RecipeOverrides & Pick<Experiment, 'method'>): Experiment {
-  return parseExperiment({
-    segmentor: defaultSegmentor,
-    iterations,
-    batch: 2,
-    crop: { ...crop, catMaxRatio: 0.75, flip: 0.5 },
-    rareClasses: daformerRareClasses,
-    optimizer: { lr, headMultiplier: 10, weightDecay: 0.01 },
-    schedule: { power: 1, warmupIters: Math.round((1500 / 40_000) * iterations), warmupRatio: 1e-6 },
-    seed: 0,
-    ...overrides,
-  });
 }

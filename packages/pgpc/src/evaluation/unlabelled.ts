@@ -1,10 +1,8 @@
 // Scores of a model on images without labels, by which checkpoints can be compared.
 
 import { dims, Generator, nn, noGrad, ops, rand, type Tensor, tidy } from '@pgpc/torch';
-import { entropy } from '../adaptation/contrast/anchors.js';
-import { pixelRows } from '../adaptation/contrast/pixels.js';
 import { wholeImage } from '../pipeline/crop.js';
-import { singlePrecision } from '../precision.js';
+import { entropy, pixelRows, singlePrecision } from '../pixels.js';
 import { occurrences } from './counts.js';
 import { networkDevice } from './inference.js';
 
@@ -29,8 +27,6 @@ export interface UnlabelledScores {
   /** Share of pixels that each class is predicted for. */
   shares: number[];
 }
-
-export type UnlabelledScoreName = Exclude<keyof UnlabelledScores, 'shares'>;
 
 /**
  * Mutual information of pixel and class (Bridle et al. 1991): the entropy of the mean prediction less the mean

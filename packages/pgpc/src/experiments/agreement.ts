@@ -1,13 +1,7 @@
 // Denoising by agreement: the teacher looks at the target image in several ways, and is believed where it says the same.
 
 import { nn, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
-
-export interface AgreementOptions {
-  /** Also look at the image mirrored left to right. */
-  flip: boolean;
-  /** Also look at the image with its sides times each of these, to whole multiples of 32. */
-  scales: number[];
-}
+import type { AgreementOptions } from '../config/denoise.js';
 
 /** Sides that every encoder's strides divide. */
 const STRIDE = 32;
@@ -23,7 +17,7 @@ export function viewsOf(
   logits: Tensor,
   image: Tensor,
   predict: (image: Tensor) => Tensor,
-  { flip, scales }: AgreementOptions,
+  { flip, scales }: Pick<AgreementOptions, 'flip' | 'scales'>,
 ): Tensor[] {
   return tidy(() => {
     const [height, width] = sizeOf(image);

@@ -1,87 +1,15 @@
 // Loss weights that set themselves: lambda_t and lambda_c from gradient norms, or from learned uncertainties.
 
 import { grad, noGrad, ops, optim, sizeOf, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
-import { z } from 'zod';
-import { nearest } from '../adaptation/contrast/pixels.js';
 import { segmentationLoss } from '../adaptation/losses.js';
-import { singlePrecision } from '../precision.js';
-
-const gradientNormSchema = z.strictObject({
-  kind: z.literal('gradient-norm'),
-  /** Decay of the weights' running means, from 0, less than 1. */
-  momentum: z.number().min(0).lt(1),
-});
-
-const uncertaintySchema = z.strictObject({
-  kind: z.literal('uncertainty'),
-  /** AdamW's learning rate of the log variances: about how far a weight's logarithm moves in a step. */
-  lr: z.number().gt(0),
-});
-
-export const weightingSchema = z.discriminatedUnion('kind', [gradientNormSchema, uncertaintySchema]);
-
-export type WeightingOptions = z.infer<typeof weightingSchema>;
-export type WeightingName = WeightingOptions['kind'];
-
-/** Weights that follow the losses within about a hundred steps. */
-export const weightings = {
-  'gradient-norm': { kind: 'gradient-norm', momentum: 0.99 },
-  uncertainty: { kind: 'uncertainty', lr: 0.02 },
-} as const satisfies Record<WeightingName, WeightingOptions>;
-
-/** Scalars on the device, without gradient. */
-export interface LossWeights {
-  /** lambda_t: multiplies the target pixels of the mixed image, as `selfTraining.weight` does. */
-  target: Tensor;
-  /** lambda_c; absent where the method contrasts nothing. */
-  contrast?: Tensor;
-}
-
-/** A step's losses and what they were computed from, all of one rank. */
-export interface WeightedTerms {
-  source: {
-    /** L_s */
-    loss: Tensor;
-    /** (N, channels, h, w), whose gradient was retained. */
-    features: Tensor;
-    /** (N, H, W) */
-    label: Tensor;
-  };
-  mixed: {
-    /** (N, channels, h, w) */
-    features: Tensor;
-    /** (N, C, h, w) */
-    logits: Tensor;
-    /** (N, H, W) */
-    label: Tensor;
-    /** (N, H, W), with lambda_t in it. */
-    weight: Tensor;
-    /** (N, H, W), bool: pixels from the source. */
-    mask: Tensor;
-  };
-  contrast?: {
-    /** L_c, without its weight. */
-    loss: Tensor;
-    /** Those that the anchors were taken from. */
-    features: Tensor;
-  };
-}
+import type { LossWeights, Part, WeightedTerms } from '../adaptation/parts.js';
+import type { WeightingOptions } from '../config/loss-weights.js';
+import { nearest, singlePrecision } from '../pixels.js';
 
 /** What chooses the weights of a step from what the steps before it have shown. */
-export interface LossWeighting {
-  /** The weights of the step that begins. */
-  weights(): LossWeights;
-  /**
-   * Before the mixed image's backward pass and after the source's.
-   * @returns what is to be called after that pass, to learn from it.
-   */
-  watch(terms: WeightedTerms, weights: LossWeights): () => void;
-  /** All that is learned, by name. */
-  stateDict(): Map<string, Tensor>;
-  /** Copies what `stateDict` gave. */
-  loadStateDict(state: ReadonlyMap<string, Tensor>): void;
-  dispose(): void;
-}
+export type LossWeighting = Required<
+  Pick<Part, 'lossWeights' | 'watch' | 'stateDict' | 'loadStateDict' | 'dispose'>
+>;
 
 /** The hand-set weights, from which those that set themselves start. */
 export interface StartingWeights {
@@ -134,7 +62,7 @@ export class GradientNormWeights implements LossWeighting {
     this.#seen = tidy(() => this.#logs.zerosLike().to('int64'));
   }
 
-  weights(): LossWeights {
+  lossWeights(): LossWeights {
     const [target, contrast] = tidy(() => this.#logs.exp().unbind() as Tensor[]);
     return { target: target!, ...(contrast && { contrast }) };
   }
@@ -234,7 +162,7 @@ export class UncertaintyWeights implements LossWeighting {
     this.#optimizer = new optim.AdamW(this.#logVariances, { lr, weightDecay: 0 });
   }
 
-  weights(): LossWeights {
+  lossWeights(): LossWeights {
     return tidy(() =>
       noGrad(() => {
         const [source, target, contrast] = this.#logVariances;

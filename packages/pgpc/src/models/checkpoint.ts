@@ -2,26 +2,11 @@
 
 import { loadSafetensors, saveSafetensors, tidy } from '@pgpc/torch';
 import { z } from 'zod';
+import { segmentorSchema } from '../config/segmentor.js';
 import { withoutInitialValues } from './initial-values.js';
-import { backboneNames, headNames, Segmentor, type SegmentorConfig, segmentorFaults } from './segmentor.js';
+import { Segmentor } from './segmentor.js';
 
 const FORMAT = 'pgpc-segmentor/1';
-
-export const segmentorSchema = z
-  .strictObject({
-    backbone: z.enum(backboneNames),
-    // Files of before there was a choice do not say.
-    head: z.enum(headNames).default('daformer'),
-    channels: z.number().int().min(1),
-    classes: z.number().int().min(2).max(255),
-    dropout: z.number().min(0).lt(1),
-    dropPath: z.number().min(0).lt(1),
-  })
-  .superRefine((config, context) => {
-    for (const { key, message } of segmentorFaults(config)) {
-      context.addIssue({ code: 'custom', path: [key], message, input: config[key] });
-    }
-  }) satisfies z.ZodType<SegmentorConfig>;
 
 /**
  * Writes weights and configuration to one safetensors file, under the names of DAFormer's checkpoints.

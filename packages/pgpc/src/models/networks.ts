@@ -1,15 +1,10 @@
 // The networks by the names that the field gives them, each with the official names of its weights.
 
 import { Generator, nn, type Tensor } from '@pgpc/torch';
+import { type MitName, type SegmentorConfig, segmentorConfig } from '../config/segmentor.js';
 import type { Backbone } from './decoder.js';
 import { mitConfigs } from './mit.js';
-import {
-  createBackbone,
-  type MitName,
-  Segmentor,
-  type SegmentorConfig,
-  segmentorConfig,
-} from './segmentor.js';
+import { createBackbone, Segmentor } from './segmentor.js';
 
 /** What a network is made of: an encoder alone, or with a decoder. */
 type Recipe = MitName | SegmentorConfig;

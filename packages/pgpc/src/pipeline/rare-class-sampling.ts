@@ -1,26 +1,8 @@
 // Rare class sampling: images with rare classes are drawn more often (DAFormer, arXiv 2111.14887, eq 5 and 6).
 
+import type { RareClassOptions } from '../config/rare-classes.js';
 import type { Rng } from '../random.js';
 import type { PixelStore } from './pixels.js';
-
-export interface RareClassOptions {
-  /** T: the lower, the more the rarest classes are preferred; 0.01 in DAFormer. */
-  temperature: number;
-  /** An image can be drawn for a class that covers more than this share of it. */
-  minImageShare: number;
-  /** A crop should show the class on more than this share of it; otherwise it is drawn again. */
-  minCropShare: number;
-}
-
-/**
- * DAFormer's constants as shares, so that they hold at any image size: 3000 pixels of a 1914 x 1052 label, and
- * 1500 of a 512 x 512 crop.
- */
-export const daformerRareClasses: RareClassOptions = {
-  temperature: 0.01,
-  minImageShare: 3000 / (1914 * 1052),
-  minCropShare: 1500 / (512 * 512),
-};
 
 /** Pixels of every class in every image: counts[image][class], at the size of the label files. */
 export async function classCounts(pixels: PixelStore, classes: number): Promise<number[][]> {

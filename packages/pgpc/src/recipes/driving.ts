@@ -1,24 +1,14 @@
 // The paper's experiments: GTA5 and SYNTHIA to Cityscapes, each method on each network, as typed values.
 
-import { daformerRecipe, type Experiment, type RecipeOverrides } from '../config/experiment.js';
-import { daformerSelfTraining, type MethodParts, methodConfig, pgpcContrast } from '../config/method.js';
-import type { DrivingPresetName, MethodName, NetworkName } from '../config/names.js';
-import { type BackboneName, type HeadName, segmentorConfig } from '../models/segmentor.js';
-import { daformerRareClasses, type RareClassOptions } from '../pipeline/rare-class-sampling.js';
+import { pgpcContrast } from '../config/contrast.js';
+import type { Experiment } from '../config/experiment.js';
+import { type MethodParts, methodConfig } from '../config/method.js';
+import { daformerRareClasses, type RareClassOptions } from '../config/rare-classes.js';
+import type { NetworkName } from '../config/segmentor.js';
+import { networks, segmentorConfig } from '../config/segmentor.js';
+import { daformerSelfTraining } from '../config/self-training.js';
 import type { DataConfig } from '../training/data.js';
-
-export const networks = {
-  'mit-b0': ['mit_b0', 'daformer'],
-  'mit-b1': ['mit_b1', 'daformer'],
-  'mit-b2': ['mit_b2', 'daformer'],
-  'mit-b3': ['mit_b3', 'daformer'],
-  'mit-b4': ['mit_b4', 'daformer'],
-  'mit-b5': ['mit_b5', 'daformer'],
-  'segformer-b5': ['mit_b5', 'segformer'],
-  deeplabv2: ['resnet101', 'deeplabv2'],
-  deeplabv3plus: ['resnet101', 'deeplabv3plus-nobn'],
-  'hrnet-w48': ['hrnet_w48', 'hrnet'],
-} as const satisfies Record<NetworkName, readonly [BackboneName, HeadName]>;
+import { daformerRecipe, type RecipeOverrides } from './daformer.js';
 
 interface DrivingPreset {
   data: (sourceRoot: string, targetRoot: string) => DataConfig;
@@ -48,7 +38,10 @@ export const drivingPresets = {
     // The reference's 3000 pixels are of a label of 1280 x 760 here.
     rareClasses: { ...daformerRareClasses, minImageShare: 3000 / (1280 * 760) },
   },
-} as const satisfies Record<DrivingPresetName, DrivingPreset>;
+} as const satisfies Record<string, DrivingPreset>;
+
+export type DrivingPresetName = keyof typeof drivingPresets;
+export const drivingPresetNames = Object.keys(drivingPresets) as DrivingPresetName[];
 
 /** Rows of the crop in which Cityscapes shows the lens's edge and the car's own bonnet: 15 and 120 of 512. */
 export function cityscapesMargins(cropHeight: number): { ignoreTop: number; ignoreBottom: number } {
@@ -64,7 +57,7 @@ export function cityscapesMargins(cropHeight: number): { ignoreTop: number; igno
  */
 export function drivingExperiment(
   preset: DrivingPresetName,
-  method: MethodName,
+  method: string,
   network: NetworkName,
   imageNet: boolean,
   {

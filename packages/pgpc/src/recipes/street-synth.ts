@@ -1,11 +1,13 @@
 // The recipe on rendered streets: DAFormer's and PGPC's parts at a size that two CPU cores train in minutes, and larger.
 
-import type { ContrastOptions } from '../adaptation/contrast/contrast.js';
+import type { ContrastOptions } from '../config/contrast.js';
+import { pgpcContrast } from '../config/contrast.js';
 import { type Experiment, parseExperiment } from '../config/experiment.js';
-import { daformerSelfTraining, type MethodName, methodConfig, pgpcContrast } from '../config/method.js';
-import type { ScaleName } from '../config/names.js';
-import type { BackboneName, SegmentorConfig } from '../models/segmentor.js';
-import { daformerRareClasses } from '../pipeline/rare-class-sampling.js';
+import { type MethodName, methodConfig } from '../config/method.js';
+import { daformerRareClasses } from '../config/rare-classes.js';
+
+import type { BackboneName, SegmentorConfig } from '../config/segmentor.js';
+import { daformerSelfTraining } from '../config/self-training.js';
 
 export interface StreetSynthPreset {
   /** What is rendered; the width of images is street-synth's default where it is left out. */
@@ -42,7 +44,7 @@ interface Scale {
 const smallRates = { pretraining: 2e-3, continuation: 1e-3 };
 const smallContrast = { anchors: 64, negatives: 128, bankCapacity: 1000, enqueue: 32 };
 
-const scales: Readonly<Record<ScaleName, Scale>> = {
+const scales = {
   demo: {
     data: { seed: 1, sourceTrain: 400, sourceVal: 20, targetTrain: 400, targetVal: 60 },
     backbone: 'mit_b0',
@@ -75,7 +77,11 @@ const scales: Readonly<Record<ScaleName, Scale>> = {
     rates: { pretraining: 1e-3, continuation: 2.5e-4 },
     contrast: {},
   },
-};
+} satisfies Record<string, Scale>;
+
+/** Sizes of the recipe on rendered streets. */
+export type ScaleName = keyof typeof scales;
+export const scaleNames = Object.keys(scales) as ScaleName[];
 
 export interface StreetSynthChoice {
   /** 'quick' is the demo in small, for tests and a first look; 'large' is more than a CPU can train. */
@@ -89,7 +95,7 @@ export interface StreetSynthChoice {
 }
 
 export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset {
-  const scale = scales[choice.scale ?? 'demo'];
+  const scale: Scale = scales[choice.scale ?? 'demo'];
   const { sourceSteps = scale.pretrainingIterations, steps = scale.iterations, precision } = choice;
   const segmentor: SegmentorConfig = {
     backbone: scale.backbone,

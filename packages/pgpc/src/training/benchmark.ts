@@ -119,7 +119,7 @@ export async function profileSteps(experiment: Experiment, options: BenchmarkOpt
         await turn(signal);
         batches.push(await loader.next());
       }
-      const { teacher, featureDistance } = step;
+      const { teacher, featureDistance } = step.parts;
       const modules: Record<string, nn.StateModule> = {
         student: learner,
         ...(teacher && { teacher: teacher.network }),

@@ -1,7 +1,7 @@
 // How a device is entered before something is trained on it.
 
 import { cudaAvailable, deviceMath, setDevice } from '@pgpc/torch';
-import type { Precision } from '../precision.js';
+import type { Precision } from '../config/precision.js';
 
 /** Makes a card the current one and says how it computes; nothing to do for the CPU. Before any tensor is made there. */
 export function enterDevice(device: string, precision: Precision = 'float32'): void {

@@ -5,11 +5,8 @@ import { join } from 'node:path';
 import { type Tensor, tidy } from '@pgpc/torch';
 import { z } from 'zod';
 import type { AdaptationStep } from '../adaptation/step.js';
-import {
-  type UnlabelledScoreName,
-  type UnlabelledScores,
-  unlabelledScores,
-} from '../evaluation/unlabelled.js';
+import type { UnlabelledScoreName } from '../config/scores.js';
+import { type UnlabelledScores, unlabelledScores } from '../evaluation/unlabelled.js';
 import { saveSegmentor } from '../models/checkpoint.js';
 import type { PixelStore } from '../pipeline/pixels.js';
 import { writeJson } from '../whole-file.js';
@@ -102,7 +99,7 @@ export class ModelSelection {
 
 /** The scores of a step's student, with its teacher and prototypes where it has them. */
 export function scoreStep(
-  { student, teacher, contrast }: AdaptationStep,
+  { student, parts: { teacher, contrast } }: AdaptationStep,
   images: readonly Tensor[],
 ): UnlabelledScores {
   // Classes that the source has not shown yet have none.

@@ -116,7 +116,7 @@ export class Trainer {
       precision: experiment.precision,
       graphs,
     });
-    for (const network of [this.learner, this.step.teacher?.network]) {
+    for (const network of [this.learner, this.step.parts.teacher?.network]) {
       if (group && network) spreadOver(group, network);
     }
     this.loader = new BatchLoader({
@@ -138,7 +138,12 @@ export class Trainer {
    */
   async run({ signal, logEvery = 10, onLog, onStep }: RunOptions = {}): Promise<'finished' | 'stopped'> {
     const { iterations } = this.experiment;
-    tidy(() => this.#replica?.align([...this.#state().values()], this.iteration));
+    tidy(() =>
+      this.#replica?.align(
+        [...this.step.parts.state().values()].flatMap((part) => [...part.stateDict().values()]),
+        this.iteration,
+      ),
+    );
     while (this.iteration < iterations) {
       // The step blocks JavaScript; here signals and timers get their turn.
       await setImmediate();
@@ -175,19 +180,6 @@ export class Trainer {
     return tidy(() => readLosses(this.#replica?.means({ ...losses }) ?? losses));
   }
 
-  /** Everything that a step changes, but for the optimizer's running means and the generators. */
-  #state(): Map<string, Tensor> {
-    const { teacher, contrast, denoiser, featureDistance, weighting } = this.step;
-    return new Map([
-      ...prefixed('student', this.learner.stateDict()),
-      ...(teacher ? prefixed('teacher', teacher.network.stateDict()) : []),
-      ...(contrast ? prefixed('contrast', contrast.stateDict()) : []),
-      ...(denoiser ? prefixed('denoise', denoiser.stateDict()) : []),
-      ...(featureDistance ? prefixed('frozen', featureDistance.encoder.stateDict()) : []),
-      ...(weighting ? prefixed('weighting', weighting.stateDict()) : []),
-    ]);
-  }
-
   /**
    * Writes the checkpoint and the student's model into `directory`, each file atomically.
    * @throws Error, before it writes anything, if a weight is not finite: the last step's gradient may be so where its loss
@@ -195,16 +187,16 @@ export class Trainer {
    */
   save(directory: string): void {
     tidy(() => checkWeights(this.learner.stateDict(), this.iteration));
-    const { contrast, mixGenerator, augmentRng } = this.step;
+    const { parts } = this.step;
     const optimizer = this.optimizer.stateDict();
     tidy(() => {
-      const bytes = (state: Uint8Array) => fromTypedArray(state, [state.length]);
       const tensors = new Map<string, Tensor>([
-        ...this.#state(),
+        ...[...parts.state()].flatMap(([name, part]) => prefixed(name, part.stateDict())),
         ...prefixed('optimizer', optimizer.tensors),
-        ['rng.model', bytes(this.learner.segmentor.generator.getState())],
-        ['rng.mix', bytes(mixGenerator.getState())],
-        ...(contrast ? [['rng.contrast', bytes(contrast.generator.getState())] as const] : []),
+        ...[...parts.generators()].map(([name, generator]) => {
+          const state = generator.getState();
+          return [`rng.${name}`, fromTypedArray(state, [state.length])] as const;
+        }),
       ]);
       saveSafetensors(join(directory, CHECKPOINT_FILE), tensors, {
         format: FORMAT,
@@ -212,7 +204,7 @@ export class Trainer {
         state: JSON.stringify({
           iteration: this.iteration,
           optimizer: optimizer.settings,
-          augment: augmentRng.getState(),
+          augment: parts.augmentRng.getState(),
           loader: this.loader.getState(),
         }),
       });
@@ -233,27 +225,20 @@ export class Trainer {
         throw new Error(`${path} belongs to another experiment than the one that is to go on`);
       }
       const state = JSON.parse(metadata.state!);
-      const { teacher, contrast, denoiser, featureDistance, weighting } = this.step;
-      const { mixGenerator, augmentRng } = this.step;
+      const { parts, execution } = this.step;
       const part = (prefix: string) =>
         new Map(
           [...tensors].flatMap(([name, value]) =>
             name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), value] as const] : [],
           ),
         );
-      const bytes = (name: string) => tensors.get(name)!.toArray() as Uint8Array;
-      this.learner.loadStateDict(part('student'));
-      teacher?.network.loadStateDict(part('teacher'));
-      contrast?.loadStateDict(part('contrast'));
-      denoiser?.loadStateDict(part('denoise'));
-      featureDistance?.encoder.loadStateDict(part('frozen'));
-      weighting?.loadStateDict(part('weighting'));
-      this.step.weightsChanged();
+      for (const [name, stateful] of parts.state()) stateful.loadStateDict(part(name));
+      execution.weightsChanged();
       this.optimizer.loadStateDict({ tensors: part('optimizer'), settings: state.optimizer });
-      this.learner.segmentor.generator.setState(bytes('rng.model'));
-      mixGenerator.setState(bytes('rng.mix'));
-      contrast?.generator.setState(bytes('rng.contrast'));
-      augmentRng.setState(state.augment);
+      for (const [name, generator] of parts.generators()) {
+        generator.setState(tensors.get(`rng.${name}`)!.toArray() as Uint8Array);
+      }
+      parts.augmentRng.setState(state.augment);
       this.loader.setState(state.loader);
       this.iteration = state.iteration;
     });

@@ -12,12 +12,12 @@ import { type PlanOptions, plan } from '../../src/ablation/plan.js';
 import type { RunResult } from '../../src/ablation/results.js';
 import { type Sweep, sweeps } from '../../src/ablation/sweeps.js';
 import { csv, markdown, minorityClasses, rowsOf, type SweepTable } from '../../src/ablation/table.js';
-import { denoisers } from '../../src/adaptation/denoise/denoise.js';
-import { scaleNames } from '../../src/config/names.js';
+import { denoisers } from '../../src/config/denoise.js';
+import type { SegmentorConfig } from '../../src/config/segmentor.js';
 import { withSettings } from '../../src/config/settings.js';
 import { saveSegmentor } from '../../src/models/checkpoint.js';
-import { Segmentor, type SegmentorConfig } from '../../src/models/segmentor.js';
-import { streetSynthPreset } from '../../src/recipes/street-synth.js';
+import { Segmentor } from '../../src/models/segmentor.js';
+import { scaleNames, streetSynthPreset } from '../../src/recipes/street-synth.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-ablate-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -2,18 +2,19 @@
 
 import { liveTensors, memory, nn, noGrad, ops, type Tensor, tidy } from '@pgpc/torch';
 import { describe, expect, test, vi } from 'vitest';
-import { styles } from '../../src/adaptation/style/style.js';
-import { daformerRecipe } from '../../src/config/experiment.js';
-import { daformerFeatureDistance, type MethodConfig } from '../../src/config/method.js';
-import { weightings } from '../../src/experiments/loss-weights.js';
+import { daformerFeatureDistance } from '../../src/config/feature-distance.js';
+import { weightings } from '../../src/config/loss-weights.js';
+import type { MethodConfig } from '../../src/config/method.js';
 import {
   type BackboneName,
   type HeadName,
-  Segmentor,
   type SegmentorConfig,
   segmentorConfig,
-} from '../../src/models/segmentor.js';
+} from '../../src/config/segmentor.js';
+import { styles } from '../../src/config/style.js';
+import { Segmentor } from '../../src/models/segmentor.js';
 import type { Batch } from '../../src/pipeline/batch.js';
+import { daformerRecipe } from '../../src/recipes/daformer.js';
 import {
   CLASSES,
   differing,
@@ -133,8 +134,8 @@ describe('the step', () => {
     }
     expect(run).toHaveBeenCalledTimes(name === 'source-only' ? 6 : 12);
     expect(differing(twice.student, plain.student)).toEqual([]);
-    if (plain.step.teacher) {
-      expect(differing(twice.step.teacher!.network, plain.step.teacher.network)).toEqual([]);
+    if (plain.step.parts.teacher) {
+      expect(differing(twice.step.parts.teacher!.network, plain.step.parts.teacher.network)).toEqual([]);
     }
     plain.dispose();
     twice.dispose();

@@ -7,16 +7,16 @@ import { alone, full, liveTensors, type Tensor, tensor, tidy, type World } from 
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import type { TeacherView } from '../../src/adaptation/contrast/contrast.js';
-import { type DenoiseOptions, Denoiser, denoisers, trusted } from '../../src/adaptation/denoise/denoise.js';
+import { Denoiser, trusted } from '../../src/adaptation/denoise/denoise.js';
 import { ClassPrototypes } from '../../src/adaptation/denoise/prototypes.js';
 import { Learner } from '../../src/adaptation/learner.js';
 import { AdaptationStep } from '../../src/adaptation/step.js';
-import { daformerRecipe } from '../../src/config/experiment.js';
+import { type DenoiseOptions, denoiseNames, denoisers } from '../../src/config/denoise.js';
 import { type MethodConfig, methodConfig, methodSchema } from '../../src/config/method.js';
-import { denoiseNames } from '../../src/config/names.js';
 import { agreement, viewsOf } from '../../src/experiments/agreement.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { Rng } from '../../src/random.js';
+import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { buildOptimizer } from '../../src/training/optimizer.js';
 import { Trainer } from '../../src/training/trainer.js';
 import {
@@ -327,12 +327,17 @@ describe('in the step', () => {
     const student = new Learner(tinySegmentor, 5, method.contrast);
     const optimizer = buildOptimizer(student, { lr: 0, headMultiplier: 1, weightDecay: 0 });
     const step = new AdaptationStep(method, student, optimizer, 10, 1);
-    if (refine) vi.spyOn(step.denoiser!, 'refine').mockImplementation(refine);
+    if (refine)
+      vi.spyOn((step.parts.hooked.get('denoise') as Denoiser | undefined)!, 'refine').mockImplementation(
+        refine,
+      );
     const logits: number[][] = [];
     for (const name of ['storeTarget', 'loss'] as const) {
-      if (!step.contrast) continue;
-      const original = (step.contrast[name] as (...args: unknown[]) => unknown).bind(step.contrast);
-      vi.spyOn(step.contrast, name).mockImplementation(((...args: unknown[]) => {
+      if (!step.parts.contrast) continue;
+      const original = (step.parts.contrast[name] as (...args: unknown[]) => unknown).bind(
+        step.parts.contrast,
+      );
+      vi.spyOn(step.parts.contrast, name).mockImplementation(((...args: unknown[]) => {
         const given = args.find((arg) => (arg as TeacherView | undefined)?.logits) as TeacherView;
         logits.push(Array.from(given.logits.toArray(), Number));
         return original(...args);
@@ -428,7 +433,8 @@ describe('in the step', () => {
     await first.run({ signal: stop.signal, onStep: (done) => done === 2 && stop.abort() });
     first.save(folder);
     second.restore(folder);
-    const prototypes = ({ step }: Trainer) => step.denoiser!.prototypes!;
+    const prototypes = ({ step }: Trainer) =>
+      (step.parts.hooked.get('denoise') as Denoiser | undefined)!.prototypes!;
     expect(differing(prototypes(second), prototypes(first))).toEqual([]);
     await second.run();
     expect(differing(prototypes(second), prototypes(whole))).toEqual([]);

@@ -164,7 +164,7 @@ test('in the step it adds its weight times the distance to the encoder as it was
   const third = run(2);
   expect(third.distance).toBeCloseTo(now.distance, 5);
   expect(third.source).toBeCloseTo(now.source, 4);
-  expect(differing(step.featureDistance!.encoder, other.segmentor.backbone)).toEqual([]);
-  expect(new FeatureDistance(step.featureDistance!.encoder, options).encoder.training).toBe(false);
+  expect(differing(step.parts.featureDistance!.encoder, other.segmentor.backbone)).toEqual([]);
+  expect(new FeatureDistance(step.parts.featureDistance!.encoder, options).encoder.training).toBe(false);
   step.dispose();
 });

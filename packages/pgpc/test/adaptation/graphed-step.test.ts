@@ -3,10 +3,10 @@
 
 import { manualSeed, type Tensor, tidy } from '@pgpc/torch';
 import { expect, test, vi } from 'vitest';
-import { denoisers } from '../../src/adaptation/denoise/denoise.js';
-import type { Tensors } from '../../src/adaptation/stages.js';
-import { styles } from '../../src/adaptation/style/style.js';
+import type { Tensors } from '../../src/adaptation/execution/stages.js';
+import { denoisers } from '../../src/config/denoise.js';
 import type { MethodConfig } from '../../src/config/method.js';
+import { styles } from '../../src/config/style.js';
 import {
   digests,
   tinyBatch,

@@ -22,12 +22,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { classMixMask, mix } from '../../src/adaptation/class-mix.js';
 import { PixelContrast } from '../../src/adaptation/contrast/contrast.js';
 import { ProjectionHead } from '../../src/adaptation/contrast/projection-head.js';
-import { type DenoiseOptions, Denoiser, denoisers, trusted } from '../../src/adaptation/denoise/denoise.js';
+import { Denoiser, trusted } from '../../src/adaptation/denoise/denoise.js';
 import { FeatureDistance } from '../../src/adaptation/feature-distance.js';
 import { pseudoLabels } from '../../src/adaptation/pseudo-labels.js';
 import { strongAugment } from '../../src/adaptation/strong-augment.js';
-import { type StyleOptions, styledImage, styles } from '../../src/adaptation/style/style.js';
+import { styledImage } from '../../src/adaptation/style/style.js';
 import { anchorSelections, type ContrastOptions, contrastTypes } from '../../src/config/contrast.js';
+import { type DenoiseOptions, denoisers } from '../../src/config/denoise.js';
+import { weightings } from '../../src/config/loss-weights.js';
+import { type StyleOptions, styles } from '../../src/config/style.js';
 import { boundaryCounts } from '../../src/evaluation/boundary.js';
 import { confusionMatrix } from '../../src/evaluation/confusion.js';
 import { occurrences, occurrencesWithin } from '../../src/evaluation/counts.js';
@@ -40,7 +43,7 @@ import {
   softNeighbourhoodDensity,
   unlabelledScores,
 } from '../../src/evaluation/unlabelled.js';
-import { lossWeighting, weightings } from '../../src/experiments/loss-weights.js';
+import { lossWeighting } from '../../src/experiments/loss-weights.js';
 import { denormalize, normalize } from '../../src/pipeline/normalize.js';
 import { Rng } from '../../src/random.js';
 import { onMeta, standIn } from '../support/meta-kernels.js';
@@ -181,12 +184,12 @@ function weightingPart(kind: keyof typeof weightings): Part['prepare'] {
     return () => {
       const source = { loss: ofSource.square().mean(), features: ofSource, label: sourceLabel };
       const contrast = { loss: ofMixed.exp().mean(), features: ofMixed };
-      const used = weighting.weights();
+      const used = weighting.lossWeights();
       source.loss.backward();
       const after = weighting.watch({ source, mixed, contrast }, used);
       ofMixed.pow(2).mean().add(contrast.loss.mul(used.contrast!)).backward();
       after();
-      const { target, contrast: learned } = weighting.weights();
+      const { target, contrast: learned } = weighting.lossWeights();
       return { target, learned: learned! };
     };
   };

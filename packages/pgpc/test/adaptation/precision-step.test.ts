@@ -2,14 +2,14 @@
 
 import { cudaAvailable, liveTensors, manualSeed, type Tensor, tidy, withoutWaiting } from '@pgpc/torch';
 import { afterEach, describe, expect, test } from 'vitest';
-import { denoisers } from '../../src/adaptation/denoise/denoise.js';
 import type { StepLosses } from '../../src/adaptation/step.js';
-import { styles } from '../../src/adaptation/style/style.js';
-import { daformerRecipe } from '../../src/config/experiment.js';
+import { denoisers } from '../../src/config/denoise.js';
+import { weightings } from '../../src/config/loss-weights.js';
 import type { MethodConfig } from '../../src/config/method.js';
-import { weightings } from '../../src/experiments/loss-weights.js';
+import { styles } from '../../src/config/style.js';
 import type { Batch } from '../../src/pipeline/batch.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
+import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { Trainer } from '../../src/training/trainer.js';
 import {
   difference,

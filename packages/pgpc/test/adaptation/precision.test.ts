@@ -4,12 +4,14 @@ import { alone, autocast, Generator, noGrad, type Tensor, tidy } from '@pgpc/tor
 import { describe, expect, test } from 'vitest';
 import { PixelContrast } from '../../src/adaptation/contrast/contrast.js';
 import { ProjectionHead } from '../../src/adaptation/contrast/projection-head.js';
-import { Denoiser, denoisers } from '../../src/adaptation/denoise/denoise.js';
+import { Denoiser } from '../../src/adaptation/denoise/denoise.js';
 import { featureDistance } from '../../src/adaptation/feature-distance.js';
+import type { WeightedTerms } from '../../src/adaptation/parts.js';
 import { alignChannels, channelStatistics } from '../../src/adaptation/style/dcan.js';
 import { contrastTypes } from '../../src/config/contrast.js';
-import { GradientNormWeights, type WeightedTerms } from '../../src/experiments/loss-weights.js';
-import { singlePrecision } from '../../src/precision.js';
+import { denoisers } from '../../src/config/denoise.js';
+import { GradientNormWeights } from '../../src/experiments/loss-weights.js';
+import { singlePrecision } from '../../src/pixels.js';
 import {
   CLASSES,
   difference,
@@ -184,13 +186,13 @@ test.each([true, false])('weights from gradient norms, with contrast: %s', (cont
         mask: labels(3).eq(1),
       };
       const contrast = contrasts && { loss: singlePrecision(ofMixed).exp().mean(), features: ofMixed };
-      const used = weighting.weights();
+      const used = weighting.lossWeights();
       source.loss.backward();
       const after = weighting.watch({ source, mixed, ...(contrast && { contrast }) }, used);
       const target = singlePrecision(ofMixed).pow(4).mean();
       (contrast ? target.add(contrast.loss.mul(used.contrast!)) : target).backward();
       after();
-      return Object.values(weighting.weights()).map((weight: Tensor) => {
+      return Object.values(weighting.lossWeights()).map((weight: Tensor) => {
         expect(weight.dtype).toBe('float32');
         return weight.item();
       });

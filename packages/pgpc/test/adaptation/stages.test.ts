@@ -2,7 +2,7 @@
 
 import { liveTensors, noGrad, type Tensor, tensor, tidy } from '@pgpc/torch';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
-import { eager, GraphedStages, type Tensors } from '../../src/adaptation/stages.js';
+import { eager, GraphedStages, type Tensors } from '../../src/adaptation/execution/stages.js';
 
 const graphs = vi.hoisted(() => ({ made: [] as { after: unknown; replays: number; freed: boolean }[] }));
 

@@ -18,15 +18,10 @@ import {
   strongAugment,
 } from '../../src/adaptation/strong-augment.js';
 import { emaDecay, Teacher } from '../../src/adaptation/teacher.js';
-import {
-  daformerFeatureDistance,
-  daformerSelfTraining,
-  type MethodConfig,
-  methodConfig,
-  methodSchema,
-  pgpcContrast,
-} from '../../src/config/method.js';
-import { methodNames } from '../../src/config/names.js';
+import { pgpcContrast } from '../../src/config/contrast.js';
+import { daformerFeatureDistance } from '../../src/config/feature-distance.js';
+import { type MethodConfig, methodConfig, methodNames, methodSchema } from '../../src/config/method.js';
+import { daformerSelfTraining } from '../../src/config/self-training.js';
 import type { Batch } from '../../src/pipeline/batch.js';
 import { denormalize, normalize } from '../../src/pipeline/normalize.js';
 import { Rng, seedFor } from '../../src/random.js';
@@ -645,7 +640,7 @@ describe('AdaptationStep', () => {
       }
     });
     expect(differing(a.student, b.student)).toEqual([]);
-    expect([a.step.teacher, a.step.contrast]).toEqual([undefined, undefined]);
+    expect([a.step.parts.teacher, a.step.parts.contrast]).toEqual([undefined, undefined]);
     for (const each of [a, b]) each.dispose();
   });
 
@@ -669,7 +664,7 @@ describe('AdaptationStep', () => {
     expect(losses(pgpc, 3).map(({ contrast }) => contrast)).toEqual([0, 0, 0]);
     expect(differing(pgpc.student.segmentor, plain.student.segmentor)).toEqual([]);
     expect(differing(pgpc.student.projection!, head)).toEqual([]);
-    expect(tidy(() => pgpc.step.contrast!.negatives.ready().all().item())).toBeTruthy();
+    expect(tidy(() => pgpc.step.parts.contrast!.negatives.ready().all().item())).toBeTruthy();
     losses(plain, 1, 3);
     expect(losses(pgpc, 1, 3)[0]!.contrast).toBeGreaterThan(0);
     expect(differing(pgpc.student.segmentor, plain.student.segmentor)).not.toEqual([]);
@@ -682,7 +677,7 @@ describe('AdaptationStep', () => {
     const other = new Learner(dropping, 9);
     student.loadStateDict(other.stateDict());
     tidy(() => run(tinyBatch(1), 0));
-    const moved = differing(step.teacher!.network, other);
+    const moved = differing(step.parts.teacher!.network, other);
     expect(moved.every((name) => /\.(running_mean|running_var|num_batches_tracked)$/.test(name))).toBe(true);
     other.dispose();
     dispose();
@@ -691,9 +686,9 @@ describe('AdaptationStep', () => {
   test('adoptStudent makes the teacher a copy of the student', () => {
     const pgpc = start(methods.pgpc!);
     losses(pgpc, 2);
-    expect(differing(pgpc.step.teacher!.network, pgpc.student)).not.toEqual([]);
+    expect(differing(pgpc.step.parts.teacher!.network, pgpc.student)).not.toEqual([]);
     pgpc.step.adoptStudent();
-    expect(differing(pgpc.step.teacher!.network, pgpc.student)).toEqual([]);
+    expect(differing(pgpc.step.parts.teacher!.network, pgpc.student)).toEqual([]);
     pgpc.dispose();
   });
 });

@@ -8,8 +8,9 @@ import { liveTensors, loadSafetensors, saveSafetensors, type Tensor, tidy, zeros
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { HANDLERS } from '../../src/cli/handlers.js';
 import { main } from '../../src/cli/main.js';
+import { segmentorConfig } from '../../src/config/segmentor.js';
 import { loadSegmentor, saveSegmentor } from '../../src/models/checkpoint.js';
-import { Segmentor, segmentorConfig } from '../../src/models/segmentor.js';
+import { Segmentor } from '../../src/models/segmentor.js';
 import { loadBackboneWeights } from '../../src/models/weights/fit.js';
 import { differing, tinySegmentor } from '../support/method.js';
 

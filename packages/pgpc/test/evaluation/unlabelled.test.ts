@@ -8,11 +8,9 @@ import { writeStreetSynth } from '@pgpc/street-synth';
 import { liveTensors, nn, type Tensor, tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
-import { entropy } from '../../src/adaptation/contrast/anchors.js';
-import { styles } from '../../src/adaptation/style/style.js';
 import { main } from '../../src/cli/main.js';
-import { daformerRecipe } from '../../src/config/experiment.js';
 import { methodConfig } from '../../src/config/method.js';
+import { styles } from '../../src/config/style.js';
 import { spearman } from '../../src/evaluation/rank-correlation.js';
 import {
   informationScore,
@@ -26,6 +24,8 @@ import {
 import { loadSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
+import { entropy } from '../../src/pixels.js';
+import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { openRun } from '../../src/training/run-directory/run-directory.js';
 import { CheckpointSelection, goodness, ModelSelection } from '../../src/training/selection.js';
 import { MODEL_FILE, Trainer } from '../../src/training/trainer.js';

@@ -18,19 +18,16 @@ import {
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { segmentationLoss } from '../../src/adaptation/losses.js';
+import type { LossWeights, WeightedTerms } from '../../src/adaptation/parts.js';
 import type { StepLosses } from '../../src/adaptation/step.js';
 import { parseExperiment } from '../../src/config/experiment.js';
-import { type MethodConfig, methodConfig, methodSchema } from '../../src/config/method.js';
-import { lossWeightNames, methodNames } from '../../src/config/names.js';
+import { lossWeightNames, type WeightingName, weightings } from '../../src/config/loss-weights.js';
+import { type MethodConfig, methodConfig, methodNames, methodSchema } from '../../src/config/method.js';
 import {
   GradientNormWeights,
   type LossWeighting,
-  type LossWeights,
   lossWeighting,
   UncertaintyWeights,
-  type WeightedTerms,
-  type WeightingName,
-  weightings,
 } from '../../src/experiments/loss-weights.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { Rng } from '../../src/random.js';
@@ -137,7 +134,7 @@ function learn(
   scene: Scene,
   share?: Share,
 ): { terms: WeightedTerms; used: LossWeights } {
-  const used = weighting.weights();
+  const used = weighting.lossWeights();
   const terms = termsOf(seed, scene, used, share);
   const { source, mixed, contrast } = terms;
   source.features.retainGrad();
@@ -229,7 +226,7 @@ describe('weights from gradient norms', () => {
             const wanted = slow(again, used.target.item());
             t = decay * t + (1 - decay) * Math.log(wanted.target);
             c = decay * c + (1 - decay) * Math.log(wanted.contrast);
-            const now = numbers(weighting.weights());
+            const now = numbers(weighting.lossWeights());
             expect(Math.log(now.target)).toBeCloseTo(t, 3);
             expect(Math.log(now.contrast!)).toBeCloseTo(c, 3);
           }
@@ -247,7 +244,7 @@ describe('weights from gradient norms', () => {
           const settled = (weighting: GradientNormWeights, contrastScale: number) => {
             const scene = { ...usual, contrastScale };
             for (let i = 0; i < 12; i++) learn(weighting, seed, scene);
-            const { target, contrast } = numbers(weighting.weights());
+            const { target, contrast } = numbers(weighting.lossWeights());
             return [Math.log(target), Math.log(contrast! * contrastScale)];
           };
           const plain = settled(new GradientNormWeights(start, 0.4, 'cpu', alone), 1);
@@ -265,7 +262,7 @@ describe('weights from gradient norms', () => {
       const after = (scene: Partial<Scene>) => {
         const weighting = new GradientNormWeights(start, 0.9, 'cpu', alone);
         learn(weighting, 3, { ...usual, ...scene });
-        return numbers(weighting.weights());
+        return numbers(weighting.lossWeights());
       };
       const both = after({});
       expect(both.target).not.toBeCloseTo(start.target, 2);
@@ -287,7 +284,7 @@ describe('weights from gradient norms', () => {
     tidy(() => {
       const weighting = new GradientNormWeights(start, 0, 'cpu', alone);
       learn(weighting, 3, { ...usual, contrastScale: 1e-9 });
-      expect(weighting.weights().contrast!.item()).toBeCloseTo(1000, 1);
+      expect(weighting.lossWeights().contrast!.item()).toBeCloseTo(1000, 1);
     });
   });
 });
@@ -327,7 +324,7 @@ describe('weights from uncertainty', () => {
               v[i] = 0.999 * v[i]! + 0.001 * gradient ** 2;
               s[i]! -= (lr * (m[i]! / (1 - 0.9 ** t))) / (Math.sqrt(v[i]! / (1 - 0.999 ** t)) + 1e-8);
             }
-            const now = numbers(weighting.weights());
+            const now = numbers(weighting.lossWeights());
             expect(Math.log(now.target)).toBeCloseTo(s[0]! - s[1]!, 3);
             expect(Math.log(now.contrast!)).toBeCloseTo(s[0]! - s[2]!, 3);
           }
@@ -350,7 +347,7 @@ describe('weights from uncertainty', () => {
         let terms: WeightedTerms | undefined;
         for (let i = 0; i < 80; i++) terms = tidy(() => learn(weighting, 8, { ...usual, q }).terms);
         const [onSource, onTarget, onAnchors] = slow(terms!);
-        const { target, contrast } = numbers(weighting.weights());
+        const { target, contrast } = numbers(weighting.lossWeights());
         expect(Math.log(target / (onSource / onTarget))).toBeCloseTo(0, 1);
         expect(Math.log(contrast! / (onSource / onAnchors))).toBeCloseTo(0, 1);
         weighting.dispose();
@@ -383,13 +380,13 @@ describe.each(names)('weights by %s', (name) => {
   test('start from the hand-set weights, and do without a contrast', () => {
     tidy(() => {
       const weighting = make({ target: 0.8, contrast: 0.1 });
-      const { target, contrast } = weighting.weights();
+      const { target, contrast } = weighting.lossWeights();
       expect([target.item(), contrast!.item()]).toEqual([expect.closeTo(0.8, 6), expect.closeTo(0.1, 6)]);
       expect([target.requiresGrad, contrast!.requiresGrad]).toEqual([false, false]);
       const without = make({ target: 0.05, contrast: undefined });
       learn(without, 1, usual);
-      expect(without.weights().contrast).toBeUndefined();
-      expect(without.weights().target.item()).not.toBeCloseTo(0.05, 3);
+      expect(without.lossWeights().contrast).toBeUndefined();
+      expect(without.lossWeights().target.item()).not.toBeCloseTo(0.05, 3);
       for (const each of [weighting, without]) each.dispose();
     });
   });
@@ -420,10 +417,10 @@ describe.each(names)('weights by %s', (name) => {
           world(rank, () => given[0].add(given[1])),
         );
         learn(ranked, 7, usual, share);
-        return Object.values(numbers(ranked.weights())) as number[];
+        return Object.values(numbers(ranked.lossWeights())) as number[];
       });
       expect(second).toEqual(first);
-      expect(difference(first!, Object.values(numbers(whole.weights())) as number[])).toBeLessThan(1e-5);
+      expect(difference(first!, Object.values(numbers(whole.lossWeights())) as number[])).toBeLessThan(1e-5);
       // Each on its own would not have come to that.
       expect(given[0].div(given[1]).sub(1).abs().max().item()).toBeGreaterThan(1e-2);
       for (const sent of given) sent.dispose();
@@ -437,10 +434,10 @@ describe.each(names)('weights by %s', (name) => {
       const copy = new Map([...one.stateDict()].map(([key, value]) => [key, noGrad(() => value.clone())]));
       other.loadStateDict(copy);
       for (let i = 2; i < 5; i++) {
-        expect(numbers(other.weights())).toEqual(numbers(one.weights()));
+        expect(numbers(other.lossWeights())).toEqual(numbers(one.lossWeights()));
         for (const each of [one, other]) learn(each, i, usual);
       }
-      expect(numbers(other.weights())).toEqual(numbers(one.weights()));
+      expect(numbers(other.lossWeights())).toEqual(numbers(one.lossWeights()));
       for (const each of [one, other]) each.dispose();
     });
   });
@@ -502,7 +499,7 @@ describe('a step with weights that set themselves', () => {
     (name) => {
       const own = begin({ ...parts, weighting: weightings[name] });
       // The same first step by hand, with weights that are not the start's.
-      const state = new Map([...own.step.weighting!.stateDict()]);
+      const state = new Map([...own.step.parts.hooked.get('weighting')!.stateDict!()]);
       tidy(() =>
         noGrad(() => {
           if (name === 'gradient-norm') state.get('log')!.copy_(tensor([Math.log(0.5), Math.log(0.05)]));

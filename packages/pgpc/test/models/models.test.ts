@@ -4,19 +4,19 @@ import { Generator, liveTensors, nn, noGrad, ops, type Tensor, tidy, zeros } fro
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Learner } from '../../src/adaptation/learner.js';
-import { segmentorSchema } from '../../src/models/checkpoint.js';
+import {
+  backboneNames,
+  headNames,
+  type SegmentorConfig,
+  segmentorConfig,
+  segmentorFaults,
+  segmentorSchema,
+} from '../../src/config/segmentor.js';
 import { DeeplabV3PlusHead } from '../../src/models/deeplabv3plus-head.js';
 import { withoutInitialValues } from '../../src/models/initial-values.js';
 import { createNetwork } from '../../src/models/networks.js';
 import { fuseResized } from '../../src/models/segformer-head.js';
-import {
-  backboneNames,
-  headNames,
-  Segmentor,
-  type SegmentorConfig,
-  segmentorConfig,
-  segmentorFaults,
-} from '../../src/models/segmentor.js';
+import { Segmentor } from '../../src/models/segmentor.js';
 import { normal } from '../support/method.js';
 
 const config = segmentorConfig('mit_b0', 'daformer');

@@ -7,16 +7,13 @@ import { DatasetError, openGta5, type SegmentationDataset } from '@pgpc/datasets
 import { liveTensors, type Tensor } from '@pgpc/torch';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { daformerRareClasses } from '../../src/config/rare-classes.js';
 import type { Batch } from '../../src/pipeline/batch.js';
 import { disposeBatch } from '../../src/pipeline/batch.js';
 import { DecodePool, defaultWorkers } from '../../src/pipeline/decode-pool.js';
 import { BatchLoader, type LoaderOptions } from '../../src/pipeline/loader.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
-import {
-  classCounts,
-  daformerRareClasses,
-  RareClassSampler,
-} from '../../src/pipeline/rare-class-sampling.js';
+import { classCounts, RareClassSampler } from '../../src/pipeline/rare-class-sampling.js';
 import type { CropTask } from '../../src/pipeline/sample.js';
 import { Rng } from '../../src/random.js';
 import { randomSample } from '../support/method.js';

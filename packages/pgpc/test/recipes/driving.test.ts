@@ -2,8 +2,9 @@
 
 import { describe, expect, test } from 'vitest';
 import { parseExperiment } from '../../src/config/experiment.js';
-import { drivingPresetNames, methodNames, networkNames } from '../../src/config/names.js';
-import { drivingExperiment, drivingPresets, networks } from '../../src/recipes/driving.js';
+import { methodNames } from '../../src/config/method.js';
+import { networkNames, networks } from '../../src/config/segmentor.js';
+import { drivingExperiment, drivingPresetNames, drivingPresets } from '../../src/recipes/driving.js';
 import { dataSchema } from '../../src/training/data.js';
 
 describe('presets', () => {

@@ -3,7 +3,6 @@
 import { Generator, noGrad, type Tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import type { PixelView } from '../../src/adaptation/contrast/contrast.js';
-import { pixelRows } from '../../src/adaptation/contrast/pixels.js';
 import { ProjectionHead } from '../../src/adaptation/contrast/projection-head.js';
 import {
   anchorSelections,
@@ -14,6 +13,7 @@ import {
   domainChoices,
   prototypeKinds,
 } from '../../src/config/contrast.js';
+import { pixelRows } from '../../src/pixels.js';
 import { dot, int64, matrix, mean, normal, randomLabels, tinyContrast } from './method.js';
 
 export const C = 4;

@@ -9,11 +9,13 @@ import {
   type SegmentationDataset,
 } from '@pgpc/datasets';
 import { Generator, type nn, rand, randn, type Tensor, tensor, tidy } from '@pgpc/torch';
-import type { ContrastOptions } from '../../src/adaptation/contrast/contrast.js';
+import type { StepSurroundings } from '../../src/adaptation/execution/step-execution.js';
 import { Learner } from '../../src/adaptation/learner.js';
-import { AdaptationStep, type StepSurroundings } from '../../src/adaptation/step.js';
-import type { MethodConfig, SelfTrainingOptions } from '../../src/config/method.js';
-import type { SegmentorConfig } from '../../src/models/segmentor.js';
+import { AdaptationStep } from '../../src/adaptation/step.js';
+import type { ContrastOptions } from '../../src/config/contrast.js';
+import type { MethodConfig } from '../../src/config/method.js';
+import type { SegmentorConfig } from '../../src/config/segmentor.js';
+import type { SelfTrainingOptions } from '../../src/config/self-training.js';
 import type { Batch } from '../../src/pipeline/batch.js';
 import { Rng } from '../../src/random.js';
 import { buildOptimizer } from '../../src/training/optimizer.js';

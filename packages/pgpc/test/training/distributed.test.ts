@@ -13,8 +13,9 @@ import { Generator, loadSafetensors, ones, rand, type Tensor, tensor, tidy, type
 import { afterAll, describe, expect, test } from 'vitest';
 import { sampleCandidates } from '../../src/adaptation/contrast/sampling.js';
 import { launchTraining } from '../../src/cli/launch.js';
-import { daformerRecipe, type Experiment } from '../../src/config/experiment.js';
+import type { Experiment } from '../../src/config/experiment.js';
 import { methodConfig } from '../../src/config/method.js';
+import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { joinGroup } from '../../src/training/distributed.js';
 import { openRun } from '../../src/training/run-directory/run-directory.js';
 import { CHECKPOINT_FILE, type LogEntry } from '../../src/training/trainer.js';

@@ -7,13 +7,14 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { buildInfo, setNumThreads, tidy } from '@pgpc/torch';
 import { describe, expect, test } from 'vitest';
-import { denoisers } from '../../src/adaptation/denoise/denoise.js';
-import { styles } from '../../src/adaptation/style/style.js';
+import { denoisers } from '../../src/config/denoise.js';
 import { type Experiment, parseExperiment } from '../../src/config/experiment.js';
+import { weightings } from '../../src/config/loss-weights.js';
 import { type MethodName, type MethodParts, methodConfig } from '../../src/config/method.js';
-import { weightings } from '../../src/experiments/loss-weights.js';
+import { daformerRareClasses } from '../../src/config/rare-classes.js';
+import { styles } from '../../src/config/style.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
-import { classCounts, daformerRareClasses } from '../../src/pipeline/rare-class-sampling.js';
+import { classCounts } from '../../src/pipeline/rare-class-sampling.js';
 import { Trainer } from '../../src/training/trainer.js';
 import {
   CLASSES,

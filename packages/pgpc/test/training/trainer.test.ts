@@ -6,11 +6,13 @@ import { join } from 'node:path';
 import { liveTensors, noGrad, saveSafetensors } from '@pgpc/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Learner } from '../../src/adaptation/learner.js';
-import { daformerRecipe, type Experiment, parseExperiment } from '../../src/config/experiment.js';
+import { type Experiment, parseExperiment } from '../../src/config/experiment.js';
 import { type MethodName, methodConfig } from '../../src/config/method.js';
+import { daformerRareClasses } from '../../src/config/rare-classes.js';
 import { loadSegmentor } from '../../src/models/checkpoint.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
-import { classCounts, daformerRareClasses } from '../../src/pipeline/rare-class-sampling.js';
+import { classCounts } from '../../src/pipeline/rare-class-sampling.js';
+import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { buildOptimizer } from '../../src/training/optimizer.js';
 import {
   CHECKPOINT_FILE,
@@ -113,9 +115,9 @@ describe('a run', () => {
       for (const other of [first, second]) {
         expect(differing(other.learner, whole.learner)).toEqual([]);
         if (method === 'pgpc') {
-          expect(differing(other.step.teacher!.network, whole.step.teacher!.network)).toEqual([]);
-          for (const [i, { module }] of other.step.contrast!.stores.entries()) {
-            expect(differing(module, whole.step.contrast!.stores[i]!.module)).toEqual([]);
+          expect(differing(other.step.parts.teacher!.network, whole.step.parts.teacher!.network)).toEqual([]);
+          for (const [i, { module }] of other.step.parts.contrast!.stores.entries()) {
+            expect(differing(module, whole.step.parts.contrast!.stores[i]!.module)).toEqual([]);
           }
         }
         expect(other.optimizer.stateDict().settings).toEqual(whole.optimizer.stateDict().settings);

@@ -2,12 +2,8 @@
 
 import { alone, ops, type Tensor, type World } from '@pgpc/torch';
 import type { AnchorSelection, ContrastSettings } from '../../config/contrast.js';
+import { entropy } from '../../pixels.js';
 import { classMembers } from './positives.js';
-
-/** H = -sum_c p_c log p_c per pixel (eq 8), in nats. @param probabilities (P, C). @returns (P). */
-export function entropy(probabilities: Tensor): Tensor {
-  return ops.xlogy(probabilities, probabilities).sum([1]).neg();
-}
 
 /** gamma: the `share`-quantile of the entropy over all target pixels of the batch, not class by class (eq 8). */
 export function entropyThreshold(entropies: Tensor, share: number): Tensor {

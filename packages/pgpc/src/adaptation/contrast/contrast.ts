@@ -9,6 +9,7 @@ import {
   type Domain,
   type DomainChoice,
 } from '../../config/contrast.js';
+import { pixelLabels, pixelRows } from '../../pixels.js';
 import { seedFor } from '../../random.js';
 import { AnchorList } from './anchor-list.js';
 import { anchorShareAt, selectAnchors } from './anchors.js';
@@ -21,7 +22,6 @@ import {
   sourceNegatives,
   targetNegatives,
 } from './negatives.js';
-import { ProjectedPixels, pixelLabels, pixelRows } from './pixels.js';
 import {
   classMembers,
   knownClasses,
@@ -30,6 +30,7 @@ import {
   PrototypePositives,
   prototypesOf,
 } from './positives.js';
+import { ProjectedPixels } from './projected-pixels.js';
 import type { ProjectionHead } from './projection-head.js';
 import { chosenByAll, type Draws, sampleCandidates } from './sampling.js';
 

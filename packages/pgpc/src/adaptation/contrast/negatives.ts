@@ -5,8 +5,8 @@ import type { ContrastSettings } from '../../config/contrast.js';
 import type { AnchorList } from './anchor-list.js';
 import { otherClassScores, ownScores } from './info-nce.js';
 import { MemoryBank } from './memory-bank.js';
-import type { ProjectedPixels } from './pixels.js';
 import { classMembers, knownClasses, type Positives, prototypesOf } from './positives.js';
+import type { ProjectedPixels } from './projected-pixels.js';
 import { type Draws, drawnFor, type Sample, storeSample } from './sampling.js';
 
 /**

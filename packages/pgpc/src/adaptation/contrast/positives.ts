@@ -4,7 +4,7 @@ import { alone, arange, type Tensor, tidy, type World } from '@pgpc/torch';
 import type { ContrastSettings, Domain } from '../../config/contrast.js';
 import { type CentreStore, type Centres, createCentreStore } from './centres.js';
 import { MemoryBank } from './memory-bank.js';
-import type { ProjectedPixels } from './pixels.js';
+import type { ProjectedPixels } from './projected-pixels.js';
 import { normalizeRows } from './projection-head.js';
 import { type Draws, drawnFor, type Sample, storeSample } from './sampling.js';
 

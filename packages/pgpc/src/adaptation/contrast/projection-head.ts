@@ -1,7 +1,7 @@
 // h of METHOD: maps decoder features to the unit sphere on which pixels are contrasted.
 
 import { type Generator, nn, type Tensor } from '@pgpc/torch';
-import { singlePrecision } from '../../precision.js';
+import { singlePrecision } from '../../pixels.js';
 
 /**
  * z = normalize(h(features)): `depth` linear layers with ReLU between. It is a 1x1 convolution written on a list of

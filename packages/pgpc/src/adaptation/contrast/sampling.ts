@@ -2,7 +2,7 @@
 
 import { alone, arange, dims, Generator, ops, rand, randint, type Tensor, type World } from '@pgpc/torch';
 import type { MemoryBank } from './memory-bank.js';
-import type { ProjectedPixels } from './pixels.js';
+import type { ProjectedPixels } from './projected-pixels.js';
 
 /**
  * Up to so many ranks each draws for the pixels of all, so that the choice is the one that a single process makes of

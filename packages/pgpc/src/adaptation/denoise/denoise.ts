@@ -1,58 +1,17 @@
 // Denoising of pseudo-labels: by which strategy, and whether for the pseudo-labels, for the contrast, or for both.
 
 import { alone, dims, nn, noGrad, sizeOf, type Tensor, tidy, type World } from '@pgpc/torch';
-import { z } from 'zod';
+import type { DenoiseOptions } from '../../config/denoise.js';
 import { agreement, viewsOf } from '../../experiments/agreement.js';
-import { singlePrecision } from '../../precision.js';
+import { pixelRows, singlePrecision } from '../../pixels.js';
 import type { TeacherView } from '../contrast/contrast.js';
-import { pixelRows } from '../contrast/pixels.js';
+import type { Part, RefinedView } from '../parts.js';
 import type { PseudoLabels } from '../pseudo-labels.js';
 import { ClassPrototypes } from './prototypes.js';
 
-/** `labels`: the pseudo-labels and weights of L_t. `contrast`: the probabilities that choose anchors and negatives. */
-const where = z.enum(['labels', 'contrast', 'both']);
-
-const prototypesSchema = z.strictObject({
-  kind: z.literal('prototypes'),
-  where,
-  temperature: z.number().gt(0),
-  momentum: z.number().min(0).lt(1),
-});
-
-const agreementSchema = z.strictObject({
-  kind: z.literal('agreement'),
-  where,
-  flip: z.boolean(),
-  scales: z.array(z.number().min(0.25).max(4)),
-});
-
-export const denoiseSchema = z
-  .discriminatedUnion('kind', [prototypesSchema, agreementSchema])
-  .refine((denoise) => denoise.kind !== 'agreement' || denoise.flip || denoise.scales.length > 0, {
-    error: 'agreement needs flip or at least one of scales: one view has nothing to agree with',
-  });
-
-export type DenoiseOptions = z.infer<typeof denoiseSchema>;
-export type DenoiseName = DenoiseOptions['kind'];
-
-/** Ours where they differ from the papers, see the guide to methods. */
-export const denoisers = {
-  prototypes: { kind: 'prototypes', where: 'both', temperature: 0.3, momentum: 0.99 },
-  agreement: { kind: 'agreement', where: 'both', flip: true, scales: [] },
-} satisfies Record<DenoiseName, DenoiseOptions>;
-
-/** The teacher's view of the target as each of its two readers is to see it. */
-export interface Denoised {
-  /** For the pseudo-labels of L_t. */
-  labels: TeacherView;
-  /** For the choice of anchors and negatives. */
-  contrast: TeacherView;
-  /** (N, h, w) in 0 .. 1: what the weight of a pseudo-label is multiplied by; left out: by 1. */
-  trust?: Tensor | undefined;
-}
-
 /** One strategy with what it remembers from step to step. */
-export class Denoiser {
+export class Denoiser implements Part {
+  readonly recordable = true;
   /** Of the strategy `prototypes` alone. */
   readonly prototypes: ClassPrototypes | undefined;
 
@@ -72,7 +31,7 @@ export class Denoiser {
    * @param view the teacher's, of `image`. @param image (N, 3, H, W), normalised.
    * @param predict the teacher's logits of an image, for further views.
    */
-  refine(view: TeacherView, image: Tensor, predict: (image: Tensor) => Tensor): Denoised {
+  refine(view: TeacherView, image: Tensor, predict: (image: Tensor) => Tensor): RefinedView {
     const { logits, trust } = tidy(() => noGrad(() => this.#clean(view, image, predict)));
     const cleaned = { ...view, logits };
     switch (this.options.where) {

@@ -1,15 +1,9 @@
 // ProDA's denoising: how near a pixel lies to each class's prototype corrects what the teacher says of it.
 
 import { alone, nn, noGrad, ops, type Tensor, tidy, type World, zeros } from '@pgpc/torch';
+import type { PrototypeDenoiseOptions } from '../../config/denoise.js';
 import { classCentres } from '../contrast/positives.js';
 import { normalizeRows } from '../contrast/projection-head.js';
-
-export interface PrototypeOptions {
-  /** tau of omega: the smaller, the more the nearest prototype decides. Distances are of unit vectors, 0 .. 2. */
-  temperature: number;
-  /** lambda, the share of a prototype that a batch leaves as it is, once as many batches have been averaged. */
-  momentum: number;
-}
 
 /**
  * The running mean feature of every class of the target, and the weights that follow from the distances to them (Zhang
@@ -25,7 +19,7 @@ export class ClassPrototypes extends nn.StateModule {
   constructor(
     readonly classes: number,
     width: number,
-    readonly options: PrototypeOptions,
+    readonly options: Pick<PrototypeDenoiseOptions, 'temperature' | 'momentum'>,
     readonly world: World = alone,
   ) {
     super();

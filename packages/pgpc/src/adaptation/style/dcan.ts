@@ -2,7 +2,7 @@
 
 import { noGrad, type Tensor, tidy } from '@pgpc/torch';
 import type { Segmentor, SegmentorOutput } from '../../models/segmentor.js';
-import { singlePrecision } from '../../precision.js';
+import { singlePrecision } from '../../pixels.js';
 
 /** Keeps the division by a constant channel's standard deviation finite. */
 const EPSILON = 1e-5;

@@ -2,7 +2,7 @@
 import { Argument } from 'commander';
 import { z } from 'zod';
 import { sweepNames } from '../../ablation/names.js';
-import { scaleNames } from '../../config/names.js';
+import { scaleNames } from '../../recipes/street-synth.js';
 import { examples, option, type Register, UsageError } from '../command.js';
 import { deviceOption, precisionOption } from '../device-options.js';
 import { setOption } from '../set-option.js';

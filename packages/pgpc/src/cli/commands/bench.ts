@@ -1,5 +1,6 @@
 // `pgpc bench`
-import { methodNames, networkNames } from '../../config/names.js';
+import { methodNames } from '../../config/method.js';
+import { networkNames } from '../../config/segmentor.js';
 import { examples, option, type Register, UsageError } from '../command.js';
 import { deviceOption, precisionOption } from '../device-options.js';
 import { integer, oneOf, outputFile, type Size, seed, size } from '../values.js';

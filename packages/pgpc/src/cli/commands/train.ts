@@ -2,15 +2,13 @@
 
 import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
-import {
-  denoiseNames,
-  drivingPresetNames,
-  lossWeightNames,
-  methodNames,
-  networkNames,
-  scoreNames,
-  styleNames,
-} from '../../config/names.js';
+import { denoiseNames } from '../../config/denoise.js';
+import { lossWeightNames } from '../../config/loss-weights.js';
+import { methodNames } from '../../config/method.js';
+import { scoreNames } from '../../config/scores.js';
+import { networkNames } from '../../config/segmentor.js';
+import { styleNames } from '../../config/style.js';
+import { drivingPresetNames } from '../../recipes/driving.js';
 import { examples, option, type Register, UsageError } from '../command.js';
 import { deviceOption, precisionOption } from '../device-options.js';
 import { setOption } from '../set-option.js';

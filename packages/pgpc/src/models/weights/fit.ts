@@ -2,16 +2,8 @@
 
 import { basename } from 'node:path';
 import { Generator, loadWeights, type nn, type Tensor, tidy } from '@pgpc/torch';
-import {
-  type BackboneName,
-  backboneNames,
-  createBackbone,
-  type HeadName,
-  headNames,
-  Segmentor,
-  type SegmentorConfig,
-  segmentorConfig,
-} from '../segmentor.js';
+import { type BackboneName, backboneNames, type HeadName, headNames, type SegmentorConfig, segmentorConfig } from '../../config/segmentor.js';
+import { createBackbone, Segmentor } from '../segmentor.js';
 import { type Licence, licenceOfFile, RESNET_LICENCE, SEGFORMER_LICENCE } from './catalog.js';
 import {
   describeNetwork,

@@ -3,7 +3,7 @@
 import { Generator, grad, keep, liveTensors, ones, type Tensor, tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { anchorCandidates, entropy, entropyThreshold } from '../../../src/adaptation/contrast/anchors.js';
+import { anchorCandidates, entropyThreshold } from '../../../src/adaptation/contrast/anchors.js';
 import {
   PixelContrast,
   type PixelView,
@@ -16,10 +16,10 @@ import {
   sourceNegatives,
   targetNegatives,
 } from '../../../src/adaptation/contrast/negatives.js';
-import { pixelLabels, pixelRows } from '../../../src/adaptation/contrast/pixels.js';
 import { classCentres } from '../../../src/adaptation/contrast/positives.js';
 import { normalizeRows, ProjectionHead } from '../../../src/adaptation/contrast/projection-head.js';
 import { sampleCandidates } from '../../../src/adaptation/contrast/sampling.js';
+import { entropy, pixelLabels, pixelRows } from '../../../src/pixels.js';
 import { Rng } from '../../../src/random.js';
 import {
   difference,

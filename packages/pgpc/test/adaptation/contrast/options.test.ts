@@ -1,8 +1,7 @@
 // The contrast's options: defaults, what is refused, and that configurations from before the switches stay as they are.
 
 import { expect, test } from 'vitest';
-import { contrastSettings } from '../../../src/config/contrast.js';
-import { contrastSchema, pgpcContrast } from '../../../src/config/method.js';
+import { contrastSchema, contrastSettings, pgpcContrast } from '../../../src/config/contrast.js';
 
 /** The numbers alone, as methods were written before there was anything to choose. */
 const numbers = {

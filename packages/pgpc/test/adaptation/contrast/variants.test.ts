@@ -5,9 +5,9 @@ import { Generator, grad, liveTensors, noGrad, rand, type Tensor, tensor, tidy }
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PixelContrast, type PixelView } from '../../../src/adaptation/contrast/contrast.js';
-import { pixelRows } from '../../../src/adaptation/contrast/pixels.js';
 import type { ProjectionHead } from '../../../src/adaptation/contrast/projection-head.js';
 import type { ContrastOptions } from '../../../src/config/contrast.js';
+import { pixelRows } from '../../../src/pixels.js';
 import {
   C,
   featureMap,

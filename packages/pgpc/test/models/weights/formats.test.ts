@@ -8,7 +8,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Learner } from '../../../src/adaptation/learner.js';
 import { mitConfigs } from '../../../src/models/mit.js';
-import { Segmentor, segmentorConfig } from '../../../src/models/segmentor.js';
+import { Segmentor } from '../../../src/models/segmentor.js';
+import { segmentorConfig } from '../../../src/config/segmentor.js';
 import { licenceOfFile } from '../../../src/models/weights/catalog.js';
 import {
   compareWeights,

@@ -1,4 +1,4 @@
-// The parts of a step that run the same operators on the same shapes every time: one by one, or, on a card, recorded
+// The parts of a step that run the same operators on the same shapes every time: one by one, or, on a GPU, recorded
 // once and started as a whole.
 
 import { CudaGraph, keep, noGrad, type Tensor, tidy } from '@pgpc/torch';
@@ -37,7 +37,7 @@ interface Recorded {
 }
 
 /**
- * As graphs of the card. All parts of a step are recorded in the same step and share their memory: what one leaves to
+ * As CUDA graphs. All parts of a step are recorded in the same step and share their memory: what one leaves to
  * another, gradients above all, lies in the same place in every step from then on.
  */
 export class GraphedStages implements Stages {

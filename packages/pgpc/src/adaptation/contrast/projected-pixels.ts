@@ -1,13 +1,8 @@
-// Pixels at the decoder's resolution as one list, and their projections, made only where they are asked for.
+// Projections of pixels at the decoder's resolution, made only where they are asked for.
 
-import { ops, sizeOf, type Tensor } from '@pgpc/torch';
-import { singlePrecision } from '../../precision.js';
+import { sizeOf, type Tensor } from '@pgpc/torch';
+import { pixelRows, singlePrecision } from '../../pixels.js';
 import type { ProjectionHead } from './projection-head.js';
-
-/** Features at the decoder's resolution as a list of pixels: (N, D, h, w) to (N h w, D). */
-export function pixelRows(map: Tensor): Tensor {
-  return map.permute([0, 2, 3, 1]).reshape([-1, map.shape[1]!]);
-}
 
 /** Those rows of {@link pixelRows} that stand at some positions, (..), out of the map itself: (.., D). */
 function pixelsAt(map: Tensor, index: Tensor): Tensor {
@@ -16,16 +11,6 @@ function pixelsAt(map: Tensor, index: Tensor): Tensor {
   const place = index.remainder(height * width);
   // A copy of the whole map as rows would cost ten times as much as the few pixels that are taken.
   return map.flatten(2).transpose(1, 2).index([image, place]).contiguous();
-}
-
-/** A map or mask at the decoder's resolution, by nearest neighbour: (N, H, W) to (N, h, w), float32. */
-export function nearest(map: Tensor, size: readonly [number, number]): Tensor {
-  return ops.upsampleNearest2d(map.unsqueeze(1).to('float32'), size).squeeze(1);
-}
-
-/** A label map or mask as a list of pixels at the decoder's resolution: (N, H, W) to (N h w). */
-export function pixelLabels(label: Tensor, size: readonly [number, number]): Tensor {
-  return nearest(label, size).flatten().to(label.dtype);
 }
 
 /** z of a batch's pixels, float32 whatever the features are. */

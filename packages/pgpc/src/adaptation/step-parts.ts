@@ -1,0 +1,118 @@
+// What a method keeps from step to step: teacher, banks, frozen encoder, parts behind the hook, generators.
+
+import { alone, Generator, type World } from '@pgpc/torch';
+import type { MethodConfig } from '../config/method.js';
+import { lossWeighting } from '../experiments/loss-weights.js';
+import { withoutInitialValues } from '../models/initial-values.js';
+import { createBackbone } from '../models/segmentor.js';
+import { Rng, seedFor } from '../random.js';
+import { PixelContrast } from './contrast/contrast.js';
+import { Denoiser } from './denoise/denoise.js';
+import { FeatureDistance } from './feature-distance.js';
+import type { Learner } from './learner.js';
+import { type LossWeights, ownParts, type Part, type Stateful } from './parts.js';
+import { Teacher } from './teacher.js';
+
+/** The parts of one method around one student, on the student's device. */
+export class StepParts {
+  readonly teacher: Teacher | undefined;
+  readonly contrast: PixelContrast | undefined;
+  readonly featureDistance: FeatureDistance | undefined;
+  /** By the name of their state in a checkpoint, in the order in which their hooks are called. */
+  readonly hooked: ReadonlyMap<string, Part>;
+  /** Chooses the classes that ClassMix pastes. */
+  readonly mixGenerator: Generator;
+  /** Draws colour jitter and blur. */
+  readonly augmentRng: Rng;
+
+  constructor(
+    readonly method: MethodConfig,
+    readonly student: Learner,
+    seed: number,
+    world: World = alone,
+  ) {
+    const { config, featureChannels } = student.segmentor;
+    const { device } = student.parameters()[0]!;
+    const { classes } = config;
+    const { selfTraining, contrast, denoise, weighting, featureDistance } = method;
+    this.mixGenerator = new Generator(seedFor(seed, 'mix'));
+    this.augmentRng = new Rng(seed, 'augment');
+    if (selfTraining) {
+      this.teacher = new Teacher(config, student, contrast);
+      this.teacher.network.to({ device });
+    }
+    if (contrast) this.contrast = new PixelContrast(classes, contrast, seed, world).to({ device });
+    const hooked = new Map<string, Part>();
+    if (denoise) hooked.set('denoise', new Denoiser(denoise, classes, featureChannels, world).to({ device }));
+    if (weighting && selfTraining) {
+      const start = { target: selfTraining.weight, contrast: contrast?.weight };
+      hooked.set('weighting', lossWeighting(weighting, start, device, world));
+    }
+    for (const [name, part] of ownParts({ method, student, classes, device, world })) {
+      hooked.set(`parts.${name}`, part);
+    }
+    this.hooked = hooked;
+    if (featureDistance) {
+      using generator = new Generator(0);
+      const encoder = withoutInitialValues(() => createBackbone(config.backbone, generator, 0));
+      encoder.to({ device });
+      encoder.loadStateDict(student.segmentor.backbone.stateDict());
+      this.featureDistance = new FeatureDistance(encoder, featureDistance, world);
+    }
+  }
+
+  /** The last part that has the hook: a part of one's own stands in for the library's. */
+  with<K extends keyof Part>(hook: K): (Part & Required<Pick<Part, K>>) | undefined {
+    return [...this.hooked.values()].findLast((part) => part[hook] !== undefined) as never;
+  }
+
+  /** Whether steps of one kind run the same operators with the same numbers of the host's. */
+  get recordable(): boolean {
+    const moving = this.contrast?.options;
+    const steady = [...this.hooked.values()].every((part) => part.recordable);
+    return steady && (!moving || moving.anchorShare === moving.anchorShareEnd);
+  }
+
+  /** Everything that a step changes, but for the optimizer and the generators, by its name in a checkpoint. */
+  state(): Map<string, Stateful> {
+    const { student, teacher, contrast, featureDistance } = this;
+    const all: [string, Partial<Stateful> | undefined][] = [
+      ['student', student],
+      ['teacher', teacher?.network],
+      ['contrast', contrast],
+      ['frozen', featureDistance?.encoder],
+      ...this.hooked,
+    ];
+    return new Map(all.filter(([, part]) => part?.stateDict && part.loadStateDict) as [string, Stateful][]);
+  }
+
+  /** The generators that a step draws from, by their names in a checkpoint. */
+  generators(): Map<string, Generator> {
+    const { student, contrast, mixGenerator } = this;
+    return new Map([
+      ['model', student.segmentor.generator],
+      ['mix', mixGenerator],
+      ...(contrast ? [['contrast', contrast.generator] as const] : []),
+    ]);
+  }
+
+  /** Starts from the student as it is now, buffers too. */
+  adoptStudent(): void {
+    this.teacher?.network.loadStateDict(this.student.stateDict());
+    this.featureDistance?.encoder.loadStateDict(this.student.segmentor.backbone.stateDict());
+  }
+
+  /** lambda_t and lambda_c, where they set themselves. */
+  lossWeights(): LossWeights | undefined {
+    return this.with('lossWeights')?.lossWeights();
+  }
+
+  /** Frees all but the student, which is the caller's. */
+  dispose(): void {
+    this.teacher?.network.dispose();
+    this.contrast?.dispose();
+    this.featureDistance?.dispose();
+    for (const part of this.hooked.values()) part.dispose?.();
+    this.mixGenerator.dispose();
+  }
+}

@@ -1,0 +1,149 @@
+// Which encoder and head make a network, and what the papers choose for them.
+
+import { z } from 'zod';
+import { count, field } from './fields.js';
+
+const mitNames = ['mit_b0', 'mit_b1', 'mit_b2', 'mit_b3', 'mit_b4', 'mit_b5'] as const;
+export type MitName = (typeof mitNames)[number];
+
+export const backboneNames = [...mitNames, 'resnet101', 'hrnet_w48'] as const;
+export type BackboneName = (typeof backboneNames)[number];
+
+/** `deeplabv2` has the dilations 6 and 12 of the UDA experiments, `deeplabv2-full` the paper's 6, 12, 18 and 24. */
+export const headNames = [
+  'daformer',
+  'segformer',
+  'deeplabv2',
+  'deeplabv2-full',
+  'deeplabv3plus',
+  'deeplabv3plus-nobn',
+  'hrnet',
+] as const;
+export type HeadName = (typeof headNames)[number];
+
+/** What a head fits. */
+interface HeadFacts {
+  backbones: readonly BackboneName[];
+  /** Width of `features`: the papers' where it is free, else the only one. */
+  channels: (backbone: BackboneName) => number;
+  freeChannels: boolean;
+  drops: boolean;
+}
+
+const onResNet = (channels: number, drops: boolean): HeadFacts => ({
+  backbones: ['resnet101'],
+  channels: () => channels,
+  freeChannels: false,
+  drops,
+});
+
+const onMit = (channels: HeadFacts['channels']): HeadFacts => ({
+  backbones: mitNames,
+  channels,
+  freeChannels: true,
+  drops: true,
+});
+
+const heads: Readonly<Record<HeadName, HeadFacts>> = {
+  daformer: onMit(() => 256),
+  segformer: onMit((backbone) => (backbone === 'mit_b0' || backbone === 'mit_b1' ? 256 : 768)),
+  deeplabv2: onResNet(2048, false),
+  'deeplabv2-full': onResNet(2048, false),
+  deeplabv3plus: onResNet(512, true),
+  'deeplabv3plus-nobn': onResNet(512, true),
+  hrnet: { backbones: ['hrnet_w48'], channels: () => 720, freeChannels: false, drops: false },
+};
+
+const isMit = (backbone: BackboneName): backbone is MitName => mitNames.includes(backbone as MitName);
+
+export const segmentorSchema = z
+  .strictObject({
+    backbone: field(z.enum(backboneNames), 'the encoder'),
+    // Files of before there was a choice do not say.
+    head: field(z.enum(headNames), 'the decoder').default('daformer'),
+    channels: field(
+      count,
+      "width of the decoder's features; a choice for daformer and segformer, given by the head for all others",
+    ),
+    classes: field(z.number().int().min(2).max(255), 'C'),
+    dropout: field(
+      z.number().min(0).lt(1),
+      'share of channels dropped before the classifier; 0 for heads that drop none (deeplabv2, hrnet)',
+    ),
+    dropPath: field(
+      z.number().min(0).lt(1),
+      "stochastic depth of MiT's last block; 0 for the other encoders, which have none",
+    ),
+  })
+  .superRefine((config, context) => {
+    for (const { key, message } of segmentorFaults(config)) {
+      context.addIssue({ code: 'custom', path: [key], message, input: config[key] });
+    }
+  });
+
+/** A network, as a recipe or a checkpoint describes it; {@link segmentorConfig} fills in what the papers have. */
+export type SegmentorConfig = z.infer<typeof segmentorSchema>;
+
+/** A network of the papers: their width and dropout (0.1) where the head has any, stochastic depth 0.1 in MiT. */
+export function segmentorConfig(
+  backbone: BackboneName,
+  head: HeadName,
+  overrides: Partial<Omit<SegmentorConfig, 'backbone' | 'head'>> = {},
+): SegmentorConfig {
+  const { channels, drops } = heads[head];
+  return {
+    backbone,
+    head,
+    channels: channels(backbone),
+    classes: 19,
+    dropout: drops ? 0.1 : 0,
+    dropPath: isMit(backbone) ? 0.1 : 0,
+    ...overrides,
+  };
+}
+
+/** DAFormer's head on the smallest encoder. */
+export const defaultSegmentor: SegmentorConfig = segmentorConfig('mit_b0', 'daformer');
+
+/** What does not go together in a description whose single values are fine. @returns one line for each fault. */
+export function segmentorFaults(config: SegmentorConfig): { key: keyof SegmentorConfig; message: string }[] {
+  const { backbone, head, channels, dropout, dropPath } = config;
+  const facts = heads[head];
+  const faults: ReturnType<typeof segmentorFaults> = [];
+  if (!facts.backbones.includes(backbone)) {
+    const fitting = headNames.filter((name) => heads[name].backbones.includes(backbone));
+    const message = `${head} does not fit ${backbone}, which takes ${fitting.join(', ')}`;
+    faults.push({ key: 'head', message: `${message}; ${head} fits ${facts.backbones.join(', ')}` });
+  }
+  const width = facts.channels(backbone);
+  if (!facts.freeChannels && channels !== width) {
+    faults.push({
+      key: 'channels',
+      message: `the features of ${head} have ${width} channels, not ${channels}`,
+    });
+  }
+  if (!facts.drops && dropout !== 0) {
+    faults.push({ key: 'dropout', message: `${head} drops no channels: dropout is 0, not ${dropout}` });
+  }
+  if (!isMit(backbone) && dropPath !== 0) {
+    const message = `${backbone} has no stochastic depth: dropPath is 0, not ${dropPath}`;
+    faults.push({ key: 'dropPath', message });
+  }
+  return faults;
+}
+
+/** The networks of the tables; `deeplabv2` is that of the UDA papers, with the dilations 6 and 12. */
+export const networks = {
+  'mit-b0': ['mit_b0', 'daformer'],
+  'mit-b1': ['mit_b1', 'daformer'],
+  'mit-b2': ['mit_b2', 'daformer'],
+  'mit-b3': ['mit_b3', 'daformer'],
+  'mit-b4': ['mit_b4', 'daformer'],
+  'mit-b5': ['mit_b5', 'daformer'],
+  'segformer-b5': ['mit_b5', 'segformer'],
+  deeplabv2: ['resnet101', 'deeplabv2'],
+  deeplabv3plus: ['resnet101', 'deeplabv3plus-nobn'],
+  'hrnet-w48': ['hrnet_w48', 'hrnet'],
+} as const satisfies Record<string, readonly [BackboneName, HeadName]>;
+export type NetworkName = keyof typeof networks;
+export const networkNames = Object.keys(networks) as NetworkName[];
