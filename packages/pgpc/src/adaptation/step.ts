@@ -1,6 +1,6 @@
 // The training step, top to bottom as METHOD has it: L = L_s + lambda_FD L_FD + lambda_t L_t + lambda_c L_c.
 
-import { noGrad, ops, type optim, type Tensor, zeros } from '@pgpc/torch';
+import { noGrad, ops, type optim, sizeOf, type Tensor, zeros } from '@pgpc/torch';
 import type { MethodConfig } from '../config/method.js';
 import type { Batch } from '../pipeline/batch.js';
 import { classMixMask, mix } from './class-mix.js';
@@ -151,7 +151,7 @@ export class AdaptationStep {
         labels: view,
         contrast: view,
       };
-      const size = targetImage.shape.slice(2) as [number, number];
+      const size = sizeOf(targetImage);
       const rule = this.parts.with('pseudoLabels');
       const pseudo = rule
         ? rule.pseudoLabels(seen.labels, size)
