@@ -1,10 +1,11 @@
 // Copies of a dataset that decode faster: resized once, and stored so that reading them costs little.
-import { cp, mkdir, readdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { formatClassFile } from './classes/class-file.js';
 import { DatasetError } from './errors.js';
 import { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
+import { writeJson, writeWhole } from './files/write-whole.js';
 import {
   decodeRgb,
   encodePng,
@@ -97,12 +98,12 @@ async function claim(out: string, root: string, scale: Size | undefined): Promis
   await mkdir(out, { recursive: true });
   const wanted = { version: 1, source: path.resolve(root), scale: scale ?? null };
   const file = path.join(out, MANIFEST);
-  const existing = await readdir(out);
+  const existing = (await readdir(out)).filter((name) => !name.endsWith('.tmp'));
   if (!existing.includes(MANIFEST)) {
     if (existing.length > 0) {
       throw new DatasetError(`${out}: holds other files already; name a new or empty folder`);
     }
-    await writeFile(file, `${JSON.stringify(wanted, null, 2)}\n`);
+    writeJson(file, wanted);
     return;
   }
   const found = manifestSchema.safeParse(JSON.parse(await readFile(file, 'utf8')));
@@ -120,7 +121,7 @@ async function copyDefinitions(dataset: SegmentationDataset, out: string): Promi
     await cp(path.join(dataset.root, name), path.join(out, name), { recursive: true });
   }
   // Resized masks may no longer show every class.
-  if (dataset.name === 'folder') await writeFile(path.join(out, CLASS_FILES[0]!), formatClassFile(dataset));
+  if (dataset.name === 'folder') await writeWhole(path.join(out, CLASS_FILES[0]!), formatClassFile(dataset));
 }
 
 /** A copy has its original's time of modification. */
@@ -130,12 +131,10 @@ async function isStale(original: string, copy: string): Promise<boolean> {
 }
 
 async function put(file: string, bytes: Uint8Array, original: string): Promise<void> {
-  const partial = `${file}.partial`;
   const { atime, mtime } = await stat(original);
   await mkdir(path.dirname(file), { recursive: true });
-  await writeFile(partial, bytes);
-  await utimes(partial, atime, mtime);
-  await rename(partial, file);
+  await writeWhole(file, bytes);
+  await utimes(file, atime, mtime);
 }
 
 function resizeImage(image: RgbImage, scaled: Size): RgbImage {

@@ -27,6 +27,7 @@ export {
 export { compiledProgram } from './compiled.js';
 export { DatasetError, type FaultKind } from './errors.js';
 export type { OnFault } from './files/list.js';
+export { writeJson, writeWhole, writeWholeSync } from './files/write-whole.js';
 export { DATASET_FORMATS, type DatasetFormat, SOURCE_LAYOUTS, type SourceLayout } from './formats.js';
 export {
   decodeRgb,

@@ -1,6 +1,6 @@
 // Writes rendered scenes to disk in the layouts of GTA5 or SYNTHIA and Cityscapes, so that the real readers read them.
 import { createHash } from 'node:crypto';
-import { access, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { PngImage, SourceLayout } from '@pgpc/datasets';
 import {
@@ -10,6 +10,7 @@ import {
   encodeRgb,
   LABEL_PALETTE,
   synthiaLabelId,
+  writeWhole,
 } from '@pgpc/datasets';
 import type { Domain } from './domains.js';
 import { type RenderedScene, renderScene, type SceneRequest } from './render.js';
@@ -190,7 +191,7 @@ async function claim(root: string, manifest: Manifest): Promise<void> {
   await mkdir(root, { recursive: true });
   const file = path.join(root, MANIFEST);
   const entries = (await readdir(root)).filter(
-    (name) => !name.startsWith('.') && name !== `${MANIFEST}.partial`,
+    (name) => !name.startsWith('.') && !/^street-synth\.json\..*tmp$/.test(name),
   );
   if (entries.length === 0) {
     await put(file, `${JSON.stringify(manifest, null, 2)}\n`);
@@ -295,8 +296,7 @@ function labelPng(
 /** Writes a file so that it is there completely or not at all. */
 async function put(file: string, content: Uint8Array | string): Promise<void> {
   try {
-    await writeFile(`${file}.partial`, content);
-    await rename(`${file}.partial`, file);
+    await writeWhole(file, content);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? String(error);
     throw new DatasetError(

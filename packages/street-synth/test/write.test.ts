@@ -36,6 +36,12 @@ async function snapshot(): Promise<Map<string, string>> {
   return files;
 }
 
+/** The scene is to be written again, which its image cannot be. */
+async function putFolderInPlaceOfImage(root: string): Promise<void> {
+  for (const name of ['images/00002.png', 'labels/00002.png']) await rm(path.join(root, 'gta5', name));
+  await mkdir(path.join(root, 'gta5/images/00002.png'));
+}
+
 it('reads back as it was rendered, through the real readers', async () => {
   expect(await writeStreetSynth(root, { ...OPTIONS, targetTest: 1 })).toEqual({ total: 9, written: 9 });
   const folders = streetSynthFolders(root);
@@ -106,8 +112,7 @@ it('is the same from threads, which say what cannot be written', async () => {
     );
   expect((await content('two')).sort()).toEqual((await content('one')).sort());
 
-  await rm(path.join(two, 'gta5/images/00002.png'));
-  await mkdir(path.join(two, 'gta5/images/00002.png.partial'));
+  await putFolderInPlaceOfImage(two);
   await expect(writeStreetSynth(two, threads)).rejects.toThrow(/00002\.png: cannot be written \(EISDIR\)/);
 });
 
@@ -128,7 +133,7 @@ it('goes on after it was stopped', async () => {
   const { total, written } = await writeStreetSynth(root, { ...OPTIONS, sourceTrain: 30 });
   expect(total).toBe(35);
   expect(written).toBe(35 - (partial - 1) / 2);
-  expect([...(await snapshot()).keys()].filter((name) => name.endsWith('.partial'))).toEqual([]);
+  expect([...(await snapshot()).keys()].filter((name) => name.endsWith('.tmp'))).toEqual([]);
 });
 
 it('refuses a folder with other parameters, naming them, and a folder of something else', async () => {
@@ -155,8 +160,7 @@ it('says which file cannot be written', async () => {
   await expect(writeStreetSynth(root, OPTIONS)).rejects.toThrow(/not empty/);
   await rm(path.join(root, 'gta5'), { recursive: true });
   await writeStreetSynth(root, OPTIONS);
-  await rm(path.join(root, 'gta5/images/00002.png'));
-  await mkdir(path.join(root, 'gta5/images/00002.png.partial'));
+  await putFolderInPlaceOfImage(root);
   await expect(writeStreetSynth(root, OPTIONS)).rejects.toThrow(/00002\.png: cannot be written \(EISDIR\)/);
 });
 

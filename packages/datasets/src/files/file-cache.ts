@@ -1,9 +1,10 @@
 // What is known of a dataset's files from earlier, kept beside the dataset.
 import { createHash } from 'node:crypto';
-import { access, constants, mkdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
+import { access, constants, mkdir, readFile, realpath } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
+import { writeWhole } from './write-whole.js';
 
 /**
  * One entry for each file of a dataset, in a JSON file in `.pgpc` in the dataset's root, or in the user's cache folder
@@ -42,10 +43,7 @@ export class FileCache<T> {
   /** Writes the entries, if one is new, all at once: a reader never sees half of them. */
   async save(): Promise<void> {
     if (!this.changed) return;
-    const partial = `${this.file}.${process.pid}.partial`;
-    const files = Object.fromEntries(this.entries);
-    await writeFile(partial, JSON.stringify({ version: 1, files }));
-    await rename(partial, this.file);
+    await writeWhole(this.file, JSON.stringify({ version: 1, files: Object.fromEntries(this.entries) }));
     this.changed = false;
   }
 

@@ -2,23 +2,23 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeWholeSync } from '@pgpc/datasets';
 import { percent } from '../report/format.js';
 import { type Html, html } from '../report/html.js';
 import { STYLE } from '../report/style.js';
-import { writeWhole } from '../whole-file.js';
 import { classesPicture, miouPicture } from './pictures.js';
 import { csv, legend, markdown, missing, type SweepTable, textCells } from './table.js';
 
 /** Writes the sweep's files into its folder, each whole; the pictures as soon as there is something to show. */
 export function writeSweep(folder: string, table: SweepTable): void {
   mkdirSync(folder, { recursive: true });
-  writeWhole(join(folder, 'table.md'), markdown(table));
-  writeWhole(join(folder, 'table.csv'), csv(table));
+  writeWholeSync(join(folder, 'table.md'), markdown(table));
+  writeWholeSync(join(folder, 'table.csv'), csv(table));
   if (table.rows.length > 0) {
-    writeWhole(join(folder, 'miou.svg'), miouPicture(table).toString());
-    writeWhole(join(folder, 'classes.svg'), classesPicture(table).toString());
+    writeWholeSync(join(folder, 'miou.svg'), miouPicture(table).toString());
+    writeWholeSync(join(folder, 'classes.svg'), classesPicture(table).toString());
   }
-  writeWhole(join(folder, 'index.html'), page(table).toString());
+  writeWholeSync(join(folder, 'index.html'), page(table).toString());
 }
 
 function page(table: SweepTable): Html {

@@ -2,9 +2,9 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeJson } from '@pgpc/datasets';
 import { z } from 'zod';
 import type { Scores } from '../evaluation/scores.js';
-import { writeJson } from '../whole-file.js';
 
 export const RESULT_FILE = 'result.json';
 export const METRICS_FILE = 'metrics.jsonl';

@@ -2,7 +2,7 @@
 
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { classStatistics, openGta5 } from '@pgpc/datasets';
+import { classStatistics, openGta5, writeWholeSync } from '@pgpc/datasets';
 import type { StreetSynthFolders } from '@pgpc/street-synth';
 import { writeSweep } from '../ablation/page.js';
 import { finished, type PlannedRun, plan } from '../ablation/plan.js';
@@ -14,7 +14,6 @@ import { didYouMean } from '../config/did-you-mean.js';
 import type { Experiment } from '../config/experiment.js';
 import { describeDevice, useCores } from '../machine.js';
 import { streetSynthPreset } from '../recipes/street-synth.js';
-import { writeWhole } from '../whole-file.js';
 import type { Ablate, AblateOptions } from './ablate-types.js';
 import { Branches, inLanes, type Job, jobsOn, workersOn } from './branches.js';
 import { UsageError } from './command.js';
@@ -212,7 +211,7 @@ function save(run: PlannedRun, { seconds, scores, log }: Trained, device: string
   const { folder, key, name, seed, experiment, onTarget, startKey } = run;
   const lines = log.map(({ iteration, values }) => `${JSON.stringify({ iteration, ...values })}\n`);
   mkdirSync(folder, { recursive: true });
-  writeWhole(join(folder, METRICS_FILE), lines.join(''));
+  writeWholeSync(join(folder, METRICS_FILE), lines.join(''));
   writeResult(folder, { key, name, seed, experiment, start: startKey, onTarget, device, seconds, scores });
 }
 

@@ -1,7 +1,8 @@
 // The report of a run: one HTML file with everything in it, written from the run directory alone.
 import { existsSync } from 'node:fs';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { writeWhole } from '@pgpc/datasets';
 import sharp from 'sharp';
 import { type MethodResult, openRun, type Run } from '../training/run-directory/run-directory.js';
 import { barChart, type Line, lineChart } from './chart.js';
@@ -82,9 +83,7 @@ ${reproduction(run)}
 </html>
 `;
   const file = path.join(runDirectory, 'report.html');
-  const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, page.toString());
-  await rename(temporary, file);
+  await writeWhole(file, page.toString());
   return file;
 }
 

@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeJson } from '@pgpc/datasets';
 import { type Tensor, tidy } from '@pgpc/torch';
 import { z } from 'zod';
 import type { AdaptationStep } from '../adaptation/step.js';
@@ -9,7 +10,6 @@ import type { UnlabelledScoreName } from '../config/scores.js';
 import { type UnlabelledScores, unlabelledScores } from '../evaluation/unlabelled.js';
 import { saveSegmentor } from '../models/checkpoint.js';
 import type { PixelStore } from '../pipeline/pixels.js';
-import { writeJson } from '../whole-file.js';
 import { MODEL_FILE } from './trainer.js';
 
 /** Target images that a checkpoint is scored on, if there are so many. */

@@ -12,10 +12,9 @@ import {
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import type { ClassInfo, LabelMap, RgbImage } from '@pgpc/datasets';
-import { CITYSCAPES_CLASSES } from '@pgpc/datasets';
+import { CITYSCAPES_CLASSES, writeJson } from '@pgpc/datasets';
 import sharp from 'sharp';
 import { z } from 'zod';
-import { writeJson } from '../../whole-file.js';
 import { isRunName, RUN_NAME_RULE } from './run-name.js';
 
 /** Between the devices of a run that went on on another one. */

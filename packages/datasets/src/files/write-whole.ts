@@ -1,0 +1,37 @@
+// Files that are replaced as a whole: at any moment such a file is the old one or the new one, also after a power cut.
+import { randomUUID } from 'node:crypto';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { rename, rm, writeFile } from 'node:fs/promises';
+
+/** In the same folder, so that a rename replaces the file at once. */
+const temporaryOf = (file: string) => `${file}.${randomUUID().slice(0, 8)}.tmp`;
+const NEW_AND_FLUSHED = { flag: 'wx', flush: true } as const;
+
+/** Writes `content` in place of `file`, whose folder has to be there. @throws the system's error; `file` is as it was */
+export async function writeWhole(file: string, content: string | Uint8Array): Promise<void> {
+  const temporary = temporaryOf(file);
+  try {
+    await writeFile(temporary, content, NEW_AND_FLUSHED);
+    await rename(temporary, file);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** {@link writeWhole}, synchronously. */
+export function writeWholeSync(file: string, content: string | Uint8Array): void {
+  const temporary = temporaryOf(file);
+  try {
+    writeFileSync(temporary, content, NEW_AND_FLUSHED);
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** Writes `value` as indented JSON, see {@link writeWholeSync}. */
+export function writeJson(file: string, value: unknown): void {
+  writeWholeSync(file, `${JSON.stringify(value, null, 2)}\n`);
+}
