@@ -5,13 +5,13 @@
 import { join } from 'node:path';
 import { openCityscapes } from '../packages/datasets/dist/index.js';
 import { anchorCandidates } from '../packages/pgpc/dist/adaptation/contrast/anchors.js';
-import { pixelRows } from '../packages/pgpc/dist/pixels.js';
 import { Denoiser } from '../packages/pgpc/dist/adaptation/denoise/denoise.js';
 import { denoisers } from '../packages/pgpc/dist/config/denoise.js';
 import { scores } from '../packages/pgpc/dist/evaluation/scores.js';
 import { loadSegmentor } from '../packages/pgpc/dist/models/checkpoint.js';
 import { normalize } from '../packages/pgpc/dist/pipeline/normalize.js';
 import { PixelStore } from '../packages/pgpc/dist/pipeline/pixels.js';
+import { pixelRows } from '../packages/pgpc/dist/pixels.js';
 import { noGrad, ops, tidy, zeros } from '../packages/torch/dist/index.js';
 import { markdown } from './lib.mjs';
 
