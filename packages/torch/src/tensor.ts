@@ -1,5 +1,6 @@
 // The tensor, and who frees it: explicit dispose, a tidy scope, or the garbage collector.
 
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { arrayClass, type DType, dtypeName, isHalf, type TypedArray } from './dtype.js';
 import { attempt } from './errors.js';
 import type { TensorMethods } from './generated/ops.js';
@@ -23,9 +24,10 @@ export class Tensor {
 
   constructor(handle: number) {
     this.handle = handle;
-    this.owner = scope;
-    scope.push(this);
-    if (scope === unscoped) watchSoon();
+    const owner = scope === unscoped && openAsyncScopes > 0 ? outermost() : scope;
+    this.owner = owner;
+    owner.push(this);
+    if (owner === unscoped) watchSoon();
   }
 
   #describe(): void {
@@ -197,8 +199,26 @@ export function liveHandle(tensor: Tensor): number {
 /** Tensors outside all tidy scopes that the garbage collector does not watch yet. */
 const unscoped: Tensor[] = [];
 
-/** Tensors made in the innermost scope. */
+/** Tensors made in the innermost synchronous scope; `unscoped` where there is none. */
 let scope = unscoped;
+
+/** A scope whose function awaits: other code runs meanwhile, so it is found by the asynchronous context, not by `scope`. */
+interface AsyncScope {
+  readonly made: Tensor[];
+  open: boolean;
+}
+
+const asyncScopes = new AsyncLocalStorage<AsyncScope>();
+
+/** While it is 0 nothing asks for the asynchronous context, which costs as much as a small operator. */
+let openAsyncScopes = 0;
+
+/** What owns the tensors made outside of all synchronous scopes. */
+function outermost(): Tensor[] {
+  const found = asyncScopes.getStore();
+  // Work that nobody awaited may outlive its scope.
+  return found?.open ? found.made : unscoped;
+}
 
 const collected = new FinalizationRegistry<number>((handle) => native.dispose(handle));
 
@@ -276,27 +296,68 @@ function disposeAll(made: Tensor[]): void {
 /**
  * Runs `fn` and frees every tensor made inside it, except those in what it returns (directly, or inside arrays,
  * maps, sets and objects) and those marked by {@link keep}. Scopes nest: what leaves an inner one belongs to the
- * outer. If `fn` throws, everything made inside is freed.
+ * outer. If `fn` throws or rejects, everything made inside is freed.
  *
- * The scope is synchronous: a function that awaits would collect tensors of whatever else runs meanwhile.
- * @throws TypeError if `fn` returns a promise; use `using` or `dispose` in asynchronous code, and tidy its parts.
+ * `fn` may be an `async` function. Its scope then holds across every `await`, also while other scopes run in between,
+ * and ends when its promise settles; a synchronous scope around the call does not wait for it. Of code that runs without
+ * being awaited, what it makes after the end of its scope belongs to no scope.
+ * @returns what `fn` returns: for an `async` function its promise
+ * @throws TypeError if `fn` returns a promise without being an `async` function
  */
 export function tidy<T>(fn: () => T): T {
+  if (isAsync(fn)) return tidyAsync(fn) as T;
   const outer = scope;
   const made: Tensor[] = [];
   scope = made;
   try {
     const result = fn();
     if (typeof (result as { then?: unknown } | undefined)?.then === 'function') {
-      throw new TypeError('tidy() needs a synchronous function; tidy the parts between the awaits instead');
+      throw new TypeError(
+        'tidy() got a promise from a function that is not async, so its scope ends before the work does: write ' +
+          'tidy(async () => ...)',
+      );
     }
-    for (const tensor of tensorsIn(result)) {
-      if (tensor.owner === made && tensor.handle !== 0) moveTo(outer, tensor);
-    }
+    moveOut(result, made, outer);
     return result;
   } finally {
     scope = outer;
     disposeAll(made);
+  }
+}
+
+/** Whether it is declared `async`: to be known before it runs, and also of functions of another realm. */
+function isAsync(fn: () => unknown): fn is () => Promise<unknown> {
+  return (fn as { [Symbol.toStringTag]?: string })[Symbol.toStringTag] === 'AsyncFunction';
+}
+
+async function tidyAsync<T>(fn: () => Promise<T>): Promise<T> {
+  const own: AsyncScope = { made: [], open: true };
+  const around = scope;
+  openAsyncScopes++;
+  try {
+    // A synchronous scope around this call ends before anything is awaited: it owns nothing of what is made here.
+    scope = unscoped;
+    let running: Promise<T>;
+    try {
+      running = asyncScopes.run(own, fn);
+    } finally {
+      scope = around;
+    }
+    const result = await running;
+    moveOut(result, own.made, unscoped);
+    return result;
+  } finally {
+    own.open = false;
+    openAsyncScopes--;
+    disposeAll(own.made);
+  }
+}
+
+/** Gives the tensors in a scope's result to the scope around it. */
+function moveOut(result: unknown, made: Tensor[], outer: Tensor[]): void {
+  for (const tensor of tensorsIn(result)) {
+    if (tensor.owner !== made || tensor.handle === 0) continue;
+    moveTo(outer === unscoped && openAsyncScopes > 0 ? outermost() : outer, tensor);
   }
 }
 

@@ -7,7 +7,9 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import {
+  autocast,
   fromTypedArray,
+  full,
   Generator,
   keep,
   liveTensors,
@@ -156,7 +158,7 @@ describe('tidy', () => {
   });
 
   test('refuses promises and thenables', () => {
-    expect(() => tidy(async () => ones([1]))).toThrow(/tidy\(\) needs a synchronous function/);
+    expect(() => tidy(() => Promise.resolve(ones([1])))).toThrow(/a function that is not async/);
     // biome-ignore lint/suspicious/noThenProperty: that is what is refused
     expect(() => tidy(() => ({ then: () => ones([1]) }))).toThrow(TypeError);
     expect(grown()).toBe(0);
@@ -221,6 +223,172 @@ describe('tidy', () => {
         expect(liveTensors()).toBe(before);
       }),
     );
+  });
+});
+
+/** Lets everything else that is ready run. */
+const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 1));
+
+describe('tidy of an async function', () => {
+  test('frees what is made before and after an await, and gives back what is returned', async () => {
+    const result = await tidy(async () => {
+      const a = ones([2]);
+      await pause();
+      const b = a.add(1);
+      await pause();
+      return { sum: a.add(b) };
+    });
+    expect(result.sum.tolist()).toEqual([3, 3]);
+    expect(grown()).toBe(1);
+    result.sum.dispose();
+    expect(grown()).toBe(0);
+  });
+
+  test('frees everything if it throws or rejects', async () => {
+    const failing = tidy(async () => {
+      ones([1]);
+      await pause();
+      ones([1]);
+      throw new Error('late');
+    });
+    await expect(failing).rejects.toThrow('late');
+    const early = tidy(async () => {
+      ones([1]);
+      throw new Error('early');
+    });
+    await expect(early).rejects.toThrow('early');
+    expect(grown()).toBe(0);
+  });
+
+  test('two at once do not touch each other, nor what is made outside', async () => {
+    let other: Tensor | undefined;
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const slow = tidy(async () => {
+      other = ones([1]);
+      await held;
+      return other.add(1);
+    });
+    const outside = ones([1]);
+    const quick = await tidy(async () => {
+      const mine = ones([1]);
+      await pause();
+      return mine.add(2);
+    });
+    expect([other!.disposed, outside.disposed, quick.disposed]).toEqual([false, false, false]);
+    release();
+    const late = await slow;
+    expect([other!.disposed, outside.disposed, quick.item(), late.item()]).toEqual([true, false, 3, 2]);
+    for (const tensor of [outside, quick, late]) tensor.dispose();
+    expect(grown()).toBe(0);
+  });
+
+  test('scopes nest: synchronous in asynchronous, and one asynchronous in another', async () => {
+    let inner: Tensor | undefined;
+    const result = await tidy(async () => {
+      inner = tidy(() => ones([1]).add(1));
+      await pause();
+      expect(inner.disposed).toBe(false);
+      const nested = await tidy(async () => {
+        await pause();
+        return tidy(() => ones([1]).add(2));
+      });
+      const kept = keep(ones([1]));
+      await pause();
+      return [nested.add(inner), kept];
+    });
+    expect(inner!.disposed).toBe(true);
+    expect(result.map((tensor) => tensor.item())).toEqual([5, 1]);
+    expect(grown()).toBe(2);
+    for (const tensor of result) tensor.dispose();
+    expect(grown()).toBe(0);
+  });
+
+  test('a synchronous scope around it does not wait for it', async () => {
+    let running: Promise<Tensor> | undefined;
+    tidy(() => {
+      ones([1]);
+      running = tidy(async () => {
+        const a = ones([1]);
+        await pause();
+        return a.add(1);
+      });
+      ones([1]);
+    });
+    const result = await running!;
+    expect(result.item()).toBe(2);
+    result.dispose();
+    expect(grown()).toBe(0);
+  });
+
+  test('what is not awaited and outlives it belongs to nobody but the garbage collector', async () => {
+    let late: Tensor | undefined;
+    let done: Promise<void> | undefined;
+    await tidy(async () => {
+      done = pause().then(() => {
+        late = ones([1]);
+      });
+    });
+    await done;
+    expect(late!.disposed).toBe(false);
+    late = undefined;
+    await collect();
+    expect(grown()).toBe(0);
+  });
+
+  test('modes end with their synchronous function, and hold for nobody else', async () => {
+    const weight = ones([1]).requiresGrad_();
+    await tidy(async () => {
+      const plain = noGrad(() => weight.mul(2));
+      await pause();
+      expect([plain.requiresGrad, weight.mul(2).requiresGrad]).toEqual([false, true]);
+      expect(() => noGrad(async () => weight)).toThrow('needs a synchronous function');
+      expect(() => autocast('bfloat16', async () => weight)).toThrow('synchronous');
+      expect(weight.mul(2).requiresGrad).toBe(true);
+    });
+    weight.dispose();
+    expect(grown()).toBe(0);
+  });
+
+  test('whatever the order in which they wait, each frees its own and keeps its own', async () => {
+    const scope = fc.record({ pauses: fc.array(fc.nat(3), { maxLength: 4 }), fails: fc.boolean() });
+    await fc.assert(
+      fc.asyncProperty(fc.array(scope, { minLength: 1, maxLength: 5 }), async (scopes) => {
+        const before = liveTensors();
+        const run = ({ pauses, fails }: (typeof scopes)[number], id: number) =>
+          tidy(async () => {
+            const seen = [full([1], id)];
+            for (const turns of pauses) {
+              for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+              seen.push(tidy(() => seen.at(-1)!.add(1)));
+              expect(seen.map((tensor) => tensor.item())).toEqual(seen.map((_, i) => id + i));
+            }
+            if (fails) throw new Error('meant to');
+            return seen.at(-1)!;
+          });
+        const settled = await Promise.allSettled(scopes.map(run));
+        expect(settled.map(({ status }) => status)).toEqual(
+          scopes.map(({ fails }) => (fails ? 'rejected' : 'fulfilled')),
+        );
+        expect(liveTensors() - before).toBe(scopes.filter(({ fails }) => !fails).length);
+        for (const outcome of settled) if (outcome.status === 'fulfilled') outcome.value.dispose();
+        expect(liveTensors()).toBe(before);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('a loop of them leaves nothing behind', async () => {
+    for (let i = 0; i < 200; i++) {
+      await tidy(async () => {
+        const x = ones([8]);
+        await Promise.resolve();
+        return x.add(i).sum().item();
+      });
+    }
+    expect(grown()).toBe(0);
   });
 });
 
