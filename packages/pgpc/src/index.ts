@@ -1,31 +1,24 @@
 /** What a program outside of this package builds on. @module pgpc */
 
 export * from '@pgpc/datasets';
-export * from '@pgpc/street-synth';
+export {
+  STREET_SYNTH_VERSION,
+  type StreetSynthFolders,
+  type StreetSynthOptions,
+  streetSynthFolders,
+  writeStreetSynth,
+} from '@pgpc/street-synth';
+export { z } from 'zod';
 export { FeatureDistance, featureDistance, thingMask } from './adaptation/feature-distance.js';
 export { Learner } from './adaptation/learner.js';
 export { segmentationLoss } from './adaptation/losses.js';
+export * from './adaptation/parts.js';
+export type { PseudoLabels } from './adaptation/pseudo-labels.js';
 export { AdaptationStep, type StepLosses } from './adaptation/step.js';
 export { alignChannels, channelStatistics } from './adaptation/style/dcan.js';
 export { exchangeAmplitude } from './adaptation/style/fda.js';
 export { styledImage } from './adaptation/style/style.js';
-export { type DenoiseName, type DenoiseOptions, denoisers } from './config/denoise.js';
-export { type Experiment, experimentSchema, parseExperiment } from './config/experiment.js';
-export { type WeightingName, type WeightingOptions, weightings } from './config/loss-weights.js';
-export * from './config/method.js';
-export type { UnlabelledScoreName } from './config/scores.js';
-export {
-  type BackboneName,
-  backboneNames,
-  defaultSegmentor,
-  type HeadName,
-  headNames,
-  type SegmentorConfig,
-  segmentorConfig,
-  segmentorFaults,
-  segmentorSchema,
-} from './config/segmentor.js';
-export { type StyleName, type StyleOptions, styles } from './config/style.js';
+export * from './config/index.js';
 export { evaluateSegmentor } from './evaluation/evaluate.js';
 export { predictLabels } from './evaluation/inference.js';
 export { CITYSCAPES_PROTOCOLS, protocolMiou } from './evaluation/protocols.js';

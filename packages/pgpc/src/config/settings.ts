@@ -3,6 +3,8 @@
 import { z } from 'zod';
 import { didYouMean } from './did-you-mean.js';
 import { type Experiment, experimentSchema, parseExperiment } from './experiment.js';
+import { inner } from './fields.js';
+import { partsSchema, registeredParts } from './parts.js';
 
 /** Values by dotted key; null leaves an optional part out. */
 export type Settings = Readonly<Record<string, unknown>>;
@@ -39,7 +41,7 @@ export function withSettings(experiment: Experiment, settings: Settings): Experi
 }
 
 /** Parts that only a method with a teacher can have. */
-const WITH_TEACHER = ['method.contrast', 'method.denoise', 'method.weighting'];
+const WITH_TEACHER = ['method.contrast', 'method.denoise', 'method.weighting', 'method.parts'];
 
 /**
  * Whether the experiment has the part that the key is in, or can have the part that the key is.
@@ -85,15 +87,14 @@ function allKeys(schema: z.ZodType = experimentSchema, prefix = ''): string[] {
   ]);
 }
 
-/** The keys of an object's schema; of a union, those of all its members; none of anything else. */
+/** The keys of an object's schema; of a union, those of all its members; of `parts`, those that are registered. */
 function keysOf(schema: z.ZodType): Keys {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) {
-    return keysOf(schema.unwrap() as z.ZodType);
+  const type = inner(schema);
+  if (type === partsSchema) {
+    return new Map(registeredParts().map(({ name, options }) => [name, options]));
   }
-  if (schema instanceof z.ZodUnion) {
-    return new Map(schema.options.flatMap((member) => [...keysOf(member as z.ZodType)]));
+  if (type instanceof z.ZodUnion) {
+    return new Map(type.options.flatMap((member) => [...keysOf(member as z.ZodType)]));
   }
-  return new Map(
-    schema instanceof z.ZodObject ? Object.entries(schema.shape as Record<string, z.ZodType>) : [],
-  );
+  return new Map(type instanceof z.ZodObject ? Object.entries(type.shape as Record<string, z.ZodType>) : []);
 }

@@ -281,22 +281,20 @@ function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): [string
   return [...tensors].map(([name, value]) => [`${prefix}.${name}`, value]);
 }
 
-function readLosses({
-  total,
-  source,
-  target,
-  contrast,
-  featureDistance,
-  q,
-  targetWeight,
-  contrastWeight,
-}: StepLosses): Record<string, number> {
-  const values: Record<string, number> = { 'loss/total': total.item(), 'loss/source': source.item() };
-  if (target) values['loss/target'] = target.item();
-  if (contrast) values['loss/contrast'] = contrast.item();
-  if (featureDistance) values['loss/feature-distance'] = featureDistance.item();
-  if (q) values.q = q.item();
-  if (targetWeight) values['weight/target'] = targetWeight.item();
-  if (contrastWeight) values['weight/contrast'] = contrastWeight.item();
-  return values;
+/** The names that a step's losses are logged under; those of parts of one's own are `loss/NAME`. */
+const LOGGED: Readonly<Record<string, string>> = {
+  total: 'loss/total',
+  source: 'loss/source',
+  target: 'loss/target',
+  contrast: 'loss/contrast',
+  featureDistance: 'loss/feature-distance',
+  targetWeight: 'weight/target',
+  contrastWeight: 'weight/contrast',
+};
+
+function readLosses(losses: StepLosses): Record<string, number> {
+  const present = Object.entries(losses).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(
+    present.map(([name, value]) => [LOGGED[name] ?? name.replace('parts.', 'loss/'), value.item()]),
+  );
 }

@@ -1,0 +1,170 @@
+// Parts of one's own behind the step's hook: registered, validated, run, logged and saved as the library's are.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { liveTensors, noGrad, ops, type Tensor, tensor, tidy } from '@pgpc/torch';
+import { afterAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { registerPart } from '../../src/adaptation/parts.js';
+import { type Experiment, parseExperiment } from '../../src/config/experiment.js';
+import { field } from '../../src/config/fields.js';
+import { methodConfig, methodNames, registerMethod } from '../../src/config/method.js';
+import { describeParts } from '../../src/config/parts.js';
+import { withSettings } from '../../src/config/settings.js';
+import { PixelStore } from '../../src/pipeline/pixels.js';
+import { daformerRecipe } from '../../src/recipes/daformer.js';
+import { Trainer } from '../../src/training/trainer.js';
+import {
+  memoryDataset,
+  randomSample,
+  tinyBatch,
+  tinySegmentor,
+  tinySelfTraining,
+  tinyStep,
+} from '../support/method.js';
+
+const seen: number[][] = [];
+/** A loss that pulls logits to zero, and counts its steps in a state of its own. */
+registerPart({
+  name: 'small',
+  text: 'small logits',
+  options: z.strictObject({
+    weight: field(z.number().min(0), 'weight of the squared logits', 0.25),
+    power: field(z.number().int().min(2), 'power of the logits', 2),
+  }),
+  create: ({ weight, power }) => {
+    const steps = tensor([0]);
+    return {
+      mixedLoss(mixed) {
+        seen.push(...Object.values({ ...mixed }).map(({ shape }) => [...shape]));
+        noGrad(() => steps.add_(1));
+        return mixed.logits.pow(power).mean().mul(weight);
+      },
+      stateDict: () => new Map([['steps', steps]]),
+      loadStateDict: (state) => noGrad(() => void steps.copy_(state.get('steps')!)),
+      dispose: () => steps.dispose(),
+    };
+  },
+});
+/** Pseudo-labels that are all of class 1. */
+registerPart({
+  name: 'one',
+  text: 'one class',
+  options: z.strictObject({}),
+  create: () => ({
+    pseudoLabels: ({ logits }, [height, width]) => {
+      const weight = ops.ones([logits.shape[0]!, height, width]);
+      return { label: weight.to('int64'), weight: weight.mul(0.5), q: tensor(0.5) };
+    },
+  }),
+});
+registerMethod('small-and-one', 'self-training', { small: { weight: 0.5 }, one: {} });
+
+const own = (overrides: Partial<Experiment> = {}) =>
+  daformerRecipe({
+    segmentor: tinySegmentor,
+    method: methodConfig('small-and-one', { selfTraining: tinySelfTraining }),
+    crop: { width: 32, height: 32 },
+    iterations: 4,
+    seed: 2,
+    ...overrides,
+    rareClasses: undefined,
+  });
+
+const folder = mkdtempSync(join(tmpdir(), 'pgpc-parts-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('options of registered parts', () => {
+  test('have their defaults where they are left out, and are part of the experiment', () => {
+    expect(own().method.parts).toEqual({ small: { weight: 0.5, power: 2 }, one: {} });
+    expect(parseExperiment(own())).toEqual(own());
+    expect(methodNames.at(-1)).toBe('small-and-one');
+  });
+
+  test('are set by dotted keys, and shown for help', () => {
+    const changed = withSettings(own(), { 'method.parts.small.power': 4 });
+    expect(changed.method.parts!.small).toEqual({ weight: 0.5, power: 4 });
+    expect(describeParts()).toContain('method.parts.small.weight (0.25): weight of the squared logits');
+  });
+
+  test.each([
+    [{ 'method.parts.small.power': 1 }, /parts\.small\.power/],
+    [{ 'method.parts.small.powr': 1 }, /did you mean 'power'/],
+    [{ 'method.parts.smal.power': 1 }, /did you mean 'small'/],
+  ])('are refused by name: %o', (settings, message) => {
+    expect(() => withSettings(own(), settings)).toThrow(message);
+  });
+
+  test('of a part that nobody registered name those that are, and how one is loaded', () => {
+    const experiment = { ...own(), method: { ...own().method, parts: { smal: {} } } };
+    expect(() => parseExperiment(experiment)).toThrow(
+      /no part 'smal' \(did you mean 'small'\?\); registered are small, one. --plugin/,
+    );
+  });
+
+  test('need self-training', () => {
+    expect(() => parseExperiment({ ...own(), method: { parts: { one: {} } } })).toThrow(
+      'parts need selfTraining',
+    );
+  });
+
+  test('names are taken once', () => {
+    const part = { name: 'one', text: '', options: z.strictObject({}), create: () => ({}) };
+    expect(() => registerPart(part)).toThrow("there is a part 'one' already");
+    expect(() => registerMethod('pgpc', 'daformer', {})).toThrow("there is a method 'pgpc' already");
+  });
+});
+
+describe('a step with parts of its own', () => {
+  test('adds their loss and takes their pseudo-labels', () => {
+    const before = liveTensors();
+    const { step, dispose } = tinyStep(own().method, 4);
+    tidy(() => {
+      const batch = tinyBatch(1);
+      seen.length = 0;
+      const losses = step.run(batch, 0);
+      // image, mask, label, weight, features, logits
+      const pixels = [2, 32, 32];
+      expect(seen).toEqual([[2, 3, 32, 32], pixels, pixels, pixels, [2, 16, 8, 8], [2, 5, 8, 8]]);
+      const parts = ['source', 'target', 'parts.small'] as const;
+      const sum = parts.reduce((total, name) => total + (losses[name] as Tensor).item(), 0);
+      expect(losses.total.item()).toBeCloseTo(sum, 5);
+      expect((losses['parts.small'] as Tensor).item()).toBeGreaterThan(0);
+      expect(losses.q!.item()).toBe(0.5);
+    });
+    dispose();
+    expect(liveTensors()).toBe(before);
+  });
+
+  test('is logged, saved and restored with their state', async () => {
+    const store = (seeds: number[]) =>
+      new PixelStore(memoryDataset(seeds.map((seed) => randomSample(40, 40, seed))));
+    const data = { source: store([1, 2]), target: store([3, 4]), workers: 0 };
+    const run = async (trainer: Trainer, until: number) => {
+      const stop = new AbortController();
+      const logged: Record<string, number>[] = [];
+      await trainer.run({
+        logEvery: 1,
+        signal: stop.signal,
+        onStep: (done) => done === until && stop.abort(),
+        onLog: ({ values }) => logged.push(values),
+      });
+      return logged;
+    };
+    const whole = new Trainer(own(), data);
+    whole.step.adoptStudent();
+    const all = await run(whole, 4);
+    const first = new Trainer(own(), data);
+    first.step.adoptStudent();
+    await run(first, 2);
+    first.save(folder);
+    const second = new Trainer(own(), data);
+    second.restore(folder);
+    expect(await run(second, 4)).toEqual(all.slice(2));
+    const steps = second.step.parts.state().get('parts.small')!.stateDict().get('steps')!;
+    expect(steps.item()).toBe(4);
+    expect(Object.keys(all[0]!)).toContain('loss/small');
+    for (const trainer of [whole, first, second]) await trainer.dispose();
+  });
+});
