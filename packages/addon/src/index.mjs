@@ -37,8 +37,13 @@ function firstCore() {
  */
 export function machine(core = firstCore()) {
   const lasting = /^(vendor_id|cpu family|model|model name|flags|Features|CPU \w+)\s*:/;
-  const system = existsSync('/etc/os-release') ? readFileSync('/etc/os-release') : '';
-  return hash(process.arch, ...core.split('\n').filter((line) => lasting.test(line)), system);
+  const system = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  return hash(
+    process.arch,
+    ...core.split('\n').filter((line) => lasting.test(line)),
+    // An update within a release keeps the C library.
+    ...system.split('\n').filter((line) => /^(ID|VERSION_ID)=/.test(line)),
+  );
 }
 
 /**
