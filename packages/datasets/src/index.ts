@@ -24,8 +24,9 @@ export {
   readClassFile,
   readCvatLabelMap,
 } from './classes/class-file.js';
-export { compiledProgram } from './compiled.js';
+
 export { DatasetError, type FaultKind } from './errors.js';
+export { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
 export type { OnFault } from './files/list.js';
 export { writeJson, writeWhole, writeWholeSync } from './files/write-whole.js';
 export { DATASET_FORMATS, type DatasetFormat, SOURCE_LAYOUTS, type SourceLayout } from './formats.js';
@@ -74,6 +75,7 @@ export {
   synthiaLabelId,
 } from './readers/synthia.js';
 export { type ClassStatistics, classStatistics } from './statistics.js';
+export { compiledProgram, serveTasks, ThreadPool } from './threads.js';
 export {
   type ClassInfo,
   IGNORE_INDEX,

@@ -2,19 +2,14 @@
 import { createHash } from 'node:crypto';
 import { access, mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { PngImage, SourceLayout } from '@pgpc/datasets';
 import {
-  CITYSCAPES_LABEL_TO_TRAIN_ID,
+  compiledProgram,
   DatasetError,
-  encodePng,
-  encodeRgb,
-  LABEL_PALETTE,
-  synthiaLabelId,
-  writeWhole,
+  forEachConcurrently,
+  type SourceLayout,
+  ThreadPool,
 } from '@pgpc/datasets';
-import type { Domain } from './domains.js';
-import { type RenderedScene, renderScene, type SceneRequest } from './render.js';
-import { RenderThreads } from './render-threads.js';
+import { put, type SceneTask, writeScene } from './scene-files.js';
 
 /** Changes whenever the same request would render to other pixels. */
 export const STREET_SYNTH_VERSION = 'street-synth/1';
@@ -82,14 +77,10 @@ interface Manifest {
 }
 
 const MANIFEST = 'street-synth.json';
-/** Scenes being encoded and written while the next are rendered, in this thread. */
+/** Scenes being encoded and written while the next is rendered, in this thread. */
 const IN_FLIGHT = 8;
 
-/** A scene to render, and where it goes. */
-export interface SceneTask {
-  request: SceneRequest;
-  files: SceneFiles;
-}
+const PROGRAM = compiledProgram(import.meta.url, './render-worker.js');
 
 /**
  * Renders a data set into `root`: GTA5's layout in `gta5` and `gta5-val` (or SYNTHIA's), Cityscapes' in `cityscapes`, and
@@ -112,36 +103,21 @@ export async function writeStreetSynth(
   )) {
     await mkdir(folder, { recursive: true });
   }
-  const { threads: count = 0 } = options;
-  using threads = count > 0 ? new RenderThreads(count) : undefined;
-  const inFlight = threads ? 2 * count : IN_FLIGHT;
-  let done = 0;
+  const { threads = 0, signal, onProgress } = options;
+  const pool = threads > 0 ? new ThreadPool<SceneTask, void>(PROGRAM, threads) : undefined;
   let written = 0;
-  const pending = new Set<Promise<void>>();
-  const report = () => options.onProgress?.(++done, scenes.length);
   try {
-    for (const scene of scenes) {
-      options.signal?.throwIfAborted();
-      if ((await exists(scene.image)) && (await exists(scene.label))) {
-        report();
-        continue;
-      }
-      const { domain, split, index } = scene;
-      const request = { seed: manifest.seed, domain, split, index, ...manifest[domain] };
-      const made: SceneTask = { request, files: scene };
-      const task = (threads ? threads.write(made) : writeScene(made)).then(() => {
-        pending.delete(task);
+    await forEachConcurrently(
+      scenes,
+      async (scene) => {
+        if ((await exists(scene.image)) && (await exists(scene.label))) return;
+        await (pool ? pool.run(scene) : writeScene(scene));
         written++;
-        report();
-      });
-      // A failure counts when it is awaited, below; until then it must not end the process.
-      task.catch(() => undefined);
-      pending.add(task);
-      if (pending.size >= inFlight) await Promise.race(pending);
-    }
-    await Promise.all(pending);
+      },
+      { concurrency: threads > 0 ? 2 * threads : IN_FLIGHT, signal, ...(onProgress && { onProgress }) },
+    );
   } finally {
-    await Promise.allSettled(pending);
+    await pool?.dispose();
   }
   return { total: scenes.length, written };
 }
@@ -221,37 +197,35 @@ async function claim(root: string, manifest: Manifest): Promise<void> {
   );
 }
 
-export interface SceneFiles {
-  domain: Domain;
-  layout: SourceLayout | 'cityscapes';
-  split: string;
-  index: number;
-  image: string;
-  label: string;
-}
-
 /** Folders of images and labels, and the digits of a file's name. */
 const SOURCE_FOLDERS: Readonly<Record<SourceLayout, readonly [string, string, number]>> = {
   gta5: ['images', 'labels', 5],
   synthia: ['RGB', path.join('GT', 'LABELS'), 7],
 };
 
-function listScenes(root: string, { counts, sourceLayout: layout = 'gta5' }: Manifest): SceneFiles[] {
+function listScenes(root: string, manifest: Manifest): SceneTask[] {
+  const { seed, counts, sourceLayout: layout = 'gta5' } = manifest;
   const folders = streetSynthFolders(root, layout);
   const range = (count: number) => Array.from({ length: count }, (_, index) => index);
   const source = (folder: string, split: string, count: number) =>
-    range(count).map((index): SceneFiles => {
+    range(count).map((index): SceneTask => {
       const [images, labels, digits] = SOURCE_FOLDERS[layout];
       const name = `${String(index + (layout === 'gta5' ? 1 : 0)).padStart(digits, '0')}.png`;
-      const image = path.join(folder, images, name);
-      return { domain: 'source', layout, split, index, image, label: path.join(folder, labels, name) };
+      const request = { seed, domain: 'source', split, index, ...manifest.source } as const;
+      return {
+        request,
+        layout,
+        image: path.join(folder, images, name),
+        label: path.join(folder, labels, name),
+      };
     });
   const target = (split: string, count: number) =>
-    range(count).map((index): SceneFiles => {
+    range(count).map((index): SceneTask => {
       const stem = `synth_${String(index).padStart(6, '0')}_000019`;
       const image = path.join(folders.target, 'leftImg8bit', split, 'synth', `${stem}_leftImg8bit.png`);
       const label = path.join(folders.target, 'gtFine', split, 'synth', `${stem}_gtFine_labelIds.png`);
-      return { domain: 'target', layout: 'cityscapes', split, index, image, label };
+      const request = { seed, domain: 'target', split, index, ...manifest.target } as const;
+      return { request, layout: 'cityscapes', image, label };
     });
   return [
     ...source(folders.source, 'train', counts.sourceTrain),
@@ -260,52 +234,6 @@ function listScenes(root: string, { counts, sourceLayout: layout = 'gta5' }: Man
     ...target('val', counts.targetVal),
     ...target('test', counts.targetTest),
   ];
-}
-
-const PALETTE = LABEL_PALETTE.map((color) => [...color]);
-
-/** Renders a scene into its files. @throws {DatasetError} when one cannot be written */
-export async function writeScene({ request, files }: SceneTask): Promise<void> {
-  await save(files, renderScene(request));
-}
-
-async function save(files: SceneFiles, { image, labelIds }: RenderedScene): Promise<void> {
-  const { width, height } = image;
-  const picture = await encodeRgb(image, 2);
-  const label = encodePng(labelPng(files.layout, width, height, labelIds), { zlib: { level: 3 } });
-  await put(files.image, picture);
-  await put(files.label, label);
-}
-
-const SYNTHIA_IDS = Uint16Array.from(CITYSCAPES_LABEL_TO_TRAIN_ID, synthiaLabelId);
-
-/** GTA5's labels carry a palette and Cityscapes' are grey, the value of both a label id; SYNTHIA's have 16 bits. */
-function labelPng(
-  layout: SceneFiles['layout'],
-  width: number,
-  height: number,
-  labelIds: Uint8Array,
-): PngImage {
-  if (layout === 'cityscapes') return { width, height, data: labelIds, channels: 1 };
-  if (layout === 'gta5') return { width, height, data: labelIds, channels: 1, palette: PALETTE };
-  const data = new Uint16Array(3 * labelIds.length);
-  for (const [i, labelId] of labelIds.entries()) data[3 * i] = SYNTHIA_IDS[labelId]!;
-  return { width, height, data, channels: 3, depth: 16 };
-}
-
-/** Writes a file so that it is there completely or not at all. */
-async function put(file: string, content: Uint8Array | string): Promise<void> {
-  try {
-    await writeWhole(file, content);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    throw new DatasetError(
-      `${file}: cannot be written (${code}); check the disk's free space and permissions`,
-      {
-        cause: error,
-      },
-    );
-  }
 }
 
 async function exists(file: string): Promise<boolean> {
