@@ -1,4 +1,4 @@
-// The segmentation loss that source and target share.
+// The segmentation loss that source and target share, and what a step reports of its losses.
 
 import { IGNORE_INDEX } from '@pgpc/datasets';
 import { nn, sizeOf, type Tensor } from '@pgpc/torch';
@@ -17,4 +17,31 @@ export function segmentationLoss(logits: Tensor, label: Tensor, weight?: Tensor)
     reduction: 'none',
   });
   return weight === undefined ? perPixel.mean() : perPixel.mul(weight).mean();
+}
+
+/** Scalars on the device: reading one waits for it, so only the log does. */
+export interface StepLosses {
+  total: Tensor;
+  source: Tensor;
+  target?: Tensor;
+  contrast?: Tensor;
+  /** lambda_FD L_FD */
+  featureDistance?: Tensor;
+  /** q: the share of target pixels that the teacher is certain of. */
+  q?: Tensor;
+  /** lambda_t and lambda_c of this step, where they set themselves. */
+  targetWeight?: Tensor;
+  contrastWeight?: Tensor;
+  /** Of parts of one's own, by their names. */
+  [part: `parts.${string}`]: Tensor;
+}
+
+/** A loss times its weight: a number set by hand, or a scalar on the device. */
+export function weighted(x: Tensor, weight: number | Tensor): Tensor {
+  return typeof weight === 'number' ? x.mul(weight) : x.mul(weight);
+}
+
+/** The same values without their graph. */
+export function detached<T extends Record<string, Tensor | undefined>>(losses: T): T {
+  return Object.fromEntries(Object.entries(losses).map(([name, value]) => [name, value?.detach()])) as T;
 }

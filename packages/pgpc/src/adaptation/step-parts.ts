@@ -1,16 +1,23 @@
 // What a method keeps from step to step: teacher, banks, frozen encoder, parts behind the hook, generators.
 
-import { alone, Generator, type World } from '@pgpc/torch';
+import { alone, Generator, type Tensor, type World } from '@pgpc/torch';
 import type { MethodConfig } from '../config/method.js';
 import { lossWeighting } from '../experiments/loss-weights.js';
 import { withoutInitialValues } from '../models/initial-values.js';
 import { createBackbone } from '../models/segmentor.js';
 import { Rng, seedFor } from '../random.js';
-import { PixelContrast } from './contrast/contrast.js';
+import { PixelContrast, type PixelView } from './contrast/contrast.js';
 import { Denoiser } from './denoise/denoise.js';
 import { FeatureDistance } from './feature-distance.js';
 import type { Learner } from './learner.js';
-import { type LossWeights, ownParts, type Part, type Stateful } from './parts.js';
+import {
+  type LossWeights,
+  type MixedPass,
+  ownParts,
+  type Part,
+  type RefinedView,
+  type Stateful,
+} from './parts.js';
 import { Teacher } from './teacher.js';
 
 /** The parts of one method around one student, on the student's device. */
@@ -100,6 +107,27 @@ export class StepParts {
   adoptStudent(): void {
     this.teacher?.network.loadStateDict(this.student.stateDict());
     this.featureDistance?.encoder.loadStateDict(this.student.segmentor.backbone.stateDict());
+  }
+
+  /** theta' <- a theta' + (1 - a) theta. @param iteration from 0. */
+  updateTeacher(iteration: number): void {
+    const { selfTraining } = this.method;
+    if (selfTraining) this.teacher?.update(this.student, iteration, selfTraining.alpha);
+  }
+
+  /** The teacher's view of the clean target image as its readers are to see it: as it is, or denoised. */
+  refine(view: PixelView, image: Tensor): RefinedView {
+    const predict = (other: Tensor) => this.teacher!.view(other).logits;
+    return this.with('refine')?.refine(view, image, predict) ?? { labels: view, contrast: view };
+  }
+
+  /** The losses that parts add on the mixed image, by the names of the parts. */
+  mixedLosses(mixed: MixedPass): Record<`parts.${string}`, Tensor> {
+    const losses = [...this.hooked].flatMap(([name, part]) => {
+      const loss = part.mixedLoss?.(mixed);
+      return loss ? [[name, loss] as const] : [];
+    });
+    return Object.fromEntries(losses);
   }
 
   /** lambda_t and lambda_c, where they set themselves. */

@@ -2,35 +2,21 @@
 
 import { noGrad, ops, type optim, sizeOf, type Tensor, zeros } from '@pgpc/torch';
 import type { MethodConfig } from '../config/method.js';
+import type { SelfTrainingOptions } from '../config/self-training.js';
 import type { Batch } from '../pipeline/batch.js';
 import { classMixMask, mix } from './class-mix.js';
 import type { PixelView } from './contrast/contrast.js';
 import { trusted } from './denoise/denoise.js';
 import { StepExecution, type StepSurroundings } from './execution/step-execution.js';
 import type { Learner } from './learner.js';
-import { segmentationLoss } from './losses.js';
-import type { LossWeights, MixedPass } from './parts.js';
+import { detached, type StepLosses, segmentationLoss, weighted } from './losses.js';
+import type { LossWeights, MixedPass, WeightedTerms } from './parts.js';
 import { pseudoLabels } from './pseudo-labels.js';
 import { StepParts } from './step-parts.js';
 import { strongAugment } from './strong-augment.js';
 import { styledImage, styledPass } from './style/style.js';
 
-/** Scalars on the device: reading one waits for it, so only the log does. */
-export interface StepLosses {
-  total: Tensor;
-  source: Tensor;
-  target?: Tensor;
-  contrast?: Tensor;
-  /** lambda_FD L_FD */
-  featureDistance?: Tensor;
-  /** q: the share of target pixels that the teacher is certain of. */
-  q?: Tensor;
-  /** lambda_t and lambda_c of this step, where they set themselves. */
-  targetWeight?: Tensor;
-  contrastWeight?: Tensor;
-  /** Of parts of one's own, by their names. */
-  [part: `parts.${string}`]: Tensor;
-}
+export type { StepLosses } from './losses.js';
 
 /** One method on one student. `parts` is what carries state from step to step, `execution` how a step is computed. */
 export class AdaptationStep {
@@ -58,53 +44,52 @@ export class AdaptationStep {
     const { contrast } = this.parts;
     const progress = iteration / this.totalIterations;
     const contrasting = contrast !== undefined && progress >= contrast.options.warmup;
-    const kind = contrasting ? 'with contrast' : 'without';
-    return this.execution.step(kind, () => this.#run(batch, iteration, progress, contrasting));
+    return this.execution.step(contrasting ? 'with contrast' : 'without', () => {
+      // theta' <- a theta' + (1 - a) theta, before anything of this step is learned.
+      this.parts.updateTeacher(iteration);
+      this.execution.teacherMoved();
+      const { selfTraining } = this.method;
+      return selfTraining && batch.targetImage
+        ? this.#adapt(batch as Required<Batch>, selfTraining, progress, contrasting)
+        : this.#learnSourceAlone(batch);
+    });
   }
 
-  #run(batch: Batch, iteration: number, progress: number, contrasting: boolean): StepLosses {
+  #learnSourceAlone(batch: Batch): StepLosses {
+    const { execution } = this;
+    const learned = execution.stage('source', { ...batch }, (given) => this.#learnSource(given, true).losses);
+    execution.update();
+    const { total, source, featureDistance } = learned;
+    return { total, source, featureDistance };
+  }
+
+  /** The student learns from the source; the teacher looks at the target; the student learns from both mixed. */
+  #adapt(
+    batch: Required<Batch>,
+    selfTraining: SelfTrainingOptions,
+    progress: number,
+    contrasting: boolean,
+  ): StepLosses {
     const { execution, parts } = this;
-    const { selfTraining } = this.method;
-    const { sourceImage, sourceLabel, targetImage } = batch;
-
-    // theta' <- a theta' + (1 - a) theta, before anything of this step is learned.
-    if (selfTraining) parts.teacher?.update(this.student, iteration, selfTraining.alpha);
-    execution.teacherMoved();
-
-    if (!selfTraining || !targetImage) {
-      const learned = execution.stage('source', { sourceImage, sourceLabel, targetImage }, (given) => {
-        execution.zeroGrad();
-        return lossesOf(this.#learnSource(given, true));
-      });
-      execution.update();
-      const { onSource: total, sourceLoss: source, distance: featureDistance } = learned;
-      return { total, source, featureDistance };
-    }
-
-    // The student learns from the source; the teacher looks at the clean target; both are mixed.
     const lambda = parts.lossWeights();
-    const images = { sourceImage, sourceLabel, targetImage };
-    const { sourceFeatures, ...clean } = execution.stage('clean images', images, (given) => {
-      execution.zeroGrad();
+    const { sourceFeatures, ...clean } = execution.stage('clean images', { ...batch }, (given) => {
       const source = this.#learnSource(given, false);
-      const mixed = this.#mixTarget({ ...given, targetImage }, source, progress, lambda);
-      return { ...lossesOf(source), ...mixed, sourceFeatures: lambda && source.features };
+      const mixed = this.#mixTarget(given, source, selfTraining, progress, lambda);
+      return { ...source.losses, ...mixed, sourceFeatures: lambda && source.features };
     });
-
     // The student sees half of the source's classes pasted onto the target, strongly augmented.
     const image = noGrad(() =>
       strongAugment(clean.mixedImage, selfTraining, parts.augmentRng, execution.world),
     );
-    const learned = execution.stage('mixed image', { ...clean, image }, (given) => {
-      const source = { loss: clean.sourceLoss, features: sourceFeatures, label: sourceLabel };
+    const { loss, ...losses } = execution.stage('mixed image', { ...clean, image }, (given) => {
+      const source = { loss: clean.source, features: sourceFeatures!, label: batch.sourceLabel };
       return this.#learnMixed(given, source, progress, contrasting, lambda);
     });
     execution.update();
-    const { loss, ...losses } = learned;
     return {
-      total: clean.onSource.add(loss),
-      source: clean.sourceLoss,
-      featureDistance: clean.distance,
+      total: clean.total.add(loss),
+      source: clean.source,
+      featureDistance: clean.featureDistance,
       ...losses,
       q: clean.q,
       targetWeight: lambda?.target,
@@ -112,116 +97,97 @@ export class AdaptationStep {
     };
   }
 
-  /**
-   * L_s and lambda_FD L_FD, with a backward pass of their own, so that their activations are gone before the next
-   * forward pass.
-   */
+  /** L_s + lambda_FD L_FD. Their own backward pass frees their activations before the next forward pass. */
   #learnSource({ sourceImage, sourceLabel, targetImage }: Batch, last: boolean) {
-    const { student, parts } = this;
+    const { student, parts, execution } = this;
     const { style } = this.method;
+    execution.zeroGrad();
     // All that follows sees the source in the target's style, where the method has one.
     const styled = style !== undefined && targetImage !== undefined;
     const image = styled ? styledImage(sourceImage, targetImage, style) : sourceImage;
     const { features, logits, stages } = styled
       ? styledPass(student.segmentor, image, targetImage, style)
       : student.segmentor.call(image);
-    const sourceLoss = segmentationLoss(logits, sourceLabel); // L_s
-    const distance = parts.featureDistance?.loss(image, sourceLabel, stages.at(-1)!); // lambda_FD L_FD
-    const onSource = distance ? sourceLoss.add(distance) : sourceLoss;
+    const source = segmentationLoss(logits, sourceLabel); // L_s
+    const featureDistance = parts.featureDistance?.loss(image, sourceLabel, stages.at(-1)!); // lambda_FD L_FD
+    const total = featureDistance ? source.add(featureDistance) : source;
     if (parts.with('watch')) features.retainGrad();
-    this.execution.backward(onSource, last);
-    return { image, features, logits, sourceLoss, distance, onSource };
+    execution.backward(total, last);
+    return { image, features, logits, losses: detached({ total, source, featureDistance }) };
   }
 
-  /** The teacher looks at the clean target image; its pseudo-labels and the source are mixed; the banks fill. */
+  /** The teacher looks at the clean target; its pseudo-labels and the source are mixed; the banks fill (eq 9 to 11). */
   #mixTarget(
     { sourceLabel, targetImage }: Required<Batch>,
     source: PixelView & { image: Tensor },
+    selfTraining: SelfTrainingOptions,
     progress: number,
     lambda: LossWeights | undefined,
   ) {
-    const { contrast, mixGenerator } = this.parts;
-    const { selfTraining } = this.method;
+    const { parts } = this;
     const { world } = this.execution;
-    const teacher = this.parts.teacher!;
+    const teacher = parts.teacher!;
     return noGrad(() => {
       const view = teacher.view(targetImage);
-      const refine = this.parts.with('refine');
-      const seen = refine?.refine(view, targetImage, (image) => teacher.view(image).logits) ?? {
-        labels: view,
-        contrast: view,
-      };
+      const seen = parts.refine(view, targetImage);
       const size = sizeOf(targetImage);
-      const rule = this.parts.with('pseudoLabels');
-      const pseudo = rule
-        ? rule.pseudoLabels(seen.labels, size)
-        : trusted(pseudoLabels(seen.labels.logits, size, selfTraining!, world), seen.trust);
+      const pseudo =
+        parts.with('pseudoLabels')?.pseudoLabels(seen.labels, size) ??
+        trusted(pseudoLabels(seen.labels.logits, size, selfTraining, world), seen.trust);
 
-      // The banks fill from the first step on (eq 9 to 11); the loss sets in after the warm-up.
-      contrast?.storeSource(source, sourceLabel, teacher.network.projection!);
-      contrast?.storeTarget(seen.contrast, teacher.network.projection!, progress);
+      parts.contrast?.storeSource(source, sourceLabel, teacher.network.projection!);
+      parts.contrast?.storeTarget(seen.contrast, teacher.network.projection!, progress);
 
-      const mask = classMixMask(sourceLabel, view.logits.shape[1]!, mixGenerator, world);
-      const onTarget = weighted(pseudo.weight, lambda?.target ?? selfTraining!.weight);
+      const mask = classMixMask(sourceLabel, view.logits.shape[1]!, parts.mixGenerator, world);
+      const onTarget = weighted(pseudo.weight, lambda?.target ?? selfTraining.weight); // lambda_t q
       return {
         mask,
         mixedImage: mix(mask, source.image, targetImage),
         label: mix(mask, sourceLabel, pseudo.label),
         weight: mix(mask, ops.onesLike(pseudo.weight), onTarget),
         q: pseudo.q,
-        logits: seen.contrast.logits,
+        teacherLogits: seen.contrast.logits,
         targetImage,
       };
     });
   }
 
-  /** L_t, L_c and the losses of parts of one's own, with one backward pass. */
+  /** lambda_t L_t + lambda_c L_c and the losses of parts of one's own, with one backward pass. */
   #learnMixed(
-    given: Omit<MixedPass, 'features'> & { targetImage: Tensor },
-    source: { loss: Tensor; features: Tensor | undefined; label: Tensor },
+    given: Omit<MixedPass, keyof PixelView> & { teacherLogits: Tensor; targetImage: Tensor },
+    source: WeightedTerms['source'],
     progress: number,
     contrasting: boolean,
     lambda: LossWeights | undefined,
   ) {
     const { student, parts } = this;
-    const { contrast } = parts;
-    const { image, mask, label, weight, logits: teacherLogits, targetImage } = given;
+    const { image, mask, label, weight, teacherLogits, targetImage } = given;
     const { features, logits } = student.segmentor.call(image);
     const mixed = { image, mask, label, weight, features, logits };
+    const target = segmentationLoss(logits, label, weight); // lambda_t L_t: lambda_t is in the weight
+    let loss = target;
 
-    const targetLoss = segmentationLoss(logits, label, weight); // L_t, lambda_t in its weight
-    let loss = targetLoss;
-
-    let contrastLoss: Tensor | undefined; // L_c (eq 5)
-    let anchorFeatures = features;
-    if (contrast) {
+    let contrast: { loss: Tensor; features: Tensor } | undefined;
+    if (parts.contrast) {
       // The anchors' features are those of the mixed image, or of a pass on the clean target made for them alone.
-      const onTarget = contrast.options.anchorView === 'target';
-      if (contrasting && onTarget) anchorFeatures = student.segmentor.call(targetImage).features;
-      const pasted = onTarget ? undefined : mask;
-      contrastLoss = contrasting
-        ? contrast.loss(anchorFeatures, pasted, { logits: teacherLogits }, student.projection!, progress)
+      const { anchorView, weight } = parts.contrast.options;
+      const onTarget = contrasting && anchorView === 'target';
+      const anchors = onTarget ? student.segmentor.call(targetImage).features : features;
+      const view = { logits: teacherLogits };
+      const value = contrasting // L_c (eq 5); before the warm-up's end 0
+        ? parts.contrast.loss(anchors, onTarget ? undefined : mask, view, student.projection!, progress)
         : zeros([], { device: image.device });
-      loss = loss.add(weighted(contrastLoss, lambda?.contrast ?? contrast.options.weight));
+      contrast = { loss: value, features: anchors };
+      loss = loss.add(weighted(value, lambda?.contrast ?? weight));
     }
+    const own = parts.mixedLosses(mixed);
+    for (const value of Object.values(own)) loss = loss.add(value);
 
-    const own: Record<`parts.${string}`, Tensor> = {};
-    for (const [name, part] of parts.hooked) {
-      const added = part.mixedLoss?.(mixed);
-      if (!added) continue;
-      loss = loss.add(added);
-      own[name as `parts.${string}`] = added.detach();
-    }
-
-    const terms = contrastLoss && { contrast: { loss: contrastLoss, features: anchorFeatures } };
     const learnWeights =
-      lambda &&
-      parts
-        .with('watch')
-        ?.watch({ source: { ...source, features: source.features! }, mixed, ...terms }, lambda);
+      lambda && parts.with('watch')?.watch({ source, mixed, ...(contrast && { contrast }) }, lambda);
     this.execution.backward(loss, true);
     learnWeights?.();
-    return { loss: loss.detach(), target: targetLoss.detach(), contrast: contrastLoss?.detach(), ...own };
+    return detached({ loss, target, contrast: contrast?.loss, ...own });
   }
 
   /** Starts from the student as it is now, buffers too: after weights were loaded into it. */
@@ -235,18 +201,4 @@ export class AdaptationStep {
     this.execution.dispose();
     this.parts.dispose();
   }
-}
-
-function lossesOf(learned: { sourceLoss: Tensor; distance: Tensor | undefined; onSource: Tensor }) {
-  const { sourceLoss, distance, onSource } = learned;
-  return {
-    sourceLoss: sourceLoss.detach(),
-    distance: distance?.detach(),
-    onSource: onSource.detach(),
-  };
-}
-
-/** @param weight set by hand, or a scalar on the device. */
-function weighted(x: Tensor, weight: number | Tensor): Tensor {
-  return typeof weight === 'number' ? x.mul(weight) : x.mul(weight);
 }
