@@ -12,7 +12,7 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['packages/*/test/**/*.test.ts'],
+    include: ['packages/*/test/**/*.test.ts', 'examples/test/**/*.test.ts'],
     // Libtorch keeps state in the process (threads, operators), and two cores serve one test file at a time best.
     pool: 'forks',
     fileParallelism: false,

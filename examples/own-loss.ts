@@ -2,7 +2,7 @@
 //
 // Load it with `pgpc train --plugin examples/dist/own-loss.js --method own ...`; `--help` beside it shows its options.
 
-import { nn, ops } from '@pgpc/torch';
+import { nn, ops, sizeOf } from '@pgpc/torch';
 import { field, registerMethod, registerPart, z } from 'pgpc';
 
 registerPart({
@@ -16,9 +16,8 @@ registerPart({
     mixedLoss({ logits, mask }) {
       const p = logits.softmax(1); // (B, C, h, w)
       const entropy = ops.xlogy(p, p).sum([1]).neg(); // (B, h, w)
-      const [height, width] = entropy.shape.slice(1) as [number, number];
       const pasted = mask.unsqueeze(1).to('float32'); // (B, 1, H, W)
-      const onTarget = ops.upsampleNearest2d(pasted, [height, width]).squeeze(1).neg().add(1);
+      const onTarget = ops.upsampleNearest2d(pasted, sizeOf(entropy)).squeeze(1).neg().add(1);
       return entropy.mul(onTarget).mean().mul(weight);
     },
     pseudoLabels({ logits }, size) {
