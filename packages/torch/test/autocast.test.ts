@@ -1,4 +1,4 @@
-// Automatic mixed precision, on the CPU, whose autocast has the same rules as a card's.
+// Automatic mixed precision, on the CPU, whose autocast has the same rules as a GPU's.
 
 import { expect, test } from 'vitest';
 import { autocast, autocastDtype, Generator, nn, noGrad, randn, type Tensor, tidy } from '../src/index.js';

@@ -18,7 +18,7 @@ import {
   tidy,
   zeros,
 } from '../src/index.js';
-import { gradcheck } from './nn-helpers.js';
+import { gradcheck } from './support/reference.js';
 
 const leaf = (values: number[]) => tensor(values, { requiresGrad: true });
 

@@ -1,4 +1,4 @@
-// What only a card has: its random numbers, graphs, copies ahead, memory figures, and operators that wait for it.
+// What only a GPU has: its random numbers, graphs, copies ahead, memory figures, and operators that wait for it.
 
 import { describe, expect, test } from 'vitest';
 import {
@@ -28,8 +28,8 @@ function apart(a: Tensor, b: Tensor): number {
   return tidy(() => a.sub(b).abs().max().item());
 }
 
-test.skipIf(cudaAvailable())('without a card each says what is missing, and waiting is over at once', () => {
-  expect(() => CudaGraph.record(() => zeros([1]))).toThrow(/CudaGraph.record: .*card/);
+test.skipIf(cudaAvailable())('without a GPU each says what is missing, and waiting is over at once', () => {
+  expect(() => CudaGraph.record(() => zeros([1]))).toThrow(/CudaGraph.record: .*GPU/);
   expect(() => deviceMemory()).toThrow('deviceMemory: ');
   expect(() => withoutWaiting(() => 1)).toThrow('withoutWaiting: ');
   synchronize();
@@ -43,8 +43,8 @@ test('copies ahead to the CPU are the tensors themselves', () => {
   });
 });
 
-describe.runIf(cudaAvailable())('on a card', () => {
-  test('a generator draws other numbers there, the same by the same seed, and goes on from its state', () => {
+describe.runIf(cudaAvailable())('on a GPU', () => {
+  test('a generator draws other numbers there, the same by the same seed, and resumes from its state', () => {
     tidy(() => {
       using first = new Generator(7);
       using second = new Generator(7);
@@ -129,7 +129,7 @@ describe.runIf(cudaAvailable())('on a card', () => {
     });
   });
 
-  test('an error while recording leaves the card usable', () => {
+  test('an error while recording leaves the GPU usable', () => {
     tidy(() => {
       const x = tensor([1, 2], { device });
       expect(() => CudaGraph.record(() => x.sum().item())).toThrow();

@@ -1,4 +1,4 @@
-// Devices: what is said where there is none, and, on a machine with an NVIDIA card, that tensors are computed there.
+// Devices: what is said where there is none, and, on a machine with an NVIDIA GPU, that tensors are computed there.
 
 import { describe, expect, test } from 'vitest';
 import { buildInfo, liveTensors, ops, randn, TorchError, tensor, zeros } from '../src/index.js';
@@ -24,20 +24,20 @@ test('kinds that nothing here runs on are refused by name', () => {
   expect(ops.empty([2], { device: 'meta' }).device).toBe('meta');
 });
 
-test('a card that is not there is refused in one line that says why', () => {
+test('a GPU that is not there is refused in one line that says why', () => {
   const message = refusal('cuda:99');
   expect(message).toContain("there is no device 'cuda:99'");
   expect(message.split('\n')).toHaveLength(1);
   expect(() => zeros([2]).to({ device: 'cuda:99' })).toThrow("there is no device 'cuda:99'");
 });
 
-test.skipIf(cuda)('without a card, cuda is refused in one line that says why', () => {
+test.skipIf(cuda)('without a GPU, cuda is refused in one line that says why', () => {
   const message = refusal('cuda');
   expect(message).toMatch(/there is no device 'cuda': .*(built without CUDA|no NVIDIA GPU)/);
   expect(message.split('\n')).toHaveLength(1);
 });
 
-describe.runIf(cuda)('on a card', () => {
+describe.runIf(cuda)('on a GPU', () => {
   test('a product and its gradient are those of the CPU', () => {
     const x = randn([8, 16], { dtype: 'float64' });
     const w = randn([16, 4], { dtype: 'float64' });

@@ -509,7 +509,7 @@ describe('the garbage collector', () => {
     held.dispose();
   });
 
-  test('frees those that left a scope', async () => {
+  test('frees tensors that left a scope', async () => {
     for (let i = 0; i < 100; i++) tidy(() => ones([1]).add(1));
     expect(grown()).toBe(100);
     await collect();

@@ -319,7 +319,7 @@ describe('generators', () => {
     expect(draw(new Generator(2 ** 53 - 1))).not.toEqual(first);
   });
 
-  test('a state that was saved goes on where it was', () => {
+  test('a saved state resumes where it was', () => {
     const generator = new Generator(8);
     fc.assert(
       fc.property(fc.nat(700), (skip) => {

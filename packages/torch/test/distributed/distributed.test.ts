@@ -13,9 +13,9 @@ import {
   type Rendezvous,
   rendezvousFromEnvironment,
   tensor,
-} from '../src/index.js';
+} from '../../src/index.js';
 
-const PROGRAM = fileURLToPath(new URL('./distributed-rank.mjs', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('./rank.mjs', import.meta.url));
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');

@@ -11,7 +11,7 @@ import {
   spreadOver,
   tensor,
   tidy,
-} from '../dist/index.js';
+} from '../../dist/index.js';
 
 const { RANK, WORLD_SIZE, TIMEOUT = '30' } = process.env;
 const rank = Number(RANK);

@@ -1,7 +1,7 @@
 // Calls every operator with random arguments of right and wrong kinds, in a child process, and reports the calls
 // that kill it. Runs what `tsc -b` built.
 //
-//   node packages/torch/test/fuzz.mjs --calls 100000 --seed 1 [--operator NAME] [--from K] [--restarts 1000]
+//   node packages/torch/test/fuzz/fuzz.mjs --calls 100000 --seed 1 [--operator NAME] [--from K] [--restarts 1000]
 //
 // Call K of a seed is always the same call, so `--from K --calls 1` repeats one.
 
@@ -103,8 +103,8 @@ function runChild(from, folder, log) {
 // ---- the child ----
 
 async function call(log) {
-  const torch = await import('../dist/index.js');
-  const { native } = await import('../dist/native.js');
+  const torch = await import('../../dist/index.js');
+  const { native } = await import('../../dist/native.js');
   const { ops, tensor, Tensor, tidy, Generator, liveTensors } = torch;
   const file = openSync(log, 'w+');
   torch.setNumThreads(1);

@@ -5,11 +5,11 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { liveTensors, ops, randn, Tensor, TorchError, tidy } from '../src/index.js';
-import { native } from '../src/native.js';
-import { unsafeOperators } from '../src/unsafe-ops.js';
+import { liveTensors, ops, randn, Tensor, TorchError, tidy } from '../../src/index.js';
+import { native } from '../../src/native.js';
+import { unsafeOperators } from '../../src/unsafe-ops.js';
 
-const built = existsSync(new URL('../dist/index.js', import.meta.url));
+const built = existsSync(new URL('../../dist/index.js', import.meta.url));
 
 test('4,000 random calls leave the process alive, and every refusal is an error that names the operator', () => {
   expect(built, 'the packages are built: run `npx tsc -b`').toBe(true);

@@ -2,7 +2,18 @@
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type DType, Generator, grad, nn, ones, ops, randn, type Tensor, tidy, zeros } from '../src/index.js';
+import {
+  type DType,
+  Generator,
+  grad,
+  nn,
+  ones,
+  ops,
+  randn,
+  type Tensor,
+  tidy,
+  zeros,
+} from '../../src/index.js';
 
 interface Shape {
   seed: number;

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { autocast, type DType, Generator, grad, nn, ops, randn, type Tensor, tidy } from '../src/index.js';
+import { autocast, type DType, Generator, grad, nn, ops, randn, type Tensor, tidy } from '../../src/index.js';
 
 interface Case {
   seed: number;
@@ -86,7 +86,7 @@ function expectNear(found: Tensor[], wanted: Tensor[], magnitudes: Tensor[], tol
 }
 
 const FLOAT32 = 1e-6;
-/** bfloat16 has 8 bits, of which the result's last is rounded. */
+/** bfloat16 has 8 bits; the last of a result is rounded. */
 const BFLOAT16 = 2 ** -8;
 
 describe('depthwise convolution', () => {

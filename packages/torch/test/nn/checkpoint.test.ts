@@ -12,7 +12,7 @@ import {
   randn,
   type Tensor,
   tidy,
-} from '../src/index.js';
+} from '../../src/index.js';
 
 afterEach(() => vi.restoreAllMocks());
 

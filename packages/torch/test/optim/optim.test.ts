@@ -15,10 +15,10 @@ import {
   tensor,
   tidy,
   zeros,
-} from '../src/index.js';
-import * as nn from '../src/nn/index.js';
-import { AdamW, clipGradNorm_, type Optimizer, polySchedule, SGD } from '../src/optim/index.js';
-import { type Dumped, expectClose, load, readReference } from './nn-helpers.js';
+} from '../../src/index.js';
+import * as nn from '../../src/nn/index.js';
+import { AdamW, clipGradNorm_, type Optimizer, polySchedule, SGD } from '../../src/optim/index.js';
+import { type Dumped, expectClose, load, readReference } from '../support/reference.js';
 
 interface OptimizerCase {
   name: string;
@@ -98,7 +98,7 @@ describe('optimizers', () => {
     }
   });
 
-  test.each(reference.optimizers)('$name goes on from a saved state to the same bits', (wanted) => {
+  test.each(reference.optimizers)('$name resumes from a saved state to the same bits', (wanted) => {
     const params = leaves(wanted.start);
     const optimizer = optimizers[wanted.name]!(params);
     for (let index = 0; index < 4; index++) step(optimizer, params, wanted, index);

@@ -1,18 +1,18 @@
-// .pth files: those that PyTorch wrote are read exactly, hostile and damaged ones are refused.
+// .pth files: PyTorch's own are read exactly, hostile and damaged ones are refused.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { liveTensors, memory, Tensor, tidy } from '../src/index.js';
-import { loadPth, loadWeights, type PickleValue, WeightsFileError } from '../src/serialize/index.js';
+import { liveTensors, memory, Tensor, tidy } from '../../src/index.js';
+import { loadPth, loadWeights, type PickleValue, WeightsFileError } from '../../src/serialize/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pth-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const path = join(folder, 'file.pth');
 
-const fixture = (name: string) => new URL(`reference/${name}`, import.meta.url).pathname;
+const fixture = (name: string) => new URL(`../reference/${name}`, import.meta.url).pathname;
 const expected = JSON.parse(readFileSync(fixture('pth.json'), 'utf8'));
 
 /** A value in the form that make-pth.py writes. */

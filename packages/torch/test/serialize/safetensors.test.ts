@@ -22,8 +22,13 @@ import {
   tensor,
   tidy,
   zeros,
-} from '../src/index.js';
-import { loadSafetensors, loadWeights, saveSafetensors, WeightsFileError } from '../src/serialize/index.js';
+} from '../../src/index.js';
+import {
+  loadSafetensors,
+  loadWeights,
+  saveSafetensors,
+  WeightsFileError,
+} from '../../src/serialize/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'safetensors-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -152,7 +157,7 @@ describe('the official library', () => {
   it('wrote a file that is read exactly', () => {
     tidy(() => {
       const { tensors, metadata } = loadSafetensors(
-        new URL('reference/safetensors-official.safetensors', import.meta.url).pathname,
+        new URL('../reference/safetensors-official.safetensors', import.meta.url).pathname,
       );
       expect({ ...metadata }).toEqual({ format: 'np' });
       const all = [...tensors].map(([name, value]) => [name, value.dtype, value.shape, value.tolist()]);

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
-import { Generator, grad, noGrad, randn, type Tensor, tensor, tidy } from '../src/index.js';
+import { Generator, grad, noGrad, randn, type Tensor, tensor, tidy } from '../../src/index.js';
 
 /** A tensor as test/reference/make-nn.py writes it. */
 export interface Dumped {
@@ -11,7 +11,7 @@ export interface Dumped {
 }
 
 export function readReference<T>(name: string): T {
-  return JSON.parse(readFileSync(new URL(`reference/${name}`, import.meta.url), 'utf8')) as T;
+  return JSON.parse(readFileSync(new URL(`../reference/${name}`, import.meta.url), 'utf8')) as T;
 }
 
 export function load({ shape, data }: Dumped, dtype: 'float32' | 'int64' = 'float32'): Tensor {
