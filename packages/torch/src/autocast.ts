@@ -11,7 +11,7 @@ export type AutocastDtype = 'bfloat16' | 'float16' | undefined;
 
 /**
  * Runs `fn` with libtorch's autocast on all devices: matrix products and convolutions take `dtype`, softmax, norms and
- * losses float32, and what else there is the types that it is given. `undefined` switches it off inside.
+ * losses float32, and all other operators the types that they are given. `undefined` switches it off inside.
  * @throws TypeError if `fn` returns a promise.
  */
 export function autocast<T>(dtype: AutocastDtype, fn: () => T): T {

@@ -1,10 +1,10 @@
-// A card: what it holds, how to wait for it, copies ahead of their use, and graphs of what it runs again and again.
+// The GPU: what it holds, how to wait for it, copies ahead of their use, and graphs of repeated work.
 
 import { native, setup } from './native.js';
 import { ops } from './ops.js';
 import { keep, type Tensor, tidy } from './tensor.js';
 
-/** Bytes of the current card: what this process's tensors take and have taken, and what all processes leave free. */
+/** Bytes of the current GPU: what this process's tensors take and have taken, and what all processes leave free. */
 export interface DeviceMemory {
   allocated: number;
   peak: number;
@@ -15,7 +15,7 @@ export interface DeviceMemory {
   total: number;
 }
 
-/** Whether graphs, memory figures and streams are there: a card, and a bridge that was built with CUDA's headers. */
+/** Whether graphs, memory figures and streams are there: a GPU, and a bridge that was built with CUDA's headers. */
 export function cudaAvailable(): boolean {
   return native.cudaFeatures() && native.buildInfo().cuda;
 }
@@ -29,8 +29,8 @@ function needCard(what: string): void {
 }
 
 /**
- * Makes a card the current one: that of `cuda` without a number, and of the functions here. Before any of its tensors.
- * @param device 'cuda' or 'cuda:1', ... @throws Error without a card; TorchError if there is none of the number.
+ * Makes a GPU the current one: `cuda` without a number and the functions here mean it. Call it before making tensors there.
+ * @param device 'cuda' or 'cuda:1', ... @throws Error without a GPU; TorchError if there is none of the number.
  */
 export function setDevice(device: string): void {
   needCard('setDevice');
@@ -38,19 +38,19 @@ export function setDevice(device: string): void {
   native.cudaUseDevice(Number(device.split(':')[1] ?? 0));
 }
 
-/** Waits for all that the card was asked for. Nothing to wait for without one. */
+/** Waits for all work of the GPU; without one there is nothing to wait for. */
 export function synchronize(): void {
   if (cudaAvailable()) native.cudaSynchronize();
 }
 
-/** @throws Error without a card. */
+/** @throws Error without a GPU. */
 export function deviceMemory(): DeviceMemory {
   needCard('deviceMemory');
   const [allocated, peak, reserved, peakReserved, free, total] = native.cudaMemory();
   return { allocated, peak, reserved, peakReserved, free, total };
 }
 
-/** From here on `peak` and `peakReserved` are those of what follows. @throws Error without a card. */
+/** From here on `peak` and `peakReserved` count what follows. @throws Error without a GPU. */
 export function resetPeakMemory(): void {
   needCard('resetPeakMemory');
   native.cudaResetPeak();
@@ -75,8 +75,8 @@ export function deviceMath({
 }
 
 /**
- * Runs `fn`, in which an operator that makes the program wait for the card throws: for tests of code that should keep
- * the card busy. Waits that a copy of a program's own asks for are operators, too.
+ * Runs `fn`, in which an operator that makes the program wait for the GPU throws: for tests of code that should keep
+ * the GPU busy. Waits that a copy of a program's own asks for are operators, too.
  */
 export function withoutWaiting<T>(fn: () => T): T {
   needCard('withoutWaiting');
@@ -119,7 +119,7 @@ export function copyAhead(tensors: readonly Tensor[], device: string): Ahead {
   return new Ahead(copies.map(keep));
 }
 
-/** Work of a card that was recorded once and is started as a whole, without a call an operator. */
+/** Work of a GPU that was recorded once and is started as a whole, without a call an operator. */
 export class CudaGraph {
   #id: number;
 
@@ -128,12 +128,12 @@ export class CudaGraph {
   }
 
   /**
-   * Records what `work` asks of the card, without running it. It may read and write tensors that stay where they are;
-   * those that it makes are the graph's, and hold what the last {@link replay} has put there. It must not wait for the
-   * card, and runs the same operators on the same shapes every time. What it draws at random is drawn anew by each
-   * replay, if the generator has drawn on the card before.
-   * @param after a graph whose memory this one goes on with: for graphs that are always replayed in that order.
-   * @throws Error without a card; what `work` throws, or TorchError if it cannot be recorded.
+   * Records what `work` asks of the GPU, without running it. It may read and write tensors that stay where they are;
+   * the tensors that it makes are the graph's, and hold what the last {@link replay} has put there. It must not wait for the
+   * GPU, and runs the same operators on the same shapes every time. What it draws at random is drawn anew by each
+   * replay, if the generator has drawn on the GPU before.
+   * @param after a graph whose memory this one shares: for graphs that are always replayed in that order.
+   * @throws Error without a GPU; what `work` throws, or TorchError if it cannot be recorded.
    */
   static record<T>(work: () => T, after?: CudaGraph): { graph: CudaGraph; result: T } {
     needCard('CudaGraph.record');

@@ -17,7 +17,7 @@ export function setNumThreads(threads: number): void {
   native.setNumThreads(threads);
 }
 
-/** Libtorch's version, threads, card and BLAS. */
+/** Libtorch's version, threads, GPU and BLAS. */
 export function buildInfo(): BuildInfo {
   const info = native.buildInfo();
   if (info.cuda && native.cudaFeatures()) info.device = native.cudaName();

@@ -4,8 +4,8 @@ import { BatchNorm2d, RandomDrop, type StateModule } from '../nn/index.js';
 import type { World } from './world.js';
 
 /**
- * Makes batch norm take its statistics over all ranks' batches, and dropout draw one mask for all of them, of which
- * each rank applies its part: the network then computes on its part of the batch what it would compute on the whole.
+ * Makes batch norm take its statistics over all ranks' batches, and dropout draw one mask for all of them and apply each
+ * rank's part of it: the network then computes on its part of the batch what it would compute on the whole.
  */
 export function spreadOver(world: World, network: StateModule): void {
   for (const module of network.namedModules().values()) {

@@ -41,7 +41,7 @@ export function distributedBackends(): Backend[] {
 /**
  * The processes of one training run. A process is in one group at a time.
  *
- * A collective blocks JavaScript as any operator does. When a rank has died, those that wait for it throw within
+ * A collective blocks JavaScript as any operator does. When a rank has died, the ranks that wait for it throw within
  * milliseconds (its connections are closed); when one hangs, after the timeout. The group is of no use then.
  */
 export class ProcessGroup implements World {

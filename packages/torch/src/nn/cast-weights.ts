@@ -10,7 +10,7 @@ import type { StateModule } from './state-module.js';
 
 /**
  * Autocast casts each weight and bias at each use, and each gradient back: thousands of small kernels a step, a fifth of
- * the time of a large MiT's step on a card. Here all weights are cast by one operator, and gradients stay
+ * the time of a large MiT's step on a GPU. Here all weights are cast by one operator, and gradients stay
  * in 16 bits.
  *
  * The weights stay what they are, and what an optimizer changes. Under autocast of the given dtype, linear layers and
@@ -50,8 +50,8 @@ export class CastWeights {
 }
 
 /**
- * Gives the linear layers and convolutions of a network that is not trained weights of 16 bits in place of those that it
- * has: what autocast of the dtype makes of them at each use, in half the memory.
+ * Gives the linear layers and convolutions of a network that is not trained weights of 16 bits: what
+ * autocast of the dtype makes of them at each use, in half the memory.
  */
 export function narrowWeights_(network: StateModule, dtype: NonNullable<AutocastDtype>): void {
   tidy(() =>

@@ -40,7 +40,7 @@ interface Cut {
 }
 
 /**
- * Trains through modules of which only the inputs are kept: each runs without recording a graph, and once more, with
+ * Trains through modules and keeps only their inputs: each runs without recording a graph, and once more, with
  * one, when the backward pass has come to its output.
  *
  * ```ts
@@ -59,7 +59,7 @@ export class ActivationCheckpoints {
   /** The leaves by what the program holds of them. */
   #leaves = new WeakMap<Tensor, Tensor>();
 
-  /** @param modules those that are run twice. One inside another runs with that. */
+  /** @param modules the ones to run twice. A module inside another runs with it. */
   constructor(modules: Iterable<AnyModule>) {
     this.#modules = new Set(modules);
   }

@@ -15,7 +15,7 @@ export type Plain<Leaf> =
   | Map<Plain<Leaf>, Plain<Leaf>>
   | Set<Plain<Leaf>>;
 
-/** A storage that the pickle names: `numel` elements of `dtype`, of which a view sees [start, start + length). */
+/** A storage that the pickle names: `numel` elements of `dtype`; a view sees [start, start + length). */
 export class StorageSpec {
   constructor(
     readonly key: string,
