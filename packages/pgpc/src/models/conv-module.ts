@@ -1,4 +1,4 @@
-// What decoders are put together of: convolution with norm and ReLU, and linear maps over channels.
+// What decoders are made of: convolution with norm and ReLU, and linear maps over channels.
 
 import { type Generator, nn, type Tensor } from '@pgpc/torch';
 import { initialize } from './initial-values.js';
@@ -72,9 +72,9 @@ export class LevelEmbedding extends nn.Module {
   }
 
   forward(map: Tensor): Tensor {
-    const embedded = this.proj.call(map.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]);
-    // On the CPU our depthwise convolution of float32 wants planes; what else there is is faster with channels last, as
-    // it is: a card's convolutions, those of 16 bits, and to resize it.
+    const embedded = this.proj.call(map.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]); // (B, D, H, W)
+    // On the CPU our depthwise convolution of float32 wants planes. All else is faster with channels last: convolutions on a
+    // GPU or in 16 bits, and resizing.
     return map.device === 'cpu' && embedded.dtype === 'float32' ? embedded.contiguous() : embedded;
   }
 }

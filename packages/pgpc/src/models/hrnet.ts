@@ -45,11 +45,11 @@ class HighResolutionModule extends nn.Module<[streams: Tensor[]], Tensor[]> {
   }
 
   forward(inputs: Tensor[]): Tensor[] {
-    const streams = inputs.map((stream, i) => this.branches.items[i]!.call(stream));
+    const streams = inputs.map((stream, i) => this.branches.items[i]!.call(stream)); // (B, D_i, h_i, w_i) each
     return streams.map((own, to) => {
       const size = sizeOf(own);
       const part = (stream: Tensor, from: number): Tensor => {
-        const moved = this.fuseLayers.items[to]!.items[from]!.call(stream);
+        const moved = this.fuseLayers.items[to]!.items[from]!.call(stream); // (B, D_to, ., .)
         return from > to ? nn.interpolate(moved, size) : moved;
       };
       const [first, second, ...others] = streams.map(part) as [Tensor, Tensor, ...Tensor[]];
@@ -104,7 +104,7 @@ export class HrnetW48 extends nn.Module<[image: Tensor], Tensor[]> implements Ba
   /** (B, 3, H, W), normalised, to streams of 48, 96, 192 and 384 channels at strides 4, 8, 16 and 32. */
   forward(image: Tensor): Tensor[] {
     const stem = this.#stem.reduce((x, [layer, norm]) => norm.call(layer.call(x)).relu_(), image);
-    let streams = [this.#layer1.call(stem)];
+    let streams = [this.#layer1.call(stem)]; // (B, 256, H/4, W/4)
     for (const { transition, modules } of this.#stages) {
       const last = streams.at(-1)!;
       streams = transition.items.map((path, i) => path.call(streams[i] ?? last));
@@ -143,7 +143,7 @@ class LastLayer extends nn.Module<[streams: Tensor[]], DecoderOutput> {
 
   forward(streams: Tensor[]): DecoderOutput {
     const weights = this.fuse.weight.splitWithSizes(this.widths, 1);
-    const features = this.norm.call(fuseResized(streams, weights, this.fuse.bias)).relu_();
+    const features = this.norm.call(fuseResized(streams, weights, this.fuse.bias)).relu_(); // (B, D, h, w)
     return { features, logits: this.classify.call(features) };
   }
 }

@@ -1,4 +1,4 @@
-// Fetches one large file by HTTP: goes on where an earlier try stopped, checks the SHA-256, and only then names it.
+// Fetches one large file by HTTP: resumes where an earlier try stopped, checks the SHA-256, and only then names it.
 
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
