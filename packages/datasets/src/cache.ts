@@ -49,7 +49,7 @@ const manifestSchema = z.object({
 /**
  * Writes copies of a split in the layout of its dataset, so that the same format reads them from `out`: images as PNG
  * without compression (exact, and several times faster to decode than compressed), labels with the values that they
- * had, picked by nearest neighbour. What is there and up to date is kept, so that a stopped copy goes on.
+ * had, picked by nearest neighbour. What is there and up to date is kept: a stopped copy resumes.
  * @param out a folder outside of the dataset's root: new, empty, or of an earlier copy of the same data and scale
  * @throws {DatasetError} when `out` is not as above, or a file is missing, cannot be decoded or does not fit its
  * partner

@@ -25,7 +25,7 @@ export interface CheckedSplit {
   readonly dataset: SegmentationDataset | undefined;
   /** Samples that were read, good and bad. */
   readonly samples: number;
-  /** Those of them that have a label. */
+  /** Samples that have a label. */
   readonly labelled: number;
   /** In the order of the files. */
   readonly faults: readonly DatasetFault[];

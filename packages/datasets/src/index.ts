@@ -1,4 +1,4 @@
-/** Readers of the published layouts and of one's own data, their images, checks and statistics. @module @pgpc/datasets */
+/** Readers of published data sets and of your own data, their images, checks and statistics. @module @pgpc/datasets */
 
 export { type CacheOptions, type CacheResult, cacheDataset } from './cache.js';
 export {

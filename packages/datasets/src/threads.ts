@@ -31,7 +31,7 @@ interface Failure {
 
 /**
  * Threads that run one program, each started when all others are busy. They keep the process alive only while they have
- * tasks. A task is posted at once, also to a busy thread, so that threads go on while the main thread computes.
+ * tasks. A task is posted at once, also to a busy thread, so threads keep working while the main thread computes.
  */
 export class ThreadPool<Task, Result> {
   readonly #threads: Thread<Task, Result>[] = [];

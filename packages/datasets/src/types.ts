@@ -1,4 +1,4 @@
-// What every dataset is: a list of samples, their pixels, and the classes of their labels.
+// What every data set is: a list of samples, their pixels, and the classes of their labels.
 
 import type { LabelMap, RgbImage } from './images/index.js';
 

@@ -373,7 +373,7 @@ describe('cached copies', () => {
     expect(copy.classes).toHaveLength(10);
   });
 
-  it('go on where they stopped and follow changed files', async () => {
+  it('resume where they stopped and follow changed files', async () => {
     await pair('1', [7]);
     await pair('2', [8]);
     const set = await openGta5(gta5().root);

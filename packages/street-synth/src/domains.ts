@@ -14,7 +14,7 @@ export interface Statistics {
   /** Storeys of a house, and of a tall building. */
   storeys: readonly [number, number];
   tallStoreys: readonly [number, number];
-  /** Share of tall buildings along avenues, and of those the share with curtain walls. */
+  /** Share of tall buildings along avenues, and the share of tall buildings with curtain walls. */
   tall: number;
   curtainWall: number;
   /** Factor on the widths of lanes and pavements. */

@@ -34,7 +34,7 @@ export interface StreetSynthOptions {
   threads?: number;
   /** Called after each scene with the scenes that are on disk and all there will be. */
   onProgress?: (done: number, total: number) => void;
-  /** Stops between two scenes; what is written stays, and a later call goes on from there. */
+  /** Stops between two scenes; what is written stays, and a later call resumes there. */
   signal?: AbortSignal;
 }
 

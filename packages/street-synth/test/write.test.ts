@@ -116,7 +116,7 @@ it('is the same from threads, which say what cannot be written', async () => {
   await expect(writeStreetSynth(two, threads)).rejects.toThrow(/00002\.png: cannot be written \(EISDIR\)/);
 });
 
-it('goes on after it was stopped', async () => {
+it('resumes after it was stopped', async () => {
   const controller = new AbortController();
   const stopped = writeStreetSynth(root, {
     ...OPTIONS,

@@ -1,4 +1,4 @@
-// Class lists of one's own data: classes.yaml or classes.json, and CVAT's labelmap.txt.
+// Class lists of your own data: classes.yaml or classes.json, and CVAT's labelmap.txt.
 import { readFile } from 'node:fs/promises';
 import { parse as parseYaml, stringify } from 'yaml';
 import { z } from 'zod';
@@ -51,7 +51,7 @@ const fileSchema = z.strictObject({
 type ClassEntry = { name: string; value?: number; color?: Color; kind?: 'thing' | 'stuff' };
 
 /**
- * Reads a class file (YAML, of which JSON is a part):
+ * Reads a class file (YAML, which includes JSON):
  * ```yaml
  * masks: values            # one-channel masks (default), or `colors`
  * classes:                 # in the order of the trainIds

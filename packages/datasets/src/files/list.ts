@@ -7,7 +7,7 @@ import { DatasetError } from '../errors.js';
 export const IMAGE_ENDINGS: readonly string[] = ['.png', '.jpg', '.jpeg', '.webp', '.tif', '.tiff'];
 
 /**
- * Receives what is wrong with single files while a dataset is opened, so that opening goes on with the others.
+ * Receives what is wrong with single files while a dataset is opened; the other files are still read.
  * Without it the first fault is thrown.
  */
 export type OnFault = (fault: DatasetError) => void;
@@ -16,7 +16,7 @@ export type OnFault = (fault: DatasetError) => void;
 export interface FileSearch {
   /** What the folder should hold, for the messages, such as 'GTA5 images'. */
   readonly what: string;
-  /** Endings of the names, of which the first that fits is cut off; upper or lower case. */
+  /** Endings of the names, in upper or lower case; the first that fits is cut off. */
   readonly endings: readonly string[];
   /** Ids to pass over. */
   readonly except?: (id: string) => boolean;

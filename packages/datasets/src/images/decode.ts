@@ -40,7 +40,7 @@ async function decodeByLibvips(file: string, region?: Rect): Promise<RgbImage> {
   };
 }
 
-/** An image file whose size is known, and of which parts can be decoded. */
+/** An open image file: its size is known, and parts of it can be decoded. */
 export interface OpenImage extends Size {
   /**
    * Pixels of a region that lies inside; they are good until the file is closed.

@@ -56,7 +56,7 @@ function checkSize({ width, height }: Header): void {
   }
 }
 
-/** A PNG file, read into memory, of which regions can be decoded. */
+/** A PNG file in memory; any region of it can be decoded. */
 export interface RgbPng {
   readonly width: number;
   readonly height: number;

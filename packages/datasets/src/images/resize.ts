@@ -21,7 +21,7 @@ interface LinearSpan {
   highWeight: Int32Array;
 }
 
-/** Half-pixel centres. @param clamped weights at the border are 1 and 0 (columns), or those of the formula (rows). */
+/** Half-pixel centres. @param clamped weights at the border are 1 and 0 (columns), else as the formula gives them (rows). */
 function linearSpan(from: number, to: number, start: number, count: number, clamped: boolean): LinearSpan {
   const span: LinearSpan = {
     low: new Int32Array(count),

@@ -1,7 +1,7 @@
-// PNG files of RGB images of which any rows can be read without the others: as `pgpc data cache` writes them.
+// RGB images as PNG files whose rows can be read one by one: `pgpc data cache` writes them.
 //
-// They are ordinary PNG files (ISO/IEC 15948) to everybody else. Here each row is a chunk of its own, uncompressed and
-// unfiltered, so that all have one length and stand where that says.
+// Every PNG reader (ISO/IEC 15948) reads them. Each row is a chunk of its own, uncompressed and unfiltered: all rows have
+// one length, which says where each begins.
 
 import { type FileHandle, open } from 'node:fs/promises';
 import { borrow, giveBack, SIGNATURE } from './png.js';
@@ -14,7 +14,7 @@ const AROUND = 12;
 const BEFORE_PIXELS = 6;
 /** Signature, header, and a chunk with the two bytes that every stream of zlib begins with. */
 const BEFORE_ROWS = 8 + AROUND + 13 + AROUND + 2;
-/** A stored block has at most 65,535 bytes, of which the filter is one. */
+/** A stored block has at most 65,535 bytes; the filter takes one. */
 export const MOST_COLUMNS = Math.floor(65_534 / 3);
 
 const rowLength = (width: number) => AROUND + BEFORE_PIXELS + 3 * width;

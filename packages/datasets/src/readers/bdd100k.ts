@@ -12,7 +12,7 @@ export interface Bdd100kOptions {
 /**
  * Opens a split of BDD100K (Yu et al., CVPR 2020): `root/images/10k/SPLIT/*.jpg` with
  * `root/labels/sem_seg/masks/SPLIT/*.png`, or the earlier `root/seg/images/SPLIT` with
- * `root/seg/labels/SPLIT/*_train_id.png`. Labels hold Cityscapes' trainIds; only those of `val` must be there.
+ * `root/seg/labels/SPLIT/*_train_id.png`. Labels hold Cityscapes' trainIds; only `val` must have them.
  * @throws {DatasetError} when a folder is missing or empty; also, unless there is an `onFault`, when an image or label
  * lacks its partner or a link leads in a circle
  */

@@ -18,7 +18,7 @@ const LABEL_SUFFIX = '_gtFine_labelIds.png';
  * Opens a split of Cityscapes (Cordts et al., CVPR 2016): `root/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` with
  * `root/gtFine/SPLIT/CITY/*_gtFine_labelIds.png`. Label ids become trainIds as they are read; no other label
  * file is needed. The labels of `train` and `test` may be absent as a whole (no folder `gtFine/SPLIT`): the
- * samples then carry none. Those of `val` must be there.
+ * samples then carry none. The labels of `val` must be there.
  * @throws {DatasetError} when a folder is missing or empty; also, unless there is an `onFault`, when an image or label
  * lacks its partner or a link leads in a circle
  */

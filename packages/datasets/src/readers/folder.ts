@@ -1,4 +1,4 @@
-// Reader of one's own data: images/SPLIT with masks/SPLIT, and CVAT's export "Segmentation mask 1.1".
+// Reader of your own data: images/SPLIT with masks/SPLIT, and CVAT's export "Segmentation mask 1.1".
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import {
@@ -37,14 +37,14 @@ export const CLASS_FILES: readonly string[] = ['classes.yaml', 'classes.yml', 'c
 const LABEL_MAP = 'labelmap.txt';
 
 /**
- * Opens one's own data. Three layouts are read:
+ * Opens your own data. Three layouts are read:
  * - `root/images/SPLIT` with masks of the same names, `root/masks/SPLIT/*.png`;
  * - `root/images` with `root/masks`, and lists of names `root/SPLIT.txt`; without lists, split 'all' takes all;
  * - CVAT's "Segmentation mask 1.1": `SegmentationClass/*.png`, images in `JPEGImages` or `images`, and lists of names
  *   in `ImageSets/Segmentation` (`default.txt` stands for every split that has no list of its own).
  *
  * Masks have one channel, whose value is the class and 255 ignored, or colours where the class file says so. The masks
- * of a split may be absent as a whole, except those of `val`.
+ * of a split may be absent as a whole, except in `val`.
  * @throws {DatasetError} when a folder is missing or empty, or classes are not defined; also, unless there is an
  * `onFault`, when an image or mask lacks its partner, a listed name does not exist or a link leads in a circle
  */

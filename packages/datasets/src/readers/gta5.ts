@@ -9,7 +9,7 @@ import { FileDataset, pairSamples } from './file-dataset.js';
 import { selectIds, splitIds } from './splits.js';
 
 export interface Gta5Options {
-  /** Only these samples, such as ['00001', '00002']; default: those of `split`. */
+  /** Only these samples, such as ['00001', '00002']; default: the samples of `split`. */
   readonly ids?: readonly string[];
   /**
    * Default, or 'all': every image, as work on domain adaptation trains on. Otherwise a split by `root/SPLIT.txt` or

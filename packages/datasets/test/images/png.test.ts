@@ -107,7 +107,7 @@ describe.runIf(there)('rows of a PNG, natively', () => {
 });
 
 describe('checksums', () => {
-  test('are those of the table', () => {
+  test('are as the table gives them', () => {
     expect(crc32(Buffer.from('123456789'))).toBe(0xcbf43926);
     fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => crc32(bytes) === slowCrc32(bytes)));
   });

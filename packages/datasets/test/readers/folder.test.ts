@@ -1,4 +1,4 @@
-// One's own data: class files, plain folders, colour masks and CVAT's export.
+// Your own data: class files, plain folders, colour masks and CVAT's export.
 import { rm } from 'node:fs/promises';
 import fc from 'fast-check';
 import { encode } from 'fast-png';
@@ -38,7 +38,7 @@ ignore: [7]
     expect(table).toEqual(Array.from({ length: 256 }, (_, value) => known.get(value) ?? 254));
   });
 
-  it('gives classes without a colour those of Pascal VOC', async () => {
+  it('gives classes without a colour the colours of Pascal VOC', async () => {
     const { classes } = await readClassFile(await classFile('classes: [a, b, c, d, e, f, g, h]'));
     expect(classes.map(({ color }) => color.join())).toEqual([
       '128,0,0',

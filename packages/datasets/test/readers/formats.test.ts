@@ -414,7 +414,7 @@ describe('opening by name', () => {
     );
   });
 
-  it('goes on past faults of single files where it may', async () => {
+  it('reads past faults of single files where it may', async () => {
     for (const id of ['1', '2', '3']) {
       await space.put(`images/${id}.png`, rgb(1, 1));
       if (id !== '2') await space.put(`labels/${id}.png`, grey(1, 1, [7]));

@@ -6,19 +6,19 @@ import { normalize_ } from './normalize.js';
 import type { Crop } from './sample.js';
 import type { CropOptions } from './window.js';
 
-/** Bytes (N, 3, H, W) to the network's input. */
+/** Bytes (B, 3, H, W) to the network's input. */
 function normalizeBytes(image: Tensor): Tensor {
   return normalize_(image.to('float32').div_(255));
 }
 
-/** Images of crops as bytes: a batch (N, 3, h, w) where all fill their crop, else one (1, 3, h_i, w_i) after another. */
+/** Images of crops as bytes: a batch (B, 3, h, w) where all fill their crop, else one (1, 3, h_i, w_i) after another. */
 function imageBytes(crops: readonly Crop[], { width, height }: CropOptions): Tensor[] {
   const images = crops.map((crop) => fromTypedArray(crop.image, [1, 3, crop.height, crop.width]));
   const full = crops.every((crop) => crop.width === width && crop.height === height);
   return full ? [ops.cat(images)] : images;
 }
 
-/** What {@link imageBytes} gave as one normalised batch (N, 3, h, w), float32; what lies outside an image is 0. */
+/** What {@link imageBytes} gave as one normalised batch (B, 3, h, w), float32; what lies outside an image is 0. */
 function assembled(bytes: readonly Tensor[], { width, height }: CropOptions): Tensor {
   const padded = bytes.map((image) => {
     const [h, w] = sizeOf(image);
@@ -28,7 +28,7 @@ function assembled(bytes: readonly Tensor[], { width, height }: CropOptions): Te
   return padded.length === 1 ? padded[0]! : ops.cat(padded);
 }
 
-/** Images of crops as one normalised batch (N, 3, h, w), float32; what lies outside an image is 0. */
+/** Images of crops as one normalised batch (B, 3, h, w), float32; what lies outside an image is 0. */
 export function imageBatch(crops: readonly Crop[], options: CropOptions): Tensor {
   return tidy(() => assembled(imageBytes(crops, options), options));
 }
@@ -37,7 +37,7 @@ function labelBytes(crops: readonly Crop[], { width, height }: CropOptions): Ten
   return ops.cat(crops.map(({ label }) => fromTypedArray(label!, [1, height, width])));
 }
 
-/** Labels of the same crops: (N, h, w), int64; what lies outside a label is 255. */
+/** Labels of the same crops: (B, h, w), int64; what lies outside a label is 255. */
 export function labelBatch(crops: readonly Crop[], options: CropOptions): Tensor {
   return tidy(() => labelBytes(crops, options).to('int64'));
 }
@@ -48,7 +48,7 @@ export class ComingBatch {
   /** How many of the tensors under way are source images, before the label and the target images. */
   readonly #sources: number;
 
-  /** Starts to copy the crops' bytes; the source's have labels. @param device 'cpu' or a card. */
+  /** Starts to copy the crops' bytes; the source's have labels. @param device 'cpu' or a GPU, such as 'cuda:0' */
   constructor(
     source: readonly Crop[],
     target: readonly Crop[] | undefined,

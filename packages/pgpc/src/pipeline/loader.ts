@@ -25,9 +25,9 @@ export interface LoaderOptions {
   pool?: DecodePool;
   /** Which of equal parts of the batch to decode; all parts are drawn, so that all are of one order. */
   part?: { rank: number; size: number };
-  /** Where batches are wanted: the CPU, or a card, to which they are copied while it works on those before. */
+  /** Where batches are wanted: the CPU, or a GPU. Copies to a GPU run while it works on the batches before. */
   device?: string;
-  /** Batches to decode ahead of the one that was handed out; by default as many as keep the threads busy. */
+  /** Batches to decode ahead of the one that was handed out; by default enough to keep the threads busy. */
   ahead?: number;
 }
 
@@ -100,7 +100,7 @@ export class BatchLoader {
     return this.#pending[0]?.before ?? this.#rng.getState();
   }
 
-  /** Goes on as a loader of the same options that was in `state`. Only before the first `next`. */
+  /** Resumes from the `state` of a loader with the same options. Only before the first `next`. */
   setState(state: RngState): void {
     this.#rng.setState(state);
   }

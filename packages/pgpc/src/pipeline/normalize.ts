@@ -2,7 +2,7 @@
 
 import { keep, type Tensor, tensor } from '@pgpc/torch';
 
-/** Of RGB values in 0 .. 255. */
+/** Mean and standard deviation of RGB values in 0..255 (as mmsegmentation has them). */
 export const RGB_MEAN = [123.675, 116.28, 103.53] as const;
 export const RGB_STD = [58.395, 57.12, 57.375] as const;
 
@@ -19,8 +19,8 @@ function statisticsOn(device: string): ColourStatistics {
 }
 
 /**
- * Kept for each device: to make them anew for every image would be many small kernels, or a copy from the host. Those
- * of the CPU are there from the start, so that no use of them leaves a tensor more than there was before.
+ * Kept for each device: making them for every image would take many small kernels, or a copy from the host. The CPU's
+ * are made at the start, so that using them leaves no more tensors than there were before.
  */
 const statistics = new Map([['cpu', statisticsOn('cpu')]]);
 
@@ -32,7 +32,7 @@ function statisticsFor({ device }: Tensor): ColourStatistics {
   return made;
 }
 
-/** RGB (N, 3, H, W) in 0 .. 1 to zero mean and unit variance, on the image's device. */
+/** RGB (B, 3, H, W) in 0 .. 1 to zero mean and unit variance, on the image's device. */
 export function normalize(image: Tensor): Tensor {
   const { mean, std } = statisticsFor(image);
   return image.sub(mean).div_(std);

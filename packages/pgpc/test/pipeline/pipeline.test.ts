@@ -28,7 +28,7 @@ const seeds = fc.integer({ min: 0, max: 1e6 });
 const runs = (numRuns: number) => ({ numRuns });
 
 describe('Rng', () => {
-  test('goes on from a saved state, also in another generator', () => {
+  test('resumes from a saved state, also in another generator', () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), fc.integer({ min: 0, max: 50 }), (seed, skip) => {
         const a = new Rng(seed, 'data');
@@ -179,7 +179,7 @@ describe('resizing', () => {
     [2, 2, 9, 7, 'e9f5b5ae0bcdbe34471ec490b0d2510363f73bd1', 'cf4ee6b57ed7e37473f2d57fc1cd3a7e2a458ae7'],
   ];
 
-  test('images and labels are, bit for bit, those of OpenCV', () => {
+  test('images and labels are what OpenCV gives, bit for bit', () => {
     const sha1 = (bytes: Uint8Array) => createHash('sha1').update(bytes).digest('hex');
     const rng = new Rng(1, 'opencv');
     const bytes = (length: number) => Uint8Array.from({ length }, () => rng.below(256));
@@ -551,7 +551,7 @@ describe('BatchLoader', () => {
     [1, 1],
     [3, 1],
     [2, 4],
-  ])('goes on from its state after %i batches, %i read ahead', async (n, ahead) => {
+  ])('resumes from its state after %i batches, %i read ahead', async (n, ahead) => {
     const counts = await classCounts(source, CLASSES);
     const rareClasses = new RareClassSampler(counts, 24 * 20, { ...daformerRareClasses, temperature: 0.1 });
     const given = { ...options, rareClasses, ahead };

@@ -88,7 +88,7 @@ async function take(loader: BatchLoader, n: number): Promise<unknown[]> {
 }
 
 describe('batches decoded in threads', () => {
-  test('are those of the main thread, kept in memory or not, with rare classes and without', async () => {
+  test('are the same as of the main thread, kept in memory or not, with rare classes and without', async () => {
     const counts = await classCounts(new PixelStore(dataset), 19);
     const rareClasses = new RareClassSampler(counts, 61 * 43, { ...daformerRareClasses, temperature: 0.2 });
     const plain = await take(loaderOf(0), 6);
@@ -102,7 +102,7 @@ describe('batches decoded in threads', () => {
     expect(await take(loaderOf(1, { rareClasses, cacheBytes: 2 ** 20 }), 6)).toEqual(rare);
   });
 
-  test('go on from a state with another number of threads', async () => {
+  test('resume from a state with another number of threads', async () => {
     const expected = await take(loaderOf(1), 5);
     const loader = loaderOf(2, { ahead: 3 });
     const begin = [numbers(await loader.next()), numbers(await loader.next())];
@@ -184,7 +184,7 @@ describe('DecodePool', () => {
     await expect(pool.run(taskOf(fileOf('images', 1), undefined))).rejects.toThrow(
       `${fileOf('images', 1)}: this image has no label`,
     );
-    // It goes on after them.
+    // It still works after them.
     expect((await pool.run(taskOf(fileOf('images', 1), fileOf('labels', 1)))).crop.label).toHaveLength(480);
     await pool.dispose();
   });
