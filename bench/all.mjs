@@ -6,8 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
+import { buildInfo } from '@pgpc/torch';
 import {
-  compiled,
   describeMachine,
   here,
   machineLine,
@@ -17,8 +17,6 @@ import {
   softwareLines,
   temporaryFolder,
 } from './lib.mjs';
-
-const { buildInfo } = await compiled('torch');
 
 const flags = readFlags({ quick: false, only: '', threads: availableParallelism() });
 const { quick, threads } = flags;

@@ -2,8 +2,8 @@
 //
 //   node bench/bridge.mjs [--rounds 100] [--calls 200] [--python python3]
 
+import { buildInfo, full, noGrad, ones, ops, rand, setNumThreads, tidy } from '@pgpc/torch';
 import {
-  compiled,
   describeMachine,
   findPython,
   librariesOf,
@@ -16,8 +16,6 @@ import {
   softwareLines,
   Worker,
 } from './lib.mjs';
-
-const { buildInfo, full, noGrad, ones, ops, rand, setNumThreads, tidy } = await compiled('torch');
 
 // A round is shorter than a time slice of the scheduler, so that the median is of undisturbed ones.
 const flags = readFlags({ rounds: 100, calls: 200 });

@@ -2,8 +2,12 @@
 //
 //   node bench/contrast.mjs --scales demo,crop-256,crop-512 --threads 1 --rounds 5
 
+import { pgpcContrast } from '../packages/pgpc/dist/config/contrast.js';
+import { methodConfig } from '../packages/pgpc/dist/config/method.js';
+import { segmentorConfig } from '../packages/pgpc/dist/config/segmentor.js';
+import { daformerSelfTraining } from '../packages/pgpc/dist/config/self-training.js';
+import { streetSynthPreset } from '../packages/pgpc/dist/recipes/street-synth.js';
 import {
-  compiled,
   describeMachine,
   machineLine,
   markdown,
@@ -16,10 +20,6 @@ import {
   Worker,
 } from './lib.mjs';
 
-const { daformerSelfTraining, methodConfig, pgpcContrast } = await compiled('pgpc/adaptation/config');
-const { segmentorConfig } = await compiled('pgpc/models/segmentor');
-const { streetSynthPreset } = await compiled('pgpc/presets/street-synth');
-
 const flags = readFlags({
   scales: 'demo,crop-256,crop-512',
   backbone: 'mit_b0',
@@ -31,7 +31,7 @@ const { threads, rounds, backbone } = flags;
 
 /** The paper's contrast on crops of a size. */
 const ofCrops = (crop) => ({
-  segmentor: segmentorConfig(backbone, 'daformer'),
+  segmentor: segmentorConfig(/** @type {any} */ (backbone), 'daformer'),
   contrast: { ...pgpcContrast, warmup: 0 },
   batch: 2,
   crop,
@@ -100,7 +100,11 @@ for (const name of chosen) {
     rounds,
   );
   const optimizer = { lr: 6e-5, headMultiplier: 10, weightDecay: 0.01 };
-  const parts = { selfTraining: daformerSelfTraining, contrast, featureDistance: false };
+  const parts = {
+    selfTraining: daformerSelfTraining,
+    contrast,
+    featureDistance: /** @type {const} */ (false),
+  };
   const stepOf = (method) => ({ segmentor, method: methodConfig(method, parts), optimizer });
   const [plain, contrasted] = await timed(
     {
@@ -124,7 +128,7 @@ for (const name of chosen) {
         return [
           variant,
           ...medians.map((ms) => ms.toFixed(1)),
-          ((100 * medians.at(-1)) / step).toFixed(2),
+          ((100 * medians[medians.length - 1]) / step).toFixed(2),
           grownMiB.toFixed(0),
         ];
       }),

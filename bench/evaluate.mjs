@@ -2,8 +2,10 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { manualSeed, ops, randint, tidy } from '@pgpc/torch';
+import { segmentorConfig } from '../packages/pgpc/dist/config/segmentor.js';
+import { Segmentor } from '../packages/pgpc/dist/models/segmentor.js';
 import {
-  compiled,
   describeMachine,
   findPython,
   machineLine,
@@ -14,15 +16,13 @@ import {
   ratioOf,
   readFlags,
   saveResults,
+  scaleWeight,
   softwareLines,
   takeTurns,
   temporaryFolder,
   Worker,
   writeTensors,
 } from './lib.mjs';
-
-const { manualSeed, ops, randint, tidy } = await compiled('torch');
-const { Segmentor, segmentorConfig } = await compiled('pgpc/models/segmentor');
 
 const SEED = 1;
 /** Share of pixels that rounding may turn from one class to another with nearly the same score. */
@@ -38,7 +38,7 @@ const flags = readFlags({
 });
 const { backbone, height, width, channels, threads, rounds } = flags;
 const python = findPython(flags.python);
-const segmentor = segmentorConfig(backbone, 'daformer', { channels });
+const segmentor = segmentorConfig(/** @type {any} */ (backbone), 'daformer', { channels });
 
 /** Weights, an image and a label, of coherent patches, which both workers read. */
 function writeWeightsAndImage(folder) {
@@ -47,7 +47,7 @@ function writeWeightsAndImage(folder) {
     const tensors = new Map(new Segmentor(segmentor, SEED).stateDict());
     // Scores far enough apart for rounding to change few classes.
     const classifier = 'decode_head.conv_seg.weight';
-    tensors.set(classifier, tensors.get(classifier).detach().mul(100));
+    scaleWeight(tensors, classifier, 100);
     const patches = (limit, kinds) =>
       ops.upsampleNearest2d(
         randint(0, limit, [1, kinds, Math.ceil(height / 32), Math.ceil(width / 32)], { dtype: 'float32' }),

@@ -159,6 +159,7 @@ async function ask(side, question, limit = LIMIT) {
 /** Both sides' losses on a small image, as float32 and as bfloat16 has them. */
 async function check() {
   const small = new Training({ ...settings, size: Math.min(size, 128), python });
+  /** @type {Record<string, { graphs?: boolean }>} */
   const ours = onGpu ? { 'no graphs': { graphs: false }, graphs: { graphs: true } } : { pgpc: {} };
   results.equality = {};
   for (const kind of ['float32', ...(precision === 'bfloat16' ? ['bfloat16'] : [])]) {

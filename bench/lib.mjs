@@ -1,28 +1,23 @@
 // What the benchmarks share: flags, the processes of both sides, their turns, tensors by file, tables and results.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { buildInfo } from '@pgpc/torch';
 
 export const here = fileURLToPath(new URL('.', import.meta.url));
-
-/** A compiled module: `torch`, or `pgpc/` and its path in `src` without suffix. */
-export async function compiled(name) {
-  const [folder, ...path] = name.split('/');
-  const file = join(here, '../packages', folder, 'dist', `${path.join('/') || 'index'}.js`);
-  if (!existsSync(file)) {
-    throw new Error('the packages are not built: run `npm run setup` in the project folder');
-  }
-  return import(file);
-}
 
 /**
  * The command line's flags, by their defaults: counts where that is a number, switches where it is a boolean, else
  * text. Every benchmark takes `--python`, an interpreter with PyTorch, and `--results`, the folder for its JSON.
+ * @template {Record<string, string | number | boolean>} T
+ * @param {T} defaults
+ * @returns {{ [K in keyof T]: T[K] extends number ? number : T[K] extends boolean ? boolean : string } &
+ *   { python: string, results: string }}
  */
 export function readFlags(defaults) {
   const all = { python: process.env.PYTHON ?? '', results: join(here, 'results'), ...defaults };
@@ -32,7 +27,7 @@ export function readFlags(defaults) {
       ? { type: 'boolean', default: fallback }
       : { type: 'string', default: String(fallback) },
   ]);
-  const { values } = parseArgs({ options: Object.fromEntries(options) });
+  const { values } = /** @type {any} */ (parseArgs({ options: Object.fromEntries(options) }));
   for (const [name, fallback] of Object.entries(all)) {
     if (typeof fallback !== 'number') continue;
     const value = Number(values[name]);
@@ -61,8 +56,8 @@ export const own = (script) => [process.execPath, join(here, 'own', script)];
 export const peer = (python, script) => [python, join(here, 'peer', script)];
 
 /** Debian's PyTorch takes the system's BLAS, which need not be the build that ours brings along: this makes it so. */
-async function sameBlas() {
-  const { blas } = (await compiled('torch')).buildInfo();
+function sameBlas() {
+  const { blas } = buildInfo();
   return blas.includes('/openblas-') ? { LD_LIBRARY_PATH: dirname(blas) } : {};
 }
 
@@ -87,15 +82,20 @@ export async function attempt(failures, side, act) {
 /** A worker process: one line of JSON for each that it is sent. */
 export class Worker {
   /** What the process said of itself on starting; libtorch's version and threads are in it. */
+  /** @type {any} */
   info;
   #process;
   #lines;
   #startError;
 
-  /** @param threads that its operators may use. @param env on top of this process's. @param limit see {@link ask}. */
-  static async start([command, ...args], { threads, env = {}, limit }) {
+  /**
+   * @param {string[]} line the command and its arguments
+   * @param {{ threads: number, env?: Record<string, string>, limit?: number | undefined }} options threads that its
+   * operators may use; variables on top of this process's; see {@link ask} for the limit
+   */
+  static async start([command = '', ...args], { threads, env = {}, limit }) {
     const worker = new Worker();
-    const blas = await sameBlas();
+    const blas = sameBlas();
     worker.#process = spawn(command, args, {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: {
@@ -149,7 +149,7 @@ export class Worker {
     const { pid } = this.#process;
     const { libtorch, threads } = this.info;
     return {
-      peakMiB: Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024,
+      peakMiB: Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024,
       software: { libtorch, threads, libraries: librariesOf(pid) },
     };
   }
@@ -176,6 +176,18 @@ export function median(values) {
 /** Median of the rounds' ratios: the machine's speed changes over time, for both sides of a round alike. */
 export function ratioOf(ours, theirs) {
   return median(ours.map((value, i) => value / theirs[i]));
+}
+
+/**
+ * Multiplies one of a network's weights.
+ * @param {Map<string, import('@pgpc/torch').Tensor>} weights
+ * @param {string} name
+ * @param {number} factor
+ */
+export function scaleWeight(weights, name, factor) {
+  const weight = weights.get(name);
+  if (weight === undefined) throw new Error(`the network has no weight ${name}`);
+  weights.set(name, weight.detach().mul(factor));
 }
 
 /** Writes tensors for the workers of both sides to read, see own/tensors.mjs and peer/tensors.py. */

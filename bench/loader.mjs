@@ -4,9 +4,10 @@ import { existsSync } from 'node:fs';
 import { cp, rename } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { cacheDataset, GTA5_LABEL_TO_TRAIN_ID, openDataset } from '@pgpc/datasets';
+import { streetSynthFolders, writeStreetSynth } from '@pgpc/street-synth';
 import sharp from 'sharp';
 import {
-  compiled,
   describeMachine,
   findPython,
   machineLine,
@@ -20,9 +21,6 @@ import {
   takeTurns,
   Worker,
 } from './lib.mjs';
-
-const { cacheDataset, GTA5_LABEL_TO_TRAIN_ID, openDataset, streetSynthFolders, writeStreetSynth } =
-  await compiled('pgpc/datasets/index');
 
 const flags = readFlags({
   width: 1914,

@@ -2,8 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { networkNames } from '../packages/pgpc/dist/models/networks.js';
 import {
-  compiled,
   describeMachine,
   findPython,
   machineLine,
@@ -19,8 +19,6 @@ import {
   temporaryFolder,
   Worker,
 } from './lib.mjs';
-
-const { networkNames } = await compiled('pgpc/models/networks');
 
 /** Every encoder, and every decoder on the smallest and the largest one that it fits. */
 const inTable = networkNames.filter((name) => !/^daformer$|_mitb[1-4]$/.test(name));

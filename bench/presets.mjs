@@ -72,7 +72,10 @@ const parts = {
 };
 for (const [network, [backbone, head]] of Object.entries(parts)) {
   if (!runs.some((run) => run[1] === network)) continue;
-  const segmentor = new Segmentor(segmentorConfig(backbone, head), 0);
+  const segmentor = new Segmentor(
+    segmentorConfig(/** @type {any} */ (backbone), /** @type {any} */ (head)),
+    0,
+  );
   saveSegmentor(join(flags.work, `${network}.safetensors`), segmentor);
   segmentor.dispose();
 }
@@ -126,7 +129,7 @@ async function train(preset, network, method) {
     miou: 100 * result.miou,
     subsets: Object.fromEntries(subsets),
     secondsPerStep: result.seconds / Number(flags.iterations),
-    memoryGib: Number(/memory: a step takes ([\d.]+) GiB/.exec(err)[1]),
+    memoryGib: Number(/memory: a step takes ([\d.]+) GiB/.exec(err)?.[1]),
     minutes: (performance.now() - began) / 60_000,
   };
   // The checkpoints of so large networks are not what this is for.

@@ -3,7 +3,8 @@
 // Usage: node bench/pseudo-labels.mjs RUN [PHASE] [DATA]
 
 import { join } from 'node:path';
-import { openCityscapes } from '../packages/datasets/dist/index.js';
+import { openCityscapes } from '@pgpc/datasets';
+import { noGrad, ops, tidy, zeros } from '@pgpc/torch';
 import { anchorCandidates } from '../packages/pgpc/dist/adaptation/contrast/anchors.js';
 import { Denoiser } from '../packages/pgpc/dist/adaptation/denoise/denoise.js';
 import { denoisers } from '../packages/pgpc/dist/config/denoise.js';
@@ -12,7 +13,6 @@ import { loadSegmentor } from '../packages/pgpc/dist/models/checkpoint.js';
 import { normalize } from '../packages/pgpc/dist/pipeline/normalize.js';
 import { PixelStore } from '../packages/pgpc/dist/pipeline/pixels.js';
 import { pixelRows } from '../packages/pgpc/dist/pixels.js';
-import { noGrad, ops, tidy, zeros } from '../packages/torch/dist/index.js';
 import { markdown } from './lib.mjs';
 
 /** Every so many training images are labelled and compared, and as many others are seen by the prototypes before. */
@@ -100,7 +100,10 @@ for (let i = 0; i < target.length; i += EVERY) {
       forwardSeconds += (performance.now() - began) / 1000;
       const size = view.logits.shape.slice(2);
       const truth = ops
-        .upsampleNearest2d(label.unsqueeze(0).unsqueeze(0), size)
+        .upsampleNearest2d(
+          /** @type {import('@pgpc/torch').Tensor} */ (label).unsqueeze(0).unsqueeze(0),
+          size,
+        )
         .flatten()
         .to('int64')
         .clampMax(n);
@@ -118,8 +121,10 @@ const ofClass = (matrix) => matrix.slice(0, n);
 const total = (matrix) => sum(ofClass(matrix).flat());
 const right = (matrix) => sum(classes.map((_, c) => matrix[c][c]));
 
-const pseudo = ways[0].all.tolist();
-const anchors = ways[0].anchors.tolist();
+/** @param {import('@pgpc/torch').Tensor} counts */
+const listed = (counts) => /** @type {any} */ (counts.tolist());
+const pseudo = listed(ways[0].all);
+const anchors = listed(ways[0].anchors);
 const rows = classes.map(({ name }, c) => {
   const given = sum(column(ofClass(pseudo), c));
   const chosen = sum(column(ofClass(anchors), c));
@@ -161,7 +166,7 @@ console.log(
       'time, of a forward pass',
     ],
     ways.map(({ name, all, anchors, trust, certain, seconds }) => {
-      const [table, chosen, [rightTrust, allTrust]] = [all.tolist(), anchors.tolist(), trust.tolist()];
+      const [table, chosen, [rightTrust, allTrust]] = [all, anchors, trust].map(listed);
       return [
         name,
         percent(right(table), total(table)),

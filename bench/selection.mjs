@@ -3,19 +3,18 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { compiled, describeMachine, machineLine, markdown, readFlags, saveResults } from './lib.mjs';
-
-const { plan } = await compiled('pgpc/ablation/plan');
-const { classStatistics } = await compiled('pgpc/datasets/statistics');
-const { openCityscapes, openGta5, streetSynthFolders } = await compiled('pgpc/datasets/index');
-const { evaluateSegmentor } = await compiled('pgpc/evaluation/evaluate');
-const { spearman } = await compiled('pgpc/evaluation/rank-correlation');
-const { loadSegmentor } = await compiled('pgpc/models/weights');
-const { PixelStore } = await compiled('pgpc/pipeline/pixels');
-const { goodness, scoreStep, scoringImages } = await compiled('pgpc/training/selection');
-const { withSettings } = await compiled('pgpc/training/settings');
-const { MODEL_FILE, Trainer } = await compiled('pgpc/training/trainer');
-const { useCores } = await compiled('pgpc/versions');
+import { classStatistics, openCityscapes, openGta5 } from '@pgpc/datasets';
+import { streetSynthFolders } from '@pgpc/street-synth';
+import { plan } from '../packages/pgpc/dist/ablation/plan.js';
+import { withSettings } from '../packages/pgpc/dist/config/settings.js';
+import { evaluateSegmentor } from '../packages/pgpc/dist/evaluation/evaluate.js';
+import { spearman } from '../packages/pgpc/dist/evaluation/rank-correlation.js';
+import { useCores } from '../packages/pgpc/dist/machine.js';
+import { loadSegmentor } from '../packages/pgpc/dist/models/checkpoint.js';
+import { PixelStore } from '../packages/pgpc/dist/pipeline/pixels.js';
+import { goodness, scoreStep, scoringImages } from '../packages/pgpc/dist/training/selection.js';
+import { MODEL_FILE, Trainer } from '../packages/pgpc/dist/training/trainer.js';
+import { describeMachine, machineLine, markdown, readFlags, saveResults } from './lib.mjs';
 
 const SCORES = ['information', 'density', 'entropy', 'agreement', 'margin'];
 
@@ -43,6 +42,7 @@ useCores(1);
 function plannedRuns(seed) {
   const runs = plan('methods', { out: sweeps, scale: 'demo', seeds: [seed], sourceSteps, steps, set: {} });
   const pgpc = runs.find(({ cell }) => cell?.name === 'pgpc');
+  if (!pgpc?.start) throw new Error('the sweep of methods has no run of PGPC');
   const network = join(pgpc.start, MODEL_FILE);
   if (!existsSync(network)) {
     throw new Error(

@@ -2,15 +2,15 @@
 
 import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { attempt, compiled, markdown, own, peer, temporaryFolder, Worker, writeTensors } from './lib.mjs';
-
-const { manualSeed, ops, randint, randn, tidy } = await compiled('torch');
-const { daformerFeatureDistance, daformerSelfTraining, methodConfig, pgpcContrast } =
-  await compiled('pgpc/adaptation/config');
-const { Learner } = await compiled('pgpc/adaptation/learner');
-const { segmentorConfig } = await compiled('pgpc/models/segmentor');
-const { seedFor } = await compiled('pgpc/pipeline/rng');
-const { methodNames } = await compiled('pgpc/presets/names');
+import { manualSeed, ops, randint, randn, tidy } from '@pgpc/torch';
+import { Learner } from '../packages/pgpc/dist/adaptation/learner.js';
+import { pgpcContrast } from '../packages/pgpc/dist/config/contrast.js';
+import { daformerFeatureDistance } from '../packages/pgpc/dist/config/feature-distance.js';
+import { methodConfig, methodNames } from '../packages/pgpc/dist/config/method.js';
+import { segmentorConfig } from '../packages/pgpc/dist/config/segmentor.js';
+import { daformerSelfTraining } from '../packages/pgpc/dist/config/self-training.js';
+import { seedFor } from '../packages/pgpc/dist/random.js';
+import { attempt, markdown, own, peer, scaleWeight, temporaryFolder, Worker, writeTensors } from './lib.mjs';
 
 const SEED = 1;
 const CHECK_STEPS = 3;
@@ -85,13 +85,7 @@ export class Training {
       const tensors = new Map(learner.stateDict());
       // Scores far enough apart for the teacher to be sure of some pixels, so that q is neither 0 nor 1.
       const classifier = 'segmentor.decode_head.conv_seg.weight';
-      tensors.set(
-        classifier,
-        tensors
-          .get(classifier)
-          .detach()
-          .mul(200 / Math.sqrt(channels)),
-      );
+      scaleWeight(tensors, classifier, 200 / Math.sqrt(channels));
       const image = () =>
         ops.upsampleBilinear2d(randn([batch, 3, size / 8, size / 8]), [size, size], false).contiguous();
       // As large as a pixel of the encoder's last stage, of which the feature distance wants most in one class.
@@ -139,9 +133,10 @@ export class Training {
 
   /**
    * Runs both sides on the same numbers.
-   * @param options.otherDraws whether the contrast draws other numbers on one side than on the other, as it does on a
+   * @param {string} precision
+   * @param {{ otherDraws?: boolean, ours?: Record<string, { graphs?: boolean }> }} options `otherDraws`: whether the contrast draws other numbers on one side than on the other, as it does on a
    * GPU: then all anchors are taken, and so many negatives that their choice hardly matters.
-   * @param options.ours what else the configuration of this library's workers has, by their names.
+   * `ours`: what else the configuration of this library's workers has, by their names.
    * @returns the losses of every step side by side, and what failed.
    */
   async compareLosses(precision, { otherDraws = false, ours = { pgpc: {} } } = {}) {

@@ -71,7 +71,7 @@ function contrastAlone() {
       mixed.grad = null;
       for (const parameter of student.parameters()) parameter.grad = null;
       const [storeSource, storeTarget, forward, backward] = times.slice(1).map((time, i) => time - times[i]);
-      return { storeSource, storeTarget, forward, backward, total: times.at(-1) - times[0] };
+      return { storeSource, storeTarget, forward, backward, total: times[times.length - 1] - times[0] };
     });
 }
 

@@ -16,11 +16,12 @@ setNumThreads(config.threads);
 const tensors = readTensors(folder);
 const segmentor = new Segmentor(config.segmentor, 0);
 tidy(() => {
-  const weights = [...segmentor.stateDict().keys()].map((name) => {
+  const weights = new Map();
+  for (const name of segmentor.stateDict().keys()) {
     const { array, shape } = tensors.get(name);
-    return [name, fromTypedArray(array, shape)];
-  });
-  segmentor.loadStateDict(new Map(weights));
+    weights.set(name, fromTypedArray(array, shape));
+  }
+  segmentor.loadStateDict(weights);
 });
 segmentor.eval();
 const { array: data, shape } = tensors.get('image');

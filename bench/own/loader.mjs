@@ -2,11 +2,12 @@
 // Run by bench/loader.mjs with its configuration, as JSON, as the only argument.
 
 import { createInterface } from 'node:readline';
+import { openDataset } from '@pgpc/datasets';
 import { setNumThreads } from '@pgpc/torch';
-import { openDataset } from '../../packages/datasets/dist/index.js';
+import { disposeBatch } from '../../packages/pgpc/dist/pipeline/batch.js';
 import { wholeImage } from '../../packages/pgpc/dist/pipeline/crop.js';
 import { DecodePool } from '../../packages/pgpc/dist/pipeline/decode-pool.js';
-import { BatchLoader, disposeBatch } from '../../packages/pgpc/dist/pipeline/loader.js';
+import { BatchLoader } from '../../packages/pgpc/dist/pipeline/loader.js';
 import { PixelStore } from '../../packages/pgpc/dist/pipeline/pixels.js';
 
 const { sourceRoot, targetRoot, sourceScale, targetScale, crop, batch, workers } = JSON.parse(
@@ -29,7 +30,7 @@ async function describe() {
   const { image, label } = await new PixelStore(source.dataset).get(0);
   const normal = wholeImage({ image });
   const counts = Array(256).fill(0);
-  for (const value of label.toArray()) counts[value]++;
+  for (const value of label?.toArray() ?? []) counts[Number(value)]++;
   return { mean: normal.mean().item(), square: normal.square().mean().item(), counts };
 }
 

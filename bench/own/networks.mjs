@@ -31,10 +31,11 @@ function filled(name, dimensions) {
 function createFilled(name) {
   return tidy(() => {
     const network = withoutInitialValues(() => createNetwork(name));
-    const entries = [...network.stateDict()].map(([entry, { shape: dimensions }]) => {
-      return [entry, fromTypedArray(filled(entry, dimensions), dimensions)];
-    });
-    network.loadStateDict(new Map(entries));
+    const entries = new Map();
+    for (const [entry, { shape: dimensions }] of network.stateDict()) {
+      entries.set(entry, fromTypedArray(filled(entry, dimensions), dimensions));
+    }
+    network.loadStateDict(entries);
     return network;
   });
 }

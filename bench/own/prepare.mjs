@@ -18,25 +18,31 @@ export function prepare(folder) {
     [...readTensors(folder)].map(([name, { array, shape }]) => [name, fromTypedArray(array, shape)]),
   );
   const student = new Learner(segmentor, seed, method.contrast);
-  const weights = new Map([...student.stateDict().keys()].map((name) => [name, tensors.get(name)]));
+  const weights = new Map();
+  for (const name of student.stateDict().keys()) weights.set(name, tensors.get(name));
   student.loadStateDict(weights);
   for (const tensor of weights.values()) tensor.dispose();
   if (device !== 'cpu') student.to({ device });
   const optimizer = buildOptimizer(student, config.optimizer);
   const surroundings = { activationCheckpointing, device, precision, graphs };
   const step = new AdaptationStep(method, student, optimizer, 1, seed, surroundings);
-  const batch = Object.fromEntries(
-    ['sourceImage', 'sourceLabel', 'targetImage'].map((name) => [name, tensors.get(name).to({ device })]),
-  );
-  if (config.frozenScale) {
-    const { encoder } = step.featureDistance;
+  /** @param {string} name */
+  const onDevice = (name) => /** @type {import('@pgpc/torch').Tensor} */ (tensors.get(name)).to({ device });
+  const batch = {
+    sourceImage: onDevice('sourceImage'),
+    sourceLabel: onDevice('sourceLabel'),
+    targetImage: onDevice('targetImage'),
+  };
+  if (config.frozenScale && step.parts.featureDistance) {
+    const { encoder } = step.parts.featureDistance;
     const trained = encoder.namedParameters();
     tidy(() => {
       // From the student's, since the encoder's own may have been rounded already.
-      const weights = [...student.segmentor.backbone.stateDict()].map(([name, value]) => {
-        return [name, trained.has(name) ? value.mul(config.frozenScale) : value];
-      });
-      encoder.loadStateDict(new Map(weights));
+      const scaled = new Map();
+      for (const [name, value] of student.segmentor.backbone.stateDict()) {
+        scaled.set(name, trained.has(name) ? value.mul(config.frozenScale) : value);
+      }
+      encoder.loadStateDict(scaled);
     });
   }
   return { config, step, batch };
@@ -48,7 +54,11 @@ export function description() {
   return { libtorch, threads, device };
 }
 
-/** Frees the losses of a step. @param read what to do with each before. */
+/**
+ * Frees the losses of a step.
+ * @param {import('../../packages/pgpc/dist/adaptation/step.js').StepLosses} losses
+ * @param {(name: string, loss: import('@pgpc/torch').Tensor) => void} read what to do with each before
+ */
 export function disposeLosses(losses, read = () => {}) {
   for (const [name, loss] of Object.entries(losses)) {
     if (loss === undefined) continue;

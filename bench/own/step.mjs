@@ -8,10 +8,17 @@ import { classMixMask } from '../../packages/pgpc/dist/adaptation/class-mix.js';
 import { description, disposeLosses, prepare } from './prepare.mjs';
 import { serve } from './tensors.mjs';
 
-/** Writes the mask that ClassMix is about to draw, for the peer to use the same. */
+/**
+ * Writes the mask that ClassMix is about to draw, for the peer to use the same.
+ * @param {string} folder
+ * @param {number} iteration
+ * @param {import('../../packages/pgpc/dist/adaptation/step.js').AdaptationStep} step
+ * @param {import('@pgpc/torch').Tensor} label
+ * @param {number} classes
+ */
 function writeMask(folder, iteration, step, label, classes) {
   const twin = new Generator(0);
-  twin.setState(step.mixGenerator.getState());
+  twin.setState(step.parts.mixGenerator.getState());
   const mask = classMixMask(label, classes, twin);
   writeFileSync(join(folder, `mask-${iteration}.bin`), mask.toArray());
   mask.dispose();
@@ -19,7 +26,7 @@ function writeMask(folder, iteration, step, label, classes) {
 }
 
 await serve(() => {
-  const folder = process.argv[2];
+  const folder = process.argv[2] ?? '';
   const { config, step, batch } = prepare(folder);
   const answer = ({ iteration }) => {
     if (config.exact) writeMask(folder, iteration, step, batch.sourceLabel, config.segmentor.classes);

@@ -7,7 +7,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-const folder = path.resolve(import.meta.dirname, '../../../bench');
+const folder = path.resolve(import.meta.dirname, '../../../../bench');
 const lib = await import(path.join(folder, 'lib.mjs'));
 
 function pythonWithTorch(): string | undefined {
