@@ -6,14 +6,12 @@ import { buildInfo, full, noGrad, ones, ops, rand, setNumThreads, tidy } from '@
 import {
   describeMachine,
   findPython,
+  finish,
   librariesOf,
-  machineLine,
   median,
   peer,
   ratioOf,
   readFlags,
-  saveResults,
-  softwareLines,
   Worker,
 } from './lib.mjs';
 
@@ -106,11 +104,8 @@ for (const r of results) {
   );
 }
 
-console.log(['', ...softwareLines(software), machineLine(machine)].join('\n'));
-
-saveResults(flags.results, 'bridge', {
+finish(flags.results, 'bridge', machine, {
   settings: { rounds, calls, threads: 1 },
-  machine,
-  software: { node: process.version, ...software },
+  software,
   results,
 });

@@ -9,13 +9,12 @@ import { daformerSelfTraining } from '../packages/pgpc/dist/config/self-training
 import { streetSynthPreset } from '../packages/pgpc/dist/recipes/street-synth.js';
 import {
   describeMachine,
-  machineLine,
+  finish,
   markdown,
   median,
   own,
   ratioOf,
   readFlags,
-  saveResults,
   takeTurns,
   Worker,
 } from './lib.mjs';
@@ -146,10 +145,8 @@ for (const name of chosen) {
     steps: { plain, contrasted, ratio },
   });
 }
-console.log(machineLine(machine));
-saveResults(flags.results, 'contrast', {
+finish(flags.results, 'contrast', machine, {
   settings: { threads, rounds, steps: flags.steps, ompWaitPolicy: 'passive' },
-  machine,
   node: process.version,
   results,
 });

@@ -8,16 +8,14 @@ import { Segmentor } from '../packages/pgpc/dist/models/segmentor.js';
 import {
   describeMachine,
   findPython,
-  machineLine,
+  finish,
   markdown,
   median,
   own,
   peer,
   ratioOf,
   readFlags,
-  saveResults,
   scaleWeight,
-  softwareLines,
   takeTurns,
   temporaryFolder,
   Worker,
@@ -118,12 +116,9 @@ console.log(
   '\n',
 );
 const software = { pgpc: pgpc.software, pytorch: pytorch.software };
-console.log([...softwareLines(software), machineLine(machine)].join('\n'));
-
-saveResults(flags.results, backbone === 'mit_b0' ? 'evaluate' : `evaluate-${backbone}`, {
+finish(flags.results, backbone === 'mit_b0' ? 'evaluate' : `evaluate-${backbone}`, machine, {
   settings: { backbone, height, width, channels, threads, rounds, ompWaitPolicy: 'passive' },
-  machine,
-  software: { node: process.version, ...software },
+  software,
   differingPixels: { moved, pixels },
   medians: rows,
   rounds: { pgpc: pgpc.rounds, pytorch: pytorch.rounds },

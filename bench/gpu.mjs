@@ -68,7 +68,7 @@ const elapsed = () => (performance.now() - began) / 1000;
 const left = () => budget - elapsed();
 const say = (text) => console.error(`${elapsed().toFixed(0).padStart(4)} s  ${text}`);
 
-/** What the driver says of the card; without it, nothing. */
+/** What the driver says of the GPU; without it, nothing. */
 function describeCard() {
   const asked = ['name', 'driver_version', 'memory.total', 'power.limit', 'clocks.max.sm'];
   const run = spawnSync('nvidia-smi', [`--query-gpu=${asked.join()}`, '--format=csv,noheader'], {
@@ -180,7 +180,7 @@ async function check() {
   }
 }
 
-// What torch.compile does on the processor goes on beside the check and the other sides' warm-up.
+// What torch.compile does on the processor runs beside the check and the other sides' warm-up.
 const compiling = compiledSide(flags.compile);
 const compiled =
   flags.compile !== 'none' && beginCompiled(compiling, Math.min(compileLimit, Math.max(10, left() / 2)));

@@ -39,7 +39,7 @@ export function readFlags(defaults) {
   return values;
 }
 
-/** The first interpreter that has the modules of a peer: the one asked for, or those that systems come with. */
+/** The first interpreter that has the modules of a peer: the one asked for, or the system's. */
 export function findPython(asked, modules = ['torch']) {
   const candidates = asked ? [asked] : ['python3', '/usr/bin/python3'];
   const script = `import ${modules.join(', ')}`;
@@ -68,7 +68,7 @@ export function librariesOf(pid) {
   return [...new Set(libraries)].sort();
 }
 
-/** The result of `act`; if it fails, what failed is noted by name, and the benchmark goes on without it. */
+/** The result of `act`; if it fails, what failed is noted by name, and the benchmark continues without it. */
 export async function attempt(failures, side, act) {
   try {
     return await act();
@@ -245,4 +245,17 @@ export function markdown(head, rows) {
 export function saveResults(folder, name, results) {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(results, null, 2)}\n`);
+}
+
+/**
+ * The end of a benchmark: prints what it ran on, and writes that with its results.
+ * @param {string} folder
+ * @param {string} name
+ * @param {ReturnType<typeof describeMachine>} machine
+ * @param {{ software?: Record<string, any>, [key: string]: unknown }} results `software`: each side's, see {@link Worker}
+ */
+export function finish(folder, name, machine, { software, ...results }) {
+  console.log(['', ...(software ? softwareLines(software) : []), machineLine(machine)].join('\n'));
+  const versions = software && { software: { node: process.version, ...software } };
+  saveResults(folder, name, { machine, ...versions, ...results });
 }

@@ -10,14 +10,13 @@ import sharp from 'sharp';
 import {
   describeMachine,
   findPython,
-  machineLine,
+  finish,
   markdown,
   median,
   own,
   peer,
   ratioOf,
   readFlags,
-  saveResults,
   takeTurns,
   Worker,
 } from './lib.mjs';
@@ -56,7 +55,7 @@ const rate = (ms) => (batches * batch * 2) / (ms / 1000);
 async function compare(name, config) {
   const options = {
     threads: 1,
-    // Images are decoded by threads of libuv, of which there are four unless it is told otherwise.
+    // Threads of libuv decode the images; there are four unless it is told otherwise.
     env: { UV_THREADPOOL_SIZE: String(Math.max(4, workers)) },
   };
   const forPeer = {
@@ -147,10 +146,7 @@ console.log(
   '\n',
 );
 for (const [side, software] of Object.entries(results[0].software)) console.log(`${side}: ${software}`);
-console.log(machineLine(machine));
-
-saveResults(flags.results, 'loader', {
+finish(flags.results, 'loader', machine, {
   settings: { width, height, images, batch, crop, sourceScale, targetScale, workers, batches, rounds },
-  machine,
   results,
 });

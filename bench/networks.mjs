@@ -6,15 +6,13 @@ import { networkNames } from '../packages/pgpc/dist/models/networks.js';
 import {
   describeMachine,
   findPython,
-  machineLine,
+  finish,
   markdown,
   median,
   own,
   peer,
   ratioOf,
   readFlags,
-  saveResults,
-  softwareLines,
   takeTurns,
   temporaryFolder,
   Worker,
@@ -123,11 +121,8 @@ console.log(
 console.log(
   `\n1 x 3 x ${height} x ${width}, ${threads} threads, medians of ${rounds} forward passes taken in turns\n`,
 );
-console.log([...softwareLines(software), machineLine(machine)].join('\n'));
-
-saveResults(flags.results, 'networks', {
+finish(flags.results, 'networks', machine, {
   settings: { shape, rounds, threads },
-  machine,
-  software: { node: process.version, ...software },
+  software,
   networks,
 });

@@ -61,7 +61,7 @@ for (const layout of Object.values(sources)) {
   await pgpc('data', 'render', '--out', join(flags.work, layout), '--source-layout', layout, ...counts);
 }
 
-// Random encoders stand for ImageNet's, of which there are none here: they are read as those would be, and the feature
+// Random encoders stand for ImageNet's, which are not here: they are read in the same way, and the feature
 // distance is taken to them.
 const { saveSegmentor, Segmentor, segmentorConfig } = await import('../packages/pgpc/dist/index.js');
 const parts = {

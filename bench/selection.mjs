@@ -1,4 +1,4 @@
-// Whether scores without labels order checkpoints as their true mIoU does: PGPC goes on from the source networks of a
+// Whether scores without labels order checkpoints as their true mIoU does: PGPC starts from the source networks of a
 // sweep, well and badly set, and each of its checkpoints is scored both ways.
 
 import { existsSync } from 'node:fs';
@@ -38,7 +38,7 @@ const { sweeps, seeds, steps, every, 'source-steps': sourceSteps } = flags;
 // Tensors of this size gain little from a second thread.
 useCores(1);
 
-/** What the sweep of methods does with a seed: the source's training, and PGPC's that goes on from it. */
+/** What the sweep of methods does with a seed: the source's training, and PGPC's that starts from it. */
 function plannedRuns(seed) {
   const runs = plan('methods', { out: sweeps, scale: 'demo', seeds: [seed], sourceSteps, steps, set: {} });
   const pgpc = runs.find(({ cell }) => cell?.name === 'pgpc');

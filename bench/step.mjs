@@ -3,14 +3,12 @@
 import {
   describeMachine,
   findPython,
-  machineLine,
+  finish,
   markdown,
   median,
   own,
   ratioOf,
   readFlags,
-  saveResults,
-  softwareLines,
   takeTurns,
 } from './lib.mjs';
 import { checkFlags, equalityTable, Training, unequal } from './training.mjs';
@@ -168,9 +166,7 @@ if (contrastCost) {
   console.log(`Step with contrast / without: pgpc ${pgpc.toFixed(3)}, PyTorch ${pytorch.toFixed(3)}`);
 }
 const software = Object.fromEntries(runs.slice(0, 2).map((run) => [run.side, run.software]));
-console.log([...softwareLines(software), machineLine(machine)].join('\n'));
-
-saveResults(flags.results, backbone === 'mit_b0' ? 'step' : `step-${backbone}`, {
+finish(flags.results, backbone === 'mit_b0' ? 'step' : `step-${backbone}`, machine, {
   settings: {
     backbone,
     size,
@@ -182,8 +178,7 @@ saveResults(flags.results, backbone === 'mit_b0' ? 'step' : `step-${backbone}`, 
     precision: flags.precision,
     ompWaitPolicy: 'passive',
   },
-  machine,
-  software: { node: process.version, ...software },
+  software,
   equality,
   methods: rows,
   ...(checkpointed && { checkpointed }),

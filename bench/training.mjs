@@ -29,7 +29,7 @@ const TOLERANCE_OF_OTHER_DRAWS = 2e-3;
 const TOLERANCE_OF_BFLOAT16 = 2e-2;
 /** What rounding grows to in the steps after the first three, in float32. */
 const LATER_STEPS = 3;
-/** So many that the choice of others hardly changes the loss, and few enough for a small card. */
+/** So many that the choice of others hardly changes the loss, and few enough for a small GPU. */
 const NEGATIVES_OF_OTHER_DRAWS = 16384;
 /** Seconds for one step of the check, or to get ready for it. */
 const CHECK_LIMIT = 90;
@@ -88,7 +88,7 @@ export class Training {
       scaleWeight(tensors, classifier, 200 / Math.sqrt(channels));
       const image = () =>
         ops.upsampleBilinear2d(randn([batch, 3, size / 8, size / 8]), [size, size], false).contiguous();
-      // As large as a pixel of the encoder's last stage, of which the feature distance wants most in one class.
+      // As large as a pixel of the encoder's last stage; the feature distance wants most of such a pixel in one class.
       const patches = randint(0, segmentor.classes + 1, [batch, 1, size / 32, size / 32], {
         dtype: 'float32',
       });
