@@ -16,8 +16,8 @@ export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export MASTER_PORT=${MASTER_PORT:-29500}
 export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK
 
-# The run directory has to be on storage that all machines see. A job that is submitted again goes on from its last
-# checkpoint.
+# The run directory has to be on storage that all machines see. A job that is submitted again resumes from its
+# last checkpoint.
 if compgen -G "$RUN/checkpoints/*/training.safetensors" > /dev/null; then
   ARGUMENTS=(--resume "$RUN")
 else
