@@ -26,3 +26,8 @@ export class DatasetError extends Error {
     this.file = options.file;
   }
 }
+
+/** The error of a file or folder. @param why it is wrong and what to do, as its message says behind the path */
+export function fault(kind: FaultKind, file: string, why: string, cause?: unknown): DatasetError {
+  return new DatasetError(`${file}: ${why}`, { kind, file, ...(cause !== undefined && { cause }) });
+}

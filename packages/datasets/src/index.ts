@@ -27,9 +27,15 @@ export {
 
 export { DatasetError, type FaultKind } from './errors.js';
 export { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
-export type { OnFault } from './files/list.js';
+export type { OnFault, ReaderOptions } from './files/list.js';
 export { writeJson, writeWhole, writeWholeSync } from './files/write-whole.js';
-export { DATASET_FORMATS, type DatasetFormat, SOURCE_LAYOUTS, type SourceLayout } from './formats.js';
+export {
+  DATASET_FORMATS,
+  type DatasetFormat,
+  type PublishedSplit,
+  SOURCE_LAYOUTS,
+  type SourceLayout,
+} from './formats.js';
 export {
   decodeRgb,
   encodePng,
@@ -63,8 +69,8 @@ export {
   openAcdc,
   openDarkZurich,
 } from './readers/adverse.js';
-export { type Bdd100kOptions, openBdd100k } from './readers/bdd100k.js';
-export { type CityscapesOptions, type CityscapesSplit, openCityscapes } from './readers/cityscapes.js';
+export { openBdd100k } from './readers/bdd100k.js';
+export { openCityscapes } from './readers/cityscapes.js';
 export { FileDataset, sizeMismatch, withoutSamples } from './readers/file-dataset.js';
 export { type FolderOptions, openFolder } from './readers/folder.js';
 export { type Gta5Options, openGta5 } from './readers/gta5.js';

@@ -1,8 +1,8 @@
 // Opening a dataset by the name of its format, and telling the format of a folder.
 import path from 'node:path';
-import { DatasetError } from './errors.js';
+import { DatasetError, fault } from './errors.js';
 import { isFile, isFolder, type OnFault } from './files/list.js';
-import type { DatasetFormat } from './formats.js';
+import { type DatasetFormat, PUBLISHED_SPLITS, type PublishedSplit } from './formats.js';
 import { openAcdc, openDarkZurich } from './readers/adverse.js';
 import { openBdd100k } from './readers/bdd100k.js';
 import { openCityscapes } from './readers/cityscapes.js';
@@ -24,9 +24,6 @@ export interface OpenOptions {
   /** Receives what is wrong with single files, which are left out; default: the first fault is thrown. */
   readonly onFault?: OnFault | undefined;
 }
-
-const PUBLISHED_SPLITS = ['train', 'val', 'test'] as const;
-type PublishedSplit = (typeof PUBLISHED_SPLITS)[number];
 
 /**
  * Opens a split of a dataset. Pixels are read later, sample by sample.
@@ -125,8 +122,9 @@ export async function detectFormat(root: string): Promise<DatasetFormat> {
   if (await under('SegmentationClass')) return 'folder';
   if ((await under('images')) && (await under('labels'))) return 'gta5';
   if (await under('images')) return 'folder';
-  throw new DatasetError(
-    `${root}: no dataset of a known layout; expected one of leftImg8bit (cityscapes), rgb_anon (acdc, dark-zurich), RGB (synthia), images/10k (bdd100k), images + labels (gta5), images + masks or SegmentationClass (folder)`,
-    { kind: 'missing', file: root },
+  throw fault(
+    'missing',
+    root,
+    `no dataset of a known layout; expected one of leftImg8bit (cityscapes), rgb_anon (acdc, dark-zurich), RGB (synthia), images/10k (bdd100k), images + labels (gta5), images + masks or SegmentationClass (folder)`,
   );
 }

@@ -1,6 +1,6 @@
 // How often each class occurs: per image, as rare class sampling needs it, and over the dataset.
 
-import { DatasetError } from './errors.js';
+import { fault } from './errors.js';
 import { toTrainIds, unknownValues } from './labels/decode.js';
 import { type HistogramOptions, labelHistograms } from './labels/histograms.js';
 import { IGNORE_INDEX, type SegmentationDataset, UNKNOWN_LABEL } from './types.js';
@@ -27,10 +27,7 @@ export async function classStatistics(
   const { root, samples, labelCoding, classes } = dataset;
   const files = samples.map(({ image, label }) => {
     if (label !== undefined) return label;
-    throw new DatasetError(`${image}: no label, which class statistics need; use a split that has labels`, {
-      kind: 'missing-pair',
-      file: image,
-    });
+    throw fault('missing-pair', image, `no label, which class statistics need; use a split that has labels`);
   });
   const byFile = await labelHistograms(root, files, labelCoding, options);
   const histograms = files.map((file) => byFile.get(file)!);

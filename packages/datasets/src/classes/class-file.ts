@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { parse as parseYaml, stringify } from 'yaml';
 import { z } from 'zod';
-import { DatasetError } from '../errors.js';
+import { fault } from '../errors.js';
 import { type ClassInfo, IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
 
 /** Classes and how masks tell them. */
@@ -62,8 +62,7 @@ type ClassEntry = { name: string; value?: number; color?: Color; kind?: 'thing' 
  * @throws {DatasetError} when the file is missing or is not as above
  */
 export async function readClassFile(file: string): Promise<ClassDefinition> {
-  const fail = (why: string, cause?: unknown) =>
-    new DatasetError(`${file}: ${why}`, { kind: 'definition', file, cause });
+  const fail = (why: string, cause?: unknown) => fault('definition', file, why, cause);
   let content: unknown;
   try {
     content = parseYaml(await readFile(file, 'utf8'));
@@ -228,7 +227,7 @@ const unpack = (code: number): Color => [code >> 16, (code >> 8) & 255, code & 2
  * @throws {DatasetError} when the file is missing or a line is not of this form
  */
 export async function readCvatLabelMap(file: string): Promise<ClassDefinition> {
-  const fail = (why: string) => new DatasetError(`${file}: ${why}`, { kind: 'definition', file });
+  const fail = (why: string) => fault('definition', file, why);
   const lines = (await readFile(file, 'utf8')).split(/\r?\n/).map((line) => line.trim());
   const entries: ClassEntry[] = [];
   for (const [index, line] of lines.entries()) {

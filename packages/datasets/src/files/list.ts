@@ -1,7 +1,7 @@
 // Finding the files of a dataset folder, in an order that is the same on every machine.
 import { readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { DatasetError } from '../errors.js';
+import { DatasetError, fault } from '../errors.js';
 
 /** Endings of the image formats that are read, in lower case; files with capital ones are found too. */
 export const IMAGE_ENDINGS: readonly string[] = ['.png', '.jpg', '.jpeg', '.webp', '.tif', '.tiff'];
@@ -12,15 +12,19 @@ export const IMAGE_ENDINGS: readonly string[] = ['.png', '.jpg', '.jpeg', '.webp
  */
 export type OnFault = (fault: DatasetError) => void;
 
+/** What every reader takes. */
+export interface ReaderOptions {
+  readonly onFault?: OnFault | undefined;
+}
+
 /** Which files {@link listFiles} looks for. */
-export interface FileSearch {
+export interface FileSearch extends ReaderOptions {
   /** What the folder should hold, for the messages, such as 'GTA5 images'. */
   readonly what: string;
   /** Endings of the names, in upper or lower case; the first that fits is cut off. */
   readonly endings: readonly string[];
   /** Ids to pass over. */
   readonly except?: (id: string) => boolean;
-  readonly onFault?: OnFault | undefined;
 }
 
 /**
@@ -33,9 +37,10 @@ export async function listFiles(folder: string, search: FileSearch): Promise<Map
   const found: [id: string, file: string][] = [];
   await walk(folder, '', [], search, found);
   if (found.length === 0) {
-    throw new DatasetError(
-      `${folder}: no ${search.what} here (no file ends in ${search.endings.join(', ')}); check the dataset's root and whether it was unpacked completely`,
-      { kind: 'empty', file: folder },
+    throw fault(
+      'empty',
+      folder,
+      `no ${search.what} here (no file ends in ${search.endings.join(', ')}); check the dataset's root and whether it was unpacked completely`,
     );
   }
   found.sort(([a, inA], [b, inB]) => (a === b ? order(inA, inB) : order(a, b)));
@@ -44,13 +49,7 @@ export async function listFiles(folder: string, search: FileSearch): Promise<Map
     const other = files.get(id);
     if (other === undefined) files.set(id, file);
     else {
-      report(
-        search.onFault,
-        new DatasetError(`${file}: ${other} has the same name; remove one of them`, {
-          kind: 'missing-pair',
-          file,
-        }),
-      );
+      report(search.onFault, fault('missing-pair', file, `${other} has the same name; remove one of them`));
     }
   }
   return files;
@@ -73,9 +72,10 @@ async function walk(
 ): Promise<void> {
   const resolved = await explain(folder, search.what, () => realpath(folder));
   if (ancestors.some((folder) => `${folder}${path.sep}`.startsWith(`${resolved}${path.sep}`))) {
-    throw new DatasetError(
-      `${folder}: symlink loop (it leads back to ${resolved}, a folder above it); remove the link`,
-      { kind: 'symlink-loop', file: folder },
+    throw fault(
+      'symlink-loop',
+      folder,
+      `symlink loop (it leads back to ${resolved}, a folder above it); remove the link`,
     );
   }
   const chain = [...ancestors, resolved];
@@ -104,11 +104,7 @@ async function explain<T>(where: string, what: string, action: () => Promise<T>)
     return await action();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new DatasetError(`${where}: ${reason(code, what)}`, {
-      cause: error,
-      kind: code === 'ELOOP' ? 'symlink-loop' : 'missing',
-      file: where,
-    });
+    throw fault(code === 'ELOOP' ? 'symlink-loop' : 'missing', where, `${reason(code, what)}`, error);
   }
 }
 

@@ -1,6 +1,6 @@
 // Image files as RGB, whole or in part, and their sizes.
 import sharp from 'sharp';
-import { DatasetError } from '../errors.js';
+import { type DatasetError, fault } from '../errors.js';
 import { openRgbPng } from './png.js';
 import { RowPng } from './row-png.js';
 import type { Rect, RgbImage, Size } from './types.js';
@@ -96,9 +96,10 @@ export function undecodable(file: string, what: string, error: unknown): Dataset
   const missing =
     (error as NodeJS.ErrnoException).code === 'ENOENT' || text.startsWith('Input file is missing');
   const why = missing ? 'not found' : `not a readable ${what} (${text.trim().split('\n')[0]})`;
-  return new DatasetError(`${file}: ${why}; restore the file from the dataset's archive`, {
-    cause: error,
-    kind: missing ? 'missing' : 'undecodable',
+  return fault(
+    missing ? 'missing' : 'undecodable',
     file,
-  });
+    `${why}; restore the file from the dataset's archive`,
+    error,
+  );
 }

@@ -1,6 +1,6 @@
 // Label files as trainIds.
 
-import { DatasetError } from '../errors.js';
+import { type DatasetError, fault } from '../errors.js';
 import { type LabelMap, type Png, readPng, type Size, undecodable } from '../images/index.js';
 import { IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
 
@@ -50,7 +50,7 @@ export async function readLabelValues(file: string, coding: LabelCoding): Promis
 function valuesOf(file: string, png: Png, { kind }: LabelCoding): Uint8Array | Uint16Array | Uint32Array {
   const { channels, depth, samples } = png;
   const has = `this has ${channels} of ${depth} bits`;
-  const refuse = (rule: string) => new DatasetError(`${file}: ${rule}`, { kind: 'label-format', file });
+  const refuse = (rule: string) => fault('label-format', file, rule);
   switch (kind) {
     case 'values':
       if (channels === 1 && samples instanceof Uint8Array) return samples;
@@ -156,8 +156,9 @@ export function unknownValues(
   const [what, rule] = colored
     ? ['colours', 'name them in the list of classes, or ignore them there']
     : ['values', `the file must hold label ids, with ${IGNORE_INDEX} for pixels to ignore`];
-  return new DatasetError(
-    `${file}: label ${what} this dataset does not define: ${listed.join(', ')}${more}; ${rule}`,
-    { kind: 'unknown-value', file },
+  return fault(
+    'unknown-value',
+    file,
+    `label ${what} this dataset does not define: ${listed.join(', ')}${more}; ${rule}`,
   );
 }

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { DatasetError } from '../errors.js';
 import { type ConcurrentOptions, forEachConcurrently } from '../files/concurrent.js';
 import { FileCache } from '../files/file-cache.js';
-import { type OnFault, report } from '../files/list.js';
+import { type ReaderOptions, report } from '../files/list.js';
 import type { LabelCoding } from '../types.js';
 import { countValues, readLabelValues } from './decode.js';
 
@@ -17,13 +17,12 @@ export interface LabelHistogram {
   readonly counts: readonly (readonly [value: number, count: number])[];
 }
 
-export interface HistogramOptions extends ConcurrentOptions {
+export interface HistogramOptions extends ConcurrentOptions, ReaderOptions {
   /**
    * When a cached count holds: 'modified' (default): size and time of modification are as they were; 'content': the
    * file's SHA-256 is.
    */
   readonly verify?: 'modified' | 'content';
-  readonly onFault?: OnFault | undefined;
 }
 
 const entrySchema = z.object({

@@ -1,8 +1,9 @@
 // Readers of ACDC and Dark Zurich: rgb_anon images and gt labels of streets in fog, rain, snow and at night.
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
-import { DatasetError } from '../errors.js';
-import { isFolder, listFiles, type OnFault } from '../files/list.js';
+import { fault } from '../errors.js';
+import { isFolder, listFiles, type OnFault, type ReaderOptions } from '../files/list.js';
+import type { PublishedSplit } from '../formats.js';
 import type { LabelCoding, SegmentationDataset } from '../types.js';
 import { FileDataset, pairSamples, unlabelledSamples } from './file-dataset.js';
 
@@ -12,10 +13,9 @@ export type AcdcCondition = (typeof ACDC_CONDITIONS)[number];
 export const DARK_ZURICH_CONDITIONS = ['day', 'twilight', 'night'] as const;
 export type DarkZurichCondition = (typeof DARK_ZURICH_CONDITIONS)[number];
 
-export interface AdverseOptions<Condition extends string> {
+export interface AdverseOptions<Condition extends string> extends ReaderOptions {
   /** Which conditions' images to take; default of ACDC: all, of Dark Zurich: night. */
   readonly conditions?: readonly Condition[];
-  readonly onFault?: OnFault | undefined;
 }
 
 const IMAGE_SUFFIX = '_rgb_anon.png';
@@ -31,7 +31,7 @@ const LABEL_ID_SUFFIX = '_gt_labelIds.png';
  */
 export function openAcdc(
   root: string,
-  split: 'train' | 'val' | 'test',
+  split: PublishedSplit,
   { conditions = ACDC_CONDITIONS, onFault }: AdverseOptions<AcdcCondition> = {},
 ): Promise<SegmentationDataset> {
   return open({ name: 'acdc', root, split, conditions, onFault });
@@ -45,7 +45,7 @@ export function openAcdc(
  */
 export function openDarkZurich(
   root: string,
-  split: 'train' | 'val' | 'test',
+  split: PublishedSplit,
   { conditions = ['night'], onFault }: AdverseOptions<DarkZurichCondition> = {},
 ): Promise<SegmentationDataset> {
   return open({ name: 'dark-zurich', root, split, conditions, onFault });
@@ -77,10 +77,7 @@ async function open({ name, root, split, conditions, onFault }: Request): Promis
   }
   if (labels.size === 0 && split === 'val') {
     const gt = path.join(root, 'gt');
-    throw new DatasetError(`${gt}: no labels of the validation split; unpack them here`, {
-      kind: 'missing',
-      file: gt,
-    });
+    throw fault('missing', gt, `no labels of the validation split; unpack them here`);
   }
   const place = (kind: string, end: string) => (id: string) => {
     const [condition = '', ...rest] = id.split('/');

@@ -1,13 +1,10 @@
 // Reader of BDD100K's semantic segmentation: images/10k and labels/sem_seg/masks.
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
-import { IMAGE_ENDINGS, isFolder, listFiles, type OnFault } from '../files/list.js';
+import { IMAGE_ENDINGS, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
+import type { PublishedSplit } from '../formats.js';
 import type { SegmentationDataset } from '../types.js';
 import { FileDataset, samplesOfFolders } from './file-dataset.js';
-
-export interface Bdd100kOptions {
-  readonly onFault?: OnFault | undefined;
-}
 
 /**
  * Opens a split of BDD100K (Yu et al., CVPR 2020): `root/images/10k/SPLIT/*.jpg` with
@@ -18,8 +15,8 @@ export interface Bdd100kOptions {
  */
 export async function openBdd100k(
   root: string,
-  split: 'train' | 'val' | 'test',
-  { onFault }: Bdd100kOptions = {},
+  split: PublishedSplit,
+  { onFault }: ReaderOptions = {},
 ): Promise<SegmentationDataset> {
   const earlier = await isFolder(path.join(root, 'seg', 'images'));
   const imageFolder = path.join(root, ...(earlier ? ['seg', 'images'] : ['images', '10k']), split);

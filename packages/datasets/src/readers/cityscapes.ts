@@ -1,15 +1,10 @@
 // Reader of Cityscapes: leftImg8bit/SPLIT/CITY images and gtFine/SPLIT/CITY label ids.
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID } from '../classes/cityscapes.js';
-import { listFiles, type OnFault } from '../files/list.js';
+import { listFiles, type ReaderOptions } from '../files/list.js';
+import type { PublishedSplit } from '../formats.js';
 import type { SegmentationDataset } from '../types.js';
 import { FileDataset, samplesOfFolders } from './file-dataset.js';
-
-export type CityscapesSplit = 'train' | 'val' | 'test';
-
-export interface CityscapesOptions {
-  readonly onFault?: OnFault | undefined;
-}
 
 const IMAGE_SUFFIX = '_leftImg8bit.png';
 const LABEL_SUFFIX = '_gtFine_labelIds.png';
@@ -24,8 +19,8 @@ const LABEL_SUFFIX = '_gtFine_labelIds.png';
  */
 export async function openCityscapes(
   root: string,
-  split: CityscapesSplit,
-  { onFault }: CityscapesOptions = {},
+  split: PublishedSplit,
+  { onFault }: ReaderOptions = {},
 ): Promise<SegmentationDataset> {
   const imageFolder = path.join(root, 'leftImg8bit', split);
   const labelFolder = path.join(root, 'gtFine', split);

@@ -1,6 +1,6 @@
 // A dataset whose samples are files: the part that all readers share.
 
-import { DatasetError } from '../errors.js';
+import { DatasetError, fault } from '../errors.js';
 import { type FileSearch, isFolder, listFiles, type OnFault, report } from '../files/list.js';
 import { decodeRgb, imageSize, type LabelMap, type RgbImage, type Size } from '../images/index.js';
 import { decodeLabel } from '../labels/decode.js';
@@ -12,14 +12,10 @@ import {
   type SegmentationDataset,
 } from '../types.js';
 /** What makes a {@link FileDataset}. */
-export interface FileDatasetParts {
-  readonly name: string;
-  readonly root: string;
-  readonly split: string;
-  readonly classes: readonly ClassInfo[];
-  readonly labelCoding: LabelCoding;
-  readonly samples: readonly Sample[];
-}
+export type FileDatasetParts = Pick<
+  SegmentationDataset,
+  'name' | 'root' | 'split' | 'classes' | 'labelCoding' | 'samples'
+>;
 
 /** Samples on disk. */
 export class FileDataset implements SegmentationDataset {
@@ -71,9 +67,10 @@ export class FileDataset implements SegmentationDataset {
 /** The error for a label that is not of its image's size; undefined where it is. */
 export function sizeMismatch(label: string, map: Size, image: Size): DatasetError | undefined {
   if (map.width === image.width && map.height === image.height) return undefined;
-  return new DatasetError(
-    `${label}: the label is ${map.width}x${map.height} but its image is ${image.width}x${image.height}; both must have the same size`,
-    { kind: 'size-mismatch', file: label },
+  return fault(
+    'size-mismatch',
+    label,
+    `the label is ${map.width}x${map.height} but its image is ${image.width}x${image.height}; both must have the same size`,
   );
 }
 
@@ -93,9 +90,10 @@ export interface Pairing {
  */
 export function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairing): Sample[] {
   const lacks = (file: string, what: string, partner: string, more: number) =>
-    new DatasetError(
-      `${file}: no ${what} (${partner} is missing)${more > 0 ? `, and ${more} more like it` : ''}; add the missing file or remove its partner`,
-      { kind: 'missing-pair', file },
+    fault(
+      'missing-pair',
+      file,
+      `no ${what} (${partner} is missing)${more > 0 ? `, and ${more} more like it` : ''}; add the missing file or remove its partner`,
     );
   const unlabelled = [...images].filter(([id]) => !labels.has(id));
   const orphans = [...labels].filter(([id]) => !images.has(id));
@@ -134,10 +132,7 @@ export async function samplesOfFolders(folders: SplitFolders): Promise<Sample[]>
     return pairSamples({ ...folders, labels: await listFiles(labelFolder, labelSearch) });
   }
   if (!needsLabels) return unlabelledSamples(images);
-  throw new DatasetError(`${labelFolder}: not found; the labels of the validation split should be here`, {
-    kind: 'missing',
-    file: labelFolder,
-  });
+  throw fault('missing', labelFolder, `not found; the labels of the validation split should be here`);
 }
 
 /** The dataset without the samples at `indices`, for training in spite of bad files. */

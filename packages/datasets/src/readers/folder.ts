@@ -9,8 +9,15 @@ import {
   readClassFile,
   readCvatLabelMap,
 } from '../classes/class-file.js';
-import { DatasetError } from '../errors.js';
-import { IMAGE_ENDINGS, isFile, isFolder, listFiles, type OnFault } from '../files/list.js';
+import { DatasetError, fault } from '../errors.js';
+import {
+  IMAGE_ENDINGS,
+  isFile,
+  isFolder,
+  listFiles,
+  type OnFault,
+  type ReaderOptions,
+} from '../files/list.js';
 import { labelHistograms } from '../labels/histograms.js';
 import {
   type ClassInfo,
@@ -22,14 +29,13 @@ import {
 import { FileDataset, pairSamples, samplesOfFolders } from './file-dataset.js';
 import { readNameList, selectIds } from './splits.js';
 
-export interface FolderOptions {
+export interface FolderOptions extends ReaderOptions {
   /**
    * The classes: a class file (see `readClassFile`), or classes whose trainIds the masks hold. Default: the root's
    * `classes.yaml`, `classes.yml`, `classes.json` or CVAT's `labelmap.txt`; where there is none, the values that occur
    * in the masks of all splits decide how many there are.
    */
   readonly classes?: string | readonly ClassInfo[] | undefined;
-  readonly onFault?: OnFault | undefined;
 }
 
 /** Names of class files, in the order in which they are looked for. */
@@ -121,9 +127,10 @@ async function cvatList(root: string, split: string): Promise<string[]> {
     lists.find((name) => wanted.includes(name.toLowerCase())) ??
     lists.find((name) => name.toLowerCase() === 'default.txt');
   if (list !== undefined) return readNameList(path.join(folder, list));
-  throw new DatasetError(
-    `${folder}: no list ${wanted.join(' or ')}${lists.length > 0 ? `; it has ${lists.join(', ')}` : ''}`,
-    { kind: 'missing', file: folder },
+  throw fault(
+    'missing',
+    folder,
+    `no list ${wanted.join(' or ')}${lists.length > 0 ? `; it has ${lists.join(', ')}` : ''}`,
   );
 }
 
@@ -161,9 +168,10 @@ async function classesFromMasks(
     ? await listFiles(folder, { what: 'masks', endings: ['.png'], onFault: () => {} })
     : new Map(samples.flatMap(({ id, label }) => (label === undefined ? [] : [[id, label]])));
   if (files.size === 0) {
-    throw new DatasetError(
-      `${root}: neither masks nor a list of classes; write ${CLASS_FILES[0]} with the names of the classes`,
-      { kind: 'definition', file: root },
+    throw fault(
+      'definition',
+      root,
+      `neither masks nor a list of classes; write ${CLASS_FILES[0]} with the names of the classes`,
     );
   }
   // The check of the samples reports masks that cannot be read.
@@ -172,9 +180,10 @@ async function classesFromMasks(
   const values = [...histograms.values()].flatMap(({ counts }) => counts.map(([value]) => value));
   const largest = values.reduce((top, value) => (value < UNKNOWN_LABEL ? Math.max(top, value) : top), -1);
   if (largest < 1) {
-    throw new DatasetError(
-      `${folder}: the masks show ${largest < 0 ? 'no class' : 'one class only, 0'}, besides ${IGNORE_INDEX} = ignore; at least two are needed, such as values 0 and 1`,
-      { kind: 'definition', file: folder },
+    throw fault(
+      'definition',
+      folder,
+      `the masks show ${largest < 0 ? 'no class' : 'one class only, 0'}, besides ${IGNORE_INDEX} = ignore; at least two are needed, such as values 0 and 1`,
     );
   }
   return numberedClasses(Math.min(largest + 1, MAX_CLASSES));

@@ -1,14 +1,14 @@
 // Reader of GTA5 ("Playing for Data"): images/NNNNN.png and palette labels of the same name.
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, GTA5_LABEL_TO_TRAIN_ID } from '../classes/cityscapes.js';
-import { DatasetError } from '../errors.js';
-import { IMAGE_ENDINGS, listFiles, type OnFault } from '../files/list.js';
+import { DatasetError, fault } from '../errors.js';
+import { IMAGE_ENDINGS, listFiles, type ReaderOptions } from '../files/list.js';
 import { imageSize } from '../images/index.js';
 import type { Sample, SegmentationDataset } from '../types.js';
 import { FileDataset, pairSamples } from './file-dataset.js';
 import { selectIds, splitIds } from './splits.js';
 
-export interface Gta5Options {
+export interface Gta5Options extends ReaderOptions {
   /** Only these samples, such as ['00001', '00002']; default: the samples of `split`. */
   readonly ids?: readonly string[];
   /**
@@ -16,7 +16,6 @@ export interface Gta5Options {
    * the `root/split.mat` that GTA5 publishes (train, val, test); with `ids`, only the name of the selection.
    */
   readonly split?: string;
-  readonly onFault?: OnFault | undefined;
 }
 
 /** In the published archive images and labels of these numbers differ in size. */
@@ -78,9 +77,10 @@ export async function openGta5(root: string, options: Gta5Options = {}): Promise
 async function idsOf(root: string, split: string): Promise<string[]> {
   const ids = await splitIds(root, split);
   if (ids !== undefined) return ids;
-  throw new DatasetError(
-    `${root}: nothing defines the split '${split}'; put GTA5's split.mat or a ${split}.txt here, or use 'all'`,
-    { kind: 'missing', file: root },
+  throw fault(
+    'missing',
+    root,
+    `nothing defines the split '${split}'; put GTA5's split.mat or a ${split}.txt here, or use 'all'`,
   );
 }
 

@@ -1,7 +1,7 @@
 // Splits of datasets whose folders have none: lists of sample names, and GTA5's split.mat.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { DatasetError } from '../errors.js';
+import { fault } from '../errors.js';
 import { IMAGE_ENDINGS, isFile, type OnFault, report } from '../files/list.js';
 import { readMatlabVectors } from './matlab.js';
 
@@ -24,7 +24,7 @@ export async function readNameList(file: string): Promise<string[]> {
   const lines = (await readFile(file, 'utf8')).split(/\r?\n/).map((line) => line.trim());
   const names = lines.filter((line) => line !== '' && !line.startsWith('#'));
   if (names.length === 0) {
-    throw new DatasetError(`${file}: names no sample; write one name a line`, { kind: 'empty', file });
+    throw fault('empty', file, `names no sample; write one name a line`);
   }
   return names.map((name) => {
     const ending = path.extname(name);
@@ -37,17 +37,16 @@ async function readMatlabIds(file: string, variable: string): Promise<number[]> 
   try {
     vectors = readMatlabVectors(await readFile(file));
   } catch (error) {
-    throw new DatasetError(
-      `${file}: not a readable MATLAB 5 file (${(error as Error).message}); restore it from the dataset's archive`,
-      { kind: 'undecodable', file, cause: error },
+    throw fault(
+      'undecodable',
+      file,
+      `not a readable MATLAB 5 file (${(error as Error).message}); restore it from the dataset's archive`,
+      error,
     );
   }
   const ids = vectors.get(variable);
   if (ids === undefined) {
-    throw new DatasetError(`${file}: no variable ${variable}; it has ${[...vectors.keys()].join(', ')}`, {
-      kind: 'definition',
-      file,
-    });
+    throw fault('definition', file, `no variable ${variable}; it has ${[...vectors.keys()].join(', ')}`);
   }
   return ids;
 }
@@ -67,13 +66,7 @@ export function selectIds(
   for (const id of wanted) {
     if (files.has(id)) continue;
     const file = fileOf(id);
-    report(
-      onFault,
-      new DatasetError(`${file}: not found, but the split names the sample '${id}'`, {
-        kind: 'missing',
-        file,
-      }),
-    );
+    report(onFault, fault('missing', file, `not found, but the split names the sample '${id}'`));
   }
   return new Map([...files].filter(([id]) => wanted.has(id)));
 }

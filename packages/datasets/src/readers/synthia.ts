@@ -1,17 +1,16 @@
 // Reader of SYNTHIA-RAND-CITYSCAPES: RGB/NNNNNNN.png and 16-bit labels GT/LABELS/NNNNNNN.png.
 import path from 'node:path';
 import { CITYSCAPES_CLASSES } from '../classes/cityscapes.js';
-import { DatasetError } from '../errors.js';
-import { IMAGE_ENDINGS, listFiles, type OnFault } from '../files/list.js';
+import { fault } from '../errors.js';
+import { IMAGE_ENDINGS, listFiles, type ReaderOptions } from '../files/list.js';
 import { IGNORE_INDEX, type SegmentationDataset, UNKNOWN_LABEL } from '../types.js';
 import { FileDataset, pairSamples } from './file-dataset.js';
 import { isDerivedLabel } from './gta5.js';
 import { selectIds, splitIds } from './splits.js';
 
-export interface SynthiaOptions {
+export interface SynthiaOptions extends ReaderOptions {
   /** Default, or 'all': every image. Otherwise a split by `root/SPLIT.txt`; the dataset itself has none. */
   readonly split?: string;
-  readonly onFault?: OnFault | undefined;
 }
 
 /** SYNTHIA's label ids by the name of the Cityscapes class that they stand for; 16, 18 and 20 never occur. */
@@ -81,9 +80,10 @@ export async function openSynthia(root: string, options: SynthiaOptions = {}): P
   if (split !== 'all') {
     const ids = await splitIds(root, split);
     if (ids === undefined) {
-      throw new DatasetError(
-        `${root}: nothing defines the split '${split}' of SYNTHIA; put a ${split}.txt here, or use 'all'`,
-        { kind: 'missing', file: root },
+      throw fault(
+        'missing',
+        root,
+        `nothing defines the split '${split}' of SYNTHIA; put a ${split}.txt here, or use 'all'`,
       );
     }
     images = selectIds(images, ids, imageOf, onFault);
