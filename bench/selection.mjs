@@ -10,10 +10,10 @@ import { withSettings } from '../packages/pgpc/dist/config/settings.js';
 import { evaluateSegmentor } from '../packages/pgpc/dist/evaluation/evaluate.js';
 import { spearman } from '../packages/pgpc/dist/evaluation/rank-correlation.js';
 import { useCores } from '../packages/pgpc/dist/machine.js';
-import { loadSegmentor } from '../packages/pgpc/dist/models/checkpoint.js';
+import { loadSegmentor, MODEL_FILE } from '../packages/pgpc/dist/models/checkpoint.js';
 import { PixelStore } from '../packages/pgpc/dist/pipeline/pixels.js';
 import { goodness, scoreStep, scoringImages } from '../packages/pgpc/dist/training/selection.js';
-import { MODEL_FILE, Trainer } from '../packages/pgpc/dist/training/trainer.js';
+import { Trainer } from '../packages/pgpc/dist/training/trainer.js';
 import { describeMachine, machineLine, markdown, readFlags, saveResults } from './lib.mjs';
 
 const SCORES = ['information', 'density', 'entropy', 'agreement', 'margin'];

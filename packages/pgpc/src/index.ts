@@ -20,11 +20,13 @@ export { exchangeAmplitude } from './adaptation/style/fda.js';
 export { styledImage } from './adaptation/style/style.js';
 export * from './config/index.js';
 export { evaluateSegmentor } from './evaluation/evaluate.js';
-export { predictLabels } from './evaluation/inference.js';
+export { type EvaluateOptions, evaluate, type ModelEvaluation } from './evaluation/evaluate-model.js';
+export { type InferenceOptions, predictLabels } from './evaluation/inference.js';
+export { type PredictOptions, predict } from './evaluation/predict.js';
 export { CITYSCAPES_PROTOCOLS, protocolMiou } from './evaluation/protocols.js';
 export { spearman } from './evaluation/rank-correlation.js';
 export { type ScoredModel, type UnlabelledScores, unlabelledScores } from './evaluation/unlabelled.js';
-export { loadSegmentor, saveSegmentor } from './models/checkpoint.js';
+export { loadModel, loadSegmentor, saveSegmentor } from './models/checkpoint.js';
 export type { Backbone, Checkpointable, DecodeHead, DecoderOutput } from './models/decoder.js';
 export { withoutInitialValues } from './models/initial-values.js';
 export {
@@ -41,6 +43,19 @@ export { PixelStore } from './pipeline/pixels.js';
 export { daformerRecipe } from './recipes/daformer.js';
 export { drivingExperiment, drivingPresets } from './recipes/driving.js';
 export { streetSynthPreset } from './recipes/street-synth.js';
-export { type DataConfig, dataSchema, openData } from './training/data.js';
+export { writeReport } from './report/report.js';
+export type { TrainingChoice } from './training/choice.js';
+export { BadFilesError, openData } from './training/data.js';
+export { type LaunchIo, launchTraining } from './training/launch.js';
+export { resolveTraining } from './training/resolve.js';
+export {
+  type RunTrainingOptions,
+  resumeTraining,
+  runTraining,
+  type TrainingEvent,
+  type TrainingProcessOptions,
+  type TrainingResult,
+} from './training/run.js';
+export { openRun, type Run } from './training/run-directory/open-run.js';
 export { CheckpointSelection, ModelSelection, scoreStep } from './training/selection.js';
 export { Trainer, type TrainingData } from './training/trainer.js';

@@ -1,8 +1,9 @@
-// The versions that a run directory names.
+// The machine: its versions and devices by name, and the one to compute on.
 
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { buildInfo, setNumThreads } from '@pgpc/torch';
+import { buildInfo, ops, setNumThreads, TorchError } from '@pgpc/torch';
+import { UsageError } from './config/usage-error.js';
 
 /** This package's version, from its package.json. */
 export function packageVersion(): string {
@@ -20,11 +21,48 @@ export function useCores(limit = availableParallelism()): void {
 
 /** A device as people know it: 'cpu', or 'cuda:0 (NVIDIA H100 80GB HBM3)'. */
 export function describeDevice(device: string): string {
-  const { device: card } = buildInfo();
-  return device === 'cpu' || card === undefined ? device : `${device} (${card})`;
+  const { device: gpu } = buildInfo();
+  return device === 'cpu' || gpu === undefined ? device : `${device} (${gpu})`;
 }
 
 export function versions(): Record<string, string> {
   const { libtorch, blas, threads } = buildInfo();
   return { pgpc: packageVersion(), libtorch, BLAS: blas, threads: String(threads) };
+}
+
+/**
+ * The device by its full name: 'cpu' or 'cuda:N'. Of several processes on a machine each takes the GPU of its place.
+ * @param choice 'auto', 'cpu', 'cuda' or 'cuda:N'.
+ * @throws UsageError where several processes would share a GPU; Error if the device cannot be used, with the reason.
+ */
+export function chosenDevice(
+  choice = 'auto',
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  const name = choice === 'auto' ? (buildInfo().cuda ? 'cuda' : 'cpu') : choice;
+  if (name === 'cpu') return name;
+  const several = Number(env.WORLD_SIZE) > 1;
+  if (several && name !== 'cuda' && Number(env.LOCAL_WORLD_SIZE) > 1) {
+    throw new UsageError(
+      `--device ${choice}: each of the ${env.LOCAL_WORLD_SIZE} processes needs a GPU of its own; with --device cuda each takes one`,
+    );
+  }
+  try {
+    // Only an allocation finds out whether a GPU works.
+    using probe = ops.empty([1], {
+      device: several && name === 'cuda' ? `cuda:${Number(env.LOCAL_RANK) || 0}` : name,
+    });
+    return probe.device;
+  } catch (error) {
+    if (!(error instanceof TorchError)) throw error;
+    throw new Error(`--device ${choice}: ${reason(error)}; --device cpu computes without a GPU`);
+  }
+}
+
+/** The first line of libtorch's refusal, without the operator that it refused. */
+function reason({ message }: TorchError): string {
+  return message
+    .split('\n')[0]!
+    .replace(/^aten::.*?\}\): /, '')
+    .replace(/\.$/, '');
 }

@@ -6,10 +6,8 @@ import { join } from 'node:path';
 import { STREET_SYNTH_VERSION } from '@pgpc/street-synth';
 import type { Experiment } from '../config/experiment.js';
 import { checkKey, hasPlaceFor, type Settings, withSettings } from '../config/settings.js';
-import { loadSegmentor } from '../models/checkpoint.js';
-import type { ScaleName } from '../recipes/street-synth.js';
-import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
-import { MODEL_FILE } from '../training/trainer.js';
+import { loadSegmentor, MODEL_FILE } from '../models/checkpoint.js';
+import { type ScaleName, type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
 import type { SweepName } from './names.js';
 import { folderOf, type RunResult, readResult, seedFolder } from './results.js';
 import { type Cell, sweeps } from './sweeps.js';
@@ -127,7 +125,7 @@ function changed(
   return withSettings(experiment, Object.fromEntries(fitting));
 }
 
-/** @throws Error if there is no network for the seed, or it is not one that the cells can go on from. */
+/** @throws Error if there is no network for the seed, or it is not one that the cells can start from. */
 function givenStart(
   root: string,
   seed: number,

@@ -1,15 +1,18 @@
 // Pieces that every command's definition uses.
 import { type Command, Option } from 'commander';
 import type { z } from 'zod';
-import type { Handlers } from './handlers.js';
+import { describeParts } from '../config/parts.js';
 import type { CommandIo } from './io.js';
 import { checkedBy } from './values.js';
 
-/** Adds one command to its parent. */
-export type Register = (parent: Command, handlers: Handlers, io: CommandIo) => void;
+/** Carries out a command whose options have been checked. Loads what it needs: `--help` must not wait for libtorch. */
+export type Action<Options> = (options: Options, io: CommandIo) => Promise<void>;
 
-/** A command line that cannot be carried out as it stands; the message names the option and what is allowed. */
-export class UsageError extends Error {}
+/** Runs a command's own action, or what stands in for the action of this name. */
+export type Act = <Options>(name: string, own: Action<Options>, options: Options) => Promise<void>;
+
+/** Adds one command to its parent. */
+export type Register = (parent: Command, act: Act) => void;
 
 /** An option with a value that the schema checks. `shown` is how help writes the default. */
 export function option<T>(
@@ -26,4 +29,17 @@ export function option<T>(
 /** The examples at the end of a help text. */
 export function examples(...lines: readonly string[]): string {
   return `\n${lines.length === 1 ? 'Example' : 'Examples'}:\n${lines.map((line) => `  ${line}\n`).join('')}`;
+}
+
+/** The options that plugins have registered; nothing without any. */
+export function pluginHelp(): string {
+  const lines = describeParts();
+  return lines.length === 0
+    ? ''
+    : `\nOptions of plugins, for --set:\n${lines.map((line) => `  ${line}\n`).join('')}`;
+}
+
+/** `1 run`, `2 runs`. */
+export function count(n: number, what: string): string {
+  return `${n} ${n === 1 ? what : `${what}s`}`;
 }

@@ -1,8 +1,9 @@
 // The options of `pgpc eval` and `pgpc predict` that say how an image goes through the network.
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { UsageError } from '../config/usage-error.js';
 import type { InferenceOptions } from '../evaluation/inference.js';
-import { option, UsageError } from './command.js';
+import { option } from './command.js';
 import { integer, oneOf, positiveNumber, type Size, size } from './values.js';
 
 const MODES = ['whole', 'slide'] as const;

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { didYouMean } from '../config/did-you-mean.js';
-import { examples, UsageError } from './command.js';
+import { UsageError } from '../config/usage-error.js';
+import { type Act, type Action, examples } from './command.js';
 import { registerAblate } from './commands/ablate.js';
 import { registerBench } from './commands/bench.js';
 import { registerData } from './commands/data.js';
@@ -13,7 +14,6 @@ import { registerReport } from './commands/report.js';
 import { registerSetup } from './commands/setup.js';
 import { registerTrain } from './commands/train.js';
 import { registerWeights } from './commands/weights.js';
-import { HANDLERS, type Handlers } from './handlers.js';
 import type { CommandIo } from './io.js';
 
 const COMMANDS = [
@@ -29,12 +29,15 @@ const COMMANDS = [
   registerSetup,
 ];
 
+export type Handlers = Readonly<Record<string, Action<never>>>;
+
 /** What `main` uses in place of the process's own. */
 export interface MainOptions {
   readonly stdout?: NodeJS.WritableStream;
   readonly stderr?: NodeJS.WritableStream;
   /** Stops the command; by default the first Ctrl-C does, and the second ends the process. */
   readonly signal?: AbortSignal;
+  /** What is called in place of a command's own action, by the action's name. */
   readonly handlers?: Handlers;
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
@@ -46,17 +49,13 @@ export interface MainOptions {
  * @param args - the arguments after the program's name
  */
 export async function main(args: readonly string[], options: MainOptions = {}): Promise<number> {
-  const {
-    stdout = process.stdout,
-    stderr = process.stderr,
-    handlers = HANDLERS,
-    env = process.env,
-  } = options;
+  const { stdout = process.stdout, stderr = process.stderr, handlers = {}, env = process.env } = options;
   const interruption = options.signal === undefined ? interruptible(stderr) : undefined;
   const signal = options.signal ?? interruption!.signal;
   const say = (text: string) => stderr.write(`pgpc: ${text.trim().replace(/\s*\n\s*/g, ' ')}\n`);
   const command = ['pgpc', ...args].map(shellQuoted).join(' ');
   try {
+    await loadNamedPlugins(args);
     await program(handlers, { signal, stdout, stderr, command }).parseAsync([...args], { from: 'user' });
     if (!signal.aborted) return 0;
     say('stopped');
@@ -79,6 +78,14 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   }
 }
 
+/** Before the options are read, as what a plugin registers is among them. */
+async function loadNamedPlugins(args: readonly string[]): Promise<void> {
+  const files = args.flatMap((arg, i) =>
+    arg === '--plugin' ? args.slice(i + 1, i + 2) : arg.startsWith('--plugin=') ? [arg.slice(9)] : [],
+  );
+  if (files.length > 0) await (await import('../training/plugins.js')).loadPlugins(files);
+}
+
 function program(handlers: Handlers, io: CommandIo): Command {
   const root = new Command('pgpc')
     .description('Adapts semantic-segmentation networks to cameras without labels.')
@@ -92,7 +99,8 @@ function program(handlers: Handlers, io: CommandIo): Command {
       outputError: () => {},
     })
     .addHelpText('after', examples('pgpc demo --quick', 'pgpc help train'));
-  for (const register of COMMANDS) register(root, handlers, io);
+  const act: Act = (name, own, options) => ((handlers[name] as typeof own | undefined) ?? own)(options, io);
+  for (const register of COMMANDS) register(root, act);
   refuseClearly(root);
   return root;
 }

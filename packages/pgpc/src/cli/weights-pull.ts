@@ -5,7 +5,15 @@ import { type CatalogEntry, findCatalogEntry } from '../models/weights/catalog.j
 import { ConnectionError, type Downloaded, download, HttpStatusError } from '../models/weights/download.js';
 import type { CommandIo } from './io.js';
 import { type Progress, progress } from './output/progress.js';
-import type { PullWeightsOptions } from './weights-types.js';
+
+export interface PullWeightsOptions {
+  /** One of the catalog, or owner/repository. */
+  readonly name: string;
+  /** Origin in place of the publisher's. */
+  readonly hub: string | undefined;
+  readonly out: string;
+  readonly sha256: string | undefined;
+}
 
 /**
  * Fetches weights by name.

@@ -21,7 +21,28 @@ import { weightFormats } from '../models/weights/formats.js';
 import { huggingFaceConfig, toHuggingFace } from '../models/weights/huggingface.js';
 import type { CommandIo } from './io.js';
 import { textTable } from './output/table.js';
-import type { ConvertWeightsOptions, InspectWeightsOptions } from './weights-types.js';
+
+interface NetworkChoice {
+  /** Of a self-training checkpoint; undefined: the student. */
+  readonly network: 'student' | 'teacher' | undefined;
+}
+
+export interface InspectWeightsOptions extends NetworkChoice {
+  /** Existing file. */
+  readonly file: string;
+  readonly json: boolean;
+}
+
+export interface ConvertWeightsOptions extends NetworkChoice {
+  /** Existing file. */
+  readonly file: string;
+  readonly to: 'pgpc' | 'hf';
+  /** File to write; of `hf` the folder. */
+  readonly out: string;
+  /** Leave a decoder out. */
+  readonly encoder: boolean;
+  readonly allowPartial: boolean;
+}
 
 /** Longest text of the metadata that is shown; configurations of whole experiments are longer. */
 const MOST_SHOWN = 100;

@@ -1,15 +1,28 @@
-// A segmentor's own files; weights from elsewhere are read by weight-fit.ts.
+// A segmentor's own files; weights from elsewhere are read by weights/fit.ts.
 
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ClassInfo } from '@pgpc/datasets';
 import { loadSafetensors, saveSafetensors, tidy } from '@pgpc/torch';
 import { z } from 'zod';
 import { segmentorSchema } from '../config/segmentor.js';
 import { withoutInitialValues } from './initial-values.js';
 import { Segmentor } from './segmentor.js';
 
+/** The model's file in a checkpoint folder. */
+export const MODEL_FILE = 'model.safetensors';
 const FORMAT = 'pgpc-segmentor/1';
 
+const classSchema: z.ZodType<ClassInfo> = z.object({
+  name: z.string(),
+  trainId: z.number(),
+  labelId: z.number(),
+  color: z.tuple([z.number(), z.number(), z.number()]),
+  kind: z.enum(['stuff', 'thing']),
+});
+
 /**
- * Writes weights and configuration to one safetensors file, under the names of DAFormer's checkpoints.
+ * Writes weights, configuration and classes, where they are known, to one safetensors file, under the names of DAFormer's checkpoints.
  * @param notes texts by key for the file's header, such as the licence of converted weights
  */
 export function saveSegmentor(
@@ -18,7 +31,9 @@ export function saveSegmentor(
   notes: Readonly<Record<string, string>> = {},
 ): void {
   const config = JSON.stringify(segmentor.config);
-  saveSafetensors(path, segmentor.stateDict(), { ...notes, format: FORMAT, config });
+  const { classInfo } = segmentor;
+  const classes = classInfo && { classes: JSON.stringify(classInfo) };
+  saveSafetensors(path, segmentor.stateDict(), { ...notes, format: FORMAT, config, ...classes });
 }
 
 /** Reads what {@link saveSegmentor} wrote. @throws Error for another kind of file, or weights that do not fit. */
@@ -33,6 +48,8 @@ export function loadSegmentor(path: string): Segmentor {
       throw new Error(`${path}: its configuration is not valid\n${z.prettifyError(config.error)}`);
     }
     const segmentor = withoutInitialValues(() => new Segmentor(config.data, 0));
+    // Files of before classes were kept do not say.
+    if (metadata.classes) segmentor.classInfo = z.array(classSchema).parse(JSON.parse(metadata.classes));
     try {
       segmentor.loadStateDict(tensors);
     } catch (error) {
@@ -41,4 +58,9 @@ export function loadSegmentor(path: string): Segmentor {
     }
     return segmentor;
   });
+}
+
+/** A model by the path of its file, or of a checkpoint folder with one. @throws as {@link loadSegmentor} does. */
+export function loadModel(path: string): Segmentor {
+  return loadSegmentor(statSync(path).isDirectory() ? join(path, MODEL_FILE) : path);
 }

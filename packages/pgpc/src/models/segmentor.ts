@@ -1,5 +1,6 @@
 // Encoder and decoder as one network, and how to build one from a typed description.
 
+import type { ClassInfo } from '@pgpc/datasets';
 import { Generator, nn, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import {
   type BackboneName,
@@ -61,6 +62,8 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> imple
   readonly decodeHead: DecodeHead;
   /** Also draws the masks of dropout and stochastic depth, so a checkpoint must save its state. */
   readonly generator: Generator;
+  /** The classes that the scores are of, where they are known; files keep them. */
+  classInfo: readonly ClassInfo[] | undefined;
 
   /**
    * @param seed of initial values, dropout and stochastic depth.

@@ -1,13 +1,13 @@
 // The paper's experiments: GTA5 and SYNTHIA to Cityscapes, each method on each network, as typed values.
 
 import { pgpcContrast } from '../config/contrast.js';
+import type { DataConfig } from '../config/data.js';
 import type { Experiment } from '../config/experiment.js';
 import { type MethodParts, methodConfig } from '../config/method.js';
 import { daformerRareClasses, type RareClassOptions } from '../config/rare-classes.js';
 import type { NetworkName } from '../config/segmentor.js';
 import { networks, segmentorConfig } from '../config/segmentor.js';
 import { daformerSelfTraining } from '../config/self-training.js';
-import type { DataConfig } from '../training/data.js';
 import { daformerRecipe, type RecipeOverrides } from './daformer.js';
 
 interface DrivingPreset {

@@ -11,8 +11,7 @@ import {
 import { type nn, type Profile, profile, resetPeakMemory, synchronize, type Tensor } from '@pgpc/torch';
 import type { StepLosses } from '../adaptation/step.js';
 import type { Experiment } from '../config/experiment.js';
-import type { Batch } from '../pipeline/batch.js';
-import { disposeBatch } from '../pipeline/batch.js';
+import { type Batch, disposeBatch } from '../pipeline/batch.js';
 import { PixelStore } from '../pipeline/pixels.js';
 import { Rng } from '../random.js';
 import { Trainer, type TrainerSurroundings } from './trainer.js';

@@ -6,34 +6,14 @@ import {
   type CheckOptions,
   checkDataset,
   classStatistics,
-  DATASET_FORMATS,
   DatasetError,
   type DatasetFault,
   openDataset,
   type SegmentationDataset,
 } from '@pgpc/datasets';
-import { z } from 'zod';
+import type { DataConfig } from '../config/data.js';
 import { PixelStore } from '../pipeline/pixels.js';
 import type { TrainingData } from './trainer.js';
-
-const side = z.number().int().min(1);
-
-const domainSchema = z.strictObject({
-  format: z.enum(DATASET_FORMATS),
-  root: z.string().min(1),
-  /** Images are brought to the largest size within these bounds, their ratio kept; left out: as they are. */
-  scale: z.strictObject({ width: side, height: side }).optional(),
-});
-
-/** The two domains of a run. */
-export const dataSchema = z.strictObject({
-  source: domainSchema,
-  target: domainSchema,
-  /** Numbers of Cityscapes classes over which the mean IoU is given beside that over all. */
-  protocols: z.array(z.union([z.literal(16), z.literal(13)])),
-});
-
-export type DataConfig = z.infer<typeof dataSchema>;
 
 /** What a run reads. */
 export interface OpenedData extends TrainingData {

@@ -3,7 +3,7 @@
 import { cudaAvailable, deviceMath, setDevice } from '@pgpc/torch';
 import type { Precision } from '../config/precision.js';
 
-/** Makes a card the current one and says how it computes; nothing to do for the CPU. Before any tensor is made there. */
+/** Makes a GPU the current one and says how it computes; nothing to do for the CPU. Before any tensor is made there. */
 export function enterDevice(device: string, precision: Precision = 'float32'): void {
   if (!device.startsWith('cuda')) return;
   if (cudaAvailable()) setDevice(device);

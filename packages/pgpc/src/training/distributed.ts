@@ -30,6 +30,19 @@ export function joinGroup(
   return new ProcessGroup(rendezvous, { backend: device === 'cuda' ? 'nccl' : 'gloo', timeout });
 }
 
+/** Processes of this training on this machine; launchers that start one a machine do not say. */
+export function ranksHere(): number {
+  return Number(process.env.LOCAL_WORLD_SIZE) || 1;
+}
+
+/** Rank 0 runs first: what it leaves in caches the others need not compute, and what it refuses they need not see. */
+export async function inTurn<T>(group: ProcessGroup | undefined, run: () => Promise<T>): Promise<T> {
+  if (group && group.rank > 0) group.barrier();
+  const result = await run();
+  if (group?.rank === 0) group.barrier();
+  return result;
+}
+
 /** One rank's copy of what is trained, kept equal to the others'. */
 export class Replica {
   readonly reducer: GradientReducer;
@@ -56,7 +69,7 @@ export class Replica {
     });
     if (most !== least) {
       throw new Error(
-        `rank ${this.group.rank} goes on from step ${iteration}, others from ${least} to ${most}: the run directory has to be one that all machines see`,
+        `rank ${this.group.rank} resumes from step ${iteration}, others from ${least} to ${most}: all machines must see the same run directory`,
       );
     }
     this.group.broadcast_(state);

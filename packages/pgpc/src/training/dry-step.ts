@@ -8,20 +8,22 @@ import { useCores } from '../machine.js';
 import { enterDevice } from './device.js';
 import type { DryStepAnswer, DryStepTask } from './memory.js';
 import { buildOptimizer } from './optimizer.js';
+import { loadPlugins } from './plugins.js';
 
-process.once('message', (task: DryStepTask) => {
-  const answer = task.device === 'cpu' ? onProcessor(task.experiment) : onCard(task);
+process.once('message', async (task: DryStepTask) => {
+  await loadPlugins(task.plugins);
+  const answer = task.device === 'cpu' ? onCpu(task.experiment) : onGpu(task);
   process.send!(answer, () => process.exit(0));
 });
 
-function onProcessor(experiment: Experiment): DryStepAnswer {
+function onCpu(experiment: Experiment): DryStepAnswer {
   const taken = oneStep(experiment, 'cpu');
   return { ...taken, peak: process.resourceUsage().maxRSS * 1024 };
 }
 
-function onCard({ experiment, device }: DryStepTask): DryStepAnswer {
+function onGpu({ experiment, device }: DryStepTask): DryStepAnswer {
   enterDevice(device, experiment.precision);
-  // The first tensor sets the card up for this process, which takes memory of it in every process.
+  // The first tensor sets the GPU up for this process, which takes some of its memory in every process.
   randn([1]).to({ device }).dispose();
   const before = deviceMemory();
   try {
@@ -36,8 +38,8 @@ function onCard({ experiment, device }: DryStepTask): DryStepAnswer {
   }
 }
 
-/** On a card a step's parts are recorded after the first three: by the fifth all is in use that ever will be. */
-const STEPS_ON_CARD = 5;
+/** On a GPU a step's parts are recorded after the first three: by the fifth all is in use that ever will be. */
+const STEPS_ON_GPU = 5;
 
 /** Runs what the peak is of, and says what that does not hold yet. */
 function oneStep(experiment: Experiment, device: string): { optimizer: number; seconds: number } {
@@ -52,7 +54,7 @@ function oneStep(experiment: Experiment, device: string): { optimizer: number; s
   });
   const shape = [batch, 3, crop.height, crop.width];
   let seconds = 0;
-  for (let i = 0; i < (device === 'cpu' ? 1 : STEPS_ON_CARD); i++) {
+  for (let i = 0; i < (device === 'cpu' ? 1 : STEPS_ON_GPU); i++) {
     const began = performance.now();
     tidy(() => {
       using generator = new Generator(seed);

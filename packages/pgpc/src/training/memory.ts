@@ -11,7 +11,7 @@ export interface StepMemory {
   device: string;
   /** Bytes that a process may take of it. */
   available: number;
-  /** Bytes at the step's peak: of the process's resident memory, or of the card's. */
+  /** Bytes at the step's peak: of the process's resident memory, or of the GPU's. */
   peak: number;
   /** Bytes that the optimizer keeps from the first step on, where `peak` does not hold them yet. */
   optimizer: number;
@@ -23,9 +23,10 @@ export interface StepMemory {
 export interface DryStepTask {
   experiment: Experiment;
   device: string;
+  plugins?: readonly string[] | undefined;
 }
 
-/** From it. A card's free memory is known only there; `full` is what was not enough. */
+/** From it. A GPU's free memory is known only there; `full` is what was not enough. */
 export type DryStepAnswer =
   | (Omit<StepMemory, 'device' | 'available'> & { available?: number; full?: undefined })
   | { full: number };
@@ -36,6 +37,8 @@ export interface MeasureOptions {
   /** Bytes of this machine's memory that the step may take; all that are free by default. */
   available?: number;
   signal?: AbortSignal;
+  /** Module files that register the parts of the experiment. */
+  plugins?: readonly string[] | undefined;
 }
 
 const PROGRAM = compiledProgram(import.meta.url, './dry-step.js');
@@ -48,16 +51,16 @@ export function availableMemory(): number {
 }
 
 /**
- * Runs one step of an experiment, on a card a few, contrast included, with random images of its batch and crop, in a
+ * Runs one step of an experiment, on a GPU a few, contrast included, with random images of its batch and crop, in a
  * process that on the CPU may take no more memory than there is.
  * @throws Error that says so if it does not fit; with the reason if the step itself fails.
  */
 export async function measureStepMemory(
   experiment: Experiment,
-  { device = 'cpu', available = availableMemory(), signal }: MeasureOptions = {},
+  { device = 'cpu', available = availableMemory(), signal, plugins }: MeasureOptions = {},
 ): Promise<StepMemory> {
   const child = fork(fileURLToPath(PROGRAM), [], {
-    // CUDA reserves addresses for the memory of all cards and of the machine: no limit would let it start.
+    // CUDA reserves addresses for the memory of all GPUs and of the machine: no limit would let it start.
     ...(device === 'cpu' && limitedTo(available)),
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     signal,
@@ -66,7 +69,7 @@ export async function measureStepMemory(
   child.stderr!.on('data', (text) => {
     stderr = `${stderr}${text}`.slice(-2000);
   });
-  child.send({ experiment, device } satisfies DryStepTask);
+  child.send({ experiment, device, plugins } satisfies DryStepTask);
   return new Promise((resolve, reject) => {
     let answer: DryStepAnswer | undefined;
     child.on('message', (message) => {

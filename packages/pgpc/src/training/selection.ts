@@ -8,9 +8,8 @@ import { z } from 'zod';
 import type { AdaptationStep } from '../adaptation/step.js';
 import type { UnlabelledScoreName } from '../config/scores.js';
 import { type UnlabelledScores, unlabelledScores } from '../evaluation/unlabelled.js';
-import { saveSegmentor } from '../models/checkpoint.js';
+import { MODEL_FILE, saveSegmentor } from '../models/checkpoint.js';
 import type { PixelStore } from '../pipeline/pixels.js';
-import { MODEL_FILE } from './trainer.js';
 
 /** Target images that a checkpoint is scored on, if there are so many. */
 const IMAGES = 16;
@@ -54,7 +53,7 @@ export function goodness(scores: UnlabelledScores, name: UnlabelledScoreName): n
 export class ModelSelection {
   #state: SelectionState;
 
-  /** @param classes their names, in the order of trainIds. @param state of a run that goes on. */
+  /** @param classes their names, in the order of trainIds. @param state of a run that is resumed. */
   constructor(
     readonly score: UnlabelledScoreName,
     readonly classes: readonly string[],

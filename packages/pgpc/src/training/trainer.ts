@@ -1,4 +1,4 @@
-// The training loop: batch, learning rate, step, log; and the checkpoint from which it goes on exactly.
+// The training loop: batch, learning rate, step, log; and the checkpoint from which it resumes exactly.
 
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -17,9 +17,8 @@ import { Learner } from '../adaptation/learner.js';
 import { AdaptationStep, type StepLosses } from '../adaptation/step.js';
 import type { Experiment } from '../config/experiment.js';
 import { usesTarget } from '../config/method.js';
-import { saveSegmentor } from '../models/checkpoint.js';
-import type { Batch } from '../pipeline/batch.js';
-import { disposeBatch } from '../pipeline/batch.js';
+import { MODEL_FILE, saveSegmentor } from '../models/checkpoint.js';
+import { type Batch, disposeBatch } from '../pipeline/batch.js';
 import { BatchLoader } from '../pipeline/loader.js';
 import type { PixelStore } from '../pipeline/pixels.js';
 import { RareClassSampler } from '../pipeline/rare-class-sampling.js';
@@ -58,7 +57,6 @@ export interface RunOptions {
 }
 
 export const CHECKPOINT_FILE = 'training.safetensors';
-export const MODEL_FILE = 'model.safetensors';
 const FORMAT = 'pgpc-training/1';
 
 /** Where and by whom a trainer's experiment is run. */
@@ -105,6 +103,7 @@ export class Trainer {
       throw new Error('rare class sampling needs the class counts of the source');
     enterDevice(device, experiment.precision);
     this.learner = new Learner(segmentor, seed, method.contrast).to({ device });
+    this.learner.segmentor.classInfo = source.dataset.classes;
     this.optimizer = buildOptimizer(this.learner, experiment.optimizer);
     this.#peaks = this.optimizer.groups.map(({ lr }) => lr);
     this.#scale = optim.polySchedule({ baseLr: 1, maxIters: iterations, ...schedule });
@@ -269,7 +268,7 @@ function checkWeights(weights: ReadonlyMap<string, Tensor>, iteration: number): 
 
 function diverged(what: string, iteration: number): Error {
   return new Error(
-    `${what} at step ${iteration}: the weights are of no use any more, and training stops. What was saved before is whole; go on from it with a smaller learning rate, or in float32`,
+    `${what} at step ${iteration}: the weights are of no use any more, and training stops. What was saved before is whole; train from it with a smaller learning rate, or in float32`,
   );
 }
 

@@ -1,4 +1,4 @@
-// `pgpc ablate` as a user runs it: the built command line, stopped and gone on with.
+// `pgpc ablate` as a user runs it: the built command line, stopped and resumed.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -38,10 +38,10 @@ async function ablate(stopAt?: string): Promise<{ code: number | null; stdout: s
   return { code, ...output };
 }
 
-test('stops on Ctrl-C, goes on to the end, and then has nothing to do', async () => {
+test('stops on Ctrl-C, resumes to the end, and then has nothing to do', async () => {
   const stopped = await ablate('seed1/source  10/10');
   expect(stopped.code).toBe(130);
-  expect(stopped.stdout).toContain('go on with: pgpc ablate methods --quick --seeds 1');
+  expect(stopped.stdout).toContain('resume with: pgpc ablate methods --quick --seeds 1');
   const seed = join(folder, 'runs/ablations/seed1');
   const [source, ...others] = readdirSync(seed);
   expect(readdirSync(join(seed, source!)).sort()).toEqual([

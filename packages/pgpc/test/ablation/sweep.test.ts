@@ -17,14 +17,14 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { PlannedRun } from '../../src/ablation/plan.js';
 import { readResult } from '../../src/ablation/results.js';
+import { runSweep, type SweepEvent, type SweepOptions, type TrainedRun } from '../../src/ablation/run.js';
 import { TimeBudget } from '../../src/ablation/time-budget.js';
-import { runSweep, type SweepOptions, type Trained } from '../../src/cli/ablate.js';
-import { inLanes } from '../../src/cli/branches.js';
-import { HANDLERS } from '../../src/cli/handlers.js';
 import { main } from '../../src/cli/main.js';
+import { showSweep } from '../../src/cli/output/sweep.js';
 import { saveSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { streetSynthPreset } from '../../src/recipes/street-synth.js';
+import { inLanes } from '../../src/training/parallel-runs.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-sweep-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -50,6 +50,8 @@ const options = (more: Partial<SweepOptions> = {}): SweepOptions => ({
   jobs: 2,
   minutes: undefined,
   device: 'cpu',
+  precision: undefined,
+  command: 'pgpc ablate contrast-type',
   start: undefined,
   checkpoints: true,
   set: {},
@@ -70,7 +72,7 @@ async function sweepOf(
     run: PlannedRun,
     onStep: (done: number) => void,
     signal: AbortSignal,
-  ): Promise<Trained> => {
+  ): Promise<TrainedRun> => {
     trained.push(`seed${run.seed}/${run.name}`);
     act(run, () => controller.abort());
     // A millisecond a step, where time matters.
@@ -98,9 +100,17 @@ async function sweepOf(
   };
   let error: unknown;
   let steps = -1;
-  await runSweep(options(given), io, (_, total, { signal }) => {
-    steps = total;
-    return { train: (run, onStep) => train(run, onStep, signal), done: () => {} };
+  await showSweep(given.minutes, io, (tell) => {
+    const onEvent = (event: SweepEvent) => {
+      if (event.kind === 'runs') steps = event.steps;
+      tell(event);
+    };
+    const { signal } = controller;
+    return runSweep(
+      options(given),
+      { signal, onEvent },
+      (_, limited) => (run, onStep) => train(run, onStep, limited.signal),
+    );
   }).catch((thrown: unknown) => {
     error = thrown;
   });
@@ -179,14 +189,14 @@ describe('a sweep', () => {
     expect(trained).toEqual(['seed1/source', 'seed1/anchor-view-target']);
   });
 
-  test('stops with what has ended, says how to go on, and goes on with the rest', async () => {
+  test('stops with what has ended, says how to resume, and resumes with the rest', async () => {
     const out = join(folder, 'stopped');
     const first = await sweepOf({ out, jobs: 1 }, ({ name }, stop) => {
       if (name.endsWith('pixel-to-pixel')) stop();
     });
     expect((first.error as Error).name).toBe('AbortError');
     expect(first.trained).toEqual(['seed1/source', 'seed1/pgpc', 'seed1/contrast-type-pixel-to-pixel']);
-    expect(first.out).toContain('go on with: pgpc ablate contrast-type\n');
+    expect(first.out).toContain('resume with: pgpc ablate contrast-type\n');
     const results = readdirSync(out, { recursive: true }).filter((name) =>
       String(name).endsWith('result.json'),
     );
@@ -207,7 +217,7 @@ describe('a sweep', () => {
     expect(first.error).toBeUndefined();
     expect(first.trained).toEqual(['seed1/source']);
     expect(first.err).toContain('seed1/pgpc: not started, it would not end within --minutes 0.05\n');
-    expect(first.out).toContain('3 runs left after --minutes 0.05; go on with: pgpc ablate contrast-type\n');
+    expect(first.out).toContain('3 runs left after --minutes 0.05; resume with: pgpc ablate contrast-type\n');
 
     // Nothing is known of the first run: it is stopped at the limit.
     const stopped = await sweepOf({ ...given, sourceSteps: 100_000, minutes: 0.003 });
@@ -372,7 +382,7 @@ describe('the command line', () => {
     const note = async (given: unknown) => {
       calls.push({ options: given });
     };
-    const handlers = { ...HANDLERS, ablate: note, train: note };
+    const handlers = { ablate: note, train: note };
     const { signal } = new AbortController();
     const code = await main(args, { stdout, stderr, handlers, signal, env: {} });
     return { code, err: stderr.text, options: calls[0]?.options };

@@ -1,4 +1,4 @@
-// `--device` and `--precision` as a user gives them: what is refused, what a run says of itself, what goes on where.
+// `--device` and `--precision` as a user gives them: what is refused, what a run says of itself, what resumes where.
 
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,9 +7,10 @@ import { Writable } from 'node:stream';
 import { buildInfo } from '@pgpc/torch';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { chosenDevice, chosenPrecision } from '../../src/cli/device.js';
 import { main } from '../../src/cli/main.js';
-import { openRun } from '../../src/training/run-directory/run-directory.js';
+import { chosenPrecision } from '../../src/config/precision.js';
+import { chosenDevice } from '../../src/machine.js';
+import { openRun } from '../../src/training/run-directory/open-run.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'pgpc-device-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -64,16 +65,16 @@ const tiny = ['--crop', '32x32', '--iterations', '3', '--no-memory-check', '--wo
 const out = ['--out', path.join(folder, 'runs')];
 
 describe('the device', () => {
-  test('is the CPU or a card, by its full name', () => {
+  test('is the CPU or a GPU, by its full name', () => {
     expect(chosenDevice('cpu')).toBe('cpu');
     expect(chosenDevice('auto')).toBe(cuda ? 'cuda:0' : 'cpu');
     expect(chosenDevice('auto', { WORLD_SIZE: '2', LOCAL_RANK: '0' })).toBe(cuda ? 'cuda:0' : 'cpu');
   });
 
-  test('of several processes on a machine is not one card', () => {
+  test('of several processes on a machine is not one GPU', () => {
     const env = { WORLD_SIZE: '4', LOCAL_WORLD_SIZE: '2', LOCAL_RANK: '1' };
     expect(() => chosenDevice('cuda:0', env)).toThrow(
-      '--device cuda:0: each of the 2 processes needs a card of its own; with --device cuda each takes one',
+      '--device cuda:0: each of the 2 processes needs a GPU of its own; with --device cuda each takes one',
     );
   });
 
@@ -93,7 +94,7 @@ describe('the device', () => {
     ['predict', '--checkpoint', folder, '--images', folder, '--out', path.join(folder, 'none')],
   ];
   test.skipIf(cuda).each(commands)(
-    'is refused in one line where there is no such card: %s',
+    'is refused in one line where there is no such GPU: %s',
     async (...args) => {
       const { code, out: printed, err } = await pgpc(...args, '--device', 'cuda:3');
       expect([code, printed]).toEqual([1, '']);
@@ -121,7 +122,7 @@ describe('pgpc train', () => {
     expect(trained.out).toMatch(/^mIoU +\d/m);
   }, 60_000);
 
-  test('in float32 names no precision, and goes on on a device that is said', async () => {
+  test('in float32 names no precision, and resumes on a device that is said', async () => {
     const precise = await trainOnCpu('single', 'float32');
     expect(precise.code).toBe(0);
     const run = path.join(folder, 'runs/single');

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { liveTensors, loadSafetensors, saveSafetensors, type Tensor, tidy, zeros } from '@pgpc/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { HANDLERS } from '../../src/cli/handlers.js';
 import { main } from '../../src/cli/main.js';
 import { segmentorConfig } from '../../src/config/segmentor.js';
 import { loadSegmentor, saveSegmentor } from '../../src/models/checkpoint.js';
@@ -219,7 +218,7 @@ describe('pgpc train --weights', () => {
   async function train(...args: string[]) {
     const stderr = new Sink();
     const calls: unknown[] = [];
-    const handlers = { ...HANDLERS, train: async (options: unknown) => void calls.push(options) };
+    const handlers = { train: async (options: unknown) => void calls.push(options) };
     const { signal } = new AbortController();
     const roots = ['--source-root', folder, '--target-root', folder];
     const code = await main(['train', ...roots, ...args], { stdout: new Sink(), stderr, signal, handlers });

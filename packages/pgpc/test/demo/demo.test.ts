@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openRun } from '../../src/training/run-directory/run-directory.js';
+import { openRun } from '../../src/training/run-directory/open-run.js';
 
 const program = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-demo-'));
@@ -122,7 +122,7 @@ describe('pgpc demo --quick', () => {
     expect(existsSync(join(folder, 'runs/interrupted/report.html'))).toBe(true);
   }, 90_000);
 
-  test('trains on folders, stops on Ctrl-C, and goes on to the end', async () => {
+  test('trains on folders, stops on Ctrl-C, and resumes to the end', async () => {
     const data = 'data/street-synth-1-quick';
     const roots = ['--source-root', `${data}/gta5`, '--target-root', `${data}/cityscapes`];
     const size = ['--iterations', '30', '--crop', '32x32', '--batch', '1'];

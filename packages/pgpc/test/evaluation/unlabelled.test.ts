@@ -21,14 +21,14 @@ import {
   type UnlabelledScores,
   unlabelledScores,
 } from '../../src/evaluation/unlabelled.js';
-import { loadSegmentor } from '../../src/models/checkpoint.js';
+import { loadSegmentor, MODEL_FILE } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { entropy } from '../../src/pixels.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
-import { openRun } from '../../src/training/run-directory/run-directory.js';
+import { openRun } from '../../src/training/run-directory/open-run.js';
 import { CheckpointSelection, goodness, ModelSelection } from '../../src/training/selection.js';
-import { MODEL_FILE, Trainer } from '../../src/training/trainer.js';
+import { Trainer } from '../../src/training/trainer.js';
 import {
   CLASSES,
   differing,

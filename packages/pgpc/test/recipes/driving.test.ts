@@ -1,11 +1,11 @@
 // The presets of the paper's experiments against DAFormer's numbers, and that every combination is a valid experiment.
 
 import { describe, expect, test } from 'vitest';
+import { dataSchema } from '../../src/config/data.js';
 import { parseExperiment } from '../../src/config/experiment.js';
 import { methodNames } from '../../src/config/method.js';
 import { networkNames, networks } from '../../src/config/segmentor.js';
 import { drivingExperiment, drivingPresetNames, drivingPresets } from '../../src/recipes/driving.js';
-import { dataSchema } from '../../src/training/data.js';
 
 describe('presets', () => {
   test('every preset, method and network is a valid experiment', () => {

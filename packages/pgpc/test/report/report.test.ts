@@ -19,7 +19,8 @@ import {
   thin,
   ticks,
 } from '../../src/report/series.js';
-import { openRun, RunDirectory } from '../../src/training/run-directory/run-directory.js';
+import { openRun } from '../../src/training/run-directory/open-run.js';
+import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
 import { writeFakeRun } from '../support/fake-run.js';
 
 let root: string;

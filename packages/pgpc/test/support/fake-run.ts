@@ -1,10 +1,7 @@
 // A run directory with made-up numbers and pictures, for the tests of the report.
 import { CITYSCAPES_CLASSES } from '@pgpc/datasets';
-import {
-  type MethodResult,
-  type PictureIndex,
-  RunDirectory,
-} from '../../src/training/run-directory/run-directory.js';
+import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
+import type { MethodResult, PictureIndex } from '../../src/training/run-directory/schema.js';
 
 export interface FakeRunOptions {
   readonly name?: string;

@@ -7,8 +7,9 @@ import { Writable } from 'node:stream';
 import { encode } from 'fast-png';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.js';
+import type { DataConfig } from '../../src/config/data.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
-import { BadFilesError, type DataConfig, openData } from '../../src/training/data.js';
+import { BadFilesError, openData } from '../../src/training/data.js';
 import { checkFits, measureStepMemory } from '../../src/training/memory.js';
 import { tinySegmentor } from '../support/method.js';
 

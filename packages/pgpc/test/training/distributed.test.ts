@@ -12,12 +12,12 @@ import { writeStreetSynth } from '@pgpc/street-synth';
 import { Generator, loadSafetensors, ones, rand, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { sampleCandidates } from '../../src/adaptation/contrast/sampling.js';
-import { launchTraining } from '../../src/cli/launch.js';
 import type { Experiment } from '../../src/config/experiment.js';
 import { methodConfig } from '../../src/config/method.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { joinGroup } from '../../src/training/distributed.js';
-import { openRun } from '../../src/training/run-directory/run-directory.js';
+import { launchTraining } from '../../src/training/launch.js';
+import { openRun } from '../../src/training/run-directory/open-run.js';
 import { CHECKPOINT_FILE, type LogEntry } from '../../src/training/trainer.js';
 import { tinyContrast, tinySegmentor, tinySelfTraining } from '../support/method.js';
 
@@ -227,7 +227,7 @@ async function launch(count: number, program: string, stop?: Promise<void>) {
   writeFileSync(file, `const rank = Number(process.env.RANK);\n${program}`);
   const [stdout, stderr, controller] = [new Sink(), new Sink(), new AbortController()];
   stop?.then(() => controller.abort());
-  const io = { stdout, stderr, signal: controller.signal, command: '' };
+  const io = { stdout, stderr, signal: controller.signal };
   const began = performance.now();
   const args = ['train', '--nproc', '7', '--seed', '3', '--nproc=7'];
   const error = await launchTraining(count, io, args, [process.execPath, file]).then(
@@ -301,7 +301,7 @@ describe('the launcher', () => {
   });
 });
 
-test('pgpc train --nproc 2 makes one run directory and goes on from it', async () => {
+test('pgpc train --nproc 2 makes one run directory and resumes from it', async () => {
   const data = join(folder, 'data');
   const counts = { sourceTrain: 3, sourceVal: 1, targetTrain: 3, targetVal: 1 };
   await writeStreetSynth(data, { seed: 9, ...counts, width: 64 });

@@ -15,13 +15,10 @@ import path from 'node:path';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  gitRevision,
-  type MethodResult,
-  openRun,
-  type RunDescription,
-  RunDirectory,
-} from '../../src/training/run-directory/run-directory.js';
+import { openRun } from '../../src/training/run-directory/open-run.js';
+import { gitRevision } from '../../src/training/run-directory/origin.js';
+import { type RunDescription, RunDirectory } from '../../src/training/run-directory/run-directory.js';
+import type { MethodResult } from '../../src/training/run-directory/schema.js';
 
 const DESCRIPTION: RunDescription = {
   config: { iterations: 10, contrast: { tau: 0.5 } },

@@ -9,18 +9,12 @@ import { Learner } from '../../src/adaptation/learner.js';
 import { type Experiment, parseExperiment } from '../../src/config/experiment.js';
 import { type MethodName, methodConfig } from '../../src/config/method.js';
 import { daformerRareClasses } from '../../src/config/rare-classes.js';
-import { loadSegmentor } from '../../src/models/checkpoint.js';
+import { loadSegmentor, MODEL_FILE } from '../../src/models/checkpoint.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { classCounts } from '../../src/pipeline/rare-class-sampling.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { buildOptimizer } from '../../src/training/optimizer.js';
-import {
-  CHECKPOINT_FILE,
-  type LogEntry,
-  MODEL_FILE,
-  Trainer,
-  type TrainingData,
-} from '../../src/training/trainer.js';
+import { CHECKPOINT_FILE, type LogEntry, Trainer, type TrainingData } from '../../src/training/trainer.js';
 import {
   CLASSES,
   differing,

@@ -2,10 +2,11 @@
 import { Argument } from 'commander';
 import { z } from 'zod';
 import { sweepNames } from '../../ablation/names.js';
+import type { SweepOptions } from '../../ablation/run.js';
+import { UsageError } from '../../config/usage-error.js';
 import { scaleNames } from '../../recipes/street-synth.js';
-import { examples, option, type Register, UsageError } from '../command.js';
-import { deviceOption, precisionOption } from '../device-options.js';
-import { setOption } from '../set-option.js';
+import { type Action, examples, option, pluginHelp, type Register } from '../command.js';
+import { pluginOption, setOption, trainingOption } from '../training-options.js';
 import { checkedBy, existingFolder, integer, oneOf, outputFolder, positiveNumber, seed } from '../values.js';
 
 const cellNames = z
@@ -13,14 +14,16 @@ const cellNames = z
   .regex(/^[^,\s]+(,[^,\s]+)*$/, { error: 'must be names with commas between them, such as r2,r4' })
   .transform((text) => text.split(','));
 
-export const registerAblate: Register = (parent, handlers, io) => {
+type AblateOptions = Omit<SweepOptions, 'plugins' | 'command'> & { readonly plugin: string[] | undefined };
+
+export const registerAblate: Register = (parent, act) => {
   parent
     .command('ablate')
     .summary("run one of the paper's tables over several seeds")
     .description(
       'Train every cell of a sweep on rendered streets, each from the same source network and for the same number ' +
         'of steps, and write one table with mean and spread over the seeds, with pictures. Runs that have finished ' +
-        'are kept: the same command goes on where it was stopped, and sweeps that share runs share them in one folder.',
+        'are kept: the same command resumes where it was stopped, and sweeps that share runs share them in one folder.',
     )
     .addArgument(
       new Argument('<name>', `the sweep: ${sweepNames.join(', ')}`).argParser(checkedBy(oneOf(sweepNames))),
@@ -49,7 +52,7 @@ export const registerAblate: Register = (parent, handlers, io) => {
     .addOption(
       option(
         '--steps <count>',
-        'steps that each cell goes on for (default: 700; 12 if quick, 3000 if large)',
+        'training steps of each cell, from the source network (default: 700; 12 if quick, 3000 if large)',
         integer(10),
       ),
     )
@@ -76,8 +79,8 @@ export const registerAblate: Register = (parent, handlers, io) => {
         positiveNumber,
       ),
     )
-    .addOption(deviceOption())
-    .addOption(precisionOption())
+    .addOption(trainingOption('device'))
+    .addOption(trainingOption('precision'))
     .addOption(
       option(
         '--start <folder>',
@@ -89,6 +92,8 @@ export const registerAblate: Register = (parent, handlers, io) => {
     .addOption(
       setOption('a change of an option in every cell that has it, such as method.selfTraining.alpha=0.999'),
     )
+    .addOption(pluginOption())
+    .addHelpText('after', pluginHelp())
     .addHelpText(
       'after',
       examples(
@@ -102,6 +107,18 @@ export const registerAblate: Register = (parent, handlers, io) => {
       if (quick && scale !== undefined && scale !== 'quick') {
         throw new UsageError(`--quick is --scale quick: leave out one of --quick and --scale ${scale}`);
       }
-      await handlers.ablate({ name, ...options, scale: scale ?? (quick ? 'quick' : 'demo') }, io);
+      const chosen = { name, ...options, scale: scale ?? (quick ? 'quick' : 'demo') };
+      await act('ablate', ablate, chosen as AblateOptions);
     });
+};
+
+const ablate: Action<AblateOptions> = async ({ plugin: plugins, ...options }, io) => {
+  const { runSweep } = await import('../../ablation/run.js');
+  const { useCores } = await import('../../machine.js');
+  const { showSweep } = await import('../output/sweep.js');
+  useCores(1);
+  const { command, signal } = io;
+  await showSweep(options.minutes, io, (onEvent) =>
+    runSweep({ ...options, plugins, command }, { signal, onEvent }),
+  );
 };

@@ -1,14 +1,14 @@
 // `pgpc bench`
-import { methodNames } from '../../config/method.js';
 import { networkNames } from '../../config/segmentor.js';
-import { examples, option, type Register, UsageError } from '../command.js';
-import { deviceOption, precisionOption } from '../device-options.js';
-import { integer, oneOf, outputFile, type Size, seed, size } from '../values.js';
+import { UsageError } from '../../config/usage-error.js';
+import { type Action, examples, option, type Register } from '../command.js';
+import type { BenchOptions } from '../output/bench.js';
+import { trainingOption } from '../training-options.js';
+import { integer, oneOf, outputFile } from '../values.js';
 
-const DEFAULT_CROP: Size = { width: 512, height: 512 };
 const DEFAULT_TOP = 20;
 
-export const registerBench: Register = (parent, handlers, io) => {
+export const registerBench: Register = (parent, act) => {
   parent
     .command('bench')
     .summary('measure the training step on this machine')
@@ -19,13 +19,9 @@ export const registerBench: Register = (parent, handlers, io) => {
     .addOption(
       option('--network <name>', `network: ${networkNames.join(', ')}`, oneOf(networkNames), 'mit-b0'),
     )
-    .addOption(
-      option('--method <method>', `what is trained: ${methodNames.join(', ')}`, oneOf(methodNames), 'pgpc'),
-    )
-    .addOption(
-      option('--batch <count>', 'source images a step, and as many of the target', integer(1, 1024), 2),
-    )
-    .addOption(option('--crop <WxH>', 'size of the training crops in pixels', size, DEFAULT_CROP, '512x512'))
+    .addOption(trainingOption('method'))
+    .addOption(trainingOption('batch'))
+    .addOption(trainingOption('crop'))
     .addOption(option('--steps <count>', 'steps to measure', integer(1), 10))
     .addOption(option('--warm-up <count>', 'steps before them (default: 2, on a GPU 10)', integer(0)))
     .addOption(
@@ -35,14 +31,10 @@ export const registerBench: Register = (parent, handlers, io) => {
         integer(1, 1024),
       ),
     )
-    .addOption(option('--seed <number>', 'seed of everything random', seed, 1))
-    .addOption(deviceOption())
-    .addOption(precisionOption())
-    .option(
-      '--activation-checkpointing',
-      'run most of the network twice, instead of keeping what it computes for the backward pass',
-      false,
-    )
+    .addOption(trainingOption('seed'))
+    .addOption(trainingOption('device'))
+    .addOption(trainingOption('precision'))
+    .addOption(trainingOption('activationCheckpointing'))
     .option('--profile', 'show the time of modules and operators, self and total', false)
     .addOption(
       option('--top <count>', `rows of each table of --profile (default: ${DEFAULT_TOP})`, integer(1)),
@@ -61,9 +53,12 @@ export const registerBench: Register = (parent, handlers, io) => {
     .action(async ({ profile, top, trace, ...options }) => {
       const stray = top === undefined ? trace && '--trace' : '--top';
       if (!profile && stray) throw new UsageError(`${stray} goes with --profile`);
-      await handlers.bench(
-        { ...options, profile: profile ? { top: top ?? DEFAULT_TOP, trace } : undefined },
-        io,
-      );
+      const chosen = { ...options, profile: profile ? { top: top ?? DEFAULT_TOP, trace } : undefined };
+      await act('bench', bench, chosen as BenchOptions);
     });
+};
+
+const bench: Action<BenchOptions> = async (options, io) => {
+  const output = await import('../output/bench.js');
+  await output.bench(options, io);
 };

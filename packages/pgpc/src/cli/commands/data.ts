@@ -1,8 +1,17 @@
 // `pgpc data`: making, checking, counting and copying data sets.
 
-import { DATASET_FORMATS, SOURCE_LAYOUTS } from '@pgpc/datasets/formats';
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import type { CheckedSplit } from '@pgpc/datasets';
+import {
+  DATASET_FORMATS,
+  type DatasetFormat,
+  SOURCE_LAYOUTS,
+  type SourceLayout,
+} from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
-import { examples, option, type Register } from '../command.js';
+import { type Action, examples, option, type Register } from '../command.js';
+import type { StatsOptions } from '../output/statistics.js';
 import {
   checkedBy,
   existingFile,
@@ -19,7 +28,33 @@ import {
 const COUNT = integer(0, 100_000);
 const DEFAULT_CROP: Size = { width: 512, height: 512 };
 
-export const registerData: Register = (parent, handlers, io) => {
+/** Which data a command is about. */
+export interface DataSelection {
+  readonly root: string;
+  /** Undefined: told from the folders in `root`. */
+  readonly format: DatasetFormat | undefined;
+  /** Undefined: those that the command is made for. */
+  readonly split: string | undefined;
+  /** Class file of a format without classes of its own. */
+  readonly classes: string | undefined;
+  /** Files read at once; undefined: two for every core. */
+  readonly jobs: number | undefined;
+}
+
+interface RenderOptions {
+  readonly out: string;
+  readonly seed: number;
+  /** Of the images of both domains, in pixels; undefined: each domain's own. */
+  readonly size: Size | undefined;
+  /** Layout of the source's files. */
+  readonly sourceLayout: SourceLayout;
+  readonly sourceTrain: number;
+  readonly sourceVal: number;
+  readonly targetTrain: number;
+  readonly targetVal: number;
+}
+
+export const registerData: Register = (parent, act) => {
   const data = parent
     .command('data')
     .summary('make, check, count and copy data sets')
@@ -48,7 +83,7 @@ export const registerData: Register = (parent, handlers, io) => {
     .addOption(option('--target-val <count>', 'target images to validate on', COUNT, 100))
     .addHelpText('after', examples('pgpc data render --out data/streets --size 512x256 --target-val 200'))
     .action(async ({ out, seed, size, sourceLayout, ...counts }) => {
-      await handlers.render({ out, seed, size, sourceLayout, ...counts }, io);
+      await act('render', render, { out, seed, size, sourceLayout, ...counts });
     });
   addSelection(data.command('check'), 'splits to read (default: all that are there)')
     .summary('read every file and say what is wrong with which')
@@ -60,7 +95,7 @@ export const registerData: Register = (parent, handlers, io) => {
     .addOption(option('--json <file>', 'also write the faults to this file', outputFile))
     .addHelpText('after', examples('pgpc data check data/cityscapes', 'pgpc data check mine --split train'))
     .action(async (root, { format, split, classes, jobs, json }) => {
-      await handlers.checkData({ root, format, split, classes, jobs, json }, io);
+      await act('checkData', check, { root, format, split, classes, jobs, json });
     });
   addSelection(data.command('stats'), 'split to count (default: what one trains on)')
     .summary('count the classes of a labelled split')
@@ -76,19 +111,19 @@ export const registerData: Register = (parent, handlers, io) => {
     .addOption(option('--json <file>', 'also write the counts to this file', outputFile))
     .addHelpText('after', examples('pgpc data stats data/gta5 --json gta5-classes.json'))
     .action(async (root, { format, split, classes, jobs, crop, byContent, json }) => {
-      await handlers.dataStats({ root, format, split, classes, jobs, crop, byContent, json }, io);
+      await act('dataStats', stats, { root, format, split, classes, jobs, crop, byContent, json });
     });
   addSelection(data.command('cache'), 'split to copy (default: all that are there)')
     .summary('copy a data set, resized and fast to decode')
     .description(
       'Write copies of a data set in its own layout that decode fast: uncompressed PNG images, resized once exactly ' +
-        'as training resizes them, and labels by nearest neighbour. A stopped copy goes on.',
+        'as training resizes them, and labels by nearest neighbour. A stopped copy is resumed.',
     )
     .addOption(option('--out <folder>', 'folder to write to (required)', outputFolder).makeOptionMandatory())
     .addOption(option('--scale <WxH>', 'largest size, the ratio is kept (default: as it is)', size))
     .addHelpText('after', examples('pgpc data cache data/gta5 --out data/gta5-1280 --scale 1280x720'))
     .action(async (root, { format, split, classes, jobs, out, scale }) => {
-      await handlers.cacheData({ root, format, split, classes, jobs, out, scale }, io);
+      await act('cacheData', cache, { root, format, split, classes, jobs, out, scale });
     });
 };
 
@@ -103,3 +138,87 @@ function addSelection(command: Command, splits: string) {
     .addOption(option('--classes <file>', 'class file of your own data', existingFile))
     .addOption(option('--jobs <count>', 'files read at once (default: two a core)', integer(1, 256)));
 }
+
+/** Writes the data set; where it is there already, says so. */
+const render: Action<RenderOptions> = async ({ out, size, ...scenes }, io) => {
+  const { progress } = await import('../output/progress.js');
+  const { writeStreetSynth } = await import('@pgpc/street-synth');
+  const total = scenes.sourceTrain + scenes.sourceVal + scenes.targetTrain + scenes.targetVal;
+  const bar = progress({ label: 'render', total, stream: io.stderr, unit: 'images' });
+  const { written } = await writeStreetSynth(out, {
+    ...scenes,
+    ...size,
+    threads: availableParallelism(),
+    onProgress: (done) => bar.update(done),
+    signal: io.signal,
+  });
+  bar.done();
+  io.stdout.write(`${out}: ${total} scenes, ${written} of them written now\n`);
+};
+
+const check: Action<DataSelection & { json: string | undefined }> = async (options, io) => {
+  const { availableSplits, checkDataset, detectFormat } = await import('@pgpc/datasets');
+  const [{ fileProgress }, { textTable }] = await Promise.all([
+    import('../output/progress.js'),
+    import('../output/table.js'),
+  ]);
+  const { root, classes, jobs, json } = options;
+  const format = options.format ?? (await detectFormat(root));
+  const splits = options.split === undefined ? await availableSplits(format, root) : [options.split];
+  const results: (CheckedSplit & { split: string })[] = [];
+  // A folder without the splits of its format is a fault too: opening one names what is missing.
+  for (const split of splits.length > 0 ? splits : ['train']) {
+    const bar = fileProgress(`check ${split}`, io);
+    const checked = await checkDataset(
+      { format, root, split, classes },
+      { signal: io.signal, onProgress: bar.onProgress, ...(jobs !== undefined && { concurrency: jobs }) },
+    );
+    bar.done();
+    results.push({ ...checked, split });
+    for (const { message } of checked.faults) io.stdout.write(`${message}\n`);
+  }
+  const rows = results.map(({ split, samples, labelled, faults }) =>
+    [split, samples, labelled, faults.length].map(String),
+  );
+  io.stdout.write(`${format} in ${root}\n`);
+  io.stdout.write(textTable(['split', 'images', 'labels', 'faults'], rows));
+  if (json !== undefined) {
+    const splitsOut = results.map(({ split, samples, labelled, faults }) => ({
+      split,
+      images: samples,
+      labels: labelled,
+      faults,
+    }));
+    await writeFile(json, `${JSON.stringify({ root, format, splits: splitsOut }, null, 2)}\n`);
+  }
+  const total = results.reduce((sum, { faults }) => sum + faults.length, 0);
+  if (total > 0) throw new Error(`${root}: ${total} ${total === 1 ? 'fault' : 'faults'} in ${format} data`);
+};
+
+const stats: Action<StatsOptions> = async (options, io) => {
+  const { showStatistics } = await import('../output/statistics.js');
+  await showStatistics(options, io);
+};
+
+const cache: Action<DataSelection & { out: string; scale: Size | undefined }> = async (options, io) => {
+  const { availableSplits, cacheDataset, detectFormat, openDataset, trainingSplit } = await import(
+    '@pgpc/datasets'
+  );
+  const { fileProgress } = await import('../output/progress.js');
+  const { root, out, scale, classes, jobs } = options;
+  const format = options.format ?? (await detectFormat(root));
+  const found = await availableSplits(format, root);
+  const splits = options.split === undefined ? found : [options.split];
+  for (const split of splits.length > 0 ? splits : [await trainingSplit(format, root)]) {
+    const dataset = await openDataset({ format, root, split, classes });
+    const bar = fileProgress(`copy ${split}`, io);
+    const { written, kept } = await cacheDataset(dataset, out, {
+      scale,
+      signal: io.signal,
+      onProgress: bar.onProgress,
+      ...(jobs !== undefined && { concurrency: jobs }),
+    });
+    bar.done();
+    io.stdout.write(`${out}: ${format} ${split}, ${written} samples written now, ${kept} kept\n`);
+  }
+};

@@ -1,9 +1,10 @@
 // `pgpc demo`
-import { examples, option, type Register } from '../command.js';
-import { deviceOption } from '../device-options.js';
+import type { DemoOptions } from '../../demo/demo.js';
+import { type Action, examples, option, type Register } from '../command.js';
+import { trainingOption } from '../training-options.js';
 import { existingFile, integer, outputFolder, runName, seed } from '../values.js';
 
-export const registerDemo: Register = (parent, handlers, io) => {
+export const registerDemo: Register = (parent, act) => {
   parent
     .command('demo')
     .summary('train and compare every method on rendered streets')
@@ -21,7 +22,7 @@ export const registerDemo: Register = (parent, handlers, io) => {
     .addOption(
       option(
         '--steps <count>',
-        'steps that each method goes on for (default: 700; 12 if quick)',
+        'training steps of each method, from the source network (default: 700; 12 if quick)',
         integer(10),
       ),
     )
@@ -34,7 +35,7 @@ export const registerDemo: Register = (parent, handlers, io) => {
     .addOption(option('--name <name>', 'name of the run (default: demo, or demo-2, ... if taken)', runName))
     .addOption(option('--out <folder>', 'folder for run directories', outputFolder, 'runs'))
     .option('--overwrite', 'replace the run that has the name', false)
-    .addOption(deviceOption())
+    .addOption(trainingOption('device'))
     .addOption(
       option('--weights <file>', 'weights to start the encoder from (default: random)', existingFile),
     )
@@ -47,6 +48,30 @@ export const registerDemo: Register = (parent, handlers, io) => {
       ),
     )
     .action(async (options) => {
-      await handlers.demo(options, io);
+      await act('demo', demo, options as DemoOptions);
     });
+};
+
+const demo: Action<DemoOptions> = async (options, io) => {
+  const { runDemo } = await import('../../demo/demo.js');
+  const { useCores } = await import('../../machine.js');
+  const { ParallelProgress } = await import('../output/parallel-progress.js');
+  const { iouTable } = await import('../output/table.js');
+  const { command, signal, stdout } = io;
+  useCores(1);
+  const shown = new ParallelProgress(io);
+  await runDemo(
+    { ...options, command },
+    {
+      signal,
+      onEvent: (event) => {
+        if (event.kind === 'description') stdout.write(`${event.text}\n`);
+        else if (event.kind === 'report') {
+          const { path, results, info } = event.run;
+          if (results.length > 0) stdout.write(`\n${iouTable(results, info.classes)}`);
+          stdout.write(`\nrun: ${path}\nreport: ${event.file}\n`);
+        } else shown.tell(event);
+      },
+    },
+  );
 };

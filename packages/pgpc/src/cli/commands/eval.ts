@@ -1,18 +1,39 @@
-// `pgpc eval`
+// `pgpc eval`: a saved model on a labelled split.
 
-import { DATASET_FORMATS } from '@pgpc/datasets/formats';
-import { PREDICTION_FORMATS } from '../../evaluation/prediction-format.js';
+import { writeFileSync } from 'node:fs';
+import { DATASET_FORMATS, type DatasetFormat } from '@pgpc/datasets/formats';
+import { UsageError } from '../../config/usage-error.js';
+import type { InferenceOptions } from '../../evaluation/inference.js';
+import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
 import { CITYSCAPES_PROTOCOLS, type Protocol } from '../../evaluation/protocols.js';
-import { examples, option, type Register, UsageError } from '../command.js';
-import { deviceOption } from '../device-options.js';
+import { type Action, examples, option, type Register } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
+import { trainingOption } from '../training-options.js';
 import { existingFolder, existingPath, oneOf, outputFile, outputFolder } from '../values.js';
 
 /** `all` is that of the formats without splits. */
 const SPLITS = ['train', 'val', 'test', 'all'] as const;
 const PROTOCOLS = Object.keys(CITYSCAPES_PROTOCOLS).toReversed();
 
-export const registerEval: Register = (parent, handlers, io) => {
+interface EvalOptions {
+  /** A checkpoint file, or a folder with one. */
+  readonly checkpoint: string;
+  readonly targetRoot: string;
+  readonly format: DatasetFormat | undefined;
+  readonly split: string;
+  readonly inference: InferenceOptions;
+  readonly device: string;
+  /** The classes of Cityscapes that are shown and averaged; undefined: all of the dataset. */
+  readonly classes: Protocol | undefined;
+  readonly boundary: boolean;
+  /** Folder for predicted label maps; undefined: none are written. */
+  readonly savePredictions: string | undefined;
+  readonly predictions: PredictionFormat;
+  /** File for all results; undefined: none is written. */
+  readonly json: string | undefined;
+}
+
+export const registerEval: Register = (parent, act) => {
   const command = parent
     .command('eval')
     .summary('evaluate a checkpoint on labelled images')
@@ -42,7 +63,7 @@ export const registerEval: Register = (parent, handlers, io) => {
     )
     .addOption(option('--split <split>', `split to evaluate: ${SPLITS.join(', ')}`, oneOf(SPLITS), 'val'));
   addInferenceOptions(command)
-    .addOption(deviceOption())
+    .addOption(trainingOption('device'))
     .addOption(
       option(
         '--classes <count>',
@@ -78,21 +99,41 @@ export const registerEval: Register = (parent, handlers, io) => {
       if (flags.predictions && !savePredictions) {
         throw new UsageError('--predictions needs --save-predictions with a folder');
       }
-      await handlers.evaluate(
-        {
-          checkpoint,
-          targetRoot,
-          format,
-          split,
-          inference: inferenceOptions(flags),
-          device: flags.device,
-          classes: flags.classes && (Number(flags.classes) as Protocol),
-          boundary: flags.boundary ?? false,
-          savePredictions,
-          predictions: flags.predictions ?? 'trainIds',
-          json: flags.json,
-        },
-        io,
-      );
+      await act('evaluate', evaluateCheckpoint, {
+        checkpoint,
+        targetRoot,
+        format,
+        split,
+        inference: inferenceOptions(flags),
+        device: flags.device,
+        classes: flags.classes && (Number(flags.classes) as Protocol),
+        boundary: flags.boundary ?? false,
+        savePredictions,
+        predictions: flags.predictions ?? 'trainIds',
+        json: flags.json,
+      });
     });
+};
+
+const evaluateCheckpoint: Action<EvalOptions> = async (options, io) => {
+  const { targetRoot, split, savePredictions, predictions, json, ...given } = options;
+  const { evaluate, evaluationTable, resultsOf, useCores } = await import('../output/evaluation.js');
+  const { fileProgress } = await import('../output/progress.js');
+  useCores();
+  const bar = fileProgress(`evaluate ${split}`, io, 'images');
+  const evaluation = await evaluate({
+    ...given,
+    target: targetRoot,
+    split,
+    predictions: savePredictions === undefined ? undefined : { folder: savePredictions, format: predictions },
+    signal: io.signal,
+    onImage: bar.onProgress,
+  });
+  bar.done();
+  io.stdout.write(evaluationTable(evaluation, options.classes));
+  if (savePredictions) io.stdout.write(`predicted ${predictions}: ${savePredictions}\n`);
+  if (json === undefined) return;
+  const results = resultsOf(evaluation, options.checkpoint, options.inference);
+  writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`);
+  io.stdout.write(`results: ${json}\n`);
 };

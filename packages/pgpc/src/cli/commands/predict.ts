@@ -1,11 +1,22 @@
-// `pgpc predict`
-import { PREDICTION_FORMATS } from '../../evaluation/prediction-format.js';
-import { examples, option, type Register } from '../command.js';
-import { deviceOption } from '../device-options.js';
+// `pgpc predict`: label maps of one's own images.
+import type { InferenceOptions } from '../../evaluation/inference.js';
+import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
+import { type Action, examples, option, type Register } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
+import { trainingOption } from '../training-options.js';
 import { existingFolder, existingPath, oneOf, outputFolder } from '../values.js';
 
-export const registerPredict: Register = (parent, handlers, io) => {
+interface PredictOptions {
+  /** A checkpoint file, or a folder with one. */
+  readonly checkpoint: string;
+  readonly images: string;
+  readonly out: string;
+  readonly predictions: PredictionFormat;
+  readonly inference: InferenceOptions;
+  readonly device: string;
+}
+
+export const registerPredict: Register = (parent, act) => {
   const command = parent
     .command('predict')
     .summary('label images with a checkpoint')
@@ -36,7 +47,7 @@ export const registerPredict: Register = (parent, handlers, io) => {
       ),
     );
   addInferenceOptions(command)
-    .addOption(deviceOption())
+    .addOption(trainingOption('device'))
     .addHelpText(
       'after',
       examples(
@@ -45,9 +56,20 @@ export const registerPredict: Register = (parent, handlers, io) => {
       ),
     )
     .action(async ({ checkpoint, images, out, predictions, ...flags }) => {
-      await handlers.predict(
-        { checkpoint, images, out, predictions, inference: inferenceOptions(flags), device: flags.device },
-        io,
-      );
+      const { device } = flags;
+      const inference = inferenceOptions(flags);
+      await act('predict', predictImages, { checkpoint, images, out, predictions, inference, device });
     });
+};
+
+const predictImages: Action<PredictOptions> = async ({ predictions, ...options }, io) => {
+  const { predict } = await import('../../evaluation/predict.js');
+  const { useCores } = await import('../../machine.js');
+  const { fileProgress } = await import('../output/progress.js');
+  useCores();
+  const bar = fileProgress('predict', io, 'images');
+  const { signal } = io;
+  const { files } = await predict({ ...options, format: predictions, signal, onImage: bar.onProgress });
+  bar.done();
+  io.stdout.write(`${files.length} label maps (${predictions}): ${options.out}\n`);
 };

@@ -1,9 +1,9 @@
 // `pgpc report`
 import { Argument } from 'commander';
-import { examples, type Register } from '../command.js';
+import { type Action, examples, type Register } from '../command.js';
 import { checkedBy, existingFolder } from '../values.js';
 
-export const registerReport: Register = (parent, handlers, io) => {
+export const registerReport: Register = (parent, act) => {
   parent
     .command('report')
     .summary("write a run's report again")
@@ -13,6 +13,11 @@ export const registerReport: Register = (parent, handlers, io) => {
     .addArgument(new Argument('<run>', 'run directory').argParser(checkedBy(existingFolder)))
     .addHelpText('after', examples('pgpc report runs/demo'))
     .action(async (run) => {
-      await handlers.report({ run }, io);
+      await act('report', report, { run });
     });
+};
+
+const report: Action<{ run: string }> = async ({ run }, { stdout }) => {
+  const { writeReport } = await import('../../report/report.js');
+  stdout.write(`${await writeReport(run)}\n`);
 };

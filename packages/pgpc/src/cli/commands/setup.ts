@@ -1,7 +1,7 @@
 // `pgpc setup`: compiles the native parts for this machine.
-import { examples, type Register } from '../command.js';
+import { type Action, examples, type Register } from '../command.js';
 
-export const registerSetup: Register = (parent, handlers, io) => {
+export const registerSetup: Register = (parent, act) => {
   parent
     .command('setup')
     .summary('compile the native parts for this machine')
@@ -11,5 +11,19 @@ export const registerSetup: Register = (parent, handlers, io) => {
         'projects share: PGPC_CACHE in the environment, or ~/.cache/pgpc.',
     )
     .addHelpText('after', examples('pgpc setup', 'LIBTORCH=~/libtorch pgpc setup'))
-    .action(() => handlers.setUp({}, io));
+    .action(() => act('setUp', setUp, {}));
+};
+
+/** @throws Error after it has said what must be installed first, or what the compiler says: lines of their own. */
+const setUp: Action<object> = async (_, { stdout, stderr, signal }) => {
+  const [torch, datasets] = await Promise.all([import('@pgpc/torch/setup'), import('@pgpc/datasets/setup')]);
+  const say = (text: string) => stderr.write(`pgpc: ${text}\n`);
+  try {
+    const parts = [await torch.setUp({ say, signal }), await datasets.setUp({ say, signal })];
+    stdout.write(`ready (${parts.join('; ')})\n`);
+  } catch (cause) {
+    if (signal.aborted) throw cause;
+    for (const line of (cause instanceof Error ? cause.message : String(cause)).split('\n')) say(line);
+    throw new Error('nothing is set up', { cause });
+  }
 };

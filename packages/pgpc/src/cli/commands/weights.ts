@@ -2,9 +2,13 @@
 import { z } from 'zod';
 import { didYouMean } from '../../config/did-you-mean.js';
 import { catalog, findCatalogEntry, weightsFolder } from '../../models/weights/catalog.js';
-import { examples, option, type Register } from '../command.js';
+import { type Action, examples, option, type Register } from '../command.js';
 import { checkedBy, existingFile, oneOf, outputFolder } from '../values.js';
-import { WEIGHT_TARGETS } from '../weights-types.js';
+import type { ConvertWeightsOptions, InspectWeightsOptions } from '../weights.js';
+import type { PullWeightsOptions } from '../weights-pull.js';
+
+/** Forms that are written. */
+const WEIGHT_TARGETS = ['pgpc', 'hf'] as const;
 
 const NETWORKS = ['student', 'teacher'] as const;
 const KNOWN = catalog.map(({ name, aliases }) => [name, ...aliases].join(' or ')).join(', ');
@@ -24,7 +28,7 @@ const hub = z
   .url({ protocol: /^https?$/, error: 'must be an address such as https://hub.example.org' })
   .transform((text) => text.replace(/\/+$/, ''));
 
-export const registerWeights: Register = (parent, handlers, io) => {
+export const registerWeights: Register = (parent, act) => {
   const weights = parent
     .command('weights')
     .summary('inspect, convert and fetch weights files')
@@ -44,7 +48,7 @@ export const registerWeights: Register = (parent, handlers, io) => {
     .option('--json', 'print JSON', false)
     .addHelpText('after', examples('pgpc weights inspect mit_b5.pth'))
     .action(async (file: string, { network, json }) => {
-      await handlers.inspectWeights({ file, network, json }, io);
+      await act('inspectWeights', inspect, { file, network, json });
     });
 
   weights
@@ -73,7 +77,7 @@ export const registerWeights: Register = (parent, handlers, io) => {
       ),
     )
     .action(async (file: string, { to, out, network, encoder, allowPartial }) => {
-      await handlers.convertWeights({ file, to, out, network, encoder, allowPartial }, io);
+      await act('convertWeights', convert, { file, to, out, network, encoder, allowPartial });
     });
 
   weights
@@ -81,7 +85,7 @@ export const registerWeights: Register = (parent, handlers, io) => {
     .summary('fetch weights by name')
     .description(
       `Fetch weights by name into the folder of weights, where --weights finds them: ${KNOWN}; or owner/repository ` +
-        'of the HuggingFace hub. An interrupted download goes on where it stopped; the SHA-256 is checked where one is known.',
+        'of the HuggingFace hub. An interrupted download resumes where it stopped; the SHA-256 is checked where one is known.',
     )
     .argument('<name>', 'name of the weights', checkedBy(weightsName))
     .addOption(option('--hub <address>', "server in place of the publisher's own (a mirror)", hub))
@@ -95,6 +99,21 @@ export const registerWeights: Register = (parent, handlers, io) => {
     .addOption(option('--sha256 <digits>', 'SHA-256 that the file must have', sha256))
     .addHelpText('after', examples('pgpc weights pull mit_b5', 'pgpc train --weights mit_b5 ...'))
     .action(async (name: string, { hub, out, sha256 }) => {
-      await handlers.pullWeights({ name, hub, out: out ?? weightsFolder(), sha256 }, io);
+      await act('pullWeights', pull, { name, hub, out: out ?? weightsFolder(), sha256 });
     });
+};
+
+const inspect: Action<InspectWeightsOptions> = async (options, io) => {
+  const { inspectWeights } = await import('../weights.js');
+  await inspectWeights(options, io);
+};
+
+const convert: Action<ConvertWeightsOptions> = async (options, io) => {
+  const { convertWeights } = await import('../weights.js');
+  await convertWeights(options, io);
+};
+
+const pull: Action<PullWeightsOptions> = async (options, io) => {
+  const { pullWeights } = await import('../weights-pull.js');
+  await pullWeights(options, io);
 };

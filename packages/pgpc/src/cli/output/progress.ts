@@ -109,3 +109,19 @@ export function progress(options: ProgressOptions): Progress {
     },
   };
 }
+
+/** Progress over files whose number is known once the first is done, with which the bar appears. */
+export function fileProgress(
+  label: string,
+  io: { readonly stderr: ProgressOptions['stream'] },
+  unit = 'files',
+): { onProgress: (done: number, total: number) => void; done: () => void } {
+  let bar: Progress | undefined;
+  return {
+    onProgress: (done, total) => {
+      bar ??= progress({ label, total, stream: io.stderr, unit });
+      bar.update(done);
+    },
+    done: () => bar?.done(),
+  };
+}

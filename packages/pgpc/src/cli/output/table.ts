@@ -1,6 +1,6 @@
 // Tables for the terminal.
 import { percent } from '../../report/format.js';
-import type { MethodResult } from '../../training/run-directory/run-directory.js';
+import type { MethodResult } from '../../training/run-directory/schema.js';
 
 /**
  * Rows as lines with aligned columns: the first column to the left, the others to the right, a rule under the

@@ -1,5 +1,5 @@
-// Run directory: the self-contained folder one run writes, and the only thing that reports and dashboards read.
-import { execFileSync } from 'node:child_process';
+// The folder of one run, open for writing: self-contained, and the only thing that reports and dashboards read.
+
 import {
   appendFileSync,
   existsSync,
@@ -9,118 +9,34 @@ import {
   rmSync,
   truncateSync,
 } from 'node:fs';
-import { availableParallelism, cpus, totalmem } from 'node:os';
 import path from 'node:path';
-import type { ClassInfo, LabelMap, RgbImage } from '@pgpc/datasets';
-import { CITYSCAPES_CLASSES, writeJson } from '@pgpc/datasets';
-import sharp from 'sharp';
-import { z } from 'zod';
+import {
+  CITYSCAPES_CLASSES,
+  type ClassInfo,
+  type LabelMap,
+  type RgbImage,
+  writeJson,
+} from '@pgpc/datasets';
+import { lengthOfWholeLines, openRun } from './open-run.js';
+import { describeMachine } from './origin.js';
+import { coloured, writePng } from './pictures.js';
 import { isRunName, RUN_NAME_RULE } from './run-name.js';
+import {
+  checked,
+  type MethodResult,
+  methodResultSchema,
+  type PictureIndex,
+  pictureFile,
+  pictureIndexSchema,
+  type RunInfo,
+  type RunStatus,
+  runInfoSchema,
+} from './schema.js';
 
-/** Between the devices of a run that went on on another one. */
+/** Between the devices of a run that was resumed on another one. */
 const THEN = ', then ';
 
 const FIXED_FIELDS = new Set(['phase', 'seed', 'iteration', 'wall']);
-
-// JSON has no NaN: it is stored as null and comes back as NaN.
-const figure = z
-  .number()
-  .nullable()
-  .transform((value) => value ?? Number.NaN);
-const fraction = z
-  .number()
-  .min(0)
-  .max(1)
-  .nullable()
-  .transform((value) => value ?? Number.NaN);
-const channel = z.number().int().min(0).max(255);
-const pictureFile = z
-  .string()
-  .regex(/^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u, 'must be a file name without folders');
-
-const runClassSchema = z.object({ name: z.string(), color: z.tuple([channel, channel, channel]) });
-
-const runInfoSchema = z.object({
-  name: z.string(),
-  title: z.string().optional(),
-  description: z.string().optional(),
-  command: z.string().optional(),
-  config: z.record(z.string(), z.unknown()),
-  seed: z.number().int(),
-  versions: z.record(z.string(), z.string()),
-  machine: z.string(),
-  device: z.string().optional(),
-  gitRevision: z.string().optional(),
-  classes: z.array(runClassSchema).min(1),
-  status: z.enum(['running', 'finished', 'stopped', 'failed']),
-  started: z.iso.datetime(),
-  resumed: z.array(z.iso.datetime()),
-  finished: z.iso.datetime().optional(),
-  error: z.string().optional(),
-});
-
-const metricRecordSchema = z
-  .object({
-    phase: z.string(),
-    seed: z.number().int().optional(),
-    iteration: z.number().int().min(0),
-    wall: z.number().min(0),
-  })
-  .catchall(figure);
-
-const methodResultSchema = z.object({
-  name: z.string(),
-  label: z.string(),
-  seed: z.number().int().optional(),
-  miou: fraction,
-  iou: z.array(fraction),
-  accuracy: fraction,
-  classAccuracy: z.array(fraction).optional(),
-  meanAccuracy: fraction.optional(),
-  frequencyWeightedIou: fraction.optional(),
-  seconds: z.number().min(0),
-});
-
-const pictureIndexSchema = z.object({
-  source: z.array(z.object({ image: pictureFile, label: pictureFile })),
-  target: z.array(
-    z.object({
-      id: z.string(),
-      image: pictureFile,
-      truth: pictureFile.optional(),
-      predictions: z.record(z.string(), pictureFile),
-    }),
-  ),
-});
-
-/** A class as pictures and tables show it: `color` is RGB, 0..255 each. */
-export type RunClass = z.infer<typeof runClassSchema>;
-
-/** How a run ended, or that it has not. A process that was killed leaves `running` behind. */
-export type RunStatus = z.infer<typeof runInfoSchema>['status'];
-
-/** What `run.json` holds. Times are ISO 8601 in UTC. */
-export type RunInfo = z.infer<typeof runInfoSchema>;
-
-/**
- * What one method reached on the target: scores are fractions 0..1, as in `Scores` of the evaluation; `iou` and
- * `classAccuracy` have an entry for every class of the run (NaN: the class does not occur), `seconds` is the training
- * time. A method run with several seeds has one result for each.
- */
-export type MethodResult = z.infer<typeof methodResultSchema>;
-
-/** What is in `pictures/`: file names, relative to that folder; `predictions` is keyed by `MethodResult.name`. */
-export type PictureIndex = z.infer<typeof pictureIndexSchema>;
-
-/** One line of `metrics.jsonl` as it is read back: the fixed fields, and any number under `name` or `group/name`. */
-export interface MetricRecord {
-  readonly phase: string;
-  readonly seed?: number;
-  readonly iteration: number;
-  /** Seconds that the run had been going, time between stop and resume left out. */
-  readonly wall: number;
-  readonly values: Readonly<Record<string, number>>;
-}
 
 /** Where in a run a set of metrics was taken; `seed` tells the repetitions of a phase apart. */
 export interface MetricPosition {
@@ -218,10 +134,10 @@ export class RunDirectory {
   }
 
   /**
-   * Opens an existing run to go on writing to it: status `running` again, wall time goes on from the last record.
-   * Metrics logged beyond the iteration from which training goes on are superseded when the directory is read.
+   * Opens an existing run to resume it: status `running` again, wall time counts from the last record. Metrics logged
+   * beyond the iteration from which training resumes are superseded when the directory is read.
    *
-   * @param device what it goes on on; run.json names all devices, in order.
+   * @param device what it resumes on; run.json names all devices, in order.
    * @throws Error if the directory holds no readable run.
    */
   static resume(directory: string, device?: string): RunDirectory {
@@ -312,25 +228,12 @@ export class RunDirectory {
 
   /** Writes an RGB image to `pictures/<file>` as PNG. */
   async writePicture(file: string, image: RgbImage): Promise<void> {
-    const { width, height, data } = image;
-    const target = this.#picturePath(file);
-    await sharp(data, { raw: { width, height, channels: 3 } })
-      .png()
-      .toFile(target);
+    await writePng(this.#picturePath(file), image);
   }
 
   /** Writes train ids to `pictures/<file>` as a PNG in the classes' colours; ids that are no class are black. */
   async writeLabelPicture(file: string, labels: LabelMap): Promise<void> {
-    const lookup = new Uint8Array(256 * 3);
-    for (const [id, { color }] of this.#info.classes.entries()) lookup.set(color, id * 3);
-    const data = new Uint8Array(labels.data.length * 3);
-    for (let i = 0; i < labels.data.length; i++) {
-      const entry = labels.data[i]! * 3;
-      data[i * 3] = lookup[entry]!;
-      data[i * 3 + 1] = lookup[entry + 1]!;
-      data[i * 3 + 2] = lookup[entry + 2]!;
-    }
-    await this.writePicture(file, { width: labels.width, height: labels.height, data });
+    await this.writePicture(file, coloured(labels, this.#info.classes));
   }
 
   /** Replaces `pictures/index.json`. @throws Error if a file name has a folder in it. */
@@ -358,61 +261,6 @@ export class RunDirectory {
   }
 }
 
-/** All that a run directory holds besides checkpoints and the pictures themselves. */
-export interface Run {
-  readonly directory: string;
-  readonly info: RunInfo;
-  /** Grouped by phase and seed in order of appearance, iterations rising within a group. */
-  readonly metrics: readonly MetricRecord[];
-  readonly results: readonly MethodResult[];
-  /** Undefined where the run has written no pictures. */
-  readonly pictures: PictureIndex | undefined;
-}
-
-/**
- * Reads a run directory, also one that is being written or whose process was killed: a last line of metrics that is
- * cut off is left out, missing files count as empty.
- *
- * @throws Error naming file and entry if the folder is no run directory or a file does not have its form.
- */
-export function openRun(directory: string): Run {
-  const infoFile = path.join(directory, 'run.json');
-  if (!existsSync(infoFile)) throw new Error(`${directory} is no run directory: it has no run.json`);
-  const info = checked(runInfoSchema, readJson(infoFile), infoFile);
-  const resultsFile = path.join(directory, 'results.json');
-  const results = existsSync(resultsFile)
-    ? checked(z.array(methodResultSchema), readJson(resultsFile), resultsFile)
-    : [];
-  for (const { name, iou } of results) {
-    if (iou.length !== info.classes.length) {
-      throw new Error(
-        `${resultsFile}: '${name}' has ${iou.length} IoU values for ${info.classes.length} classes`,
-      );
-    }
-  }
-  const picturesFile = path.join(directory, 'pictures', 'index.json');
-  const pictures = existsSync(picturesFile)
-    ? checked(pictureIndexSchema, readJson(picturesFile), picturesFile)
-    : undefined;
-  return { directory, info, metrics: readMetrics(path.join(directory, 'metrics.jsonl')), results, pictures };
-}
-
-/** The git revision of the code in `directory`, with `-dirty` if files differ from it; undefined outside git. */
-export function gitRevision(directory: string): string | undefined {
-  const git = (...args: string[]) =>
-    execFileSync('git', args, {
-      cwd: directory,
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).trim();
-  try {
-    const revision = git('rev-parse', 'HEAD');
-    return git('status', '--porcelain') === '' ? revision : `${revision}-dirty`;
-  } catch {
-    return undefined;
-  }
-}
-
 function claimDirectory(root: string, name: string, options: CreateRunOptions): string {
   for (let attempt = 1; ; attempt++) {
     const directory = path.join(root, attempt === 1 ? name : `${name}-${attempt}`);
@@ -436,67 +284,4 @@ function claimDirectory(root: string, name: string, options: CreateRunOptions): 
     mkdirSync(directory);
     return directory;
   }
-}
-
-function describeMachine(): string {
-  const model = cpus()[0]?.model.trim() ?? 'unknown processor';
-  const memory = Math.round(totalmem() / 2 ** 30);
-  return `${process.platform} ${process.arch}, ${model}, ${availableParallelism()} threads, ${memory} GiB`;
-}
-
-function readMetrics(file: string): MetricRecord[] {
-  if (!existsSync(file)) return [];
-  const bytes = readFileSync(file);
-  const series = new Map<string, MetricRecord[]>();
-  const lines = bytes.subarray(0, lengthOfWholeLines(bytes)).toString('utf8').split('\n');
-  for (const [index, line] of lines.entries()) {
-    if (line === '') continue;
-    const where = `${file}:${index + 1}`;
-    const { phase, seed, iteration, wall, ...values } = checked(
-      metricRecordSchema,
-      parseJson(line, where),
-      where,
-    );
-    const key = JSON.stringify([phase, seed]);
-    let records = series.get(key);
-    if (records === undefined) {
-      records = [];
-      series.set(key, records);
-    }
-    // A run that was resumed from an earlier checkpoint repeats iterations: the later account counts.
-    while ((records.at(-1)?.iteration ?? -1) > iteration) records.pop();
-    const before = records.at(-1)?.iteration === iteration ? records.pop()?.values : undefined;
-    records.push({
-      phase,
-      ...(seed === undefined ? {} : { seed }),
-      iteration,
-      wall,
-      values: { ...before, ...values },
-    });
-  }
-  return [...series.values()].flat();
-}
-
-// A line without its newline was being written when the process died.
-function lengthOfWholeLines(bytes: Uint8Array): number {
-  return bytes.lastIndexOf(0x0a) + 1;
-}
-
-function readJson(file: string): unknown {
-  return parseJson(readFileSync(file, 'utf8'), file);
-}
-
-function parseJson(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new Error(`${where} is not JSON: ${(error as Error).message}`);
-  }
-}
-
-function checked<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw new Error(`${where}: ${issue.path.length === 0 ? '' : `${issue.path.join('.')}: `}${issue.message}`);
 }

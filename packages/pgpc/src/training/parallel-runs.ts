@@ -3,11 +3,9 @@
 import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { compiledProgram } from '@pgpc/datasets';
-import type { BranchMessage, BranchTask } from './branch-program.js';
-import type { CommandIo } from './io.js';
-import { type Progress, progress } from './output/progress.js';
+import type { RunEnd, RunEvent, RunTask } from './run-program.js';
 
-const PROGRAM = compiledProgram(import.meta.url, './branch-program.js');
+const PROGRAM = compiledProgram(import.meta.url, './run-program.js');
 
 /** Something to do, perhaps after something else. */
 export interface Job {
@@ -64,8 +62,12 @@ export async function inLanes<T extends Job>(
   if (failures.length > 0) throw failures[0];
 }
 
-export type BranchEnd = Extract<BranchMessage, { kind: 'end' }>;
-export type BranchLog = Extract<BranchMessage, { kind: 'log' }>;
+/** What several trainings tell: how many steps there are in all, what each does, and that none is left. */
+export type ParallelEvent =
+  | { kind: 'runs'; steps: number }
+  | { kind: 'run'; name: string; iterations: number; event: RunEvent }
+  | { kind: 'run-end'; name: string; outcome: RunEnd['outcome'] }
+  | { kind: 'runs-end' };
 
 /** Trainings at once, unless it is said: as many as cores, of which on a GPU each takes several, and memory. */
 export function jobsOn(device: string): number {
@@ -81,75 +83,30 @@ export function workersOn(device: string, jobs: number): number {
   return Math.max(1, Math.min(3, Math.floor(availableParallelism() / jobs) - 1));
 }
 
-/** The trainings under way, with one bar for all of them on a terminal, and lines of each elsewhere. */
-export class Branches {
-  readonly #bar: Progress | undefined;
-  readonly #losses: Record<string, number> = {};
-  readonly #done = new Map<string, number>();
-
-  /** @param total steps of all the trainings. */
-  constructor(
-    total: number,
-    readonly io: CommandIo,
-  ) {
-    if (isTerminal(io)) this.#bar = progress({ label: 'train', total, stream: io.stderr });
-  }
-
-  /**
-   * Trains in a process of its own, which stops at a whole step when the command is stopped.
-   * @throws Error with what the process last said, if it ends without a result.
-   */
-  async train(
-    name: string,
-    task: BranchTask,
-    onLog: (entry: BranchLog) => void,
-    onStep: (done: number) => void = () => {},
-  ): Promise<BranchEnd> {
-    const { io } = this;
-    const line = progress({ label: name, total: task.experiment.iterations, stream: io.stderr });
-    const child = fork(PROGRAM, [], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
-    let stderr = '';
-    child.stderr!.on('data', (text) => {
-      stderr = `${stderr}${text}`.slice(-2000);
-    });
-    const stop = () => child.connected && child.send('stop');
-    io.signal.addEventListener('abort', stop, { once: true });
-    child.send(task);
-    let end: BranchEnd | undefined;
-    let shown: Record<string, number> = {};
-    child.on('message', (message: BranchMessage) => {
-      if (message.kind === 'said') io.stderr.write(`${message.line}\n`);
-      else if (message.kind === 'log') {
-        shown = { loss: message.values['loss/total']! };
-        this.#losses[name] = shown.loss!;
-        onLog(message);
-      } else if (message.kind === 'step') {
-        this.#step(name, message.done);
-        onStep(message.done);
-        if (!this.#bar) line.update(message.done, shown);
-      } else end = message;
-    });
-    const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-    io.signal.removeEventListener('abort', stop);
-    delete this.#losses[name];
-    if (!end)
-      throw new Error(`${name}: ${stderr.trim().split('\n').at(-1) || `ended with exit code ${code}`}`);
-    line.done(end.outcome);
-    return end;
-  }
-
-  #step(name: string, done: number): void {
-    this.#done.set(name, done);
-    const total = [...this.#done.values()].reduce((sum, steps) => sum + steps, 0);
-    this.#bar?.update(total, this.#losses);
-  }
-
-  /** Ends the common bar. */
-  done(): void {
-    this.#bar?.done();
-  }
-}
-
-function isTerminal(io: CommandIo): boolean {
-  return (io.stderr as { isTTY?: boolean }).isTTY === true && process.env.TERM !== 'dumb';
+/**
+ * Trains in a process of its own, which stops at a whole step once the signal is aborted.
+ * @param onEvent told of what the process does, but for its end.
+ * @throws Error with what the process last said, if it ends without a result.
+ */
+export async function trainInProcess(
+  task: RunTask,
+  { signal, onEvent }: { signal: AbortSignal; onEvent: (event: RunEvent) => void },
+): Promise<RunEnd> {
+  const child = fork(PROGRAM, [], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
+  let stderr = '';
+  child.stderr!.on('data', (text) => {
+    stderr = `${stderr}${text}`.slice(-2000);
+  });
+  const stop = () => child.connected && child.send('stop');
+  signal.addEventListener('abort', stop, { once: true });
+  child.send(task);
+  let end: RunEnd | undefined;
+  child.on('message', (message: RunEvent | RunEnd) => {
+    if (message.kind === 'end') end = message;
+    else onEvent(message);
+  });
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  signal.removeEventListener('abort', stop);
+  if (end) return end;
+  throw new Error(`${task.name}: ${stderr.trim().split('\n').at(-1) || `ended with exit code ${code}`}`);
 }

@@ -1,4 +1,4 @@
-// `pgpc train --nproc N`: starts the ranks on this machine, and ends them together.
+// A training in several processes of this machine: starts the ranks, and ends them together.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,7 +7,6 @@ import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { CommandIo } from './io.js';
 
 /** Errors of ranks that only lost another one come with it; so long the first failure is waited on for its cause. */
 const SETTLE_MS = 500;
@@ -16,6 +15,14 @@ const GRACE_MS = 3000;
 
 const PROGRAM = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
 const NPROC = '--nproc';
+
+/** Where the ranks' output goes, and what stops them. */
+export interface LaunchIo {
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream;
+  /** Passed on as Ctrl-C, at which the ranks write a checkpoint and end. */
+  readonly signal: AbortSignal;
+}
 
 interface Rank {
   rank: number;
@@ -27,15 +34,14 @@ interface Rank {
 }
 
 /**
- * Runs `pgpc` with the arguments of this command line, less `--nproc`, once a rank, with torchrun's variables. The
- * signal is passed on as Ctrl-C, at which the ranks write a checkpoint and end.
+ * Runs `pgpc` with the arguments of this command line, less `--nproc`, once a rank, with torchrun's variables.
  * @param count ranks, and processes. @param args the command line's arguments.
  * @param command program and arguments that come before them.
  * @throws Error that names the rank that failed first and the last line of its errors; the others are ended by then.
  */
 export async function launchTraining(
   count: number,
-  io: CommandIo,
+  io: LaunchIo,
   args: readonly string[] = process.argv.slice(2),
   command: readonly [string, ...string[]] = [process.execPath, PROGRAM],
 ): Promise<void> {
@@ -72,7 +78,7 @@ function start(
   rank: number,
   count: number,
   port: number,
-  io: CommandIo,
+  io: LaunchIo,
   args: readonly string[],
   [program, ...before]: readonly [string, ...string[]],
 ): Rank {
@@ -143,4 +149,12 @@ async function freePort(): Promise<number> {
   server.close();
   await once(server, 'close');
   return port;
+}
+
+/** For the program that is launched: it does not outlive the process that started it as a rank. */
+export function endWithLauncher(): void {
+  // A program that is no rank may have a channel of its own.
+  if (!process.connected || process.env.LOCAL_WORLD_SIZE === undefined) return;
+  process.once('disconnect', () => process.exit(1));
+  process.channel?.unref();
 }

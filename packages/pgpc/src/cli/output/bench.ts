@@ -3,25 +3,57 @@
 import { existsSync, realpathSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { buildInfo, deviceMemory, type Profile, setNumThreads } from '@pgpc/torch';
-import { pgpcContrast } from '../config/contrast.js';
-import type { Experiment } from '../config/experiment.js';
-import { methodConfig } from '../config/method.js';
-import { networks, segmentorConfig } from '../config/segmentor.js';
-import { describeDevice, packageVersion, useCores } from '../machine.js';
-import { daformerRecipe } from '../recipes/daformer.js';
-import { percent } from '../report/format.js';
-import { type BenchmarkOptions, profileSteps, timeSteps } from '../training/benchmark.js';
-import { gib } from '../training/memory.js';
-import type { Bench, BenchOptions } from './bench-types.js';
-import { chosenDevice, chosenPrecision } from './device.js';
-import type { CommandIo } from './io.js';
-import { progress } from './output/progress.js';
-import { textTable } from './output/table.js';
+import { pgpcContrast } from '../../config/contrast.js';
+import type { Experiment } from '../../config/experiment.js';
+import { type MethodName, methodConfig } from '../../config/method.js';
+import { chosenPrecision, type Precision } from '../../config/precision.js';
+import { type NetworkName, networks, segmentorConfig } from '../../config/segmentor.js';
+import { chosenDevice, describeDevice, packageVersion, useCores } from '../../machine.js';
+import { daformerRecipe } from '../../recipes/daformer.js';
+import { percent } from '../../report/format.js';
+import { type BenchmarkOptions, profileSteps, timeSteps } from '../../training/benchmark.js';
+import { gib } from '../../training/memory.js';
+import type { Action } from '../command.js';
+import type { CommandIo } from '../io.js';
+import type { Size } from '../values.js';
+import { progress } from './progress.js';
+import { textTable } from './table.js';
 
 /** Iterations of the paper's runs, for which the time is given. */
 const PAPER_ITERATIONS = 40_000;
 
-export const bench: Bench = async (options, io) => {
+export interface BenchOptions {
+  readonly network: NetworkName;
+  readonly method: MethodName;
+  readonly crop: Size;
+  /** Source images a step, and as many target images. */
+  readonly batch: number;
+  readonly steps: number;
+  /** Undefined: as many as the device takes to settle. */
+  readonly warmUp: number | undefined;
+  /** Undefined: the cores, or what OMP_NUM_THREADS says. */
+  readonly threads: number | undefined;
+  readonly seed: number;
+  /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
+  readonly device: string;
+  /** Undefined: bfloat16 on a GPU, float32 on the CPU. */
+  readonly precision: Precision | undefined;
+  /** Run most of the student twice to save memory. */
+  readonly activationCheckpointing: boolean;
+  /** Tell where the time goes, instead of how much it is; undefined: do not. */
+  readonly profile: ProfileOptions | undefined;
+  /** File for all results; undefined: none is written. */
+  readonly json: string | undefined;
+}
+
+export interface ProfileOptions {
+  /** Rows of each table. */
+  readonly top: number;
+  /** File for a Chrome trace; undefined: none is written. */
+  readonly trace: string | undefined;
+}
+
+export const bench: Action<BenchOptions> = async (options, io) => {
   if (options.threads === undefined) useCores();
   else setNumThreads(options.threads);
   const device = chosenDevice(options.device);
@@ -106,7 +138,7 @@ const timed: Measure = async (experiment, measuring, _options, io, measured) => 
   return { times, pipelinedMs: pipelined, iterationsPerSecond: 1000 / iteration, ...memory.bytes };
 };
 
-/** The most that was in use: resident in this process, and on a card in tensors and in what is kept for them. */
+/** The most that was in use: resident in this process, and on a GPU in tensors and in what is kept for them. */
 function memoryOf(device: string): { text: string; bytes: Record<string, number> } {
   const peakBytes = process.resourceUsage().maxRSS * 1024;
   if (device === 'cpu') return { text: gib(peakBytes), bytes: { peakBytes } };

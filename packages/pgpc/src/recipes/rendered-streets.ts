@@ -1,11 +1,14 @@
-// The data of the street-synth preset on disk, with progress.
+// The data of the street-synth preset on disk.
 
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type StreetSynthFolders, streetSynthFolders, writeStreetSynth } from '@pgpc/street-synth';
-import type { ScaleName, StreetSynthPreset } from '../recipes/street-synth.js';
-import type { CommandIo } from './io.js';
-import { progress } from './output/progress.js';
+import type { ScaleName, StreetSynthPreset } from './street-synth.js';
+
+/** What rendering tells: images that are there, then the folder. */
+export type RenderEvent =
+  | { kind: 'render'; done: number; total: number }
+  | { kind: 'rendered'; folder: string };
 
 /** Where the preset's images are, if nothing else is said. */
 export function presetDataFolder(scale: ScaleName): string {
@@ -14,18 +17,18 @@ export function presetDataFolder(scale: ScaleName): string {
 
 /** Renders what is not there yet, on all cores. @throws as `writeStreetSynth` does */
 export async function renderStreetSynth(
-  root: string,
+  folder: string,
   data: StreetSynthPreset['data'],
-  io: CommandIo,
+  { signal, onEvent }: { signal: AbortSignal; onEvent: (event: RenderEvent) => void },
 ): Promise<StreetSynthFolders> {
   const total = data.sourceTrain + data.sourceVal + data.targetTrain + data.targetVal;
-  const bar = progress({ label: 'render street-synth/1', total, stream: io.stderr, unit: 'images' });
-  await writeStreetSynth(root, {
+  onEvent({ kind: 'render', done: 0, total });
+  await writeStreetSynth(folder, {
     ...data,
     threads: availableParallelism(),
-    onProgress: (done) => bar.update(done),
-    signal: io.signal,
+    onProgress: (done) => onEvent({ kind: 'render', done, total }),
+    signal,
   });
-  bar.done(root);
-  return streetSynthFolders(root);
+  onEvent({ kind: 'rendered', folder });
+  return streetSynthFolders(folder);
 }

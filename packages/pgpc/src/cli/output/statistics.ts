@@ -1,16 +1,26 @@
-// `pgpc data stats`: how often each class occurs, and what rare class sampling makes of it.
+// What `pgpc data stats` shows: how often each class occurs, and what rare class sampling makes of it.
 import { writeFile } from 'node:fs/promises';
 import type { SegmentationDataset } from '@pgpc/datasets';
 import { type ClassStatistics, classStatistics, detectFormat, openDataset } from '@pgpc/datasets';
-import { daformerRareClasses } from '../config/rare-classes.js';
-import { classProbabilities } from '../pipeline/rare-class-sampling.js';
-import { percent } from '../report/format.js';
-import { fileProgress } from './data-progress.js';
-import type { DataStats } from './data-types.js';
-import { textTable } from './output/table.js';
-import type { Size } from './values.js';
+import { daformerRareClasses } from '../../config/rare-classes.js';
+import { classProbabilities } from '../../pipeline/rare-class-sampling.js';
+import { percent } from '../../report/format.js';
+import type { DataSelection } from '../commands/data.js';
+import type { CommandIo } from '../io.js';
+import type { Size } from '../values.js';
+import { fileProgress } from './progress.js';
+import { textTable } from './table.js';
 
-export const dataStats: DataStats = async (options, io) => {
+export interface StatsOptions extends DataSelection {
+  /** Size of the training crops that the printed constants are for. */
+  readonly crop: Size;
+  /** Tell by the files' contents, not their times, whether the cached counts hold. */
+  readonly byContent: boolean;
+  /** File for the counts; undefined: none is written. */
+  readonly json: string | undefined;
+}
+
+export async function showStatistics(options: StatsOptions, io: CommandIo): Promise<void> {
   const { root, split, classes, jobs, crop, byContent, json } = options;
   const format = options.format ?? (await detectFormat(root));
   const dataset = await openDataset({ format, root, split, classes });
@@ -26,7 +36,7 @@ export const dataStats: DataStats = async (options, io) => {
   io.stdout.write(statisticsTable(dataset, statistics));
   io.stdout.write(constants(statistics, crop));
   if (json !== undefined) await writeFile(json, `${JSON.stringify(asJson(dataset, statistics))}\n`);
-};
+}
 
 /** Of each class: share of the labelled pixels, probability in rare class sampling, and images it is drawn from. */
 function statisticsTable(

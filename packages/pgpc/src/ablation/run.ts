@@ -1,0 +1,311 @@
+// The runs of a sweep that have not ended yet, and its table after every one.
+
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { classStatistics, openGta5, writeWholeSync } from '@pgpc/datasets';
+import type { StreetSynthFolders } from '@pgpc/street-synth';
+import { didYouMean } from '../config/did-you-mean.js';
+import { chosenPrecision, type Precision } from '../config/precision.js';
+import type { Settings } from '../config/settings.js';
+import { UsageError } from '../config/usage-error.js';
+import { chosenDevice, describeDevice } from '../machine.js';
+import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../recipes/rendered-streets.js';
+import type { ScaleName } from '../recipes/street-synth.js';
+import { streetSynthPreset } from '../recipes/street-synth.js';
+import {
+  inLanes,
+  type Job,
+  jobsOn,
+  type ParallelEvent,
+  trainInProcess,
+  workersOn,
+} from '../training/parallel-runs.js';
+import { loadPlugins } from '../training/plugins.js';
+import type { TrainedTask } from '../training/train.js';
+import type { LogEntry } from '../training/trainer.js';
+import type { SweepName } from './names.js';
+import { writeSweep } from './page.js';
+import { finished, type PlannedRun, plan } from './plan.js';
+import { foldersNamed, METRICS_FILE, RESULT_FILE, writeResult } from './results.js';
+import { sweeps } from './sweeps.js';
+import { minorityClasses, rowsOf, type SweepTable, textCells } from './table.js';
+import { type RunWatch, TimeBudget } from './time-budget.js';
+
+export interface SweepOptions {
+  readonly name: SweepName;
+  /** Folder of all runs and tables. */
+  readonly out: string;
+  /** Folder of the rendered data; undefined: the scale's. */
+  readonly data: string | undefined;
+  /** How many seeds to run, counted up from `seed`; at least 1. */
+  readonly seeds: number;
+  /** 0..2^32 - 1. */
+  readonly seed: number;
+  /** The preset's size: images, network, steps. */
+  readonly scale: ScaleName;
+  /** Steps on the source, from which the cells start; undefined: the preset's. */
+  readonly sourceSteps: number | undefined;
+  /** Steps of each cell; undefined: the preset's. */
+  readonly steps: number | undefined;
+  /** Names of the cells to run; undefined: all. */
+  readonly cells: readonly string[] | undefined;
+  /** Trainings at once; undefined: as many as there are cores, and four on a GPU. */
+  readonly jobs: number | undefined;
+  /** Minutes after which no run starts or is trained further; undefined: no limit. */
+  readonly minutes: number | undefined;
+  /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
+  readonly device: string;
+  /** Undefined: bfloat16 on a GPU, float32 on the CPU. */
+  readonly precision: Precision | undefined;
+  /** Folder with a source's network a seed, instead of training it. */
+  readonly start: string | undefined;
+  /** Keep the networks of the cells. */
+  readonly checkpoints: boolean;
+  /** Changes to every cell. */
+  readonly set: Settings;
+  /** Module files that register parts of one's own. */
+  readonly plugins?: readonly string[] | undefined;
+  /** The command line that repeats the sweep. */
+  readonly command: string;
+}
+
+export type SweepEvent =
+  /** What is going to be run; `finished` of the runs were so before. */
+  | { kind: 'plan'; title: string; runs: number; finished: number }
+  | RenderEvent
+  | ParallelEvent
+  /** Why a run is trained again or not at all, or that it failed. */
+  | { kind: 'remark'; message: string };
+
+/** What there is at a sweep's end. */
+export interface SweepResult {
+  /** The table as text, without rows where no run has finished. */
+  header: string[];
+  rows: string[][];
+  /** Folder of the table, the page and the pictures. */
+  folder: string;
+  /** Runs that were to be trained. */
+  runs: number;
+  /** Those that have not finished. */
+  left: number;
+  /** Why runs failed. */
+  failures: string[];
+}
+
+/** What training one run gives. */
+export interface TrainedRun extends TrainedTask {
+  /** What was logged, in order. */
+  log: LogEntry[];
+}
+
+/** Trains a run, and leaves its network in its folder; told of the steps done. */
+export type RunTrainer = (run: PlannedRun, onStep: (done: number) => void) => Promise<TrainedRun>;
+
+interface Surroundings {
+  signal: AbortSignal;
+  onEvent: (event: SweepEvent) => void;
+}
+
+interface RunJob extends Job {
+  readonly run: PlannedRun;
+}
+
+/** The options with the device that was found, and the experiments' precision on it. */
+type FoundOptions = Omit<SweepOptions, 'precision'> & { precision?: Precision };
+
+/**
+ * Runs what is missing of a sweep, and writes its table after every run.
+ * @param trainer makes what trains, from the data's folders; it stops by the signal, which comes at the time limit too. By
+ *   default every run trains in a process of its own.
+ * @throws UsageError for a cell that the sweep does not have; Error for a setting that does not fit; the signal's reason
+ *   when it is aborted, with what has finished kept. Runs that fail are told of in the result.
+ */
+export async function runSweep(
+  { precision, ...given }: SweepOptions,
+  { signal: stopped, onEvent }: Surroundings,
+  trainer: typeof inProcesses = inProcesses,
+): Promise<SweepResult> {
+  await loadPlugins(given.plugins);
+  const device = chosenDevice(given.device);
+  const options: FoundOptions = { ...given, device, ...chosenPrecision(precision, device) };
+  const { name, out, scale, cells, jobs = jobsOn(device), minutes } = options;
+  const remark = (message: string) => onEvent({ kind: 'remark', message });
+  if (scale === 'large' && device === 'cpu') {
+    remark('--scale large is for a GPU: here, on the CPU, each run may take a day');
+  }
+  const trainedOn = describeDevice(device);
+  const budget = minutes === undefined ? undefined : new TimeBudget(60_000 * minutes);
+  const signal = budget ? AbortSignal.any([stopped, budget.signal]) : stopped;
+  const runs = planned(options);
+  const todo = missing(runs, cells);
+  const asked = runs.filter(({ cell }) => cell && (cells?.includes(cell.name) ?? true)).length;
+  const open = todo.filter(({ run }) => run.cell).length;
+  onEvent({ kind: 'plan', title: sweeps[name].title, runs: asked, finished: asked - open });
+  for (const { run } of todo) {
+    const reason = whyAgain(run, out);
+    if (reason) remark(`${labelOf(run)}: ${reason}`);
+  }
+  const { data } = streetSynthPreset(options);
+  const rendered = { signal: stopped, onEvent };
+  const roots = await renderStreetSynth(options.data ?? presetDataFolder(scale), data, rendered);
+  const source = await openGta5(roots.source);
+  const { counts } = await classStatistics(source);
+  const classes = source.classes.map((info) => info.name);
+  const minority = minorityClasses(counts);
+  const table = () => tableOf(options, runs, classes, minority);
+  const folder = join(out, name);
+  writeSweep(folder, table());
+  const train = trainer(roots, { signal, onEvent }, options);
+  onEvent({ kind: 'runs', steps: todo.reduce((sum, { run }) => sum + run.experiment.iterations, 0) });
+  const failures: string[] = [];
+  try {
+    // Where the end may come before all have run, seeds are to be whole.
+    const inTurn = budget ? todo.map((job) => ({ ...job, turn: job.run.seed })) : todo;
+    await inLanes(inTurn, jobs, signal, async ({ run }) => {
+      if (budget?.fits(run.experiment) === false) {
+        remark(`${labelOf(run)}: not started, it would not end within --minutes ${minutes}`);
+        return false;
+      }
+      const watch: RunWatch | undefined = budget?.watch(run.experiment);
+      try {
+        const trained = await train(run, (done) => watch?.step(done));
+        watch?.end();
+        if (trained.outcome === 'stopped') return false;
+        save(run, trained, trainedOn);
+        if (run.cell) writeSweep(folder, table());
+        return true;
+      } catch (error) {
+        // A process that is stopped before it listens ends without a word.
+        if (signal.aborted) return false;
+        // The other runs do not depend on this one, and a sweep may take a night.
+        const message = error instanceof Error ? error.message : String(error);
+        failures.push(message);
+        remark(message);
+        return false;
+      }
+    });
+  } catch (error) {
+    // The limit is no failure: what has ended is in the table.
+    if (stopped.aborted || !budget?.signal.aborted) throw error;
+  } finally {
+    onEvent({ kind: 'runs-end' });
+  }
+  const left = todo.filter(({ run }) => !finished(run)).length;
+  return { ...textCells(table()), folder, runs: todo.length, left, failures };
+}
+
+function inProcesses(
+  roots: StreetSynthFolders,
+  { signal, onEvent }: Surroundings,
+  { checkpoints, device, jobs = jobsOn(device), plugins }: FoundOptions,
+): RunTrainer {
+  return async (run, onStep) => {
+    const log: LogEntry[] = [];
+    const { experiment, onTarget, start, folder, cell } = run;
+    const name = labelOf(run);
+    const end = await trainInProcess(
+      {
+        name,
+        experiment,
+        plugins,
+        source: roots.source,
+        target: roots.target,
+        device,
+        workers: workersOn(device, jobs),
+        onTarget,
+        start: { model: start },
+        checkpoint: folder,
+        keep: cell && !checkpoints ? 'nothing' : 'network',
+        evaluate: cell !== undefined,
+      },
+      {
+        signal,
+        onEvent: (event) => {
+          if (event.kind === 'log') log.push({ iteration: event.iteration, values: event.values });
+          if (event.kind === 'step') onStep(event.done);
+          onEvent({ kind: 'run', name, iterations: experiment.iterations, event });
+        },
+      },
+    );
+    onEvent({ kind: 'run-end', name, outcome: end.outcome });
+    return { ...end, log };
+  };
+}
+
+/** The sweep's runs with all seeds. @throws UsageError for a cell that the sweep does not have. */
+function planned(options: FoundOptions): PlannedRun[] {
+  const { name, seed, seeds, cells = [] } = options;
+  const known = sweeps[name].cells.map((cell) => cell.name);
+  for (const cell of cells) {
+    if (!known.includes(cell)) {
+      throw new UsageError(
+        `--cells ${cell}: ${name} has no such cell${didYouMean(cell, known)}; its cells: ${known.join(', ')}`,
+      );
+    }
+  }
+  return plan(name, { ...options, seeds: Array.from({ length: seeds }, (_, i) => seed + i) });
+}
+
+/** The runs of the chosen cells that have not ended, and what they start from; each once. */
+function missing(runs: readonly PlannedRun[], cells: readonly string[] | undefined): RunJob[] {
+  const open = runs.filter((run) => !finished(run));
+  const wanted = open.filter(({ cell }) => cell && (cells?.includes(cell.name) ?? true));
+  const needed = new Set(wanted.flatMap(({ key, after }) => [key, after?.key]));
+  const all = new Map(open.filter(({ key }) => needed.has(key)).map((run) => [run.key, run]));
+  return [...all.values()].map((run) => ({
+    name: run.key,
+    after: run.after && all.has(run.after.key) ? run.after.key : undefined,
+    run,
+  }));
+}
+
+/** What there is of a run that has not ended, or in its place. */
+function whyAgain(run: PlannedRun, out: string): string | undefined {
+  if (existsSync(join(run.folder, RESULT_FILE))) {
+    return `what is in ${run.folder} is not whole, or not of this run; it runs again`;
+  }
+  const others = foldersNamed(out, run.seed, run.name).filter((folder) => folder !== run.folder);
+  return others.length > 0
+    ? `${others.join(' and ')} is of other settings, steps or another source; it runs anew`
+    : undefined;
+}
+
+function save(run: PlannedRun, { seconds, scores, log }: TrainedRun, device: string): void {
+  const { folder, key, name, seed, experiment, onTarget, startKey } = run;
+  const lines = log.map(({ iteration, values }) => `${JSON.stringify({ iteration, ...values })}\n`);
+  mkdirSync(folder, { recursive: true });
+  writeWholeSync(join(folder, METRICS_FILE), lines.join(''));
+  writeResult(folder, { key, name, seed, experiment, start: startKey, onTarget, device, seconds, scores });
+}
+
+function tableOf(
+  options: FoundOptions,
+  runs: readonly PlannedRun[],
+  classes: readonly string[],
+  minority: readonly number[],
+): SweepTable {
+  const sweep = sweeps[options.name];
+  const results = runs.map((run) => ({ cell: run.cell, result: finished(run) }));
+  const rows = rowsOf(
+    sweep,
+    (cell) => results.flatMap((one) => (one.cell === cell && one.result ? [one.result] : [])),
+    minority,
+  );
+  return { sweep, classes, minority, rows, setting: settingOf(options), command: options.command };
+}
+
+/** What all runs of the sweep have in common. */
+function settingOf(options: FoundOptions): string {
+  const { scale, precision, start, seed, seeds } = options;
+  const preset = streetSynthPreset(options);
+  const steps = preset.continuation('pgpc').iterations;
+  const source = start ? 'given source networks' : `${preset.pretraining.iterations} steps on the source`;
+  const which = seeds === 1 ? `seed ${seed}` : `seeds ${seed} to ${seed + seeds - 1}`;
+  const size = { demo: '', quick: ' in small (--quick)', large: ' in large (--scale large)' }[scale];
+  const computed = precision ? `${precision}, ` : '';
+  return `On street-synth/1${size}: ${computed}${source}, then ${steps} steps of each cell; ${which}.`;
+}
+
+function labelOf({ seed, name }: PlannedRun): string {
+  return `seed${seed}/${name}`;
+}

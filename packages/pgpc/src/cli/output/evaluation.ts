@@ -1,0 +1,67 @@
+// What `pgpc eval` shows and writes of an evaluation.
+
+import { isCityscapes } from '@pgpc/datasets';
+import type { ModelEvaluation } from '../../evaluation/evaluate-model.js';
+import type { InferenceOptions } from '../../evaluation/inference.js';
+import { CITYSCAPES_PROTOCOLS, type Protocol, protocolMiou } from '../../evaluation/protocols.js';
+import { meanOfKnown } from '../../evaluation/scores.js';
+import { describeDevice, versions } from '../../machine.js';
+import { percent } from '../../report/format.js';
+import { textTable } from './table.js';
+
+export { evaluate } from '../../evaluation/evaluate-model.js';
+export { useCores } from '../../machine.js';
+
+/** Scores by class, their means over the shown classes, and what is counted over all pixels, in percent. */
+export function evaluationTable(
+  { scores, boundary, classes }: ModelEvaluation,
+  protocol: Protocol | undefined,
+): string {
+  const shown = protocol ? CITYSCAPES_PROTOCOLS[protocol].map((trainId) => classes[trainId]!) : classes;
+  const columns = [scores.iou, scores.classAccuracy, ...(boundary ? [boundary.iou] : [])];
+  const rows = shown.map(({ name, trainId }) => [
+    name,
+    ...columns.map((column) => percent(column[trainId]!)),
+  ]);
+  const means = columns.map((column) => percent(meanOfKnown(shown.map(({ trainId }) => column[trainId]!))));
+  return textTable(
+    ['%', 'IoU', 'accuracy', ...(boundary ? ['boundary IoU'] : [])],
+    [
+      ...rows,
+      [`mean of ${shown.length}`, ...means],
+      ['all pixels', percent(scores.frequencyWeightedIou), percent(scores.accuracy)],
+    ],
+  );
+}
+
+/** What `--json` writes; a number that does not exist is null. */
+export function resultsOf(evaluation: ModelEvaluation, checkpoint: string, inference: InferenceOptions) {
+  const { scores, confusion, boundary, classes, dataset, seconds, device } = evaluation;
+  const { name, root, split, samples } = dataset;
+  const protocols = Object.keys(CITYSCAPES_PROTOCOLS).map((count) => Number(count) as Protocol);
+  return {
+    checkpoint,
+    dataset: { name, root, split, images: samples.length },
+    inference,
+    miou: scores.miou,
+    ...(isCityscapes(classes) && {
+      miouOverClasses: Object.fromEntries(
+        protocols.map((protocol) => [protocol, protocolMiou(scores.iou, protocol)]),
+      ),
+    }),
+    accuracy: scores.accuracy,
+    meanAccuracy: scores.meanAccuracy,
+    frequencyWeightedIou: scores.frequencyWeightedIou,
+    ...(boundary && { boundaryMiou: boundary.miou }),
+    classes: classes.map((info, i) => ({
+      name: info.name,
+      iou: scores.iou[i],
+      accuracy: scores.classAccuracy[i],
+      ...(boundary && { boundaryIou: boundary.iou[i] }),
+    })),
+    confusion,
+    seconds,
+    device: describeDevice(device),
+    versions: versions(),
+  };
+}

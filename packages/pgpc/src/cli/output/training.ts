@@ -1,0 +1,140 @@
+// `pgpc train` at work: what the library tells of a training, as lines and bars.
+
+import { protocolMiou } from '../../evaluation/protocols.js';
+import { describeDevice, useCores } from '../../machine.js';
+import { describeReport } from '../../models/weights/fit.js';
+import { percent } from '../../report/format.js';
+import { gib } from '../../training/memory.js';
+import type { TrainingEvent, TrainingResult } from '../../training/run.js';
+import { count } from '../command.js';
+import type { CommandIo } from '../io.js';
+import { fileProgress, type Progress, progress } from './progress.js';
+import { iouTable } from './table.js';
+
+export { resolveTraining } from '../../training/resolve.js';
+export { resumeTraining, runTraining } from '../../training/run.js';
+
+/** Shows a training while it is under way, and what has come of it. */
+export async function showTraining(
+  io: CommandIo,
+  train: (onEvent: (event: TrainingEvent) => void) => Promise<TrainingResult>,
+): Promise<void> {
+  useCores();
+  printResult(await train(teller(io)), io);
+}
+
+function teller(io: CommandIo): (event: TrainingEvent) => void {
+  const say = (...lines: string[]) => io.stderr.write(lines.map((line) => `${line}\n`).join(''));
+  const files = new Map<string, ReturnType<typeof fileProgress>>();
+  let bar: Progress | undefined;
+  let shown = {};
+  return (event) => {
+    switch (event.kind) {
+      case 'data': {
+        const { stage, done, total } = event;
+        const stageBar = files.get(stage) ?? fileProgress(stage, io);
+        files.set(stage, stageBar);
+        stageBar.onProgress(done, total);
+        if (done === total) stageBar.done();
+        return;
+      }
+      case 'bad-files': {
+        const { faults, leftOut } = event;
+        say(...faults.map(({ message }) => (leftOut ? `left out: ${message}` : message)));
+        if (leftOut) say(`left out ${count(faults.length, 'bad file')}`);
+        return;
+      }
+      case 'description':
+        say(...describe(event));
+        return;
+      case 'memory':
+        say(describeMemory(event));
+        return;
+      case 'weights':
+        say(...describeReport(event.report));
+        return;
+      case 'begin': {
+        const { phase: label, iterations: total, iteration: start } = event;
+        bar = progress({ label, total, start, stream: io.stderr });
+        return;
+      }
+      case 'log':
+        shown = { loss: event.values['loss/total']! };
+        return;
+      case 'step':
+        bar!.update(event.done, shown);
+        return;
+      case 'warning':
+        bar!.note(`warning: step ${event.iteration}: ${event.message}`);
+        return;
+      case 'end':
+        bar!.done(event.outcome);
+        return;
+      case 'checkpoint':
+        return;
+    }
+  };
+}
+
+/** What is not on the command line: what was chosen, and the constants that depend on image size. */
+function describe({
+  config,
+  data,
+  device,
+  processes,
+  weights,
+}: Extract<TrainingEvent, { kind: 'description' }>): string[] {
+  const { phase, experiment } = config;
+  const { segmentor, rareClasses, crop, batch, method, precision = 'float32' } = experiment;
+  const lines = [
+    `${describeDevice(device)}, ${precision}`,
+    `${segmentor.backbone} with the ${segmentor.head} head, ${data.classes.length} classes, ` +
+      `${data.source.length} source and ${data.target!.length} target images`,
+  ];
+  if (rareClasses) {
+    const { minImageShare, minCropShare, temperature } = rareClasses;
+    const inCrop = Math.round(minCropShare * crop.width * crop.height);
+    lines.push(
+      `rare classes: temperature ${temperature}; an image counts for a class on more than ` +
+        `${percent(minImageShare)} % of its pixels, a crop on more than ${inCrop} of ${crop.width * crop.height}`,
+    );
+  }
+  if (!weights && phase !== 'source-only') {
+    lines.push(
+      'no --weights: the encoder starts from random values, and there is no feature distance to ImageNet',
+    );
+  } else if (!method.featureDistance && ['daformer', 'pgpc'].includes(phase)) {
+    lines.push('no feature distance: none of the classes is a thing');
+  }
+  if (processes > 1) lines.push(`${processes} processes: ${processes * batch} images a step`);
+  return lines;
+}
+
+function describeMemory({ device, measured }: Extract<TrainingEvent, { kind: 'memory' }>): string {
+  if (!measured) return "memory: not measured, as the bridge was built without CUDA's headers";
+  const where = device === 'cpu' ? '' : ` of ${device}`;
+  return `memory${where}: a step takes ${gib(measured.needed)} at its peak, ${gib(measured.available)} are free`;
+}
+
+function printResult(trained: TrainingResult, { stdout }: CommandIo): void {
+  const { outcome, run, checkpoint, best, result, classes, config } = trained;
+  // A rank above 0 has nothing to tell.
+  if (run === undefined) return;
+  stdout.write(`checkpoint: ${checkpoint}\n`);
+  if (outcome === 'stopped') {
+    const { WORLD_SIZE } = process.env;
+    const ranks = process.connected && WORLD_SIZE !== undefined ? ` --nproc ${WORLD_SIZE}` : '';
+    stdout.write(`resume with: pgpc train --resume ${run}${ranks}\n`);
+    return;
+  }
+  if (best) stdout.write(`best by ${best.score}, of step ${best.iteration}: ${best.folder}\n`);
+  const { target, protocols } = config.data;
+  if (!result) {
+    stdout.write(`${target.root} has no labelled validation split: nothing to evaluate on\n`);
+    return;
+  }
+  stdout.write(iouTable([result], classes));
+  for (const protocol of protocols) {
+    stdout.write(`mIoU over ${protocol} classes: ${percent(protocolMiou(result.iou, protocol))}\n`);
+  }
+}

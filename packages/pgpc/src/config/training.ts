@@ -1,0 +1,33 @@
+// The typed description of a whole training: the `config` of its `run.json`, from which it resumes.
+
+import { z } from 'zod';
+import { dataSchema } from './data.js';
+import { experimentSchema } from './experiment.js';
+import { scoreNames } from './scores.js';
+
+export const trainingSchema = z.strictObject({
+  data: dataSchema,
+  /** How the data is read, which changes nothing of what is trained but for files that are left out. */
+  reading: z.strictObject({
+    /** Leave bad files out instead of refusing to start. */
+    skipBad: z.boolean(),
+    /** Threads that decode; left out: one less than the cores. */
+    workers: z.number().int().min(0).optional(),
+  }),
+  /** What is trained, by name: of the log, the checkpoints and the result. */
+  phase: z.string(),
+  experiment: experimentSchema,
+  /** Score on unlabelled target images by which the best checkpoint is kept. */
+  select: z.enum(scoreNames),
+  /** Module files that register parts of one's own, imported before the experiment is read. */
+  plugins: z.array(z.string()).min(1).optional(),
+});
+
+export type TrainingConfig = z.infer<typeof trainingSchema>;
+
+/** @throws Error that names each key that is wrong, its value and what is allowed. */
+export function parseTraining(value: unknown): TrainingConfig {
+  const parsed = trainingSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new Error(`the training's configuration is not valid\n${z.prettifyError(parsed.error)}`);
+}

@@ -1,0 +1,235 @@
+// The demo: renders two domains, trains on one, adapts to the other in several ways, and shows what came of it.
+
+import { openCityscapes, openGta5, type SegmentationDataset } from '@pgpc/datasets';
+import type { StreetSynthFolders } from '@pgpc/street-synth';
+import { alignedAndDenoised } from '../ablation/sweeps.js';
+import type { Experiment } from '../config/experiment.js';
+import { withSettings } from '../config/settings.js';
+import { chosenDevice, describeDevice, versions } from '../machine.js';
+import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../recipes/rendered-streets.js';
+import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
+import { writeReport } from '../report/report.js';
+import {
+  inLanes,
+  type Job,
+  jobsOn,
+  type ParallelEvent,
+  trainInProcess,
+  workersOn,
+} from '../training/parallel-runs.js';
+import { gitRevision } from '../training/run-directory/origin.js';
+import { RunDirectory } from '../training/run-directory/run-directory.js';
+import type { MethodResult } from '../training/run-directory/schema.js';
+import { Gallery } from './gallery.js';
+
+export interface DemoOptions {
+  /** A shorter run: fewer images and iterations, the same steps. */
+  readonly quick: boolean;
+  /** Steps on the source, from which all methods start; undefined: the preset's. */
+  readonly sourceSteps: number | undefined;
+  /** Steps of each method; undefined: the preset's. */
+  readonly steps: number | undefined;
+  /** 0..2^32 - 1. */
+  readonly seed: number;
+  /** How many seeds to run, counted up from `seed`; at least 1. */
+  readonly seeds: number;
+  /** Undefined: the default name, made unique. */
+  readonly name: string | undefined;
+  /** Replace a run that has the name. */
+  readonly overwrite: boolean;
+  /** Folder of the run directories. */
+  readonly out: string;
+  /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
+  readonly device: string;
+  /** Existing weights file to start the encoder from. */
+  readonly weights: string | undefined;
+  /** The command line that repeats the run. */
+  readonly command?: string | undefined;
+}
+
+/** What the demo tells, from what it is going to do to its report, which is written however it ends. */
+export type DemoEvent =
+  | { kind: 'description'; text: string }
+  | RenderEvent
+  | ParallelEvent
+  | { kind: 'report'; run: RunDirectory; file: string };
+
+interface Surroundings {
+  signal: AbortSignal;
+  onEvent: (event: DemoEvent) => void;
+}
+
+interface Data {
+  roots: StreetSynthFolders;
+  source: SegmentationDataset;
+  validation: SegmentationDataset;
+}
+
+/** One training of the demo: from which state, on which data, by which method. */
+interface Branch extends Job {
+  label: string;
+  experiment: Experiment;
+  onTarget: boolean;
+  /** Has its place in the table. */
+  compared: boolean;
+}
+
+/**
+ * The source network is trained further in several ways, for the same number of steps from the same state; the oracle
+ * is trained on the target's labels, which the others never see, for as many steps as theirs together.
+ */
+function branchesOf(preset: StreetSynthPreset): Branch[] {
+  const { pretraining, continuation, oracle } = preset;
+  const from = { onTarget: false, after: 'source', compared: true };
+  return [
+    { name: 'source', label: 'source', experiment: pretraining, onTarget: false, compared: false },
+    { name: 'oracle', label: 'oracle (target labels)', experiment: oracle, onTarget: true, compared: true },
+    { name: 'pgpc', label: 'PGPC', experiment: continuation('pgpc'), ...from },
+    {
+      name: 'pgpc-dcan-denoise',
+      label: 'PGPC + DCAN, denoised',
+      experiment: withSettings(continuation('pgpc'), alignedAndDenoised),
+      ...from,
+    },
+    { name: 'self-training', label: 'self-training', experiment: continuation('self-training'), ...from },
+    { name: 'source-only', label: 'source only', experiment: continuation('source-only'), ...from },
+  ];
+}
+
+/** The order of the table. */
+const COMPARED = ['source-only', 'self-training', 'pgpc', 'pgpc-dcan-denoise', 'oracle'];
+
+/** One seed of the demo: its branches, as many at once as the device allows. */
+class DemoSeed {
+  constructor(
+    readonly run: RunDirectory,
+    readonly data: Data,
+    readonly branches: readonly Branch[],
+    readonly seed: number | undefined,
+    readonly device: string,
+    readonly surroundings: Surroundings,
+  ) {}
+
+  /** @throws the signal's reason when it is aborted, after every branch has saved what it had. */
+  async all(gallery: Gallery, weights: string | undefined): Promise<void> {
+    const { signal, onEvent } = this.surroundings;
+    const results = new Map<string, MethodResult>();
+    onEvent({
+      kind: 'runs',
+      steps: this.branches.reduce((sum, branch) => sum + branch.experiment.iterations, 0),
+    });
+    try {
+      await inLanes(this.branches, jobsOn(this.device), signal, async (branch) => {
+        const result = await this.#train(branch, weights);
+        if (result) {
+          results.set(branch.name, result);
+          await gallery.writePredictions(branch.name, this.#checkpoint(branch.name));
+        }
+        return true;
+      });
+    } finally {
+      for (const name of COMPARED) if (results.has(name)) this.run.addResult(results.get(name)!);
+      onEvent({ kind: 'runs-end' });
+    }
+  }
+
+  #checkpoint(name: string): string {
+    return this.run.checkpointDirectory(this.seed === undefined ? name : `${name}-seed${this.seed}`);
+  }
+
+  /** Trains one branch in a process of its own; it saves what is there however it ends. */
+  async #train(branch: Branch, weights: string | undefined): Promise<MethodResult | undefined> {
+    const { name, label, experiment, onTarget, after, compared } = branch;
+    const { run, data, seed, device } = this;
+    const { signal, onEvent } = this.surroundings;
+    const { scores, seconds, outcome } = await trainInProcess(
+      {
+        name,
+        experiment,
+        source: data.roots.source,
+        target: data.roots.target,
+        device,
+        workers: workersOn(device, jobsOn(device)),
+        onTarget,
+        start: after ? { model: this.#checkpoint(after) } : { weights },
+        checkpoint: this.#checkpoint(name),
+        keep: 'training',
+        evaluate: compared,
+      },
+      {
+        signal,
+        onEvent: (event) => {
+          if (event.kind === 'log') run.log({ phase: name, iteration: event.iteration, seed }, event.values);
+          onEvent({ kind: 'run', name, iterations: experiment.iterations, event });
+        },
+      },
+    );
+    onEvent({ kind: 'run-end', name, outcome });
+    return scores && { name, label, seed, seconds, ...scores };
+  }
+}
+
+/**
+ * Renders the data where it is not there yet, trains every method, evaluates them and writes the report.
+ * @returns the run directory. @throws the signal's reason once it is aborted; what there is by then is saved.
+ */
+export async function runDemo(options: DemoOptions, surroundings: Surroundings): Promise<RunDirectory> {
+  const { quick, sourceSteps, steps, seed, seeds, weights } = options;
+  const { signal, onEvent } = surroundings;
+  const device = chosenDevice(options.device);
+  const scale = quick ? 'quick' : 'demo';
+  const preset = streetSynthPreset({ scale, seed, sourceSteps, steps });
+  const startsFrom = weights
+    ? `the encoder weights ${weights}`
+    : 'random weights (no ImageNet weights are at hand)';
+  const description =
+    `From ${startsFrom}, a network is trained on the labelled source for ${preset.pretraining.iterations} steps, ` +
+    `then for ${preset.continuation('pgpc').iterations} more, each time from the same state: on the ` +
+    'source only, by self-training on the unlabelled target, by PGPC, and by PGPC with what goes best with it here: ' +
+    'channels aligned to the target (DCAN) and pseudo-labels denoised by prototypes. The oracle is trained on the ' +
+    `target with its labels, for all ${preset.oracle.iterations} steps.`;
+  onEvent({ kind: 'description', text: description });
+  const roots = await renderStreetSynth(presetDataFolder(scale), preset.data, surroundings);
+  const [source, validation] = await Promise.all([
+    openGta5(roots.source),
+    openCityscapes(roots.target, 'val'),
+  ]);
+  const data = { roots, source, validation };
+  const run = RunDirectory.create(
+    options.out,
+    options.name ?? (quick ? 'demo-quick' : 'demo'),
+    {
+      config: {
+        preset: 'street-synth',
+        quick,
+        ...preset.data,
+        pretraining: preset.pretraining,
+        pgpc: preset.continuation('pgpc'),
+      },
+      seed,
+      versions: versions(),
+      device: describeDevice(device),
+      gitRevision: gitRevision(),
+      title: 'street-synth: from a rendered source to an unlabelled target',
+      description,
+      command: options.command,
+    },
+    { overwrite: options.overwrite, unique: options.name === undefined },
+  );
+  try {
+    const gallery = new Gallery(run, data);
+    await gallery.writeSamples();
+    for (let i = 0; i < seeds; i++) {
+      const one = streetSynthPreset({ scale, seed: seed + i, sourceSteps, steps });
+      const named = seeds > 1 ? seed + i : undefined;
+      await new DemoSeed(run, data, branchesOf(one), named, device, surroundings).all(gallery, weights);
+    }
+    run.finish('finished');
+    return run;
+  } catch (error) {
+    run.finish(signal.aborted ? 'stopped' : 'failed', error instanceof Error ? error.message : String(error));
+    throw error;
+  } finally {
+    onEvent({ kind: 'report', run, file: await writeReport(run.path) });
+  }
+}

@@ -1,0 +1,59 @@
+// The pictures of a demo: source and target, and what every method predicts on the target.
+
+import type { SegmentationDataset } from '@pgpc/datasets';
+import { toLabelMap } from '../evaluation/evaluate.js';
+import { predictLabels } from '../evaluation/inference.js';
+import { loadModel } from '../models/checkpoint.js';
+import type { RunDirectory } from '../training/run-directory/run-directory.js';
+import type { PictureIndex } from '../training/run-directory/schema.js';
+
+/** A few of `length` positions, evenly spread. */
+function spread(length: number, n: number): number[] {
+  return Array.from({ length: Math.min(n, length) }, (_, i) =>
+    Math.floor(((i + 0.5) * length) / Math.min(n, length)),
+  );
+}
+
+/** Pictures of source and target, to which every method adds its predictions. */
+export class Gallery {
+  readonly #index: PictureIndex = { source: [], target: [] };
+  readonly #shown: number[];
+
+  constructor(
+    readonly run: RunDirectory,
+    readonly data: { source: SegmentationDataset; validation: SegmentationDataset },
+  ) {
+    this.#shown = spread(data.validation.samples.length, 4);
+  }
+
+  async writeSamples(): Promise<void> {
+    const { source } = this.data;
+    for (const i of spread(source.samples.length, 3)) {
+      const files = { image: `source-${i}.png`, label: `source-${i}-label.png` };
+      await this.run.writePicture(files.image, await source.readImage(i));
+      await this.run.writeLabelPicture(files.label, await source.readLabel(i));
+      this.#index.source.push(files);
+    }
+    for (const i of this.#shown) {
+      const dataset = this.data.validation;
+      const files = { image: `target-${i}.png`, truth: `target-${i}-truth.png` };
+      await this.run.writePicture(files.image, await dataset.readImage(i));
+      await this.run.writeLabelPicture(files.truth, await dataset.readLabel(i));
+      this.#index.target.push({ id: dataset.samples[i]!.id, ...files, predictions: {} });
+    }
+    this.run.writePictureIndex(this.#index);
+  }
+
+  /** @param checkpoint folder of the method's checkpoint. */
+  async writePredictions(method: string, checkpoint: string): Promise<void> {
+    using segmentor = loadModel(checkpoint).eval();
+    for (const [row, i] of this.#shown.entries()) {
+      const image = await this.data.validation.readImage(i);
+      using prediction = predictLabels(segmentor, image);
+      const file = `target-${i}-${method}.png`;
+      await this.run.writeLabelPicture(file, toLabelMap(prediction));
+      this.#index.target[row]!.predictions[method] = file;
+    }
+    this.run.writePictureIndex(this.#index);
+  }
+}

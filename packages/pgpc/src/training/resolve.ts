@@ -1,0 +1,132 @@
+// From the few things that a person chooses to the whole description of a training.
+
+import { resolve } from 'node:path';
+import { type ClassInfo, type DatasetFormat, detectFormat, isCityscapes, openDataset } from '@pgpc/datasets';
+import { z } from 'zod';
+import { pgpcContrast } from '../config/contrast.js';
+import type { DataConfig } from '../config/data.js';
+import { denoisers } from '../config/denoise.js';
+import type { Experiment } from '../config/experiment.js';
+import { daformerFeatureDistance } from '../config/feature-distance.js';
+import { weightings } from '../config/loss-weights.js';
+import { methodConfig } from '../config/method.js';
+import { chosenPrecision } from '../config/precision.js';
+import { networks, segmentorConfig } from '../config/segmentor.js';
+import { checkKey, withSettings } from '../config/settings.js';
+import { styles } from '../config/style.js';
+import { parseTraining, type TrainingConfig } from '../config/training.js';
+import { UsageError } from '../config/usage-error.js';
+import { chosenDevice } from '../machine.js';
+import { daformerRecipe } from '../recipes/daformer.js';
+import { drivingExperiment, drivingPresets } from '../recipes/driving.js';
+import { choiceSchema, type ResolvedChoice, refuseContradictions, type TrainingChoice } from './choice.js';
+import { loadPlugins } from './plugins.js';
+
+/**
+ * Fills in what is not chosen, as `pgpc train` does: formats are told from the folders, classes are the source's, the
+ * precision is the device's. Give `weights` to `runTraining` too, which loads them: here they decide whether there are
+ * ImageNet's features to stay near to.
+ * @throws UsageError for what does not go together; DatasetError for a source that cannot be opened; Error for a setting
+ *   that no experiment has, or that does not fit.
+ */
+export async function resolveTraining(given: TrainingChoice): Promise<TrainingConfig> {
+  const parsed = choiceSchema.safeParse(given);
+  if (!parsed.success) throw new UsageError(`the choice is not valid\n${z.prettifyError(parsed.error)}`);
+  const choice = parsed.data;
+  const { set, skipBad, workers, select, method } = choice;
+  const plugins = choice.plugins.map((file) => resolve(file));
+  await loadPlugins(plugins);
+  refuseContradictions(choice);
+  for (const key of Object.keys(set)) checkKey(key);
+  const device = chosenDevice(choice.device);
+  const data = await dataOf(choice);
+  // Files that are bad are told of when all are read.
+  const { format, root } = data.source;
+  const { classes } = await openDataset({ format, root, onFault: () => {} });
+  return parseTraining({
+    data,
+    reading: { skipBad, workers },
+    phase: method,
+    experiment: withSettings(experimentOf(choice, classes, device), set),
+    select,
+    ...(plugins.length > 0 && { plugins }),
+  });
+}
+
+async function dataOf({ preset, ...choice }: ResolvedChoice): Promise<DataConfig> {
+  const [source, target] = [choice.source, choice.target].map((domain) =>
+    typeof domain === 'string' ? { root: domain } : domain,
+  ) as [DomainChoice, DomainChoice];
+  const base = preset && drivingPresets[preset].data(source.root, target.root);
+  const domain = async (role: 'source' | 'target', { root, format, scale }: DomainChoice) => {
+    const fixed = base?.[role];
+    if (fixed && format && format !== fixed.format) {
+      throw new UsageError(
+        `--${role}-format ${format}: the ${role} of ${preset} is in the layout of ${fixed.format}`,
+      );
+    }
+    const chosen = scale ?? fixed?.scale;
+    return {
+      format: format ?? fixed?.format ?? (await detectFormat(root)),
+      root,
+      ...(chosen && { scale: chosen }),
+    };
+  };
+  return {
+    source: await domain('source', source),
+    target: await domain('target', target),
+    protocols: base?.protocols ?? [],
+  };
+}
+
+interface DomainChoice {
+  root: string;
+  format?: DatasetFormat | undefined;
+  scale?: DataConfig['source']['scale'];
+}
+
+/** The classes whose features are held to ImageNet's: DAFormer's on its classes, on others those labelled as things. */
+function distanceClasses(classes: readonly ClassInfo[]): number[] {
+  if (isCityscapes(classes)) return [...daformerFeatureDistance.classes];
+  return classes.flatMap(({ kind, trainId }) => (kind === 'thing' ? [trainId] : []));
+}
+
+function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], device: string): Experiment {
+  const { preset, method, network, iterations, batch, crop, lr, seed, weights } = choice;
+  const { activationCheckpointing, precision, style, fdaBeta, denoise, lossWeights } = choice;
+  const overrides = {
+    iterations,
+    batch,
+    crop,
+    lr,
+    seed,
+    ...chosenPrecision(precision, device),
+    ...(activationCheckpointing && { activationCheckpointing }),
+  };
+  const parts = {
+    style:
+      style === 'none'
+        ? undefined
+        : style === 'fda'
+          ? { ...styles.fda, beta: fdaBeta ?? styles.fda.beta }
+          : styles[style],
+    denoise: denoise === 'none' ? undefined : denoisers[denoise],
+    weighting: lossWeights === 'fixed' ? undefined : weightings[lossWeights],
+  };
+  if (preset) {
+    const imageNet = weights !== undefined;
+    return drivingExperiment(preset, method, network ?? 'mit-b5', imageNet, { ...overrides, ...parts });
+  }
+  const [backbone, head] = networks[network ?? 'mit-b0'];
+  const things = weights === undefined ? [] : distanceClasses(classes);
+  return daformerRecipe({
+    segmentor: segmentorConfig(backbone, head, { classes: classes.length }),
+    method: methodConfig(method, {
+      // A pixel is a negative for all but its most likely classes, of which few classes leave fewer.
+      contrast: { ...pgpcContrast, rank: Math.min(pgpcContrast.rank, classes.length - 1) },
+      featureDistance: things.length > 0 && { ...daformerFeatureDistance, classes: things },
+      ...parts,
+    }),
+    ...overrides,
+  });
+}

@@ -1,0 +1,99 @@
+// The program of one training of several side by side: takes its task by message, tells of its steps, answers with scores.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { classStatistics, openCityscapes, openGta5 } from '@pgpc/datasets';
+import type { Experiment } from '../config/experiment.js';
+import { useCores } from '../machine.js';
+import { MODEL_FILE, saveSegmentor } from '../models/checkpoint.js';
+import type { WeightsReport } from '../models/weights/fit.js';
+import { PixelStore } from '../pipeline/pixels.js';
+import { loadPlugins } from './plugins.js';
+import { type TrainedTask, type TrainingStart, train } from './train.js';
+import type { LogEntry } from './trainer.js';
+
+/** What is to be trained. */
+export interface RunTask {
+  /** What errors and events call it by. */
+  name: string;
+  experiment: Experiment;
+  /** Module files that register the parts of the experiment. */
+  plugins?: readonly string[] | undefined;
+  /** Roots of the data. */
+  source: string;
+  target: string;
+  /** 'cpu', or 'cuda:N', which several trainings can share. */
+  device: string;
+  /** Threads that decode; 0: that of the training. */
+  workers: number;
+  /** Train on the target with its labels, as the oracle does. */
+  onTarget: boolean;
+  start: TrainingStart;
+  /** Checkpoint folder to save to. */
+  checkpoint: string;
+  /** What to save: all that training resumes from, however it ends; a finished training's network alone; nothing. */
+  keep: 'training' | 'network' | 'nothing';
+  evaluate: boolean;
+}
+
+export type RunEvent =
+  | { kind: 'weights'; report: WeightsReport }
+  | { kind: 'step'; done: number }
+  | ({ kind: 'log' } & LogEntry);
+
+export type RunEnd = { kind: 'end' } & TrainedTask;
+
+const send = (message: RunEvent | RunEnd) => process.send!(message);
+
+async function run(task: RunTask, signal: AbortSignal): Promise<void> {
+  // Tensors of this size gain little from a second thread, and none on a GPU; the other cores have other trainings.
+  useCores(1);
+  await loadPlugins(task.plugins);
+  const { experiment, device, workers, start, keep, checkpoint } = task;
+  const target = await openCityscapes(task.target, 'train');
+  const labelled = task.onTarget ? target : await openGta5(task.source);
+  const { counts } = await classStatistics(labelled);
+  const trained = await train({
+    experiment,
+    data: {
+      source: new PixelStore(labelled),
+      sourceCounts: counts,
+      target: new PixelStore(target),
+      workers,
+    },
+    start,
+    device,
+    signal,
+    // Seconds, which a stop may wait for: the scores of a network that is finished are worth having.
+    evaluation: task.evaluate ? { dataset: await openCityscapes(task.target, 'val') } : undefined,
+    onWeights: (report) => send({ kind: 'weights', report }),
+    onStep: (done) => send({ kind: 'step', done }),
+    onLog: (entry) => send({ kind: 'log', ...entry }),
+    onTrained: (trainer, outcome) => {
+      if (keep === 'training') trainer.save(checkpoint);
+      if (keep === 'network' && outcome === 'finished') {
+        mkdirSync(checkpoint, { recursive: true });
+        saveSegmentor(join(checkpoint, MODEL_FILE), trainer.learner.segmentor);
+      }
+    },
+  });
+  send({ kind: 'end', ...trained });
+}
+
+const stop = new AbortController();
+// Ctrl-C reaches every process of the terminal; when to stop is the parent's to say.
+process.on('SIGINT', () => {});
+process.on('disconnect', () => process.exit(1));
+process.on('message', (message: RunTask | 'stop') => {
+  if (message === 'stop') {
+    stop.abort();
+    return;
+  }
+  run(message, stop.signal).then(
+    () => process.disconnect(),
+    (error: unknown) => {
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+      process.exit(1);
+    },
+  );
+});

@@ -1,0 +1,100 @@
+// One training from its start to its scores: what a run, a resumed run and each of several runs side by side share.
+
+import type { SegmentationDataset, Size } from '@pgpc/datasets';
+import type { ProcessGroup } from '@pgpc/torch';
+import type { Experiment } from '../config/experiment.js';
+import { evaluateSegmentor } from '../evaluation/evaluate.js';
+import type { Scores } from '../evaluation/scores.js';
+import { loadModel } from '../models/checkpoint.js';
+import { findPulledFile } from '../models/weights/catalog.js';
+import { loadBackboneWeights, type WeightsReport } from '../models/weights/fit.js';
+import { type LogEntry, Trainer, type TrainingData } from './trainer.js';
+
+/** What a training starts from; with nothing given, from random values. */
+export interface TrainingStart {
+  /** Checkpoint folder of the same training, which is resumed. */
+  checkpoint?: string | undefined;
+  /** Model file, or a folder with one, of the same network. */
+  model?: string | undefined;
+  /** Weights file for the encoder, or the name of pulled weights. */
+  weights?: string | undefined;
+  /** Load what fits of `weights` where the file and the encoder differ, instead of refusing it. */
+  allowPartial?: boolean | undefined;
+}
+
+export interface TrainingTask {
+  experiment: Experiment;
+  data: TrainingData;
+  start: TrainingStart;
+  /** 'cpu', 'cuda:0', ... */
+  device: string;
+  group?: ProcessGroup | undefined;
+  /** Stops the training at a whole step. */
+  signal: AbortSignal;
+  /** What the finished network is scored on. */
+  evaluation?:
+    | { dataset: SegmentationDataset; size?: Size | undefined; signal?: AbortSignal | undefined }
+    | undefined;
+  onWeights?: (report: WeightsReport) => void;
+  /** Called once with what is about to be trained. */
+  onBegin?: (trainer: Trainer) => void | Promise<void>;
+  onLog?: (entry: LogEntry) => void;
+  /** @param done steps done. */
+  onStep?: (done: number, trainer: Trainer) => void;
+  /** Called once after the last step, before the evaluation. */
+  onTrained?: (trainer: Trainer, outcome: 'finished' | 'stopped') => void;
+}
+
+export interface TrainedTask {
+  outcome: 'finished' | 'stopped';
+  /** Of the steps, without start and evaluation. */
+  seconds: number;
+  /** Of a finished network where there is something to evaluate on. */
+  scores: Scores | undefined;
+}
+
+/** Trains, evaluates and frees everything but the data, however it ends. @throws what a hook or a step throws. */
+export async function train(task: TrainingTask): Promise<TrainedTask> {
+  const { experiment, data, device, group, signal, evaluation } = task;
+  const trainer = new Trainer(experiment, data, { group, device });
+  try {
+    startFrom(trainer, task.start, task.onWeights);
+    await task.onBegin?.(trainer);
+    const began = performance.now();
+    const outcome = await trainer.run({
+      signal,
+      onLog: task.onLog,
+      onStep: (done) => task.onStep?.(done, trainer),
+    });
+    const seconds = (performance.now() - began) / 1000;
+    task.onTrained?.(trainer, outcome);
+    if (outcome === 'stopped' || !evaluation) return { outcome, seconds, scores: undefined };
+    // In float32, as what is saved is evaluated later.
+    trainer.learner.autocast_(undefined);
+    const { segmentor } = trainer.learner;
+    const { scores } = await evaluateSegmentor(segmentor, evaluation.dataset, evaluation);
+    return { outcome, seconds, scores };
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+function startFrom(
+  trainer: Trainer,
+  { checkpoint, model, weights, allowPartial = false }: TrainingStart,
+  onWeights: TrainingTask['onWeights'],
+): void {
+  if (checkpoint !== undefined) {
+    trainer.restore(checkpoint);
+    return;
+  }
+  const { segmentor } = trainer.learner;
+  if (model !== undefined) {
+    using start = loadModel(model);
+    segmentor.loadStateDict(start.stateDict());
+  } else if (weights !== undefined) {
+    const report = loadBackboneWeights(segmentor, findPulledFile(weights) ?? weights, { allowPartial });
+    onWeights?.(report);
+  }
+  trainer.step.adoptStudent();
+}
