@@ -54,7 +54,7 @@ export interface PlannedRun {
 const SHARED = ['segmentor', 'batch', 'crop', 'rareClasses'];
 
 /**
- * The runs of a sweep, seed by seed and cell by cell, every experiment of which is checked.
+ * The runs of a sweep, seed by seed and cell by cell, every experiment checked.
  * @throws Error for a setting that does not fit, or a start that is missing.
  */
 export function plan(name: SweepName, options: PlanOptions): PlannedRun[] {

@@ -25,7 +25,7 @@ const resultSchema = z.object({
   start: z.string().optional(),
   /** Trained on the target with its labels. */
   onTarget: z.boolean(),
-  /** What it was trained on, with the card's name; absent in results of earlier versions. */
+  /** What it was trained on, with the GPU's name; absent in results of earlier versions. */
   device: z.string().optional(),
   /** Of training. */
   seconds: z.number().min(0),

@@ -12,7 +12,7 @@ export interface Cell {
   /** Unique in its sweep: lower case, digits, dots and hyphens. */
   readonly name: string;
   readonly label: string;
-  /** What goes on from the source's network; the oracle is trained from the start, on the target's labels. */
+  /** What is trained from the source's network; the oracle is trained from the start, on the target's labels. */
   readonly method: MethodName | 'oracle';
   /** Changes to the method's experiment. */
   readonly settings: Settings;

@@ -46,7 +46,7 @@ export interface SweepTable {
   readonly rows: readonly Row[];
   /** What the runs were, in a sentence. */
   readonly setting: string;
-  /** The command that goes on with them. */
+  /** The command that resumes them. */
   readonly command: string;
 }
 

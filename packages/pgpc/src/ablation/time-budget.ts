@@ -1,4 +1,4 @@
-// A limit on a sweep's time, and which of its runs can be expected to end within it, judged by those that have run.
+// A limit on a sweep's time, and which of its runs can be expected to end within it, judged by the runs before them.
 
 import type { Experiment } from '../config/experiment.js';
 

@@ -1,5 +1,5 @@
 // The command line: parses, calls the library, turns every outcome into one line and an exit code.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { didYouMean } from '../config/did-you-mean.js';
 import { UsageError } from '../config/usage-error.js';
@@ -83,7 +83,9 @@ async function loadNamedPlugins(args: readonly string[]): Promise<void> {
   const files = args.flatMap((arg, i) =>
     arg === '--plugin' ? args.slice(i + 1, i + 2) : arg.startsWith('--plugin=') ? [arg.slice(9)] : [],
   );
-  if (files.length > 0) await (await import('../training/plugins.js')).loadPlugins(files);
+  // A file that is missing is refused with its option.
+  const found = files.filter((file) => existsSync(file));
+  if (found.length > 0) await (await import('../training/plugins.js')).loadPlugins(found);
 }
 
 function program(handlers: Handlers, io: CommandIo): Command {

@@ -17,7 +17,7 @@ export type Protocol = keyof typeof CITYSCAPES_PROTOCOLS;
 
 /**
  * Mean IoU over the classes of a protocol. Each IoU comes from the confusion matrix of all 19 classes, as in the
- * literature: the pixels of the classes left out still count as errors of those that are predicted there.
+ * literature: the pixels of the classes left out still count as errors of the classes predicted there.
  * @param iou of the 19 classes, NaN for one that does not occur.
  */
 export function protocolMiou(iou: readonly number[], protocol: Protocol): number {

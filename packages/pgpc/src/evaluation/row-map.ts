@@ -2,7 +2,7 @@
 
 import { dims, fromTypedArray, ops, type Tensor, tidy, zeros } from '@pgpc/torch';
 
-/** A map of (1, channels, height, width), float32, of which any rows can be asked for, in any order. */
+/** A map of (1, channels, height, width), float32, that gives any rows in any order. */
 export interface RowMap {
   readonly channels: number;
   readonly height: number;

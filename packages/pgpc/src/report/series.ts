@@ -97,7 +97,7 @@ export interface Axis {
 }
 
 /**
- * The axis for values of which some are outliers: it covers all of `main` (the smoothed curves) and the middle 96 %
+ * The axis for values with outliers: it covers all of `main` (the smoothed curves) and the middle 96 %
  * of `raw`, and is logarithmic where `main` is positive and spans more than a factor of 30.
  */
 export function fitAxis(main: readonly number[], raw: readonly number[]): Axis {

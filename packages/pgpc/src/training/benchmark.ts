@@ -44,7 +44,7 @@ export interface StepTimes {
   times: StepTime[];
   /**
    * On a GPU, milliseconds a step of as many again, on batches that are there already and waited for at their end alone,
-   * as in training: while the card computes, threads decode, and the next operators are being called. Absent on the CPU.
+   * as in training: while the GPU computes, threads decode, and the next operators are being called. Absent on the CPU.
    */
   pipelined?: number;
 }
@@ -55,20 +55,20 @@ export interface StepTimes {
  */
 export async function timeSteps(experiment: Experiment, options: BenchmarkOptions): Promise<StepTimes> {
   const { warmUp, steps, signal, device = 'cpu', onStep } = options;
-  const onCard = device !== 'cpu';
+  const onGpu = device !== 'cpu';
   return withTrainer(experiment, { device }, async (trainer) => {
     let done = 0;
-    // A bridge that cannot wait for the card says so here.
-    if (onCard) resetPeakMemory();
+    // A bridge that cannot wait for the GPU says so here.
+    if (onGpu) resetPeakMemory();
     const iterate = async (): Promise<StepTime> => {
       const began = performance.now();
       await turn(signal);
       const batch = await trainer.loader.next();
-      // The batch is on its way to the card, whose work is the step's alone from here on.
-      if (onCard) synchronize();
+      // The batch is on its way to the GPU, whose work is the step's alone from here on.
+      if (onGpu) synchronize();
       const loaded = performance.now();
       disposeLosses(trainer.step.run(batch, done));
-      if (onCard) synchronize();
+      if (onGpu) synchronize();
       const ended = performance.now();
       disposeBatch(batch);
       onStep?.(++done);
@@ -77,7 +77,7 @@ export async function timeSteps(experiment: Experiment, options: BenchmarkOption
     const times: StepTime[] = [];
     while (done < warmUp) await iterate();
     while (times.length < steps) times.push(await iterate());
-    if (!onCard) return { times };
+    if (!onGpu) return { times };
     const batches: Batch[] = [];
     try {
       while (batches.length < Math.min(steps, IMAGES)) batches.push(await trainer.loader.next());

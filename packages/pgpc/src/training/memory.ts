@@ -92,7 +92,7 @@ export async function measureStepMemory(
 
 /** How `fork` starts a process with that much memory. */
 function limitedTo(bytes: number): { execPath: string; execArgv: string[] } {
-  // The limit is on addresses, of which a process reserves more than it uses.
+  // The limit is on addresses: a process reserves more of them than it uses.
   const reserve = 4 * 2 ** 30;
   const kib = Math.ceil((bytes + reserve) / 1024);
   return {

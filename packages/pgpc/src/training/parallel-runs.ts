@@ -20,8 +20,8 @@ export interface Job {
  * Runs jobs, up to `lanes` at once and in their order as far as what they wait for allows; starts none once the signal
  * is aborted.
  * @param run says whether what comes after the job can start. Where it throws, no other job is started, and the error is
- *   thrown once those that run have ended.
- * @throws the signal's reason when it is aborted, once those that run have ended.
+ *   thrown once the running ones have ended.
+ * @throws the signal's reason when it is aborted, once the running ones have ended.
  */
 export async function inLanes<T extends Job>(
   jobs: readonly T[],
@@ -69,7 +69,7 @@ export type ParallelEvent =
   | { kind: 'run-end'; name: string; outcome: RunEnd['outcome'] }
   | { kind: 'runs-end' };
 
-/** Trainings at once, unless it is said: as many as cores, of which on a GPU each takes several, and memory. */
+/** Trainings at once, unless it is said: as many as cores; on a GPU up to four, as each takes several cores, and memory. */
 export function jobsOn(device: string): number {
   return device === 'cpu' ? availableParallelism() : Math.min(4, availableParallelism());
 }

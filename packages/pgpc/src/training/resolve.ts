@@ -122,7 +122,7 @@ function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], dev
   return daformerRecipe({
     segmentor: segmentorConfig(backbone, head, { classes: classes.length }),
     method: methodConfig(method, {
-      // A pixel is a negative for all but its most likely classes, of which few classes leave fewer.
+      // A pixel is a negative for all but its most likely classes: with few classes there are fewer of those.
       contrast: { ...pgpcContrast, rank: Math.min(pgpcContrast.rank, classes.length - 1) },
       featureDistance: things.length > 0 && { ...daformerFeatureDistance, classes: things },
       ...parts,

@@ -31,7 +31,7 @@ export interface TrainingData {
   source: PixelStore;
   /** Pixels of every class in every source image, which rare class sampling needs. */
   sourceCounts?: readonly (readonly number[])[];
-  /** Pixels of one source image, of which rare class sampling takes shares; by default the most that one has labelled. */
+  /** Pixels of one source image: rare class sampling takes shares of them; by default the most that one has labelled. */
   sourcePixels?: number;
   target?: PixelStore;
   /** Threads that decode; by default one less than the cores. What is trained does not depend on it. */
@@ -63,7 +63,7 @@ const FORMAT = 'pgpc-training/1';
 export interface TrainerSurroundings {
   /**
    * The processes that train together; each gives the same arguments, and trains on as many images a step as the
-   * experiment's batch has. Their weights are those that one process would have with all the images.
+   * experiment's batch has. Their weights are the same as of one process with all the images.
    */
   group?: ProcessGroup | undefined;
   /** 'cpu' (default), 'cuda', 'cuda:1', ... */
@@ -221,7 +221,7 @@ export class Trainer {
       const { tensors, metadata } = loadSafetensors(path);
       if (metadata.format !== FORMAT) throw new Error(`${path} is no training checkpoint of this version`);
       if (metadata.experiment !== JSON.stringify(this.experiment)) {
-        throw new Error(`${path} belongs to another experiment than the one that is to go on`);
+        throw new Error(`${path} belongs to another experiment than the one to be resumed`);
       }
       const state = JSON.parse(metadata.state!);
       const { parts, execution } = this.step;
@@ -253,7 +253,7 @@ export class Trainer {
   }
 }
 
-/** No loss here is ever NaN for want of pixels: those that a mean would be over are then 0. */
+/** No loss here is ever NaN for want of pixels: a mean over none is 0. */
 function checkFinite(values: Readonly<Record<string, number>>, iteration: number): void {
   const [name, value] = Object.entries(values).find(([, number]) => !Number.isFinite(number)) ?? [];
   if (name !== undefined) throw diverged(`${name} is ${value}`, iteration);

@@ -11,7 +11,9 @@ import {
 } from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
 import { type Action, examples, option, type Register } from '../command.js';
+import { fileProgress, progress } from '../output/progress.js';
 import type { StatsOptions } from '../output/statistics.js';
+import { textTable } from '../output/table.js';
 import {
   checkedBy,
   existingFile,
@@ -33,7 +35,7 @@ export interface DataSelection {
   readonly root: string;
   /** Undefined: told from the folders in `root`. */
   readonly format: DatasetFormat | undefined;
-  /** Undefined: those that the command is made for. */
+  /** Undefined: what the command is made for. */
   readonly split: string | undefined;
   /** Class file of a format without classes of its own. */
   readonly classes: string | undefined;
@@ -141,7 +143,6 @@ function addSelection(command: Command, splits: string) {
 
 /** Writes the data set; where it is there already, says so. */
 const render: Action<RenderOptions> = async ({ out, size, ...scenes }, io) => {
-  const { progress } = await import('../output/progress.js');
   const { writeStreetSynth } = await import('@pgpc/street-synth');
   const total = scenes.sourceTrain + scenes.sourceVal + scenes.targetTrain + scenes.targetVal;
   const bar = progress({ label: 'render', total, stream: io.stderr, unit: 'images' });
@@ -158,10 +159,6 @@ const render: Action<RenderOptions> = async ({ out, size, ...scenes }, io) => {
 
 const check: Action<DataSelection & { json: string | undefined }> = async (options, io) => {
   const { availableSplits, checkDataset, detectFormat } = await import('@pgpc/datasets');
-  const [{ fileProgress }, { textTable }] = await Promise.all([
-    import('../output/progress.js'),
-    import('../output/table.js'),
-  ]);
   const { root, classes, jobs, json } = options;
   const format = options.format ?? (await detectFormat(root));
   const splits = options.split === undefined ? await availableSplits(format, root) : [options.split];
@@ -204,7 +201,6 @@ const cache: Action<DataSelection & { out: string; scale: Size | undefined }> = 
   const { availableSplits, cacheDataset, detectFormat, openDataset, trainingSplit } = await import(
     '@pgpc/datasets'
   );
-  const { fileProgress } = await import('../output/progress.js');
   const { root, out, scale, classes, jobs } = options;
   const format = options.format ?? (await detectFormat(root));
   const found = await availableSplits(format, root);

@@ -1,6 +1,7 @@
 // `pgpc demo`
 import type { DemoOptions } from '../../demo/demo.js';
 import { type Action, examples, option, type Register } from '../command.js';
+import { iouTable } from '../output/table.js';
 import { trainingOption } from '../training-options.js';
 import { existingFile, integer, outputFolder, runName, seed } from '../values.js';
 
@@ -56,7 +57,6 @@ const demo: Action<DemoOptions> = async (options, io) => {
   const { runDemo } = await import('../../demo/demo.js');
   const { useCores } = await import('../../machine.js');
   const { ParallelProgress } = await import('../output/parallel-progress.js');
-  const { iouTable } = await import('../output/table.js');
   const { command, signal, stdout } = io;
   useCores(1);
   const shown = new ParallelProgress(io);

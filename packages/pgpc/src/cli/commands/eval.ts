@@ -1,13 +1,15 @@
 // `pgpc eval`: a saved model on a labelled split.
 
 import { writeFileSync } from 'node:fs';
-import { DATASET_FORMATS, type DatasetFormat } from '@pgpc/datasets/formats';
+import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import { UsageError } from '../../config/usage-error.js';
+import type { EvaluateOptions } from '../../evaluation/evaluate-model.js';
 import type { InferenceOptions } from '../../evaluation/inference.js';
 import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
 import { CITYSCAPES_PROTOCOLS, type Protocol } from '../../evaluation/protocols.js';
 import { type Action, examples, option, type Register } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
+import { fileProgress } from '../output/progress.js';
 import { trainingOption } from '../training-options.js';
 import { existingFolder, existingPath, oneOf, outputFile, outputFolder } from '../values.js';
 
@@ -15,17 +17,11 @@ import { existingFolder, existingPath, oneOf, outputFile, outputFolder } from '.
 const SPLITS = ['train', 'val', 'test', 'all'] as const;
 const PROTOCOLS = Object.keys(CITYSCAPES_PROTOCOLS).toReversed();
 
-interface EvalOptions {
-  /** A checkpoint file, or a folder with one. */
-  readonly checkpoint: string;
+interface EvalOptions
+  extends Pick<EvaluateOptions, 'checkpoint' | 'format' | 'classes' | 'boundary' | 'device'> {
   readonly targetRoot: string;
-  readonly format: DatasetFormat | undefined;
   readonly split: string;
   readonly inference: InferenceOptions;
-  readonly device: string;
-  /** The classes of Cityscapes that are shown and averaged; undefined: all of the dataset. */
-  readonly classes: Protocol | undefined;
-  readonly boundary: boolean;
   /** Folder for predicted label maps; undefined: none are written. */
   readonly savePredictions: string | undefined;
   readonly predictions: PredictionFormat;
@@ -118,7 +114,6 @@ export const registerEval: Register = (parent, act) => {
 const evaluateCheckpoint: Action<EvalOptions> = async (options, io) => {
   const { targetRoot, split, savePredictions, predictions, json, ...given } = options;
   const { evaluate, evaluationTable, resultsOf, useCores } = await import('../output/evaluation.js');
-  const { fileProgress } = await import('../output/progress.js');
   useCores();
   const bar = fileProgress(`evaluate ${split}`, io, 'images');
   const evaluation = await evaluate({

@@ -1,20 +1,13 @@
 // `pgpc predict`: label maps of one's own images.
-import type { InferenceOptions } from '../../evaluation/inference.js';
+import type { PredictOptions } from '../../evaluation/predict.js';
 import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
 import { type Action, examples, option, type Register } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
+import { fileProgress } from '../output/progress.js';
 import { trainingOption } from '../training-options.js';
 import { existingFolder, existingPath, oneOf, outputFolder } from '../values.js';
 
-interface PredictOptions {
-  /** A checkpoint file, or a folder with one. */
-  readonly checkpoint: string;
-  readonly images: string;
-  readonly out: string;
-  readonly predictions: PredictionFormat;
-  readonly inference: InferenceOptions;
-  readonly device: string;
-}
+type PredictFlags = PredictOptions & { readonly predictions: PredictionFormat };
 
 export const registerPredict: Register = (parent, act) => {
   const command = parent
@@ -62,10 +55,9 @@ export const registerPredict: Register = (parent, act) => {
     });
 };
 
-const predictImages: Action<PredictOptions> = async ({ predictions, ...options }, io) => {
+const predictImages: Action<PredictFlags> = async ({ predictions, ...options }, io) => {
   const { predict } = await import('../../evaluation/predict.js');
   const { useCores } = await import('../../machine.js');
-  const { fileProgress } = await import('../output/progress.js');
   useCores();
   const bar = fileProgress('predict', io, 'images');
   const { signal } = io;

@@ -3,7 +3,7 @@ import { duration, number } from '../../report/format.js';
 
 /** What a progress bar is made from. */
 export interface ProgressOptions {
-  /** What is going on, for example the phase of the training. */
+  /** What is being done, for example the phase of the training. */
   readonly label: string;
   /** Number of steps, at least 1. */
   readonly total: number;
@@ -11,7 +11,7 @@ export interface ProgressOptions {
   readonly stream?: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
   /** What a step is called in `3.1 it/s`. Default: `it`. */
   readonly unit?: string;
-  /** Steps that were done before, when going on with a run. Default: 0. */
+  /** Steps that were done before, when a run is resumed. Default: 0. */
   readonly start?: number;
   /** Milliseconds on a clock that does not run backwards. Default: `performance.now`. */
   readonly now?: () => number;

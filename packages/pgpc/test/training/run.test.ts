@@ -1,0 +1,189 @@
+// Trainings as a program starts them: by a choice, told of in events, freed on every exit, with nothing on the terminal.
+
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { writeStreetSynth } from '@pgpc/street-synth';
+import { liveTensors } from '@pgpc/torch';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { main } from '../../src/cli/main.js';
+import { UsageError } from '../../src/config/usage-error.js';
+import { evaluate } from '../../src/evaluation/evaluate-model.js';
+import { predict } from '../../src/evaluation/predict.js';
+import { loadModel } from '../../src/models/checkpoint.js';
+import { resolveTraining } from '../../src/training/resolve.js';
+import {
+  type RunTrainingOptions,
+  resumeTraining,
+  runTraining,
+  type TrainingEvent,
+} from '../../src/training/run.js';
+import { openRun } from '../../src/training/run-directory/open-run.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'pgpc-run-'));
+const out = join(folder, 'runs');
+const [source, target] = [join(folder, 'data/gta5'), join(folder, 'data/cityscapes')];
+afterAll(() => rmSync(folder, { recursive: true }));
+beforeAll(async () => {
+  const counts = { sourceTrain: 3, sourceVal: 1, targetTrain: 3, targetVal: 1 };
+  await writeStreetSynth(join(folder, 'data'), { seed: 9, ...counts, width: 64 });
+});
+
+const choice = {
+  source,
+  target,
+  crop: { width: 32, height: 32 },
+  batch: 1,
+  iterations: 3,
+  workers: 0,
+  device: 'cpu',
+};
+
+/** Trains with what a test changes; the events are kept. */
+async function train(name: string, options: RunTrainingOptions = {}) {
+  const events: TrainingEvent[] = [];
+  const result = await runTraining(await resolveTraining(choice), {
+    out,
+    name,
+    device: 'cpu',
+    memoryCheck: false,
+    ...options,
+    onEvent: (event) => {
+      events.push(event);
+      options.onEvent?.(event);
+    },
+  });
+  return { result, events };
+}
+
+let before: number;
+const terminal = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, 'write'));
+beforeEach(() => {
+  before = liveTensors();
+  for (const spy of terminal) spy.mockClear();
+});
+afterEach(() => {
+  expect(liveTensors()).toBe(before);
+  for (const spy of terminal) expect(spy).not.toHaveBeenCalled();
+});
+
+describe('a training', () => {
+  test('runs to its scores, and tells what it does in order', async () => {
+    const { result, events } = await train('whole');
+    const run = openRun(join(out, 'whole'));
+    expect(result).toMatchObject({ outcome: 'finished', run: join(out, 'whole') });
+    expect(result.result).toEqual(run.results[0]);
+    expect(result.best).toMatchObject({ score: 'information', iteration: 3 });
+    expect(run.info).toMatchObject({ status: 'finished', seed: 1 });
+    const kinds = events.map(({ kind }) => kind).filter((kind) => kind !== 'data' && kind !== 'warning');
+    const steps = ['step', 'step', 'log', 'step', 'checkpoint'];
+    expect(kinds).toEqual(['description', 'begin', ...steps, 'end']);
+    const { scores } = await evaluate({ checkpoint: result.checkpoint!, target, device: 'cpu' });
+    expect(scores.miou).toBe(result.result!.miou);
+  }, 60_000);
+
+  test('stops at a whole step, and resumes to what it would have become', async () => {
+    const controller = new AbortController();
+    const { result } = await train('stopped', {
+      signal: controller.signal,
+      onEvent: (event) => {
+        if (event.kind === 'step' && event.done === 2) controller.abort();
+      },
+    });
+    expect(result).toMatchObject({ outcome: 'stopped', result: undefined });
+    expect(openRun(result.run!).info.status).toBe('stopped');
+    const resumed = await resumeTraining(result.run!, { device: 'cpu' });
+    expect(resumed.outcome).toBe('finished');
+    const model = (name: string) => readFileSync(join(out, name, 'checkpoints/pgpc/model.safetensors'));
+    expect(model('stopped').equals(model('whole'))).toBe(true);
+  }, 60_000);
+
+  test('that fails in a step, in its start or after its end says so in the run directory', async () => {
+    const failing = (kind: TrainingEvent['kind']) => ({
+      onEvent: (event: TrainingEvent) => {
+        if (event.kind === kind) throw new Error(`no ${kind}`);
+      },
+    });
+    for (const kind of ['begin', 'step', 'checkpoint', 'end'] as const) {
+      await expect(train(kind, failing(kind))).rejects.toThrow(`no ${kind}`);
+      expect(openRun(join(out, kind)).info).toMatchObject({ status: 'failed', error: `no ${kind}` });
+    }
+    const weights = join(folder, 'weights.pth');
+    writeFileSync(weights, 'none');
+    await expect(train('weights', { weights })).rejects.toThrow(/weights\.pth/);
+    expect(openRun(join(out, 'weights')).info.status).toBe('failed');
+    // Before there is a run directory.
+    await expect(train('early', failing('description'))).rejects.toThrow('no description');
+    expect(existsSync(join(out, 'early'))).toBe(false);
+    await expect(resumeTraining(join(out, 'weights'), { device: 'cpu' })).rejects.toThrow(
+      /has no checkpoint yet, so there is nothing to resume; start it anew/,
+    );
+  }, 60_000);
+
+  test('that is stopped in its evaluation, or before its first step, throws the reason', async () => {
+    const controller = new AbortController();
+    const stopped = train('late', {
+      signal: controller.signal,
+      onEvent: ({ kind }) => kind === 'end' && controller.abort(),
+    });
+    await expect(stopped).rejects.toThrow(controller.signal.reason);
+    expect(openRun(join(out, 'late')).info.status).toBe('stopped');
+    await expect(train('never', { signal: AbortSignal.abort() })).rejects.toThrow(/aborted/);
+    expect(existsSync(join(out, 'never'))).toBe(false);
+  }, 60_000);
+});
+
+describe('a choice', () => {
+  test('resolves to what the command line trains', async () => {
+    const sink = new Writable({ write: (_chunk, _encoding, done) => done() });
+    const args = [
+      ...['train', '--source-root', source, '--target-root', target, '--crop', '32x32', '--batch', '1'],
+      ...['--iterations', '1', '--workers', '0', '--device', 'cpu', '--no-memory-check'],
+      ...['--out', out, '--name', 'by-flags', '--style', 'fda', '--set', 'method.contrast.anchors=8'],
+    ];
+    const { signal } = new AbortController();
+    expect(await main(args, { stdout: sink, stderr: sink, signal })).toBe(0);
+    const set = { 'method.contrast.anchors': 8 };
+    const config = await resolveTraining({ ...choice, iterations: 1, style: 'fda', set });
+    expect(openRun(join(out, 'by-flags')).info.config).toEqual(JSON.parse(JSON.stringify(config)));
+  }, 60_000);
+
+  test('that does not go together is refused', async () => {
+    const refused = async (given: object) =>
+      await resolveTraining({ ...choice, ...given }).catch((error: unknown) => error);
+    for (const [given, message] of [
+      [{ method: 'source-only', denoise: 'prototypes' }, /source-only has no pseudo-labels to clean/],
+      [{ method: 'pgcp' }, /must be one of source-only, .* \(did you mean 'pgpc'\?\)/],
+      [{ iterations: 0 }, /iterations/],
+      [
+        { preset: 'gta5-cityscapes', source: { root: source, format: 'synthia' } },
+        /is in the layout of gta5/,
+      ],
+    ] as const) {
+      const error = await refused(given);
+      expect(error).toBeInstanceOf(UsageError);
+      expect(String(error)).toMatch(message);
+    }
+  });
+});
+
+test('a model keeps the names of its classes, and predicts in their colours', async () => {
+  const checkpoint = join(out, 'whole/checkpoints/pgpc');
+  {
+    using model = loadModel(checkpoint);
+    expect(model.classInfo!.map(({ name }) => name)).toEqual(
+      openRun(join(out, 'whole')).info.classes.map(({ name }) => name),
+    );
+  }
+  const images = join(target, 'leftImg8bit/val');
+  const { files, classes } = await predict({
+    checkpoint,
+    images,
+    out: join(folder, 'labels'),
+    device: 'cpu',
+  });
+  expect(files).toHaveLength(1);
+  expect(existsSync(files[0]!)).toBe(true);
+  expect(classes[0]!.name).toBe('road');
+});
