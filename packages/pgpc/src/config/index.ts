@@ -1,6 +1,7 @@
 // The configuration of a run: schemas, defaults and the choices that have names. Imports zod alone.
 
 export * from './contrast.js';
+export * from './data.js';
 export * from './denoise.js';
 export * from './experiment.js';
 export * from './feature-distance.js';
@@ -15,3 +16,5 @@ export * from './segmentor.js';
 export * from './self-training.js';
 export * from './settings.js';
 export * from './style.js';
+export * from './training.js';
+export * from './usage-error.js';

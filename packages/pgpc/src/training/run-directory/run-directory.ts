@@ -10,13 +10,7 @@ import {
   truncateSync,
 } from 'node:fs';
 import path from 'node:path';
-import {
-  CITYSCAPES_CLASSES,
-  type ClassInfo,
-  type LabelMap,
-  type RgbImage,
-  writeJson,
-} from '@pgpc/datasets';
+import { CITYSCAPES_CLASSES, type ClassInfo, type LabelMap, type RgbImage, writeJson } from '@pgpc/datasets';
 import { lengthOfWholeLines, openRun } from './open-run.js';
 import { describeMachine } from './origin.js';
 import { coloured, writePng } from './pictures.js';
