@@ -1,6 +1,7 @@
 // Errors of operator calls: what was called, with what, and what libtorch said.
 
-import { Tensor } from './tensor.js';
+/** The method by which an object says how errors write it. */
+export const described = Symbol('described');
 
 /** What libtorch refused: the operator, the arguments given and libtorch's first line. */
 export class TorchError extends Error {
@@ -31,15 +32,13 @@ export function describeArguments(values: readonly unknown[]): string {
 
 /** One argument as a person would write it. */
 export function describeValue(value: unknown, depth = 0): string {
-  if (value instanceof Tensor) {
-    return value.disposed ? 'a disposed tensor' : `${value.dtype}[${value.shape.join(',')}]`;
-  }
   if (typeof value === 'string')
     return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value !== 'object' || value === null) return String(value);
   if (ArrayBuffer.isView(value)) return value.constructor.name;
+  if (described in value) return (value as { [described](): string })[described]();
   if (depth > 2) return '...';
   if (Array.isArray(value)) {
     const shown = value.slice(0, 6).map((item) => describeValue(item, depth + 1));

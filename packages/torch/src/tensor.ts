@@ -2,7 +2,7 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { arrayClass, type DType, dtypeName, isHalf, type TypedArray } from './dtype.js';
-import { attempt } from './errors.js';
+import { attempt, described } from './errors.js';
 import type { TensorMethods } from './generated/ops.js';
 import { command, growCommand, native } from './native.js';
 
@@ -178,6 +178,11 @@ export class Tensor {
     } catch {
       return '';
     }
+  }
+
+  /** dtype and shape, as errors write an argument. */
+  [described](): string {
+    return this.disposed ? 'a disposed tensor' : `${this.dtype}[${this.shape.join(',')}]`;
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {

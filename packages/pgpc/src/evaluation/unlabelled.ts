@@ -1,13 +1,11 @@
 // Scores of a model on images without labels, by which checkpoints can be compared.
 
 import { dims, Generator, nn, noGrad, ops, rand, type Tensor, tidy } from '@pgpc/torch';
+import { prototypeMargin, softNeighbourhoodDensity } from '../experiments/scores.js';
 import { wholeImage } from '../pipeline/crop.js';
 import { entropy, pixelRows, singlePrecision } from '../pixels.js';
 import { occurrences } from './counts.js';
 import { networkDevice } from './inference.js';
-
-/** Sharpness of a pixel's neighbourhood in the soft neighbourhood density: 0.05 in Saito et al. */
-const NEIGHBOUR_TEMPERATURE = 0.05;
 
 /** Pixels of an image among which neighbours are looked for: 100 in Saito et al.'s code for segmentation. */
 const NEIGHBOUR_PIXELS = 100;
@@ -41,38 +39,9 @@ export function informationScore(probabilities: Tensor): Tensor {
   });
 }
 
-/**
- * Soft neighbourhood density (Saito et al. 2021, arXiv 2108.10860): the mean entropy of each row's similarities
- * to all other rows, after a softmax. Dense clusters make it high; so does a single cluster of all rows, where it is
- * at its highest, log (P - 1).
- * @param probabilities (P, C), P from 2: of few pixels, as it takes P x P similarities. @returns scalar.
- */
-export function softNeighbourhoodDensity(
-  probabilities: Tensor,
-  temperature: number = NEIGHBOUR_TEMPERATURE,
-): Tensor {
-  return tidy(() => {
-    const rows = probabilities.div(probabilities.norm(2, [1], true));
-    const similarity = rows.matmul(rows.t()).div(temperature);
-    const itself = ops.eye(rows.shape[0]!, { device: rows.device }).to('bool');
-    return entropy(similarity.maskedFill(itself, Number.NEGATIVE_INFINITY).softmax(1)).mean();
-  });
-}
-
 /** Share of rows whose most likely class is the same. @param a (P, C). @param b as `a`. @returns scalar. */
 export function labelAgreement(a: Tensor, b: Tensor): Tensor {
   return tidy(() => a.argmax(1).eq(b.argmax(1)).to('float32').mean());
-}
-
-/**
- * How clearly pixels belong to one prototype: the cosine to the nearest less that to the second, averaged.
- * @param z (P, D), unit rows. @param prototypes (C, D), unit rows, C from 2. @returns scalar, 0 .. 2.
- */
-export function prototypeMargin(z: Tensor, prototypes: Tensor): Tensor {
-  return tidy(() => {
-    const [nearest] = z.matmul(prototypes.t()).topk(2, 1) as [Tensor, Tensor];
-    return nearest.select(1, 0).sub(nearest.select(1, 1)).mean();
-  });
 }
 
 /** Share of rows whose most likely class is c, for every class: (P, C) to (C). */

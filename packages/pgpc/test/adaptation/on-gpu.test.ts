@@ -39,11 +39,10 @@ import {
   informationScore,
   labelAgreement,
   predictedShares,
-  prototypeMargin,
-  softNeighbourhoodDensity,
   unlabelledScores,
 } from '../../src/evaluation/unlabelled.js';
 import { lossWeighting } from '../../src/experiments/loss-weights.js';
+import { prototypeMargin, softNeighbourhoodDensity } from '../../src/experiments/scores.js';
 import { denormalize, normalize } from '../../src/pipeline/normalize.js';
 import { Rng } from '../../src/random.js';
 import { onMeta, standIn } from '../support/meta-kernels.js';

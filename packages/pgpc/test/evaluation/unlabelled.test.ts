@@ -16,11 +16,10 @@ import {
   informationScore,
   labelAgreement,
   predictedShares,
-  prototypeMargin,
-  softNeighbourhoodDensity,
   type UnlabelledScores,
   unlabelledScores,
 } from '../../src/evaluation/unlabelled.js';
+import { prototypeMargin, softNeighbourhoodDensity } from '../../src/experiments/scores.js';
 import { loadSegmentor, MODEL_FILE } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
