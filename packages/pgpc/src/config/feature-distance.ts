@@ -8,7 +8,7 @@ export const featureDistanceSchema = z.strictObject({
   weight: field(z.number().min(0), 'lambda_FD', 0.005),
   classes: field(
     z.array(z.number().int().min(0).max(254)).min(1),
-    'trainIds of the compared classes: those of which ImageNet has examples',
+    'trainIds of the compared classes, which ImageNet shows',
     [6, 7, 11, 12, 13, 14, 15, 16, 17, 18],
   ),
   minShare: field(
