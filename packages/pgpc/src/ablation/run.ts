@@ -9,7 +9,6 @@ import { chosenPrecision, type Precision } from '../config/precision.js';
 import type { Settings } from '../config/settings.js';
 import { UsageError } from '../config/usage-error.js';
 import { chosenDevice, describeDevice } from '../machine.js';
-import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../recipes/rendered-streets.js';
 import type { ScaleName } from '../recipes/street-synth.js';
 import { streetSynthPreset } from '../recipes/street-synth.js';
 import {
@@ -21,6 +20,7 @@ import {
   workersOn,
 } from '../training/parallel-runs.js';
 import { loadPlugins } from '../training/plugins.js';
+import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../training/rendered-streets.js';
 import type { TrainedTask } from '../training/train.js';
 import type { LogEntry } from '../training/trainer.js';
 import type { SweepName } from './names.js';

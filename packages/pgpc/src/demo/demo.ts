@@ -6,7 +6,6 @@ import { alignedAndDenoised } from '../ablation/sweeps.js';
 import type { Experiment } from '../config/experiment.js';
 import { withSettings } from '../config/settings.js';
 import { chosenDevice, describeDevice, versions } from '../machine.js';
-import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../recipes/rendered-streets.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
 import { writeReport } from '../report/report.js';
 import {
@@ -17,6 +16,7 @@ import {
   trainInProcess,
   workersOn,
 } from '../training/parallel-runs.js';
+import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../training/rendered-streets.js';
 import { gitRevision } from '../training/run-directory/origin.js';
 import { RunDirectory } from '../training/run-directory/run-directory.js';
 import type { MethodResult } from '../training/run-directory/schema.js';

@@ -1,8 +1,8 @@
 // Trainings side by side: one bar for all of them on a terminal, lines of each elsewhere; before them, their data.
 
 import { describeReport } from '../../models/weights/fit.js';
-import type { RenderEvent } from '../../recipes/rendered-streets.js';
 import type { ParallelEvent } from '../../training/parallel-runs.js';
+import type { RenderEvent } from '../../training/rendered-streets.js';
 import { type Progress, type ProgressOptions, progress } from './progress.js';
 
 export class ParallelProgress {

@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type StreetSynthFolders, streetSynthFolders, writeStreetSynth } from '@pgpc/street-synth';
-import type { ScaleName, StreetSynthPreset } from './street-synth.js';
+import type { ScaleName, StreetSynthPreset } from '../recipes/street-synth.js';
 
 /** What rendering tells: images that are there, then the folder. */
 export type RenderEvent =
