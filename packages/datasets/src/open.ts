@@ -11,8 +11,6 @@ import { openGta5 } from './readers/gta5.js';
 import { openSynthia } from './readers/synthia.js';
 import type { ClassInfo, SegmentationDataset } from './types.js';
 
-export { DATASET_FORMATS, type DatasetFormat } from './formats.js';
-
 /** What {@link openDataset} opens. */
 export interface OpenOptions {
   readonly format: DatasetFormat;

@@ -315,7 +315,7 @@ export class Surface {
 /** What a cutout leaves of the point (u, v): drawn, cut away, or see-through (labelled, but not coloured). */
 export const DRAWN = 0;
 export const CUT = 1;
-export const SEE_THROUGH = 2;
+const SEE_THROUGH = 2;
 
 export function cut(cutout: Cutout, u: number, v: number, offsetU: number, offsetV: number): 0 | 1 | 2 {
   switch (cutout.shape) {

@@ -1,6 +1,6 @@
 // Images: the one door to decoding, encoding and resizing them.
 
-export { decodeRgb, imageSize, type OpenImage, openImage, undecodable } from './decode.js';
+export { decodeRgb, imageSize, openImage, undecodable } from './decode.js';
 export { encodePng, encodeRgb, type PngImage } from './encode.js';
 export { type Png, readPng } from './png.js';
 export { resizeWindow, type ScaledLabel, scaledSize, scaleLabel, sourceRect } from './resize.js';

@@ -147,7 +147,7 @@ async function classesOf(
 }
 
 /** The file in `root` that defines the classes, if there is one. */
-export async function classFileOf(root: string): Promise<string | undefined> {
+async function classFileOf(root: string): Promise<string | undefined> {
   for (const name of [...CLASS_FILES, LABEL_MAP]) {
     if (await isFile(path.join(root, name))) return path.join(root, name);
   }

@@ -51,7 +51,7 @@ export interface SweepTable {
 }
 
 /** A class is a minority with less than this share of the labelled pixels of the source's training images. */
-export const MINORITY_SHARE = 0.01;
+const MINORITY_SHARE = 0.01;
 
 /** The classes that are rare in the source: real targets have no labels that could say. @param counts images x classes */
 export function minorityClasses(counts: readonly (readonly number[])[]): number[] {
@@ -110,7 +110,7 @@ export function withSpread({ mean, spread }: Stat): string {
 }
 
 /** `+1.2 ± 0.3`, in percentage points; nothing for the reference itself. */
-export function differenceText({ difference }: Row): string {
+function differenceText({ difference }: Row): string {
   if (!difference) return '';
   const { mean, spread } = difference;
   return Number.isFinite(spread) ? `${points(mean)} ± ${percent(spread)}` : points(mean);

@@ -4,7 +4,6 @@ import { z } from 'zod';
 
 export const share = z.number().min(0).max(1);
 export const count = z.number().int().min(1);
-export const side = z.number().int().min(1);
 
 /** One field of an object's schema, for help texts and tables. */
 export interface Field {

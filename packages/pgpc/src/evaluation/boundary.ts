@@ -5,7 +5,7 @@ import { dims, ops, type Tensor, tidy } from '@pgpc/torch';
 import { occurrencesWithin } from './counts.js';
 
 /** Pixels within 2 % of the image's diagonal of an outline belong to it; the paper's value (its section 5). */
-export const BOUNDARY_RATIO = 0.02;
+const BOUNDARY_RATIO = 0.02;
 
 /** The width d of the boundary in pixels, at least 1, rounded as the authors' code does (half to even). */
 export function boundaryWidth(height: number, width: number, ratio = BOUNDARY_RATIO): number {

@@ -44,7 +44,7 @@ export type DrivingPresetName = keyof typeof drivingPresets;
 export const drivingPresetNames = Object.keys(drivingPresets) as DrivingPresetName[];
 
 /** Rows of the crop in which Cityscapes shows the lens's edge and the car's own bonnet: 15 and 120 of 512. */
-export function cityscapesMargins(cropHeight: number): { ignoreTop: number; ignoreBottom: number } {
+function cityscapesMargins(cropHeight: number): { ignoreTop: number; ignoreBottom: number } {
   return {
     ignoreTop: Math.round((15 / 512) * cropHeight),
     ignoreBottom: Math.round((120 / 512) * cropHeight),

@@ -24,7 +24,7 @@ const GONE_SHARE = 1e-5;
 const ENTROPY_FALL = 0.05;
 const AGREEMENT_FALL = 0.02;
 
-export const SELECTION_FILE = 'selection.json';
+const SELECTION_FILE = 'selection.json';
 
 const stateSchema = z.object({
   /** The kept checkpoint: steps done and the score that it was kept for. */

@@ -56,7 +56,7 @@ export function headOf(seed: number, depth = 2): ProjectionHead {
 
 export const featureMap = (seed: number) => normal([2, CHANNELS, ...SIZE], seed);
 
-export const viewOf = (seed: number): PixelView => ({
+const viewOf = (seed: number): PixelView => ({
   features: featureMap(seed),
   logits: tidy(() => normal([2, C, ...SIZE], seed + 1).mul(2)),
 });
@@ -84,11 +84,11 @@ export const seenAt = (seed: number): Seen => ({
   target: viewOf(seed + 50),
 });
 
-export const projected = (map: Tensor, head: ProjectionHead) =>
+const projected = (map: Tensor, head: ProjectionHead) =>
   tidy(() => noGrad(() => matrix(head.call(pixelRows(map)))));
 
 /** How many classes are more likely than c, pixel by pixel. */
-export const rankOf = (scores: readonly number[], c: number) => scores.filter((x) => x > scores[c]!).length;
+const rankOf = (scores: readonly number[], c: number) => scores.filter((x) => x > scores[c]!).length;
 
 /** The floor(share n)-th smallest of n values, the smallest where that is none. */
 function quantile(values: readonly number[], share: number): number {

@@ -22,14 +22,14 @@ export interface CentreStore extends nn.StateModule {
 }
 
 /** The mean of a first-in-first-out queue of centres, each from one domain in one step (eq 9). */
-export class CentreQueue extends MemoryBank implements CentreStore {
+class CentreQueue extends MemoryBank implements CentreStore {
   add(_: Domain, { centre, present }: Centres): void {
     this.enqueue(centre.unsqueeze(1), present.unsqueeze(1));
   }
 }
 
 /** The running mean of centres: at each new one m times itself and 1 - m times that, the first taken whole. */
-export class RunningCentres extends nn.StateModule implements CentreStore {
+class RunningCentres extends nn.StateModule implements CentreStore {
   /** (C, D) */
   readonly rows: Tensor;
   readonly filled: Tensor;
@@ -62,7 +62,7 @@ export class RunningCentres extends nn.StateModule implements CentreStore {
 }
 
 /** This step's centres alone: each domain's take the place of those of the step before. */
-export class BatchCentres extends nn.StateModule implements CentreStore {
+class BatchCentres extends nn.StateModule implements CentreStore {
   /** (2, C, D): the source's, the target's. */
   readonly rows: Tensor;
   /** (2, C), int64: 1 where the class has pixels. */

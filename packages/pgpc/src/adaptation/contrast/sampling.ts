@@ -62,7 +62,7 @@ function drawKeys(candidates: Tensor, generator: Generator, world: World): Tenso
  * @param sample one rank's. @param rows (C, n, D), the values at its positions. @param n as given there.
  * @returns rows (C, n, D) and which of them count, (C, n).
  */
-export function gatherSample(
+function gatherSample(
   { key, valid }: Sample,
   rows: Tensor,
   n: number,
