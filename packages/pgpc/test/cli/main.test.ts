@@ -509,6 +509,39 @@ describe('the built program', () => {
     });
   });
 
+  test('prints help without libtorch', () => {
+    const program = `
+      import { main } from ${JSON.stringify(entry.href)};
+      await main(['train', '--help'], { stdout: process.stderr });
+      process.stdout.write(process.report.getReport().sharedObjects.join('\\n'));`;
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      encoding: 'utf8',
+    });
+    expect(stderr).toContain('Usage: pgpc train');
+    expect(stdout).toContain('libc');
+    expect(stdout).not.toContain('torch');
+  });
+
+  test('loads a plugin before it reads the options, and shows what it registers', () => {
+    const plugin = path.join(folder, 'plugin.mjs');
+    const library = new URL('../../dist/index.js', import.meta.url).href;
+    writeFileSync(
+      plugin,
+      `import { field, registerMethod, registerPart, z } from ${JSON.stringify(library)};
+      const options = z.strictObject({ weight: field(z.number(), 'weight of it', 0.5) });
+      registerPart({ name: 'extra', text: 'something more', options, create: () => ({}) });
+      registerMethod('mine', 'daformer', { extra: {} });`,
+    );
+    const { status, stdout } = pgpc('train', '--plugin', plugin, '--help');
+    expect(status).toBe(0);
+    expect(stdout).toContain('what to train: source-only, self-training, daformer, pgpc, mine');
+    expect(stdout).toContain('method.parts.extra.weight (0.5): weight of it');
+    expect(pgpc('train', '--plugin', 'none.mjs')).toMatchObject({
+      status: 2,
+      stderr: "pgpc: --plugin 'none.mjs': there is no such file\n",
+    });
+  });
+
   test('writes a report', async () => {
     const { path: directory } = await writeFakeRun(folder, { samples: 1 });
     const file = path.join(directory, 'report.html');
