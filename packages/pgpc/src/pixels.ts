@@ -2,17 +2,17 @@
 
 import { ops, type Tensor } from '@pgpc/torch';
 
-/** Features at the decoder's resolution as a list of pixels: (N, D, h, w) to (N h w, D). */
+/** Features at the decoder's resolution as a list of pixels: (B, D, h, w) to (P, D), P = B h w. */
 export function pixelRows(map: Tensor): Tensor {
   return map.permute([0, 2, 3, 1]).reshape([-1, map.shape[1]!]);
 }
 
-/** A map or mask at the decoder's resolution, by nearest neighbour: (N, H, W) to (N, h, w), float32. */
+/** A map or mask at the decoder's resolution, by nearest neighbour: (B, H, W) to (B, h, w), float32. */
 export function nearest(map: Tensor, size: readonly [number, number]): Tensor {
   return ops.upsampleNearest2d(map.unsqueeze(1).to('float32'), size).squeeze(1);
 }
 
-/** A label map or mask as a list of pixels at the decoder's resolution: (N, H, W) to (N h w). */
+/** A label map or mask as a list of pixels at the decoder's resolution: (B, H, W) to (P). */
 export function pixelLabels(label: Tensor, size: readonly [number, number]): Tensor {
   return nearest(label, size).flatten().to(label.dtype);
 }

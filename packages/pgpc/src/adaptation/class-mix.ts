@@ -4,11 +4,11 @@ import { IGNORE_INDEX } from '@pgpc/datasets';
 import { alone, dims, type Generator, ops, rand, type Tensor, type World, zeros } from '@pgpc/torch';
 
 /**
- * Which pixels of each mixed image come from the source: those whose label is among ceil(n/2) of the n values that
- * occur in the source labels of the whole batch (255 counts as one), drawn anew for every image.
- * @param label (N, H, W), int64 in 0 .. classes - 1 or 255.
- * @param world of whose batch this is a part.
- * @returns (N, H, W), bool; no host-device sync.
+ * Which pixels of each mixed image come from the source. n values occur in the source labels of the whole batch (255
+ * counts as one). Every image draws ceil(n/2) of them anew, and takes the source's pixels with these labels.
+ * @param label (B, H, W), int64 in 0 .. classes - 1 or 255.
+ * @param world the ranks that share the batch.
+ * @returns (B, H, W), bool. The host does not wait for the device.
  */
 export function classMixMask(
   label: Tensor,
@@ -31,7 +31,7 @@ export function classMixMask(
   return picked.gather(1, value.view([n, -1])).view([n, height, width]);
 }
 
-/** mask * source + (1 - mask) * target, for images (N, C, H, W) as well as labels and weights (N, H, W). */
+/** mask * source + (1 - mask) * target, for images (B, 3, H, W) as well as labels and weights (B, H, W). */
 export function mix(mask: Tensor, source: Tensor, target: Tensor): Tensor {
   return ops.where(source.ndim === 4 ? mask.unsqueeze(1) : mask, source, target);
 }

@@ -23,9 +23,9 @@ export interface Things {
 }
 
 /**
- * Which features lie on the given classes (eq 11): the label is pooled to the features' size, and a position counts
- * where one of the classes covers at least `minShare` of its patch.
- * @param label (N, H, W), trainIds. @param size h and w of the features. @returns (N, h, w), 0 or 1, float32.
+ * Which features lie on the given classes (eq 11). The label is pooled to the features' size. A position counts where one
+ * of the classes covers at least `minShare` of its patch.
+ * @param label (B, H, W), trainIds. @param size h and w of the features. @returns (B, h, w), 0 or 1, float32.
  */
 export function thingMask(
   label: Tensor,
@@ -44,8 +44,8 @@ export function thingMask(
 /**
  * Mean Euclidean distance between the student's and the frozen network's features at the masked positions (eq 9, 10);
  * 0 where no position counts. Gradients go to `features` alone. Computed in float32 at least.
- * @param features (N, C, h, w). @param frozen as `features`. @param mask (N, h, w), 0 or 1.
- * @param world of whose batch this is a part: the mean over the ranks of what is returned is the mean over all positions.
+ * @param features (B, D, h, w). @param frozen as `features`. @param mask (B, h, w), 0 or 1.
+ * @param world the ranks that share the batch. The mean of what they return is the mean over all positions.
  * @returns scalar.
  */
 export function featureDistance(
@@ -63,14 +63,14 @@ export function featureDistance(
     .div(positions.clampMin(1 / world.size));
 }
 
-/** The loss with its frozen network: the encoder as it was when training began, which has to be one from ImageNet. */
+/** The loss with its frozen network: the encoder as it was when training began, with ImageNet's weights. */
 export class FeatureDistance {
-  /** (T), int64: kept beside the encoder, as to bring them from the host in each step would be a copy. */
+  /** (T), int64: kept on the device, so that no step copies them from the host. */
   readonly #classes: Tensor;
 
   /**
-   * @param encoder of the student's form, on the device of images and features; frozen here, its weights are the
-   *   caller's to load. Owned by this.
+   * @param encoder of the student's form, on the device of images and features. The caller loads its weights. It is
+   *   frozen here, and freed by {@link dispose}.
    */
   constructor(
     readonly encoder: nn.Module<[image: Tensor], Tensor[]>,
@@ -84,8 +84,8 @@ export class FeatureDistance {
 
   /**
    * lambda_FD L_FD (eq 9).
-   * @param image the clean source batch, (N, 3, H, W). @param label (N, H, W), int64.
-   * @param features the student's last encoder stage for that batch, (N, C, h, w).
+   * @param image the clean source batch, (B, 3, H, W). @param label (B, H, W), int64.
+   * @param features the student's last encoder stage for that batch, (B, D, h, w).
    */
   loss(image: Tensor, label: Tensor, features: Tensor): Tensor {
     return tidy(() => {

@@ -4,11 +4,11 @@ import { IGNORE_INDEX } from '@pgpc/datasets';
 import { nn, sizeOf, type Tensor } from '@pgpc/torch';
 
 /**
- * Cross-entropy per pixel, times the pixel's weight, averaged over **all** pixels: ignored ones add 0 to the sum and
- * 1 to the count (DAFormer's form; METHOD: L_s, L_t).
- * @param logits (N, C, h, w); resized bilinearly to the label's size.
- * @param label (N, H, W), int64 in 0 .. C - 1 or 255.
- * @param weight (N, H, W), from 0; left out for 1 everywhere.
+ * Cross-entropy of each pixel times its weight, averaged over **all** pixels: an ignored pixel adds 0 to the sum and 1 to
+ * the count. This is DAFormer's form of L_s and L_t.
+ * @param logits (B, C, h, w); resized bilinearly to the label's size.
+ * @param label (B, H, W), int64 in 0 .. C - 1 or 255.
+ * @param weight (B, H, W), from 0; left out for 1 everywhere.
  */
 export function segmentationLoss(logits: Tensor, label: Tensor, weight?: Tensor): Tensor {
   const size = sizeOf(label);
@@ -19,7 +19,7 @@ export function segmentationLoss(logits: Tensor, label: Tensor, weight?: Tensor)
   return weight === undefined ? perPixel.mean() : perPixel.mul(weight).mean();
 }
 
-/** Scalars on the device: reading one waits for it, so only the log does. */
+/** Scalars on the device. Reading one waits for the device, so only the log reads them. */
 export interface StepLosses {
   total: Tensor;
   source: Tensor;
@@ -32,11 +32,11 @@ export interface StepLosses {
   /** lambda_t and lambda_c of this step, where they set themselves. */
   targetWeight?: Tensor;
   contrastWeight?: Tensor;
-  /** Of parts of one's own, by their names. */
+  /** Losses of registered parts, by their names. */
   [part: `parts.${string}`]: Tensor;
 }
 
-/** A loss times its weight: a number set by hand, or a scalar on the device. */
+/** A loss times its weight. The weight is a number set by hand, or a scalar on the device. */
 export function weighted(x: Tensor, weight: number | Tensor): Tensor {
   return typeof weight === 'number' ? x.mul(weight) : x.mul(weight);
 }

@@ -1,4 +1,4 @@
-// The one hook of the step: what denoises, weighs or adds losses beside the paper's own, and parts of one's own.
+// The one hook of the step, for all that is not the paper's: denoising, loss weights, registered parts.
 
 import type { Tensor, World } from '@pgpc/torch';
 import type { z } from 'zod';
@@ -47,14 +47,14 @@ export interface MixedPass extends PixelView {
 
 /** A step's losses and what they were computed from, all of one rank. */
 export interface WeightedTerms {
-  /** L_s, features (B, channels, h, w) with their gradient retained, label (B, H, W). */
+  /** L_s, features (B, D, h, w) with their gradient retained, label (B, H, W). */
   source: { loss: Tensor; features: Tensor; label: Tensor };
   mixed: Omit<MixedPass, 'image'>;
   /** L_c without its weight, and the features that the anchors were taken from. */
   contrast?: { loss: Tensor; features: Tensor };
 }
 
-/** What takes part in a step; each hook may be left out. Tensors made in a hook are freed when the step ends. */
+/** What takes part in a step. Each hook may be left out. Tensors made in a hook are freed when the step ends. */
 export interface Part extends Partial<Stateful> {
   /** The weights of the step that begins. */
   lossWeights?(): LossWeights;
@@ -63,13 +63,13 @@ export interface Part extends Partial<Stateful> {
    * @param predict the teacher's logits of an image, for further views.
    */
   refine?(view: PixelView, image: Tensor, predict: (image: Tensor) => Tensor): RefinedView;
-  /** Pseudo-labels by a rule of one's own. @param size H and W of the target image. */
+  /** Pseudo-labels by another rule. @param size H and W of the target image. */
   pseudoLabels?(view: PixelView, size: readonly [number, number]): PseudoLabels;
   /** A loss on the mixed image, its weight included: a scalar with gradient. Logged as `loss/NAME`. */
   mixedLoss?(mixed: MixedPass): Tensor;
-  /** Before the mixed image's backward pass, after the source's. @returns what is called after that pass. */
+  /** Called before the mixed image's backward pass, after the source's. @returns what is called after that pass. */
   watch?(terms: WeightedTerms, weights: LossWeights): () => void;
-  /** Whether every step runs the same operators with the same numbers of the host's: then it may be a CUDA graph. */
+  /** Whether every step runs the same operators with the same host numbers, so that it may be a CUDA graph. */
   readonly recordable?: boolean;
   dispose?(): void;
 }
@@ -86,7 +86,7 @@ export interface PartContext {
   readonly world: World;
 }
 
-/** A part of one's own with its options. */
+/** A part to register, with its options. */
 export interface PartDefinition<T extends z.ZodObject> extends PartOptions {
   readonly options: T;
   create(options: z.output<T>, context: PartContext): Part;

@@ -3,27 +3,27 @@
 import { alone, nn, ops, type Tensor, type World } from '@pgpc/torch';
 
 export interface PseudoLabels {
-  /** (N, H, W), int64: the most likely class of every target pixel. */
+  /** (B, H, W), int64: the most likely class of every target pixel. */
   label: Tensor;
-  /** (N, H, W): q, the same for all pixels of the batch but for margins, where it is 0. */
+  /** (B, H, W): q at every pixel of the batch; 0 in the margins. */
   weight: Tensor;
   /** Scalar: q, the share of the batch's target pixels whose top probability reaches the threshold. */
   q: Tensor;
 }
 
 export interface PseudoLabelOptions {
-  /** The top probability from which on a pixel counts as certain: 0.968 in DAFormer. */
+  /** Least top probability of a certain pixel: 0.968 in DAFormer. */
   threshold: number;
-  /** Rows of the crop whose weight is 0, where the target camera shows its own car or the lens's edge. */
+  /** Rows of the crop with weight 0: there the target camera shows its own car or the lens's edge. */
   ignoreTop: number;
   ignoreBottom: number;
 }
 
 /**
- * Hard pseudo-labels with DAFormer's quality weight: no pixel is discarded by its own confidence.
- * @param logits the teacher's, (N, C, h, w).
+ * Hard pseudo-labels with DAFormer's quality weight q. No pixel is discarded for its own confidence.
+ * @param logits the teacher's, (B, C, h, w).
  * @param size H and W of the target image.
- * @param world of whose batch this is a part.
+ * @param world the ranks that share the batch.
  */
 export function pseudoLabels(
   logits: Tensor,

@@ -18,13 +18,13 @@ import { styledImage, styledPass } from './style/style.js';
 
 export type { StepLosses } from './losses.js';
 
-/** One method on one student. `parts` is what carries state from step to step, `execution` how a step is computed. */
+/** One method on one student. `parts` carries state from step to step; `execution` computes the step. */
 export class AdaptationStep {
   readonly parts: StepParts;
   readonly execution: StepExecution;
 
   /**
-   * @param student on the device on which the step is to be computed; what the step keeps for itself is put there too.
+   * @param student on the device that computes the step. What the step keeps for itself is put there, too.
    * @param totalIterations length of the run; the contrast's warm-up is a share of it.
    */
   constructor(
@@ -39,7 +39,7 @@ export class AdaptationStep {
     this.execution = new StepExecution(student, this.parts, optimizer, surroundings);
   }
 
-  /** One iteration; `iteration` counts from 0. The losses hold until the next, and are the caller's to dispose. */
+  /** One iteration; `iteration` counts from 0. The losses are valid until the next, and the caller's to dispose. */
   run(batch: Batch, iteration: number): StepLosses {
     const { contrast } = this.parts;
     const progress = iteration / this.totalIterations;
@@ -152,7 +152,7 @@ export class AdaptationStep {
     });
   }
 
-  /** lambda_t L_t + lambda_c L_c and the losses of parts of one's own, with one backward pass. */
+  /** lambda_t L_t + lambda_c L_c and the losses of registered parts, with one backward pass. */
   #learnMixed(
     given: Omit<MixedPass, keyof PixelView> & { teacherLogits: Tensor; targetImage: Tensor },
     source: WeightedTerms['source'],
@@ -169,7 +169,7 @@ export class AdaptationStep {
 
     let contrast: { loss: Tensor; features: Tensor } | undefined;
     if (parts.contrast) {
-      // The anchors' features are those of the mixed image, or of a pass on the clean target made for them alone.
+      // The anchors' features come from the mixed image, or from a pass on the clean target made for them alone.
       const { anchorView, weight } = parts.contrast.options;
       const onTarget = contrasting && anchorView === 'target';
       const anchors = onTarget ? student.segmentor.call(targetImage).features : features;

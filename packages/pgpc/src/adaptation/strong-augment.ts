@@ -16,7 +16,7 @@ export interface StrongAugmentOptions {
 /** Range of the blur's width in pixels. */
 const BLUR_SIGMA = [0.15, 1.15] as const;
 
-/** Hue, saturation and value of an RGB image (N, 3, H, W) in 0 .. 1; hue is a share of a full turn. */
+/** Hue, saturation and value of an RGB image (B, 3, H, W) in 0 .. 1; hue is a share of a full turn. */
 export function rgbToHsv(image: Tensor): [hue: Tensor, saturation: Tensor, value: Tensor] {
   const [r, g, b] = image.unbind(1) as [Tensor, Tensor, Tensor];
   const [value, index] = image.max(1) as [Tensor, Tensor];
@@ -78,7 +78,7 @@ export function blurKernelSize(side: number): number {
   return Math.floor(c - 0.5 + (c % 2));
 }
 
-/** The normalised weights of a Gaussian at whole distances from its middle, made on the image's device: (size). */
+/** The normalised weights of a Gaussian at whole distances from its middle, on the image's device: (size). */
 function gaussian(size: number, sigma: number, { dtype, device }: Tensor): Tensor {
   const distance = arange(size, { dtype, device }).sub(size >> 1);
   return distance
@@ -87,11 +87,11 @@ function gaussian(size: number, sigma: number, { dtype, device }: Tensor): Tenso
     .softmax(0);
 }
 
-/** Separable Gaussian blur with reflected borders. @param image (1, C, H, W). */
+/** Separable Gaussian blur with reflected borders. @param image (1, D, H, W). */
 export function gaussianBlur(image: Tensor, sigma: number): Tensor {
   const [, channels, height, width] = dims(image, 4);
-  // Beyond 8 sigma a weight is below 1e-14 of the middle one: what is left out does not show in float32. A card gets
-  // one width for all: what a narrower kernel saves is less than trying out cuDNN's algorithms for every width.
+  // Beyond 8 sigma a weight is below 1e-14 of the middle one: what is left out does not show in float32. A GPU gets
+  // one width for all: a narrower kernel saves less than cuDNN loses in trying out its algorithms for every width.
   const reach = 2 * Math.ceil(8 * (image.device === 'cpu' ? sigma : Math.max(sigma, BLUR_SIGMA[1]))) + 1;
   const kx = Math.min(blurKernelSize(width), reach);
   const ky = Math.min(blurKernelSize(height), reach);
@@ -104,8 +104,8 @@ export function gaussianBlur(image: Tensor, sigma: number): Tensor {
 
 /**
  * Jitters and blurs the batch with the given probabilities; factors and blur width are drawn for each image.
- * @param image (N, 3, H, W), normalised; so is the result.
- * @param world of whose batch this is a part: every rank draws for all images, in their order.
+ * @param image (B, 3, H, W), normalised; so is the result.
+ * @param world the ranks that share the batch. Every rank draws for all images, in their order.
  */
 export function strongAugment(
   image: Tensor,

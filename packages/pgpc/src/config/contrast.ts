@@ -7,7 +7,7 @@ import { count, defaultsOf, field, fieldsOf, share } from './fields.js';
 export const contrastTypes = ['hybrid', 'pixel-to-pixel', 'pixel-to-prototype'] as const;
 export type ContrastType = (typeof contrastTypes)[number];
 
-/** By what target pixels are found certain enough to be anchors. */
+/** What makes a target pixel certain enough to be an anchor. */
 export const anchorSelections = [
   'global-entropy',
   'class-entropy',
@@ -17,7 +17,7 @@ export const anchorSelections = [
 ] as const;
 export type AnchorSelection = (typeof anchorSelections)[number];
 
-/** Whose features the anchors have: those of the ClassMix image, or of the clean target image. */
+/** Whose features the anchors have: the ClassMix image's, or the clean target image's. */
 export const anchorViews = ['mixed', 'target'] as const;
 export type AnchorView = (typeof anchorViews)[number];
 

@@ -15,19 +15,19 @@ import { type StyleOptions, styleSchema } from './style.js';
 
 export const methodSchema = z
   .strictObject({
-    /** Left out: the step trains on the source alone. */
+    /** Left out: the step trains only on the source. */
     selfTraining: selfTrainingSchema.optional(),
     /** Left out: no pixels are contrasted. Needs `selfTraining`, whose teacher and mixed image it uses. */
     contrast: contrastSchema.optional(),
-    /** Left out: the encoder may forget what ImageNet taught it. Needs an encoder that was taught by it. */
+    /** Left out: the encoder may forget what ImageNet taught it. Needs an encoder with ImageNet's weights. */
     featureDistance: featureDistanceSchema.optional(),
-    /** Left out: the source is learned from as it is. Goes with every method; its target images are never labelled. */
+    /** Left out: the source image stays as it is. Goes with every method; target images are never labelled. */
     style: styleSchema.optional(),
     /** Left out: the teacher is taken at its word. Needs `selfTraining`, whose teacher it corrects. */
     denoise: denoiseSchema.optional(),
-    /** Left out: lambda_t and lambda_c keep the weights of `selfTraining` and `contrast`, else they start from them. */
+    /** Left out: lambda_t and lambda_c keep the weights of `selfTraining` and `contrast`; else they start there. */
     weighting: weightingSchema.optional(),
-    /** Parts of one's own, by name. They need `selfTraining`, whose step they take part in. */
+    /** Registered parts, by name. They need `selfTraining`, whose step they take part in. */
     parts: partsSchema.optional(),
   })
   .refine((method) => !method.contrast || method.selfTraining, {
@@ -94,11 +94,11 @@ const compositions: Record<string, Composition> = {
 /** The methods of the paper's tables. */
 export type MethodName = 'source-only' | 'self-training' | 'daformer' | 'pgpc';
 
-/** All methods by name: those of the tables first, then those that were registered. */
+/** All methods by name: first the ones of the paper's tables, then the registered ones. */
 export const methodNames: string[] = Object.keys(compositions);
 
 /**
- * Gives a method of one's own a name, for `--method` and {@link methodConfig}.
+ * Gives a method with registered parts a name, for `--method` and {@link methodConfig}.
  * @param base the method that it adds parts to, one with self-training.
  * @param parts registered parts with the options that differ from their defaults.
  * @throws Error for a name that is taken.

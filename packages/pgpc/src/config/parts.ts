@@ -1,4 +1,4 @@
-// Parts of one's own: what a program registers beside the parts that the library has, each with its options.
+// Registered parts: what a program adds to the library's own parts, each with its options.
 
 import { z } from 'zod';
 import { didYouMean } from './did-you-mean.js';

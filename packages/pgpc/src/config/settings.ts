@@ -14,8 +14,8 @@ type Keys = ReadonlyMap<string, z.ZodType>;
 /**
  * The experiment with the values put in, in their order, checked anew.
  * @param settings such as `{ 'method.contrast.rank': 3, 'method.style': { kind: 'fda', beta: 0.05 } }`.
- * @throws Error for a key that an experiment does not have, with the nearest that it has; for a key inside of a part
- *   that this experiment leaves out; and for a value that does not fit, with what is allowed.
+ * @throws Error for a key that no experiment has, with the nearest that one has; for a key inside of a part that this
+ *   experiment leaves out; and for a value that does not fit, with what is allowed.
  */
 export function withSettings(experiment: Experiment, settings: Settings): Experiment {
   const changed = structuredClone(experiment) as Record<string, unknown>;
@@ -87,7 +87,7 @@ function allKeys(schema: z.ZodType = experimentSchema, prefix = ''): string[] {
   ]);
 }
 
-/** The keys of an object's schema; of a union, those of all its members; of `parts`, those that are registered. */
+/** The keys of an object's schema, of all members of a union, or of the registered parts. */
 function keysOf(schema: z.ZodType): Keys {
   const type = inner(schema);
   if (type === partsSchema) {

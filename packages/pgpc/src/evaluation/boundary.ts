@@ -4,7 +4,7 @@ import { IGNORE_INDEX } from '@pgpc/datasets';
 import { dims, ops, type Tensor, tidy } from '@pgpc/torch';
 import { occurrencesWithin } from './counts.js';
 
-/** Pixels within 2 % of the image's diagonal of an outline belong to it; the paper's value (its section 5). */
+/** The boundary's width as a share of the image's diagonal: the paper's 2 % (section 5). */
 const BOUNDARY_RATIO = 0.02;
 
 /** The width d of the boundary in pixels, at least 1, rounded as the authors' code does (half to even). */
@@ -36,8 +36,8 @@ function squareExtreme(map: Tensor, d: number, extreme: typeof ops.maximum, outs
 }
 
 /**
- * Pixels at most `d` from another class or from outside the image: those that d erosions by a 3 x 3 square take from
- * the mask of their own class, so that one map serves all classes.
+ * Pixels at most `d` from another class or from outside the image. d erosions by a 3 x 3 square take the same pixels from
+ * the mask of their class, so one map serves all classes.
  * @param map (H, W), uint8. @returns (H, W), bool.
  */
 export function boundaryMask(map: Tensor, d: number): Tensor {
@@ -53,7 +53,7 @@ export interface BoundaryCounts {
 
 /**
  * Boundary pixels of every class in truth, prediction and both. The mask of a class and its boundary follow the
- * authors' definition (their equation 3); pixels labelled 255 are cut out of both maps first, and so are of no class.
+ * authors' definition (their equation 3). Pixels labelled 255 are cut out of both maps first, so they are of no class.
  * @param label (H, W), uint8. @param prediction (H, W), 0 .. C - 1.
  */
 export function boundaryCounts(label: Tensor, prediction: Tensor, classes: number): BoundaryCounts {

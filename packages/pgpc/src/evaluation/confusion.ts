@@ -4,8 +4,8 @@ import { type Tensor, tidy } from '@pgpc/torch';
 import { occurrences } from './counts.js';
 
 /**
- * Pixels by true and predicted class: (C, C), int64, rows are the truth; pixels labelled 255 do not count.
- * Counted where the maps are, without waiting for the device.
+ * Pixels by true and predicted class: (C, C), int64; rows are the truth. Pixels labelled 255 do not count. Computed where
+ * the maps are, without waiting for the device.
  * @param label (H, W), uint8. @param prediction (H, W), uint8 or int64, 0 .. C - 1.
  */
 export function confusionMatrix(label: Tensor, prediction: Tensor, classes: number): Tensor {

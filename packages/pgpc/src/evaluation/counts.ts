@@ -8,7 +8,7 @@ import { ones, type Tensor, tidy, zeros } from '@pgpc/torch';
  */
 export function occurrences(values: Tensor, n: number): Tensor {
   const { device } = values;
-  // Faster, but on a GPU it waits for the device: it asks for the largest value whatever n is.
+  // bincount is faster, but on a GPU it makes the host wait: it asks for the largest value whatever n is.
   if (device === 'cpu') return values.bincount(null, n);
   return tidy(() => {
     const kind = { dtype: 'int64', device } as const;
@@ -22,7 +22,7 @@ export function occurrences(values: Tensor, n: number): Tensor {
  */
 export function occurrencesWithin(map: Tensor, mask: Tensor, n: number): Tensor {
   return tidy(() => {
-    // Few pixels may be left; but on a GPU to select them is to wait for how many.
+    // Few pixels may be left. But on a GPU, selecting them waits for how many there are.
     if (map.device === 'cpu') return occurrences(map.maskedSelect(mask), n);
     const marked = map.maskedFill(mask.logicalNot(), n).flatten();
     return occurrences(marked, n + 1).narrow(0, 0, n);

@@ -13,7 +13,7 @@ import {
 } from './inference.js';
 import { meanOfKnown, type Scores, scores } from './scores.js';
 
-/** A prediction (H, W), uint8, as a label map for files and pictures; waits for the device that it is on. */
+/** A prediction (H, W), uint8, as a label map for files and pictures. Waits for the device. */
 export function toLabelMap(prediction: Tensor): LabelMap {
   const [height, width] = dims(prediction, 2);
   return { width, height, data: prediction.toArray() as Uint8Array };
@@ -44,7 +44,7 @@ export interface Evaluation {
 }
 
 /**
- * Runs the network over all samples in evaluation mode, on its device, where pixels are counted, too; its mode is
+ * Runs the network over all samples in evaluation mode, on its device, and counts pixels there, too. Then its mode is
  * restored.
  * @throws Error for unlabelled samples or another number of classes; RangeError for options that do not fit.
  */

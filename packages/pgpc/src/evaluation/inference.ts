@@ -6,14 +6,14 @@ import { fromTypedArray, noGrad, ops, sizeOf, type Tensor, tidy } from '@pgpc/to
 import { normalize } from '../pipeline/normalize.js';
 import { argmaxRows, averagedTiles, mirroredRows, type RowMap, resizedRows, tensorRows } from './row-map.js';
 
-/** What is asked of a network here: class scores, at any stride, of normalised images (N, 3, H, W). */
+/** What inference needs of a network: class scores, at any stride, of normalised images (B, 3, H, W). */
 export interface Network {
   call(image: Tensor): { readonly logits: Tensor };
-  /** Its weights, which tell where it computes; without them, on the CPU. */
+  /** Its weights, which tell its device; without them it is the CPU. */
   parameters?(): readonly Tensor[];
 }
 
-/** Where a network computes, and so where its input has to be. */
+/** The device that a network computes on, where its input has to be. */
 export function networkDevice(network: Pick<Network, 'parameters'>): string {
   return network.parameters?.()[0]?.device ?? 'cpu';
 }
@@ -30,8 +30,8 @@ export interface SlidingWindow {
 
 export interface InferenceOptions {
   /**
-   * The image is brought to the largest size whose long and short side fit those given here, its ratio kept, before
-   * it enters the network: 1024 x 512 is DAFormer's for Cityscapes. By default it enters as it is.
+   * The image enters the network at the largest size whose long and short side fit the given ones, its ratio kept:
+   * 1024 x 512 is DAFormer's for Cityscapes. By default it enters as it is.
    */
   readonly size?: Size | undefined;
   /** Factors of that size; several are averaged. [1] by default. */
@@ -127,10 +127,10 @@ function scoreMap(network: Network, input: Tensor, slide: SlidingWindow | undefi
 }
 
 /**
- * The most likely class of every pixel, as mmsegmentation finds it: the logits of every view (scale, mirrored or
- * not) are resized to the network's input, averaged over windows where there are several, and resized to the image
- * (`align_corners` false); over several views the softmax of each is averaged; then the largest wins. All of it is
- * done a few rows at a time, so that no map of all classes at the image's size is ever held.
+ * The most likely class of every pixel, as mmsegmentation finds it. The logits of every view (scale, mirrored or not) are
+ * resized to the network's input, averaged over windows where there are several, and resized to the image (`align_corners`
+ * false). Over several views the softmax of each is averaged. The largest value wins. All of it runs a few rows at a time,
+ * so that no map of all classes at the image's size is ever held.
  * @param network in evaluation mode. @returns (H, W) of the image, uint8, on the network's device.
  * @throws RangeError for options that do not fit.
  */

@@ -1,4 +1,4 @@
-// Maps of class scores that are worked out a few rows at a time: whole, at an image's size, they are hundreds of MB.
+// Maps of class scores, computed a few rows at a time: whole, at an image's size, they take hundreds of MB.
 
 import { dims, fromTypedArray, ops, type Tensor, tidy, zeros } from '@pgpc/torch';
 
@@ -21,8 +21,8 @@ export function tensorRows(map: Tensor): RowMap {
 }
 
 /**
- * `source` resized bilinearly to `size`, with the corners of the images, not of the pixels, on each other
- * (`align_corners` false): row by row the same numbers, to rounding, as `nn.interpolate` of the whole map.
+ * `source` resized bilinearly to `size`, with the images' corners, not the corner pixels' centres, on each other
+ * (`align_corners` false). Rows equal, to rounding, the rows of `nn.interpolate` of the whole map.
  */
 export function resizedRows(source: RowMap, size: { width: number; height: number }): RowMap {
   const { channels, device } = source;
@@ -104,12 +104,12 @@ export function averagedTiles(tiles: readonly Tile[], size: { width: number; hei
 /** Values of a strip: with the temporaries of a resize and an arg-max they stay in a core's cache. */
 const STRIP_VALUES = 2 ** 19;
 
-/** The same elsewhere: so many that a strip's kernels take longer than to launch them, and no more than 256 MB. */
+/** The same on a GPU: enough that a strip's kernels take longer than their launch, and no more than 256 MB. */
 const STRIP_VALUES_ON_DEVICE = 2 ** 26;
 
 /**
- * The channel of the largest value at every pixel: (H, W), uint8. Of several maps of one size, the largest sum of
- * their softmax over the channels (mmsegmentation's mean over flips and scales). On the device of the maps.
+ * The channel with the largest value at every pixel: (H, W), uint8, on the device of the maps. Of several maps of one size,
+ * the channel with the largest sum of softmaxes over the channels (mmsegmentation's mean over flips and scales).
  */
 export function argmaxRows(maps: readonly RowMap[]): Tensor {
   const { channels, width, height, device } = maps[0]!;

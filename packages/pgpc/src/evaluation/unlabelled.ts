@@ -1,4 +1,4 @@
-// Scores of a model on images without labels, by which checkpoints can be compared.
+// Scores of a model on images without labels, to compare checkpoints.
 
 import { dims, Generator, nn, noGrad, ops, rand, type Tensor, tidy } from '@pgpc/torch';
 import { prototypeMargin, softNeighbourhoodDensity } from '../experiments/scores.js';
@@ -10,7 +10,7 @@ import { networkDevice } from './inference.js';
 /** Pixels of an image among which neighbours are looked for: 100 in Saito et al.'s code for segmentation. */
 const NEIGHBOUR_PIXELS = 100;
 
-/** Means over images, each of which counts the same. */
+/** Means over images; each image counts the same. */
 export interface UnlabelledScores {
   /** Mean entropy of a pixel's prediction, 0 .. log C; lower is surer. */
   entropy: number;
@@ -64,11 +64,11 @@ export interface ScoredModel {
 }
 
 /**
- * Scores a model on images, at the stride of its logits; networks run in evaluation mode and are left in the mode that
- * they were in. For the same images the same pixels are sampled every time. All is computed on the student's device,
- * where teacher and prototypes have to be, too.
+ * Scores a model on images, at the stride of its logits. Networks run in evaluation mode; their modes are restored. For
+ * the same images the same pixels are sampled every time. All is computed on the student's device, where teacher and
+ * prototypes have to be, too.
  * @param images (3, H, W) each, uint8, RGB, on any device; one or more.
- * @param pixels of an image, that the density is taken over.
+ * @param pixels sampled from an image, for the density.
  */
 export function unlabelledScores(
   model: ScoredModel,

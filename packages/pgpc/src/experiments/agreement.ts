@@ -1,17 +1,17 @@
-// Denoising by agreement: the teacher looks at the target image in several ways, and is believed where it says the same.
+// Denoising by agreement: the teacher looks at several views of the target image, and is trusted where they agree.
 
 import { nn, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import type { AgreementOptions } from '../config/denoise.js';
 
-/** Sides that every encoder's strides divide. */
+/** Every encoder's strides divide it. */
 const STRIDE = 32;
 
 /**
  * Log-probabilities of every view, the image as it is first, all brought to the first one's pixels.
- * @param logits (N, C, h, w), of the image as it is. @param image (N, 3, H, W), normalised.
+ * @param logits (B, C, h, w), of the image as it is. @param image (B, 3, H, W), normalised.
  * @param predict the teacher: an image to logits. Batch norm counts every view as a batch in its running statistics,
  *   which the step does not use.
- * @returns (N, C, h, w) each.
+ * @returns (B, C, h, w) each.
  */
 export function viewsOf(
   logits: Tensor,
@@ -35,9 +35,9 @@ export function viewsOf(
 /**
  * What the views say together, and how far they agree: trust = exp(-D), D = KL(p || p_v) averaged over the further
  * views. It is the weight exp(-D_kl) of Zheng & Yang 2020, arXiv 2003.03773, with a view of the teacher in place of
- * their second classifier; their term that keeps D_kl small is for a network that learns from it, here nothing does.
- * @param views (N, C, h, w) log-probabilities, two or more, the one of the image as it is first.
- * @returns logits (N, C, h, w), the log of the mean probabilities; trust (N, h, w) in 0 .. 1.
+ * their second classifier. Their term that keeps D_kl small is left out: here no network learns from D_kl.
+ * @param views (B, C, h, w) log-probabilities, two or more, the one of the image as it is first.
+ * @returns logits (B, C, h, w), the log of the mean probabilities; trust (B, h, w) in 0 .. 1.
  */
 export function agreement(views: readonly Tensor[]): { logits: Tensor; trust: Tensor } {
   return tidy(() => {

@@ -11,13 +11,13 @@ export type LossWeighting = Required<
   Pick<Part, 'lossWeights' | 'watch' | 'stateDict' | 'loadStateDict' | 'dispose'>
 >;
 
-/** The hand-set weights, from which those that set themselves start. */
+/** The hand-set weights, which the others start from. */
 export interface StartingWeights {
   target: number;
   contrast: number | undefined;
 }
 
-/** @param device the student's. @param world of whose batch a step sees a part; all of its ranks get the same weights. */
+/** @param device the student's. @param world the ranks that share the batch; all get the same weights. */
 export function lossWeighting(
   options: WeightingOptions,
   start: StartingWeights,
@@ -29,18 +29,18 @@ export function lossWeighting(
     : new UncertaintyWeights(start, options.lr, device, world);
 }
 
-/** Bounds of a weight that one batch asks for: a loss without gradient to speak of would ask for any. */
+/** Bound of a weight that one batch asks for: a loss with next to no gradient would ask for any. */
 const MOST = 1e3;
 
 /**
- * Weights by which every pixel that a loss acts on pulls as hard on the decoder's features as a labelled pixel of L_s.
+ * Weights that let every pixel that a loss acts on pull as hard on the decoder's features as a labelled pixel of L_s.
  *
  * The pull of a loss is the root mean square, over the pixels that it acts on, of its gradient with respect to their
- * features: the place that the losses share (Sener & Koltun 2018, arXiv 1810.04650, take gradients there instead of at
- * the shared parameters). lambda is the ratio of the pull of L_s to that of the loss, as in GradNorm (Chen et al. 2018,
- * arXiv 1711.02257) at equal rates and as in the adaptive weight of VQGAN (Esser et al. 2021, arXiv 2012.09841), per
- * pixel instead of in all: a contrast of few anchors is not blown up to the norm of all pixels. A target pixel's pull is
- * taken per unit of its weight, so that it stays q times that of a labelled one.
+ * features. The losses share these features (Sener & Koltun 2018, arXiv 1810.04650, take gradients there instead of at the
+ * shared parameters). lambda is the ratio of the pull of L_s to that of the loss, as in GradNorm (Chen et al. 2018, arXiv
+ * 1711.02257) at equal rates and in the adaptive weight of VQGAN (Esser et al. 2021, arXiv 2012.09841). Here it is per
+ * pixel instead of in all, so that a contrast of few anchors is not blown up to the norm of all pixels. A target pixel's
+ * pull is taken per unit of its weight, so that it stays q times that of a labelled one.
  *
  * The logarithm of a weight is a running mean over the steps in which both gradients were there. The starting value
  * counts as one of them.
@@ -87,7 +87,7 @@ export class GradientNormWeights implements LossWeighting {
           const inside = awayFrom(mixed.mask.logicalOr(mixed.weight.eq(0)), size);
           const none = labelled.zerosLike().sum();
           const anchors = pull?.square().sum([1]);
-          // Of L_s, L_t and L_c: squared gradients, and the squared weights of the pixels that they are of.
+          // For L_s, L_t and L_c: squared gradients, and the squared weights of their pixels.
           const sums = [
             [singlePrecision(source.features.grad!).square().sum(), labelled.sum()],
             [
@@ -142,9 +142,9 @@ export class GradientNormWeights implements LossWeighting {
  * minimise sum_i exp(-s_i) L_i + s_i / 2, their form for classification (eq 10), which L_c is too. AdamW takes them
  * down that gradient, without decay.
  *
- * All weights are divided by that of L_s, which so keeps weight 1, the scale of the learning rate and of the feature
- * distance: lambda_i = exp(s_s - s_i). L_t counts as the mean over target pixels by their weights, and not as a sum in
- * which few pixels, or pixels of small q, weigh little: else lambda_t would take back what q does.
+ * All weights are divided by that of L_s: lambda_i = exp(s_s - s_i). So L_s keeps weight 1, the scale of the learning rate
+ * and of the feature distance. L_t counts as the mean over target pixels by their weights. As a sum, few pixels, or pixels
+ * of small q, would weigh little, and lambda_t would take back what q does.
  */
 export class UncertaintyWeights implements LossWeighting {
   /** s of L_s, L_t and, if any, L_c: scalars. */
@@ -178,7 +178,7 @@ export class UncertaintyWeights implements LossWeighting {
         noGrad(() => {
           const weight = mixed.weight.mul(mixed.mask.logicalNot());
           const sums = [source.loss, segmentationLoss(mixed.logits, mixed.label, weight), weight.mean()];
-          // Until the contrast sets in, its variance has no gradient, so that AdamW leaves it and its means alone.
+          // Until the contrast sets in, its variance has no gradient, and AdamW leaves it alone.
           if (contrast?.loss.requiresGrad) sums.push(contrast.loss);
           const [onSource, onTarget, share, ...onAnchors] = this.world
             .mean(ops.stack(sums))
@@ -226,9 +226,9 @@ export class UncertaintyWeights implements LossWeighting {
 }
 
 /**
- * Features whose gradient no marked pixel has a part in: bilinear resizing spreads a pixel over its own cell and the
- * next ones.
- * @param marked (N, H, W), bool. @returns (N, h, w), 0 or 1, float32.
+ * Features whose gradient comes from no marked pixel. Bilinear resizing spreads a pixel over its own cell and the next
+ * ones.
+ * @param marked (B, H, W), bool. @returns (B, h, w), 0 or 1, float32.
  */
 function awayFrom(marked: Tensor, size: readonly [number, number]): Tensor {
   const [cells] = ops.adaptiveMaxPool2d(marked.unsqueeze(1).to('float32'), size) as [Tensor, Tensor];

@@ -1,4 +1,4 @@
-// A segmentor's own files; weights from elsewhere are read by weights/fit.ts.
+// A segmentor's own files; weights/fit.ts reads weights from elsewhere.
 
 import { statSync } from 'node:fs';
 import { join } from 'node:path';

@@ -59,7 +59,7 @@ class HighResolutionModule extends nn.Module<[streams: Tensor[]], Tensor[]> {
   }
 }
 
-/** The four-stream encoder. Names of parameters are those of the authors' `hrnetv2_w48_*.pth`. */
+/** The four-stream encoder, with the parameter names of the authors' `hrnetv2_w48_*.pth`. */
 export class HrnetW48 extends nn.Module<[image: Tensor], Tensor[]> implements Backbone {
   readonly channels = WIDTHS;
   readonly #stem: readonly [conv: nn.Conv2d, norm: nn.BatchNorm2d][];

@@ -4,7 +4,7 @@ let omitted = false;
 
 /**
  * Builds a network whose weights are loaded right after: its layers keep PyTorch's plain initial values, which saves
- * three quarters of the time that a large MiT takes to be made. Its generator stands elsewhere than otherwise.
+ * three quarters of the time that building a large MiT takes. Its generator is then in another state than otherwise.
  */
 export function withoutInitialValues<T>(build: () => T): T {
   const before = omitted;

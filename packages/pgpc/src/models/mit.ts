@@ -27,13 +27,13 @@ const MLP_RATIO = 4;
 /** Of the norms inside blocks and of the one that closes a stage; the other norms have PyTorch's 1e-5. */
 const NORM_EPS = 1e-6;
 
-/** (B, HW, D) to (B, D, H, W): a view in channels-last memory. */
+/** (B, P, D) to (B, D, H, W): a view in channels-last memory. */
 function toMap(tokens: Tensor, height: number, width: number): Tensor {
   const [batch, , channels] = dims(tokens, 3);
   return tokens.view([batch, height, width, channels]).permute([0, 3, 1, 2]);
 }
 
-/** (B, D, H, W) to (B, HW, D): a view if the map is in channels-last memory, else a transposed view. */
+/** (B, D, H, W) to (B, P, D): a view if the map is in channels-last memory, else a transposed view. */
 function toTokens(map: Tensor): Tensor {
   return map.flatten(2).transpose(1, 2);
 }
@@ -75,13 +75,13 @@ class OverlapPatchEmbed extends nn.Module {
 /** Queries whose scores stay in the processor's cache from one product to the next. */
 const QUERY_ROWS = 512;
 
-/** Libtorch 2 has an operator for the whole of it that never stores all scores; 1.13 has none. */
+/** Libtorch 2 has one operator for all of attention, which never stores all scores; 1.13 has none. */
 const FUSED = 'scaledDotProductAttention' in ops;
 
 /**
- * softmax(q k^T / sqrt(d)) v by heads: q (B, heads, N, d) of N tokens, k and v (B, heads, keys, d). Without libtorch's own
- * operator, and where no gradient will be asked for, scores are made for some queries at a time: they are the largest
- * map of the encoder.
+ * softmax(q k^T / sqrt(d)) v by heads: q (B, heads, P, d) of P tokens, k and v (B, heads, keys, d). The scores are the
+ * largest map of the encoder. Without libtorch's own operator, and without gradients, they are made for some queries at a
+ * time.
  */
 function attend(q: Tensor, k: Tensor, v: Tensor): Tensor {
   if (FUSED) return ops.call('scaled_dot_product_attention', q, k, v) as Tensor;
@@ -119,15 +119,15 @@ class EfficientAttention extends nn.Module<[x: Tensor, height: number, width: nu
     }
   }
 
-  /** (B, N, D) to (B, N, D), N = height x width tokens. */
+  /** (B, P, D) to (B, P, D), P = height x width tokens. */
   forward(x: Tensor, height: number, width: number): Tensor {
     const [batch, tokens] = dims(x, 3);
     const headDim = this.dim / this.heads;
     const reduced = this.sr ? this.norm!.call(toTokens(this.sr.call(toMap(x, height, width)))) : x; // (B, keys, D)
-    const q = this.q.call(x).view([batch, tokens, this.heads, headDim]).transpose(1, 2); // (B, heads, N, d)
+    const q = this.q.call(x).view([batch, tokens, this.heads, headDim]).transpose(1, 2); // (B, heads, P, d)
     const kv = this.kv.call(reduced).view([batch, -1, 2, this.heads, headDim]).permute([2, 0, 3, 1, 4]);
     const [k, v] = kv.unbind() as [Tensor, Tensor]; // (B, heads, keys, d) each
-    const mixed = attend(q, k, v); // (B, heads, N, d)
+    const mixed = attend(q, k, v); // (B, heads, P, d)
     return this.proj.call(mixed.transpose(1, 2).reshape([batch, tokens, this.dim]));
   }
 }
@@ -188,7 +188,7 @@ class Block extends nn.Module<[x: Tensor, height: number, width: number]> {
   }
 }
 
-/** The four-stage encoder. Names of parameters are those of the official `mit_b*.pth`. */
+/** The four-stage encoder, with the parameter names of the official `mit_b*.pth`. */
 export class MixTransformer extends nn.Module<[image: Tensor], Tensor[]> implements Backbone {
   /** Channels of the four outputs. */
   readonly channels: readonly number[];
@@ -224,7 +224,7 @@ export class MixTransformer extends nn.Module<[image: Tensor], Tensor[]> impleme
     });
   }
 
-  /** Everything: the next stage and the decoder both read what closes a stage. */
+  /** Everything. The next stage and the decoder both read what closes a stage. */
   get checkpointable(): nn.AnyModule[] {
     return this.#stages.flatMap(({ embed, blocks, norm }) => [embed, ...blocks, norm]);
   }
@@ -236,7 +236,7 @@ export class MixTransformer extends nn.Module<[image: Tensor], Tensor[]> impleme
     for (const { embed, blocks, norm } of this.#stages) {
       const embedded = embed.call(map); // (B, D, h, w)
       const [height, width] = sizeOf(embedded);
-      let tokens = toTokens(embedded); // (B, N, D)
+      let tokens = toTokens(embedded); // (B, P, D)
       for (const block of blocks) {
         const next = block.call(tokens, height, width);
         tokens.dispose();

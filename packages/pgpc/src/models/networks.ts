@@ -87,7 +87,7 @@ export interface NetworkOptions {
 }
 
 /**
- * A network by its name, with random weights, in evaluation mode. The names of its state dict are those of the
+ * A network by its name, with random weights, in evaluation mode. Its state dict has the names of the
  * official checkpoints: DAFormer's `backbone.` and `decode_head.`; no prefix for `mit_*` alone and for `hrnet_w48`.
  * @throws Error for a name that is not in {@link networkNames}, or for classes of an encoder alone.
  */

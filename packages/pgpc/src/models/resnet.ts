@@ -40,7 +40,7 @@ class Stem extends nn.Module {
   }
 }
 
-/** ResNet-101-V1c with output strides 4, 8, 8 and 8. Names of parameters are those of open-mmlab's files. */
+/** ResNet-101-V1c with output strides 4, 8, 8 and 8, and the parameter names of open-mmlab's files. */
 export class ResNet101 extends nn.Module<[image: Tensor], Tensor[]> implements Backbone {
   readonly channels = STAGES.map(({ width }) => Bottleneck.expansion * width);
   readonly #stem: Stem;

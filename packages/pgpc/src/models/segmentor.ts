@@ -67,7 +67,7 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> imple
 
   /**
    * @param seed of initial values, dropout and stochastic depth.
-   * @throws Error that names what in the description does not go together.
+   * @throws Error that names what does not go together in the description.
    */
   constructor(
     readonly config: SegmentorConfig,
@@ -97,8 +97,8 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> imple
   }
 
   /**
-   * The decoder's part of a pass. Logits are float32, whatever autocast computes in, since they go into losses and ranks,
-   * and lie in planes, in which they are resized.
+   * The decoder's part of a pass. Logits are float32, whatever autocast computes in, since they go into losses and ranks.
+   * They lie in planes, since they are resized so.
    */
   decode(stages: Tensor[]): DecoderOutput {
     const { features, logits } = this.decodeHead.call(stages);

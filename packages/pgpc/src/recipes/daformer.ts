@@ -1,4 +1,4 @@
-// DAFormer's recipe, around a method and a network of one's own.
+// DAFormer's recipe for any method and network.
 
 import { type Experiment, parseExperiment } from '../config/experiment.js';
 import { daformerRareClasses } from '../config/rare-classes.js';
@@ -12,8 +12,8 @@ export type RecipeOverrides = Partial<Omit<Experiment, 'crop' | 'optimizer' | 's
 };
 
 /**
- * DAFormer's recipe (`gta2cs_uda_warm_fdthings_rcs_croppl_a999`) around a method and a network of one's own. Its warm-up
- * of 1500 of 40,000 iterations is the same share of a run of another length.
+ * DAFormer's recipe (`gta2cs_uda_warm_fdthings_rcs_croppl_a999`) for any method and network. Its warm-up, 1500 of 40,000
+ * iterations, is the same share of a run of another length.
  */
 export function daformerRecipe({
   crop = { width: 512, height: 512 },

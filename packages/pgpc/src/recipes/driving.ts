@@ -35,7 +35,7 @@ export const drivingPresets = {
       target: { format: 'cityscapes', root: targetRoot, ...cityscapes },
       protocols: [16, 13],
     }),
-    // The reference's 3000 pixels are of a label of 1280 x 760 here.
+    // Here the reference's 3000 pixels refer to a label of 1280 x 760.
     rareClasses: { ...daformerRareClasses, minImageShare: 3000 / (1280 * 760) },
   },
 } as const satisfies Record<string, DrivingPreset>;
@@ -53,7 +53,7 @@ function cityscapesMargins(cropHeight: number): { ignoreTop: number; ignoreBotto
 
 /**
  * One experiment of the tables.
- * @param imageNet whether the encoder starts from ImageNet weights, without which there is no feature distance.
+ * @param imageNet whether the encoder starts from ImageNet weights; else there is no feature distance.
  */
 export function drivingExperiment(
   preset: DrivingPresetName,

@@ -5,7 +5,6 @@ import { pgpcContrast } from '../config/contrast.js';
 import { type Experiment, parseExperiment } from '../config/experiment.js';
 import { type MethodName, methodConfig } from '../config/method.js';
 import { daformerRareClasses } from '../config/rare-classes.js';
-
 import type { BackboneName, SegmentorConfig } from '../config/segmentor.js';
 import { daformerSelfTraining } from '../config/self-training.js';
 
@@ -19,7 +18,7 @@ export interface StreetSynthPreset {
     targetVal: number;
     width?: number;
   };
-  /** Training on the source, from which all methods go on. */
+  /** Training on the source, which all methods start from. */
   pretraining: Experiment;
   /** One method's continuation; the budget is the same for all. */
   continuation: (method: MethodName) => Experiment;
@@ -34,7 +33,7 @@ interface Scale {
   crop: number;
   pretrainingIterations: number;
   iterations: number;
-  /** Peak rates of the encoder: on labels, from random weights, and of a method that goes on from there. */
+  /** Peak rates of the encoder: on labels from random weights, and of a method that starts from the result. */
   rates: { pretraining: number; continuation: number };
   /** Sizes of the contrast; what is left out is the paper's. */
   contrast: Partial<ContrastOptions>;
@@ -115,8 +114,8 @@ export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset 
     ...(precision && { precision }),
   };
   const optimizer = (lr: number) => ({ lr, headMultiplier: 5, weightDecay: 0.01 });
-  // The teacher's memory of 1 / (1 - alpha) steps has to be short against the run; and the target camera sees its own
-  // bonnet in the lowest rows, as Cityscapes' does.
+  // The teacher's memory of 1 / (1 - alpha) steps has to be short against the run. The target camera sees its own bonnet
+  // in the lowest rows, as Cityscapes' does.
   const selfTraining = { ...daformerSelfTraining, alpha: 0.99, ignoreBottom: Math.round(0.1 * scale.crop) };
   const contrast: ContrastOptions = {
     ...pgpcContrast,

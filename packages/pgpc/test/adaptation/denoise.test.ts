@@ -113,7 +113,7 @@ describe('ClassPrototypes', () => {
     });
   });
 
-  test('of a part of the batch are those of all parts', () => {
+  test('are the same on every rank, of all parts of the batch', () => {
     tidy(() => {
       // Another rank that has the same pixels: every sum is twice the own one.
       const twice: World = { ...alone, size: 2, sum: (x) => x.mul(2) };
@@ -407,7 +407,7 @@ describe('in the step', () => {
     expect(targets.every(Number.isFinite)).toBe(true);
   });
 
-  test('the state goes on from a checkpoint as if it had never stopped', async () => {
+  test('the state resumes from a checkpoint as if it had never stopped', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'pgpc-denoise-'));
     const store = (first: number) =>
       new PixelStore(memoryDataset([0, 1, 2].map((i) => randomSample(40, 40, first + i))));

@@ -44,7 +44,7 @@ function slowMask(
 }
 
 describe('thingMask', () => {
-  test('is that of counting labels patch by patch', () => {
+  test('equals counting labels patch by patch', () => {
     fc.assert(
       fc.property(
         fc.nat(1000),

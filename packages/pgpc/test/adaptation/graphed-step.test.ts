@@ -1,5 +1,5 @@
 // A step whose parts are recorded depends on nothing but what it hands them and what lives from step to step: with a
-// stand-in for the card's graphs, which runs what was recorded on the tensors that were there then, it is the plain step.
+// stand-in for CUDA graphs, which runs what was recorded on the tensors of that time, it is the plain step.
 
 import { manualSeed, type Tensor, tidy } from '@pgpc/torch';
 import { expect, test, vi } from 'vitest';

@@ -1,5 +1,5 @@
 // The parts of the step, the scores and the evaluation on devices other than the CPU: on 'meta', whose tensors have no
-// values, so that whoever waits for one or mixes it with one of the CPU throws; and, where there is a card, on that.
+// values, so that whoever waits for one or mixes it with one of the CPU throws; and, where there is a GPU, on that.
 
 import type { RgbImage } from '@pgpc/datasets';
 import {
@@ -107,7 +107,7 @@ function contrastPart(options: Partial<ContrastOptions>): Part['prepare'] {
         contrast.storeTarget(target, head, 0.5);
       }
       const loss = contrast.loss(anchors, mask, target, head, 0.5);
-      // Backward libtorch calls operators by itself, without the stand-ins of those that it lacks on 'meta'.
+      // In the backward pass libtorch calls its operators itself, without the stand-ins for 'meta'.
       if (device !== 'meta') loss.backward();
       const { grad: gradient } = anchors;
       const results = { loss: loss.detach(), known: contrast.known(), ...(gradient && { gradient }) };
@@ -314,7 +314,7 @@ function results(part: Part, device: string): Results {
   return part.prepare(device, (x) => x.to({ device }))();
 }
 
-/** The devices that results are on, without the card's number. */
+/** The devices that results are on, without the GPU's number. */
 const devicesOf = (made: Results) =>
   Object.fromEntries(Object.entries(made).map(([name, value]) => [name, value.device.replace(/:\d+$/, '')]));
 
@@ -387,7 +387,7 @@ function pixels(): { width: number; height: number; image: RgbImage } {
   return { width, height, image: randomSample(width, height, 1).image };
 }
 
-test('occurrences elsewhere than on the CPU are those of bincount', () => {
+test('occurrences elsewhere than on the CPU equal bincount’s', () => {
   tidy(() => {
     const values = int64(randomLabels(500, CLASSES, 1)).clampMax(CLASSES);
     const mask = normal([500], 1).gt(0);

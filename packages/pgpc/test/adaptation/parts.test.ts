@@ -1,4 +1,4 @@
-// Parts of one's own behind the step's hook: registered, validated, run, logged and saved as the library's are.
+// Registered parts behind the step's hook: registered, validated, run, logged and saved as the library's are.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -96,7 +96,7 @@ describe('options of registered parts', () => {
     expect(() => withSettings(own(), settings)).toThrow(message);
   });
 
-  test('of a part that nobody registered name those that are, and how one is loaded', () => {
+  test('of a part that nobody registered name the registered ones, and how one is loaded', () => {
     const experiment = { ...own(), method: { ...own().method, parts: { smal: {} } } };
     expect(() => parseExperiment(experiment)).toThrow(
       /no part 'smal' \(did you mean 'small'\?\); registered are small, one. --plugin/,

@@ -1,4 +1,4 @@
-// Where and how precisely a step is computed: in bfloat16 near float32, on a card as on the CPU, as graphs as without.
+// Where and how precisely a step is computed: bfloat16 is near float32, a GPU and graphs give what the CPU gives.
 
 import { cudaAvailable, liveTensors, manualSeed, type Tensor, tidy, withoutWaiting } from '@pgpc/torch';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -137,7 +137,7 @@ describe('in bfloat16', () => {
     expectNear(twice!, once!, 1e-5);
   });
 
-  test('a run in it goes on from its checkpoint, and says what it is', async () => {
+  test('a run in it resumes from its checkpoint, and says what it is', async () => {
     const experiment = daformerRecipe({
       method: methods.pgpc!,
       segmentor: tinySegmentor,
@@ -161,7 +161,7 @@ describe('in bfloat16', () => {
   });
 });
 
-describe.runIf(cudaAvailable())('on a card', () => {
+describe.runIf(cudaAvailable())('on a GPU', () => {
   afterEach(() => {
     // One that failed may have left something behind.
     if (liveTensors() > 1e5) throw new Error('tensors are left');
@@ -191,10 +191,10 @@ describe.runIf(cudaAvailable())('on a card', () => {
       }
     });
 
-    test('no operator makes the program wait for the card', () => {
+    test('no operator makes the program wait for the GPU', () => {
       for (const graphs of [false, true]) {
         lossesOf(method, { device: 'cuda', graphs }, (step, iteration) =>
-          // The first steps make what later ones use; recording waits for the card on purpose.
+          // The first steps make what later ones use; recording waits for the GPU on purpose.
           iteration < 4 || iteration === 5 ? step() : withoutWaiting(step),
         );
       }
@@ -230,11 +230,11 @@ describe.runIf(cudaAvailable())('on a card', () => {
     expect(liveTensors()).toBe(before);
   });
 
-  test('a trainer goes on from a checkpoint of the card, there and on the CPU', async () => {
+  test('a trainer resumes from a checkpoint of the GPU, there and on the CPU', async () => {
     const { mkdtempSync } = await import('node:fs');
     const { tmpdir } = await import('node:os');
     const { join } = await import('node:path');
-    const folder = mkdtempSync(join(tmpdir(), 'pgpc-card-'));
+    const folder = mkdtempSync(join(tmpdir(), 'pgpc-gpu-'));
     const experiment = daformerRecipe({
       method: methods.pgpc!,
       segmentor: { ...tinySegmentor, dropout: 0.1, dropPath: 0.1 },

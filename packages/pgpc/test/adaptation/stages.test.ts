@@ -1,4 +1,4 @@
-// The bookkeeping of recorded parts, with a stand-in for the card's graphs that runs the work again at every replay.
+// The bookkeeping of recorded parts, with a stand-in for CUDA graphs that runs the work again at every replay.
 
 import { liveTensors, noGrad, type Tensor, tensor, tidy } from '@pgpc/torch';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
@@ -47,7 +47,7 @@ beforeEach(() => {
   graphs.made.length = 0;
 });
 
-/** Two parts, of which the second reads what the first gave. */
+/** Two parts; the second reads what the first gave. */
 function step(stages: typeof eager, kind: string, value: number, calls: string[] = []): number {
   return tidy(() => {
     stages.begin(kind);
@@ -108,7 +108,7 @@ describe('parts that are recorded', () => {
       results.push(y);
       x.dispose();
     }
-    // Those of the steps that were recorded show what the last of them computed.
+    // The results of recorded steps all show what the last replay computed.
     expect(results.map((y) => y.item())).toEqual([10, 20, 30, 60, 60, 60]);
     for (const result of results) result.dispose();
     stages.dispose();

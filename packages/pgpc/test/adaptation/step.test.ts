@@ -48,7 +48,7 @@ import {
 const seeds = fc.integer({ min: 0, max: 1e6 });
 const runs = (numRuns: number) => ({ numRuns });
 
-/** (N, C, h, w) logits to probabilities[n][y][x][c] at another size. */
+/** (B, C, h, w) logits to probabilities[n][y][x][c] at another size. */
 function slowSoftmax(logits: Tensor, height: number, width: number): number[][][][] {
   return (logits.tolist() as number[][][][]).map((maps) => {
     const resized = maps.map((map) => slowBilinear(map, height, width));
@@ -564,7 +564,7 @@ describe('AdaptationStep', () => {
     },
   );
 
-  test('gradients are those of L_s + lambda_t L_t + lambda_c L_c in one graph', () => {
+  test('gradients equal those from L_s + lambda_t L_t + lambda_c L_c in one graph', () => {
     tidy(() => {
       const selfTraining = {
         ...tinySelfTraining,

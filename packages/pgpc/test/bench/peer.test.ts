@@ -82,7 +82,7 @@ describe.skipIf(pythonWithTorch() === undefined || !existsSync('/proc'))('agains
     expect(software.pgpc.libraries.join()).toMatch(/libtorch_cpu/);
   }, 60_000);
 
-  test('the GPU benchmark runs on the CPU, and goes on without a side that fails', () => {
+  test('the GPU benchmark runs on the CPU, and continues without a side that fails', () => {
     const results = mkdtempSync(path.join(tmpdir(), 'pgpc-bench-'));
     const args = ['--device', 'cpu', '--precision', 'float32', '--compile', 'blocks', '--compile-limit', '1'];
     const small =

@@ -83,7 +83,7 @@ test('the mask of all classes at once is that of each class by erosion, for any 
   );
 });
 
-test('counts equal those of every class on its own, without the pixels that have no label', () => {
+test('counts equal the counts of every class on its own, without the pixels that have no label', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 0, max: 1e6 }),

@@ -281,7 +281,7 @@ describe('ModelSelection', () => {
     }
   });
 
-  test('goes on from its state as if it had not stopped', () => {
+  test('resumes from its state as if it had not stopped', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(0, 0.1)), {
@@ -314,7 +314,7 @@ describe('CheckpointSelection', () => {
   const folder = mkdtempSync(join(tmpdir(), 'pgpc-selection-'));
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  test('scores a run’s student, keeps its best model, and goes on from its folder', async () => {
+  test('scores a run’s student, keeps its best model, and resumes from its folder', async () => {
     const samples = [1, 2, 3].map((seed) => randomSample(40, 40, seed));
     const labelled = new PixelStore(memoryDataset(samples));
     const target = new PixelStore(memoryDataset(samples.map(({ image }) => ({ image }))));

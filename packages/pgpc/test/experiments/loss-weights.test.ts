@@ -70,7 +70,7 @@ interface Scene {
 
 const usual: Scene = { left: 17, top: 10, q: 0.4, margin: 3, contrastScale: 1 };
 
-/** Of all the images, those of rank 0, those of rank 1, or all. */
+/** Rank 0's images, rank 1's, or all. */
 type Share = [first: number, images: number];
 const RANKS: readonly [Share, Share] = [
   [0, IMAGES],
@@ -257,7 +257,7 @@ describe('weights from gradient norms', () => {
     );
   });
 
-  test('a loss that no pixel takes part in leaves its weight, and the other goes on', () => {
+  test('a loss that no pixel takes part in leaves its weight, and the other still learns', () => {
     tidy(() => {
       const after = (scene: Partial<Scene>) => {
         const weighting = new GradientNormWeights(start, 0.9, 'cpu', alone);
@@ -391,7 +391,7 @@ describe.each(names)('weights by %s', (name) => {
     });
   });
 
-  test('are the same on all ranks, and those of a process that has the whole batch', () => {
+  test('are the same on all ranks, and in a process that has the whole batch', () => {
     tidy(() => {
       const whole = make();
       learn(whole, 7, usual, WHOLE);
@@ -427,7 +427,7 @@ describe.each(names)('weights by %s', (name) => {
     });
   });
 
-  test('go on exactly from what stateDict gave', () => {
+  test('resume exactly from what stateDict gave', () => {
     tidy(() => {
       const [one, other] = [make(), make({ target: 3, contrast: 3 })];
       for (let i = 0; i < 2; i++) learn(one, i, usual);
@@ -557,7 +557,7 @@ describe('a run with weights that set themselves', () => {
     new PixelStore(memoryDataset([from, from + 1].map((seed) => randomSample(40, 40, seed))));
   const data = { source: store(1), target: store(3), workers: 0 };
 
-  test.each(names)('by %s goes on from its checkpoint bit for bit, and logs the weights', async (name) => {
+  test.each(names)('by %s resumes from its checkpoint bit for bit, and logs the weights', async (name) => {
     const experiment = parseExperiment({
       segmentor: tinySegmentor,
       method: {

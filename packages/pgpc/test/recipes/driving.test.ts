@@ -78,7 +78,7 @@ describe('presets', () => {
     expect(method.selfTraining).toMatchObject({ ignoreTop: 4, ignoreBottom: 30 });
   });
 
-  test('sizes and class subsets are those of the reference', () => {
+  test('sizes and class subsets are the reference’s', () => {
     const gta5 = dataSchema.parse(drivingPresets['gta5-cityscapes'].data('a', 'b'));
     expect(gta5).toEqual({
       source: { format: 'gta5', root: 'a', scale: { width: 1280, height: 720 } },

@@ -1,4 +1,4 @@
-// The rule by which the goldens' weights and inputs are made, and how outputs are compared with them.
+// The rule that makes the goldens' weights and inputs, and the comparison of outputs with them.
 
 import { readFileSync } from 'node:fs';
 import { crc32, gunzipSync } from 'node:zlib';
@@ -7,7 +7,7 @@ import { expect } from 'vitest';
 
 export interface GoldenOutput {
   name: string;
-  /** (N, C, H, W) */
+  /** (B, D, h, w), of logits (B, C, h, w). */
   shape: number[];
   mean: number;
   /** The 16 values at these places of the flat output. */

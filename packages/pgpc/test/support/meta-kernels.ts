@@ -6,7 +6,7 @@ import { vi } from 'vitest';
 // biome-ignore lint/suspicious/noExplicitAny: operators of many signatures are replaced by one piece of code
 type Operator = (...args: any[]) => any;
 
-/** One operator: where it is called, a call that tells whether it has a kernel, and what it is made of without one. */
+/** One operator: where it is called, a call that tells whether it has a kernel, and its stand-in without one. */
 interface StandIn {
   on: object;
   name: string;

@@ -1,24 +1,24 @@
-// Which of the (C, M) anchors are computed with: where counting them costs nothing, those that are there.
+// The anchors as a list: only the present ones where counting them costs nothing, else all (C, M) places.
 
 import { ops, type Tensor } from '@pgpc/torch';
 
 /**
- * The anchors of all classes as one list of A rows, class by class. Most classes have fewer than M anchors, and on the
- * host the list is of those that are there: with the paper's share of 0.2, no more than a third of all places in a batch
- * of two crops of 256 x 256. A card would have to be waited for to know their number; there all C M places are listed,
- * and those without an anchor have no weight in the loss.
+ * The anchors of all classes as one list of A rows, class by class. Most classes have fewer than M anchors. On the CPU the
+ * list has only the anchors that are present: with the paper's share of 0.2, no more than a third of all places in a batch
+ * of two crops of 256 x 256. On a GPU the host would have to wait for their number. There the list has all C M places, and
+ * a place without an anchor has no weight in the loss.
  */
 export class AnchorList {
   /** How many anchors a class may have: M. */
   readonly #places: number;
-  /** Positions among the C M places, rising; absent where all are on the list. */
+  /** Positions of the listed anchors among the C M places, rising; absent if all are listed. */
   readonly #taken: Tensor | undefined;
-  /** How many anchors the classes have; absent where all have M. */
+  /** How many listed anchors each class has; absent if each has M. */
   readonly #perClass: number[] | undefined;
 
   /**
-   * @param valid (C, M), bool: which anchors are there.
-   * @param all whether all places are listed; by default where these tensors are not the host's.
+   * @param valid (C, M), bool: which anchors are present.
+   * @param all whether all places are listed; by default everywhere but on the CPU.
    */
   constructor(valid: Tensor, all: boolean = valid.device !== 'cpu') {
     this.#places = valid.shape[1]!;

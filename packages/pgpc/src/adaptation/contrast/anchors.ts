@@ -1,4 +1,4 @@
-// Anchors: the target pixels of which the teacher is most certain (eq 8), and the paper's alternatives to that.
+// Anchors: the target pixels that the teacher is most certain of (eq 8), and the paper's alternatives.
 
 import { alone, ops, type Tensor, type World } from '@pgpc/torch';
 import type { AnchorSelection, ContrastSettings } from '../../config/contrast.js';
@@ -12,10 +12,10 @@ export function entropyThreshold(entropies: Tensor, share: number): Tensor {
 }
 
 /**
- * Anchor candidates of every class: pixels whose most likely class it is and whose entropy is at most gamma (eq 8).
+ * Anchor candidates of class c: pixels with c as most likely class and an entropy of at most gamma (eq 8).
  * @param probabilities (P, C), the teacher's on the clean target image.
  * @param share eta, in (0, 1].
- * @param world of whose batch these are the pixels of a part.
+ * @param world the ranks that share the batch.
  * @returns (C, P), bool.
  */
 export function anchorCandidates(probabilities: Tensor, share: number, world: World = alone): Tensor {
@@ -23,16 +23,16 @@ export function anchorCandidates(probabilities: Tensor, share: number, world: Wo
   return ofMostLikelyClass(probabilities, h.le(entropyThreshold(world.gather(h), share)));
 }
 
-/** Those of the pixels (P) that have c as their most likely class: (C, P), bool. */
+/** Which of the `pixels` (P), bool, have c as their most likely class: (C, P), bool. */
 function ofMostLikelyClass(probabilities: Tensor, pixels: Tensor): Tensor {
   return classMembers(probabilities.argmax(1), probabilities.shape[1]!).logicalAnd(pixels);
 }
 
 /**
- * The `share`-quantile of every class's own pixels: of n pixels the floor(share n)-th smallest value, the smallest where
- * that is none.
+ * The `share`-quantile of every class's own pixels: of n pixels the floor(share n)-th smallest value, but at least the
+ * first.
  * @param values (P). @param label (P), int64 in 0 .. C - 1.
- * @returns (C); for a class without pixels, some value of another.
+ * @returns (C); for a class without pixels, some value of another class.
  */
 export function classQuantiles(values: Tensor, label: Tensor, classes: number, share: number): Tensor {
   // Sorted by value, then stably by class: each class's values lie side by side, rising.
@@ -50,7 +50,7 @@ export function classQuantiles(values: Tensor, label: Tensor, classes: number, s
   ]);
 }
 
-/** What a selection goes by; `anchorShare` is eta at this point of the run. */
+/** The options of a selection; `anchorShare` is eta at this point of the run. */
 export type AnchorRule = Pick<ContrastSettings, 'anchorSelection' | 'anchorShare' | 'anchorThreshold'>;
 
 type Selection = (probabilities: Tensor, rule: AnchorRule, world: World) => Tensor;

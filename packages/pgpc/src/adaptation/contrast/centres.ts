@@ -28,7 +28,7 @@ class CentreQueue extends MemoryBank implements CentreStore {
   }
 }
 
-/** The running mean of centres: at each new one m times itself and 1 - m times that, the first taken whole. */
+/** The running mean of centres: m times itself plus 1 - m times the new centre. The first centre is taken whole. */
 class RunningCentres extends nn.StateModule implements CentreStore {
   /** (C, D) */
   readonly rows: Tensor;
@@ -61,7 +61,7 @@ class RunningCentres extends nn.StateModule implements CentreStore {
   }
 }
 
-/** This step's centres alone: each domain's take the place of those of the step before. */
+/** Only this step's centres: each domain's replace the ones of the step before. */
 class BatchCentres extends nn.StateModule implements CentreStore {
   /** (2, C, D): the source's, the target's. */
   readonly rows: Tensor;

@@ -1,4 +1,4 @@
-// Pseudo-label guided pixels contrast: what is stored each step, and the loss that comes of it.
+// Pseudo-label guided pixels contrast: what each step stores, and the loss.
 
 import { alone, Generator, noGrad, sizeOf, type Tensor, tidy, type World } from '@pgpc/torch';
 import {
@@ -38,16 +38,16 @@ export type { ContrastOptions } from '../../config/contrast.js';
 
 /** What a network says of a batch. */
 export interface PixelView {
-  /** (N, channels, h, w) */
+  /** (B, D, h, w) */
   features: Tensor;
-  /** (N, C, h, w) */
+  /** (B, C, h, w) */
   logits: Tensor;
 }
 
 /** What the teacher knows of the clean target batch. */
 export type TeacherView = PixelView;
 
-/** What the types contrast: the paper's hybrid takes from either side what serves it best. */
+/** What each type contrasts. The paper's hybrid takes the best of both sides. */
 const types: Readonly<
   Record<ContrastType, { positives: 'prototypes' | 'pixels'; negatives: 'prototypes' | 'pixels' }>
 > = {
@@ -85,7 +85,7 @@ export class PixelContrast {
 
   /**
    * Stores the source's positives, by default the class centres (eq 9), and its qualified negatives (eq 10).
-   * @param view of the source batch, the logits for `hardSource`. @param label (N, H, W). @param head the teacher's.
+   * @param view of the source batch, the logits for `hardSource`. @param label (B, H, W). @param head the teacher's.
    */
   storeSource(view: PixelView, label: Tensor, head: ProjectionHead): void {
     const { classes } = this;
@@ -113,7 +113,7 @@ export class PixelContrast {
     }));
   }
 
-  /** Hands the pixels of a domain to whoever takes them; the masks, (C, P), are made only then. */
+  /** Hands the pixels of a domain to positives and negatives that take them. The masks, (C, P), are made only then. */
   #store(
     domain: Domain,
     { features }: PixelView,
@@ -148,9 +148,9 @@ export class PixelContrast {
   }
 
   /**
-   * L_c (eq 5) of the student's features at the target's pixels; gradients flow to the anchors alone.
-   * @param features the student's, (N, channels, h, w), of the mixed or of the clean target image.
-   * @param sourceMask (N, H, W), bool: pixels of the mixed image that are the source's; left out, none is.
+   * L_c (eq 5) of the student's features at the target's pixels. Gradients flow to the anchors alone.
+   * @param features the student's, (B, D, h, w), of the mixed or of the clean target image.
+   * @param sourceMask (B, H, W), bool: pixels of the mixed image that are the source's; left out, none is.
    * @param head the student's. @param progress of the run, in [0, 1].
    */
   loss(
@@ -203,7 +203,7 @@ export class PixelContrast {
     }
   }
 
-  /** Moves what is kept from step to step to a device, which that of all features and logits has to be. */
+  /** Moves the stores to a device; all features and logits have to be on it, too. */
   to({ device }: { device: string }): this {
     for (const { module } of this.stores) module.to({ device });
     return this;

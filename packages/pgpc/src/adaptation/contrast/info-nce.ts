@@ -6,12 +6,12 @@ import { AnchorList } from './anchor-list.js';
 /**
  * L_c = -(1 / (C' M)) sum_c sum_m log [ exp(z_cm . z_c+ / tau) / (exp(z_cm . z_c+ / tau) + sum_n exp(z_cm . z_cn- / tau)) ]
  * (eq 5), with one set of negatives shared by a class's anchors. A class with fewer than M anchors is averaged over
- * those it has; C' counts the classes that have any. Without anchors the loss is 0.
- * @param anchors (C, M, D), unit rows. @param valid (C, M), bool: which anchors are there.
+ * its own; C' counts the classes that have any. Without anchors the loss is 0.
+ * @param anchors (C, M, D), unit rows. @param valid (C, M), bool: which anchors are present.
  * @param positives (C, D), one a class, or (C, M, D), one an anchor: unit rows.
  * @param negatives (C, N, D), unit rows. @param temperature tau.
- * @param world whose anchors these are a part of, with the same positives and negatives on all ranks: the mean over the
- * ranks of what is returned is the loss over all anchors.
+ * @param world the ranks that share the anchors, with the same positives and negatives on all of them. The mean of what
+ * they return is the loss over all anchors.
  */
 export function infoNce(
   anchors: Tensor,
@@ -39,7 +39,7 @@ export interface Scores {
 }
 
 /**
- * Eq 5 of the products, whoever made them. Other arguments as of {@link infoNce}.
+ * Eq 5 from the products. Other arguments as of {@link infoNce}.
  * @param valid (C, M), bool: which anchors count; all of them are on the list.
  */
 export function infoNceOfScores(
@@ -64,9 +64,9 @@ export function positiveScores(z: Tensor, positives: Tensor, list: AnchorList): 
 }
 
 /**
- * A set of negatives for every anchor. All rows of a bank are multiplied with the anchors and the drawn products taken
- * from that: with 19 classes, 256 anchors, 512 negatives and 5000 rows 97 MB, where the rows themselves, 256 numbers
- * each, would be 2.5 GB.
+ * A set of negatives for every anchor. The anchors are multiplied with all rows of a bank, and the drawn products are taken
+ * from the result. With 19 classes, 256 anchors, 512 negatives and 5000 rows these are 97 MB; the drawn rows themselves,
+ * 256 numbers each, would be 2.5 GB.
  * @param z (A, D). @param rows (C, K, D). @param slots (C, M, N), int64: which rows are an anchor's negatives.
  * @returns (A, N).
  */

@@ -10,8 +10,8 @@ import type { ProjectedPixels } from './projected-pixels.js';
 import { type Draws, drawnFor, type Sample, storeSample } from './sampling.js';
 
 /**
- * Which classes are among a pixel's r most likely ones, O_i(c) < r with O_i(c) the rank of class c, 0 for the most
- * likely; of classes that are equally likely either all are or none. (P, C) to (C, P), bool.
+ * Which classes are among a pixel's r most likely ones: O_i(c) < r, where O_i(c) is the rank of class c, 0 for the most
+ * likely. Of classes that are equally likely either all are or none. (P, C) to (C, P), bool.
  */
 export function mostLikelyClasses(probabilities: Tensor, r: number): Tensor {
   const k = Math.min(r, probabilities.shape[1]!);
@@ -20,8 +20,8 @@ export function mostLikelyClasses(probabilities: Tensor, r: number): Tensor {
 }
 
 /**
- * Source pixels qualified as negatives of c: those whose label is another class (eq 10).
- * @param label (P), int64 in 0 .. C - 1 or 255; pixels without a class serve no class.
+ * Source pixels qualified as negatives of c: their label is another class (eq 10).
+ * @param label (P), int64 in 0 .. C - 1 or 255. A pixel without a class serves no class.
  * @returns (C, P), bool.
  */
 export function sourceNegatives(label: Tensor, classes: number): Tensor {
@@ -29,8 +29,8 @@ export function sourceNegatives(label: Tensor, classes: number): Tensor {
 }
 
 /**
- * Of those, the ones that are taken for c most easily: c is among their r most likely classes, O_i(c) < r. U2PL's hard
- * negatives (Wang et al. 2022, arXiv 2203.03884).
+ * U2PL's hard negatives (Wang et al. 2022, arXiv 2203.03884): the qualified source pixels that are most easily taken for c,
+ * with c among their r most likely classes, O_i(c) < r.
  * @param probabilities (P, C), or scores in the same order. @returns (C, P), bool.
  */
 export function hardSourceNegatives(label: Tensor, probabilities: Tensor, r: number): Tensor {
@@ -39,8 +39,8 @@ export function hardSourceNegatives(label: Tensor, probabilities: Tensor, r: num
 }
 
 /**
- * Target pixels qualified as negatives of c: those for which c is not among the r most likely classes, O_i(c) >= r
- * (eq 11). A pixel that hesitates between a few classes still serves all the others.
+ * Target pixels qualified as negatives of c: c is not among their r most likely classes, O_i(c) >= r (eq 11). A pixel that
+ * hesitates between a few classes still serves all the others.
  * @param probabilities (P, C), the teacher's. @returns (C, P), bool.
  */
 export function targetNegatives(probabilities: Tensor, r: number): Tensor {

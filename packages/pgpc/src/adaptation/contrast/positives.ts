@@ -1,4 +1,4 @@
-// Positives: prototypes made of the centres of each class's pixels (eq 9), or single pixels of the class.
+// Positives: a prototype of each class, made from the centres of its pixels (eq 9), or single pixels of the class.
 
 import { alone, arange, type Tensor, tidy, type World } from '@pgpc/torch';
 import type { ContrastSettings, Domain } from '../../config/contrast.js';
@@ -11,7 +11,7 @@ import { type Draws, drawnFor, type Sample, storeSample } from './sampling.js';
 /**
  * The mean feature of every class in the batch (eq 9).
  * @param z (P, D), unit rows. @param label (P), int64 in 0 .. C - 1 or 255.
- * @param world of whose batch these are the pixels of a part.
+ * @param world the ranks that share the batch.
  */
 export function classCentres(z: Tensor, label: Tensor, classes: number, world: World = alone): Centres {
   return memberCentres(z, classMembers(label, classes), world);
@@ -24,7 +24,7 @@ function memberCentres(z: Tensor, members: Tensor, world: World): Centres {
   return { centre: world.sum(weights.matmul(z)).div(count.clampMin(1).unsqueeze(1)), present: count.gt(0) };
 }
 
-/** (C, P), bool: which pixels have the class as their label; pixels without a class are nobody's. */
+/** (C, P), bool: which pixels have the class as label. A pixel without a class belongs to none. */
 export function classMembers(label: Tensor, classes: number): Tensor {
   return arange(classes, { device: label.device }).unsqueeze(1).eq(label);
 }
@@ -33,7 +33,7 @@ export function classMembers(label: Tensor, classes: number): Tensor {
 export interface Positives {
   /** What is kept, under its name in a checkpoint. */
   readonly store: { readonly name: string; readonly module: CentreStore | MemoryBank };
-  /** Takes in the pixels of one domain in one step. @param members (C, P), bool: those of each class. */
+  /** Takes in the pixels of one domain in one step. @param members (C, P), bool: each class's pixels. */
   add(domain: Domain, pixels: ProjectedPixels, members: Tensor): void;
   /** z_c+ of the anchors: (C, D), or (C, M, D) with one an anchor. */
   draw(anchors: Sample): Tensor;

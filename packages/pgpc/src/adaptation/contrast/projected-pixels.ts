@@ -4,7 +4,7 @@ import { sizeOf, type Tensor } from '@pgpc/torch';
 import { pixelRows, singlePrecision } from '../../pixels.js';
 import type { ProjectionHead } from './projection-head.js';
 
-/** Those rows of {@link pixelRows} that stand at some positions, (..), out of the map itself: (.., D). */
+/** The rows of {@link pixelRows} at some positions, (..), taken from the map itself: (.., D). */
 function pixelsAt(map: Tensor, index: Tensor): Tensor {
   const [height, width] = sizeOf(map);
   const image = index.div(height * width, { roundingMode: 'floor' });
@@ -13,11 +13,11 @@ function pixelsAt(map: Tensor, index: Tensor): Tensor {
   return map.flatten(2).transpose(1, 2).index([image, place]).contiguous();
 }
 
-/** z of a batch's pixels, float32 whatever the features are. */
+/** z of a batch's pixels: float32, whatever the features are. */
 export class ProjectedPixels {
   #all: Tensor | undefined;
 
-  /** @param features (N, channels, h, w). */
+  /** @param features (B, D, h, w). */
   constructor(
     readonly features: Tensor,
     readonly head: ProjectionHead,

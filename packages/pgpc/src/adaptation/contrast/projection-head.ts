@@ -4,15 +4,15 @@ import { type Generator, nn, type Tensor } from '@pgpc/torch';
 import { singlePrecision } from '../../pixels.js';
 
 /**
- * z = normalize(h(features)): `depth` linear layers with ReLU between. It is a 1x1 convolution written on a list of
- * pixels, so that it runs only on the pixels that are used; hence no batch norm.
+ * z = normalize(h(features)): `depth` linear layers with ReLU between. It equals a stack of 1x1 convolutions, but works on
+ * a list of pixels, so that it runs only on the pixels that are used. Hence it has no batch norm.
  */
 export class ProjectionHead extends nn.Module {
   readonly layers: nn.ModuleList<nn.Linear>;
 
   /**
    * @param channels of the decoder's features.
-   * @param width of z; 256 in the paper.
+   * @param width D, of z; 256 in the paper.
    */
   constructor(channels: number, width: number, depth: number, generator: Generator) {
     super();
@@ -22,9 +22,9 @@ export class ProjectionHead extends nn.Module {
     );
   }
 
-  /** (pixels, channels) to (pixels, width), each of unit length: in float32 where the layers run in 16 bits. */
+  /** (P, channels) to (P, D), rows of unit length; float32 also where the layers run in 16 bits. */
   forward(pixels: Tensor): Tensor {
-    // Of all pixels these are tens of megabytes each: what nothing needs any more is overwritten.
+    // For all pixels each of these is tens of megabytes: what nothing needs any more is overwritten.
     const last = this.layers.items.reduce((x, layer, i) => layer.call(i === 0 ? x : x.relu_()), pixels);
     const h = singlePrecision(last);
     return h.requiresGrad ? normalizeRows(h) : h.div_(rowLengths(h));

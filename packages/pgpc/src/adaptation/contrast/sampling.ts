@@ -5,17 +5,17 @@ import type { MemoryBank } from './memory-bank.js';
 import type { ProjectedPixels } from './projected-pixels.js';
 
 /**
- * Up to so many ranks each draws for the pixels of all, so that the choice is the one that a single process makes of
- * the whole batch; more would draw for longer than they compute, and take a generator each.
+ * Up to this many ranks, each draws for the pixels of all, so that the choice equals that of a single process with the
+ * whole batch. More ranks would draw for longer than they compute, so each then has a generator of its own.
  */
 const MOST_SHARED_DRAWS = 8;
 
 export interface Sample {
-  /** (C, n), int64: positions of the chosen pixels, those that count first. */
+  /** (C, n), int64: positions of the chosen pixels, the valid ones first. */
   index: Tensor;
   /** (C, n), bool: false where a class had fewer than n candidates. */
   valid: Tensor;
-  /** (C, n), falling: the random numbers whose largest were chosen, -1 where none was left. */
+  /** (C, n), falling: the random keys of the chosen pixels, -1 where none was left. */
   key: Tensor;
   /** How many of a class all ranks choose together, at most. */
   total: number;
@@ -30,7 +30,7 @@ export interface Draws {
 /**
  * Draws up to n candidates of every class without replacement, uniformly.
  * @param candidates (C, P), bool: which of P pixels class c may choose.
- * @param world of whose pixels these are a part: the draws of its ranks belong together, see {@link gatherSample}.
+ * @param world the ranks that share the pixels. Their draws belong together, see {@link gatherSample}.
  */
 export function sampleCandidates(
   candidates: Tensor,
@@ -39,7 +39,7 @@ export function sampleCandidates(
   world: World = alone,
 ): Sample {
   const pixels = candidates.shape[1]!;
-  // The n largest of random keys are a uniform choice; pixels that are no candidates have a key below all others.
+  // The n largest of random keys are a uniform choice. The key of a pixel that is no candidate is below all others.
   const keys = drawKeys(candidates, generator, world).maskedFill_(candidates.logicalNot(), -1);
   const [key, index] = keys.topk(Math.min(n, pixels), 1) as [Tensor, Tensor];
   return { index, valid: key.ge(0), key, total: Math.min(n, pixels * world.size) };
@@ -101,8 +101,7 @@ export function chosenByAll({ key, valid }: Sample, n: number, world: World): Te
 }
 
 /**
- * Picks for each of this rank's chosen pixels what was drawn for it, so that it is what a single process draws for the
- * pixel.
+ * Picks what was drawn for each of this rank's chosen pixels. It is what a single process would draw for the pixel.
  * @param drawn (C, m, ..), equal on all ranks: for the m pixels that all ranks choose together, the best key first.
  * @returns (C, n, ..); for pixels that are not among the m, what was drawn for the last.
  */

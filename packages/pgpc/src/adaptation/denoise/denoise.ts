@@ -1,4 +1,4 @@
-// Denoising of pseudo-labels: by which strategy, and whether for the pseudo-labels, for the contrast, or for both.
+// Denoising of the teacher's view, by one of two strategies, for the pseudo-labels, for the contrast, or for both.
 
 import { alone, dims, nn, noGrad, sizeOf, type Tensor, tidy, type World } from '@pgpc/torch';
 import type { DenoiseOptions } from '../../config/denoise.js';
@@ -26,9 +26,9 @@ export class Denoiser implements Part {
   }
 
   /**
-   * Cleans one batch, without gradient. Logits become logs of the refined probabilities, features stay. Prototypes judge
-   * the batch as they were before it, and take it in afterwards.
-   * @param view the teacher's, of `image`. @param image (N, 3, H, W), normalised.
+   * Cleans one batch, without gradient. Logits become logs of the refined probabilities; features stay. The prototypes
+   * judge the batch first, and take it in afterwards.
+   * @param view the teacher's, of `image`. @param image (B, 3, H, W), normalised.
    * @param predict the teacher's logits of an image, for further views.
    */
   refine(view: TeacherView, image: Tensor, predict: (image: Tensor) => Tensor): RefinedView {
@@ -70,7 +70,7 @@ export class Denoiser implements Part {
     this.prototypes?.loadStateDict(new Map(state));
   }
 
-  /** Moves what it remembers, the prototypes where it has any, to a device: that of the teacher's views. */
+  /** Moves the prototypes, if there are any, to a device: that of the teacher's views. */
   to({ device }: { device: string }): this {
     this.prototypes?.to({ device });
     return this;
@@ -88,7 +88,7 @@ export function trusted(pseudo: PseudoLabels, trust: Tensor | undefined): Pseudo
   return { ...pseudo, weight: pseudo.weight.mul(nn.interpolate(trust.unsqueeze(1), size).squeeze(1)) };
 }
 
-/** (N h w, C) rows to a map of the shape of `like`, (N, C, h, w). */
+/** (P, C) rows to a map of the shape of `like`, (B, C, h, w). */
 function mapOf(rows: Tensor, like: Tensor): Tensor {
   const [n, channels, height, width] = dims(like, 4);
   return rows.view([n, height, width, channels]).permute([0, 3, 1, 2]);

@@ -1,4 +1,4 @@
-// ProDA's denoising: how near a pixel lies to each class's prototype corrects what the teacher says of it.
+// ProDA's denoising: a pixel's distances to the classes' prototypes correct what the teacher says of it.
 
 import { alone, nn, noGrad, ops, type Tensor, tidy, type World, zeros } from '@pgpc/torch';
 import type { PrototypeDenoiseOptions } from '../../config/denoise.js';
@@ -15,7 +15,7 @@ export class ClassPrototypes extends nn.StateModule {
   /** (C), int64: batches in which the class has been predicted. */
   readonly batches: Tensor;
 
-  /** @param width D, channels of the decoder's features. @param world of whose batches each rank has a part. */
+  /** @param width D, channels of the decoder's features. @param world the ranks that share each batch. */
   constructor(
     readonly classes: number,
     width: number,
@@ -29,8 +29,8 @@ export class ClassPrototypes extends nn.StateModule {
 
   /**
    * eta_k <- lambda eta_k + (1 - lambda) eta'_k, eta'_k the mean over the batch's pixels of class k (eq 6). The n-th
-   * batch with the class enters with 1 / n at least: the paper's first prototypes come from a pass over all target
-   * images, ours are the plain mean of the first batches.
+   * batch with the class enters with 1 / n at least. The paper's first prototypes come from a pass over all target images;
+   * ours are the plain mean of the first batches.
    * @param features (P, D), the teacher's, of any length. @param label (P), int64, the classes that it predicts.
    */
   update(features: Tensor, label: Tensor): void {
@@ -47,12 +47,12 @@ export class ClassPrototypes extends nn.StateModule {
 
   /**
    * log omega, omega_k = softmax_k(-|f - eta_k| / tau) over the classes seen so far (eq 5). A class that was never
-   * predicted has no prototype; its weight is the mean of the others', which neither favours nor rules it out.
+   * predicted has no prototype. Its weight is the mean of the others', which neither favours it nor rules it out.
    * @param features (P, D), of any length. @returns (P, C).
    */
   logWeights(features: Tensor): Tensor {
     return tidy(() => {
-      // Unit length: the scale of the features is the network's own and grows in training, tau is to mean the same.
+      // Unit length: the features' scale depends on the network and grows in training, but tau is to mean the same.
       const f = normalizeRows(features);
       const squared = f
         .square()

@@ -1,19 +1,19 @@
-// The parts of a step that run the same operators on the same shapes every time: one by one, or, on a GPU, recorded
-// once and started as a whole.
+// The stages of a step, which run the same operators on the same shapes every time: operator by operator, or, on a GPU,
+// recorded once and started as a whole.
 
 import { CudaGraph, keep, noGrad, type Tensor, tidy } from '@pgpc/torch';
 
 export type Tensors = Readonly<Record<string, Tensor | undefined>>;
 
-/** Runs the parts of a step. */
+/** Runs the stages of a step. */
 export interface Stages {
-  /** At the beginning of a step. @param kind of step: those of one kind run the same operators. */
+  /** At the beginning of a step. @param kind of the step; steps of one kind run the same operators. */
   begin(kind: string): void;
   /**
-   * Runs one part, in a `tidy` scope.
-   * @param inputs all tensors that are new in this step and that the part reads.
-   * @param work what it does; it may also change what outlives the step: weights, gradients, banks, generators.
-   * @returns what `work` gives; it is good until the next step.
+   * Runs one stage, in a `tidy` scope.
+   * @param inputs all tensors that are new in this step and that the stage reads.
+   * @param work the stage. It may also change what outlives the step: weights, gradients, banks, generators.
+   * @returns what `work` gives, valid until the next step.
    */
   run<I extends Tensors, O extends Tensors>(name: string, inputs: I, work: (inputs: I) => O): O;
   dispose(): void;
@@ -37,8 +37,8 @@ interface Recorded {
 }
 
 /**
- * As CUDA graphs. All parts of a step are recorded in the same step and share their memory: what one leaves to
- * another, gradients above all, lies in the same place in every step from then on.
+ * As CUDA graphs. All stages of a step are recorded in the same step and share their memory. What one leaves to another,
+ * gradients above all, then lies in the same place in every step.
  */
 export class GraphedStages implements Stages {
   readonly #parts = new Map<string, Recorded>();

@@ -1,4 +1,4 @@
-// How a step is computed, which the step does not know: CUDA graphs, 16-bit weights, activation checkpointing, ranks.
+// How a step is computed: CUDA graphs, 16-bit weights, activation checkpointing, ranks. The step knows none of it.
 
 import {
   type AutocastDtype,
@@ -18,17 +18,17 @@ import { eager, GraphedStages, type Stages, type Tensors } from './stages.js';
 
 /** Where, how precisely and by whom a step is computed. */
 export interface StepSurroundings {
-  /** Of whose batch this process trains on its part; left out: it trains on its own. */
+  /** The ranks that share the batch; left out: this process has all of it. */
   world?: World | undefined;
-  /** Averages the gradients over the ranks; absent in a process on its own. */
+  /** Averages the gradients over the ranks; absent in a single process. */
   reducer?: GradientReducer | undefined;
   /** Runs the student's blocks twice instead of keeping their activations. */
   activationCheckpointing?: boolean | undefined;
   /** What the products of all networks are computed in; float32 by default, as everything else is. */
   precision?: Precision | undefined;
   /**
-   * Records the step's parts as CUDA graphs; by default where the student is on a GPU. What cannot be recorded is run
-   * operator by operator all the same: several processes, parts that are not `recordable`, an anchor share that moves.
+   * Records the step's stages as CUDA graphs; by default where the student is on a GPU. Steps that cannot be recorded run
+   * operator by operator all the same: with several processes, parts that are not `recordable`, or a moving anchor share.
    */
   graphs?: boolean | undefined;
 }
@@ -70,7 +70,7 @@ export class StepExecution {
     this.#stages = graphs && world.size === 1 && parts.recordable ? new GraphedStages() : eager;
   }
 
-  /** A whole step, whose tensors are freed after it but for the result. @param kind steps of one kind run the same operators. */
+  /** A whole step. All its tensors but the result are freed. @param kind steps of one kind run the same operators. */
   step<T>(kind: string, work: () => T): T {
     const run = () =>
       tidy(() => {
@@ -110,7 +110,7 @@ export class StepExecution {
     this.#teacherCasts?.refresh();
   }
 
-  /** To be called after weights of the student or the teacher were changed by others. */
+  /** To be called after others have changed weights of the student or the teacher. */
   weightsChanged(): void {
     this.#studentCasts?.refresh();
     this.#teacherCasts?.refresh();

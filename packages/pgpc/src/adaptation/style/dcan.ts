@@ -7,7 +7,7 @@ import { singlePrecision } from '../../pixels.js';
 /** Keeps the division by a constant channel's standard deviation finite. */
 const EPSILON = 1e-5;
 
-/** Of every channel of every image, over its positions; (N, C, 1, 1) both. */
+/** Of every channel of every image, over its positions: (B, D, 1, 1) each. */
 export interface ChannelStatistics {
   mean: Tensor;
   std: Tensor;
@@ -15,7 +15,7 @@ export interface ChannelStatistics {
 
 /**
  * In float32 at least.
- * @param map (N, C, h, w). The variance is that of all positions (divided by h w), plus 1e-5.
+ * @param map (B, D, h, w). The variance is that of all positions (divided by h w), plus 1e-5.
  */
 export function channelStatistics(map: Tensor): ChannelStatistics {
   return tidy(() => {
@@ -29,8 +29,8 @@ export function channelStatistics(map: Tensor): ChannelStatistics {
 /**
  * The map with the wanted mean and standard deviation in every channel: (F - mean(F)) / std(F) * std + mean.
  * Gradients flow to the map, also by way of its own statistics.
- * @param map (N, C, h, w). @param wanted of as many images and channels.
- * @returns (N, C, h, w), in float32 at least.
+ * @param map (B, D, h, w). @param wanted of as many images and channels.
+ * @returns (B, D, h, w), in float32 at least.
  */
 export function alignChannels(map: Tensor, wanted: ChannelStatistics): Tensor {
   return tidy(() => {
@@ -41,9 +41,9 @@ export function alignChannels(map: Tensor, wanted: ChannelStatistics): Tensor {
 
 /**
  * A pass in which every stage of the encoder's maps takes on the statistics of the target image's map before the
- * decoder sees it. The encoder itself goes on from its own maps. No gradient flows to the target's statistics.
- * @param image (N, 3, H, W), normalised. @param target as `image`, paired in order.
- * @returns what the segmentor's call gives, `stages` as the encoder computed them, before the alignment.
+ * decoder sees it. The encoder itself continues with its own maps. No gradient flows to the target's statistics.
+ * @param image (B, 3, H, W), normalised. @param target as `image`, paired in order.
+ * @returns what the segmentor's call gives; `stages` are the encoder's own, before the alignment.
  */
 export function alignedPass(segmentor: Segmentor, image: Tensor, target: Tensor): SegmentorOutput {
   return tidy(() => {

@@ -9,12 +9,12 @@ export function exchangedFrequencies(height: number, width: number, beta: number
 }
 
 /**
- * Gives each source image the amplitudes of its target image at low frequencies, channel by channel; its phases, and
- * its amplitudes elsewhere, stay (eq 2 and 3). The window reaches `exchangedFrequencies` from frequency 0 to
- * both sides in both directions, so for a small beta it is frequency 0 alone, the channel's mean. Values are not cut
- * to the range of the images, nor are they in the authors' training.
- * @param source (N, C, H, W), real. @param target as `source`. @param beta from 0, which leaves the source as it is, to 0.5.
- * @returns (N, C, H, W).
+ * Gives each source image the amplitudes of its target image at low frequencies, channel by channel. Its phases, and its
+ * amplitudes elsewhere, stay (eq 2 and 3). The window reaches `exchangedFrequencies` from frequency 0 to both sides in both
+ * directions. For a small beta it is frequency 0 alone, the channel's mean. As in the authors' training, values are not cut
+ * to the range of the images.
+ * @param source (B, D, H, W), real. @param target as `source`. @param beta 0 .. 0.5; 0 leaves the source as it is.
+ * @returns (B, D, H, W).
  */
 export function exchangeAmplitude(source: Tensor, target: Tensor, beta: number): Tensor {
   if (beta === 0) return source;
@@ -41,7 +41,7 @@ export function exchangeAmplitude(source: Tensor, target: Tensor, beta: number):
 
 /**
  * {@link exchangeAmplitude} on RGB values, as the authors do it: there frequency 0 is the brightness of a channel.
- * @param source (N, 3, H, W), normalised; so is the result. @param target as `source`.
+ * @param source (B, 3, H, W), normalised; so is the result. @param target as `source`.
  */
 export function fourierStyle(source: Tensor, target: Tensor, beta: number): Tensor {
   if (beta === 0) return source;

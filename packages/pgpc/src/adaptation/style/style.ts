@@ -1,4 +1,4 @@
-// Bringing the source image nearer to the target before it is learned from: which way, and its two places in the step.
+// Brings the source nearer to the target before the student learns from it: the styles, and their two places in the step.
 
 import { noGrad, type Tensor } from '@pgpc/torch';
 import type { StyleOptions } from '../../config/style.js';
@@ -8,7 +8,7 @@ import { fourierStyle } from './fda.js';
 
 /**
  * The source batch in the target batch's style, image by image in their order; no gradient.
- * @param source (N, 3, H, W), normalised; so is the result. @param target as `source`.
+ * @param source (B, 3, H, W), normalised; so is the result. @param target as `source`.
  */
 export function styledImage(source: Tensor, target: Tensor, style: StyleOptions): Tensor {
   return noGrad(() => {
@@ -17,7 +17,7 @@ export function styledImage(source: Tensor, target: Tensor, style: StyleOptions)
   });
 }
 
-/** The student's pass over the source batch. @param target (N, 3, H, W), the images that the source takes on. */
+/** The student's pass over the source batch. @param target (B, 3, H, W), whose style the source takes on. */
 export function styledPass(
   segmentor: Segmentor,
   image: Tensor,

@@ -16,7 +16,7 @@ export interface DownloadOptions {
   readonly signal?: AbortSignal | undefined;
   /** Bytes that are there, and the file's size where the server says it. */
   readonly onProgress?: (done: number, total: number | undefined) => void;
-  /** How often to go on after a lost connection, and the milliseconds before it. Default: 3 times, 1000. */
+  /** How often to resume after a lost connection, and the milliseconds before it. Default: 3 times, 1000. */
   readonly retries?: number;
   readonly retryDelay?: number;
 }
@@ -43,13 +43,13 @@ export class HttpStatusError extends Error {
   }
 }
 
-/** There is no way to the server, or it was lost on the way; a later try may go on. */
+/** No connection to the server, or it was lost on the way; a later try may resume. */
 export class ConnectionError extends Error {}
 
 /** Lost on the way, so that trying again at once is worth it. */
 class ConnectionLost extends ConnectionError {}
 
-/** What must be the same for a part to be gone on with. */
+/** What must be the same for a part to be resumed. */
 interface PartState {
   readonly url: string;
   /** ETag or date of the version that the part is of; null if the server gives neither. */
@@ -60,8 +60,8 @@ interface PartState {
 const MOST_REDIRECTS = 10;
 
 /**
- * Fetches `url` into `path`. A part that an earlier try left is gone on with if the server still has that version
- * (HTTP Range and If-Range, RFC 9110, sections 13.1.5 and 14.2), and fetched anew if not. The SHA-256 must be the given
+ * Fetches `url` into `path`. A part that an earlier try left is resumed if the server still has that version (HTTP
+ * Range and If-Range, RFC 9110, sections 13.1.5 and 14.2), and fetched anew if not. The SHA-256 must be the given
  * one; else that in the HuggingFace hub's `X-Linked-Etag`; else the one whose first eight digits end the file's name,
  * as in `resnet101_v1c-e67eebb6.pth`.
  *
@@ -179,7 +179,7 @@ async function append(
 function lost(url: string, done: number, total: number | undefined, cause?: Error): ConnectionLost {
   const of = total === undefined ? '' : ` of ${total}`;
   return new ConnectionLost(
-    `${url}: the connection was lost after ${done}${of} bytes; run it again to go on`,
+    `${url}: the connection was lost after ${done}${of} bytes; run it again to resume`,
     {
       cause,
     },

@@ -50,7 +50,7 @@ export function fromHuggingFaceName(name: string): string | undefined {
 }
 
 /**
- * The `attn.kv` entries: key above value, (C, C) twice to (2C, C) and (C) twice to (2C).
+ * The `attn.kv` entries: key above value, (D, D) twice to (2D, D) and (D) twice to (2D).
  * @returns entries by official name, and the names that went into them
  */
 export function joinKeyAndValue(tensors: ReadonlyMap<string, Tensor>): {

@@ -1,4 +1,4 @@
-// The list of the anchors that are there, which the host computes with, against the list of all places, a card's.
+// The list of the present anchors, which the CPU computes with, against the list of all places, a GPU's.
 
 import { Generator, grad, randint, type Tensor, tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
@@ -61,7 +61,7 @@ const variants: Record<string, (z: Tensor, list: AnchorList, sizes: Sizes) => [T
 };
 
 describe('AnchorList', () => {
-  test('lists what stands at the anchors that are there, class by class', () => {
+  test('lists what stands at the present anchors, class by class', () => {
     tidy(() => {
       const valid = tensor([
         [true, false, true],

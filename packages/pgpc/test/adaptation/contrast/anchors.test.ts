@@ -61,7 +61,7 @@ test('the selections differ in what they are named for', () => {
   });
 });
 
-test('the quantiles of every class are those of a sorted list', () => {
+test('the quantiles of every class equal a sorted list’s', () => {
   fc.assert(
     fc.property(
       seeds,

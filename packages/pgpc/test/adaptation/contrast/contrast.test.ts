@@ -264,7 +264,7 @@ describe('positives (eq 9)', () => {
 });
 
 describe('negatives (eq 10, 11)', () => {
-  test('the most likely classes are those that fewer than r are ahead of, all of them where r is above their number', () => {
+  test('a class is among the most likely if fewer than r are ahead of it, as all are if r is above their number', () => {
     tidy(() => {
       const p = probabilities(50, 7, 3);
       for (const r of [1, 4, 7, 9]) {
@@ -328,7 +328,7 @@ describe('sampleCandidates', () => {
               expect(chosen.length).toBe(Math.min(n, row.filter(Boolean).length));
               expect(new Set(chosen).size).toBe(chosen.length);
               expect(chosen.every((i) => row[i])).toBe(true);
-              // Those that count come first, which MemoryBank.enqueue relies on.
+              // The valid ones come first, which MemoryBank.enqueue relies on.
               expect(valid[c]!.toSorted((a, b) => Number(b) - Number(a))).toEqual(valid[c]);
             }
           }),
@@ -427,7 +427,7 @@ describe('MemoryBank', () => {
     });
   });
 
-  test('goes on from its state dict', () => {
+  test('resumes from its state dict', () => {
     tidy(() => {
       const fill = (bank: MemoryBank, seed: number) =>
         bank.enqueue(

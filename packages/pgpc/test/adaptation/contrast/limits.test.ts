@@ -22,7 +22,7 @@ describe('on separable features', () => {
     return head;
   }
 
-  /** A row of pixels, each with the axis of its class as feature, of which the network is sure. */
+  /** A row of pixels, each with the axis of its class as feature; the network is sure of each. */
   function scene(classes: number): { view: PixelView; label: Tensor } {
     const of = Array.from({ length: 2 * classes }, (_, i) => i % classes);
     return tidy(() => {

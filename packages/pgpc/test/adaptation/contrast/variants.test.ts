@@ -231,7 +231,7 @@ describe('the loss', () => {
     expect(contrasted).toBeGreaterThan(25);
   });
 
-  test('goes on from a checkpoint by the same numbers, and leaves nothing behind', () => {
+  test('resumes from a checkpoint with the same numbers, and leaves nothing behind', () => {
     fc.assert(
       fc.property(variants, seeds, (options, seed) => {
         const small = { ...options, anchors: 2, enqueue: 3 };

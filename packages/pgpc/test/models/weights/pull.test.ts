@@ -130,7 +130,7 @@ describe('download', () => {
     expect(readFileSync(target()).equals(content)).toBe(true);
   });
 
-  test('a later try goes on where a lost connection stopped', async () => {
+  test('a later try resumes where a lost connection stopped', async () => {
     const have = await interrupted();
     expect(have).toBe(behaviour.cutAfter);
     const { resumedFrom, sha256 } = await fetchIt();
@@ -140,7 +140,7 @@ describe('download', () => {
     expect(leftovers()).toEqual([]);
   });
 
-  test('goes on by itself as often as it may', async () => {
+  test('resumes by itself as often as it may', async () => {
     behaviour.cuts = 2;
     expect((await fetchIt({ retries: 2 })).bytes).toBe(content.length);
     expect(requests.map(({ range }) => range)).toEqual([undefined, 'bytes=100000-', 'bytes=200000-']);
@@ -164,7 +164,7 @@ describe('download', () => {
     expect(readFileSync(target()).equals(behaviour.content)).toBe(true);
   });
 
-  test('a part of unknown version is gone on with only where a checksum will tell', async () => {
+  test('a part of unknown version is resumed only where a checksum will tell', async () => {
     behaviour.etag = undefined;
     await interrupted();
     expect((await fetchIt()).resumedFrom).toBe(0);
@@ -173,7 +173,7 @@ describe('download', () => {
     expect((await fetchIt({ sha256: digest(content) })).resumedFrom).toBe(have);
   });
 
-  test('a part of another address is not gone on with', async () => {
+  test('a part of another address is not resumed', async () => {
     await interrupted();
     expect((await fetchIt({ url: `${origin}/other` })).resumedFrom).toBe(0);
     expect(readFileSync(target()).equals(content)).toBe(true);
