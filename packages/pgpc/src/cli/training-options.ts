@@ -9,7 +9,7 @@ import { lossWeightNames } from '../config/loss-weights.js';
 import { methodNames } from '../config/method.js';
 import { precisions } from '../config/precision.js';
 import { scoreNames } from '../config/scores.js';
-import { networkNames } from '../config/segmentor.js';
+import { networkChoices } from '../config/segmentor.js';
 import type { Settings } from '../config/settings.js';
 import { styleNames } from '../config/style.js';
 import { drivingPresetNames } from '../recipes/driving.js';
@@ -41,7 +41,7 @@ const rows: { readonly [F in Field]-?: Row<NonNullable<ResolvedChoice[F]>> } = {
   fdaBeta: ['--fda-beta <share>', upTo(0.5)],
   denoise: ['--denoise <name>', denoiseNames],
   lossWeights: ['--loss-weights <name>', lossWeightNames],
-  network: ['--network <name>', networkNames, 'mit-b5 with a preset, else mit-b0'],
+  network: ['--network <name>', networkChoices, 'mit-b5 with a preset, else mit-b0'],
   iterations: ['--iterations <count>', integer(1)],
   batch: ['--batch <count>', integer(1, 1024)],
   crop: ['--crop <WxH>', size],

@@ -146,4 +146,4 @@ export const networks = {
   'hrnet-w48': ['hrnet_w48', 'hrnet'],
 } as const satisfies Record<string, readonly [BackboneName, HeadName]>;
 export type NetworkName = keyof typeof networks;
-export const networkNames = Object.keys(networks) as NetworkName[];
+export const networkChoices = Object.keys(networks) as NetworkName[];

@@ -10,7 +10,7 @@ import { lossWeightNames } from '../config/loss-weights.js';
 import { methodNames } from '../config/method.js';
 import { precisions } from '../config/precision.js';
 import { scoreNames } from '../config/scores.js';
-import { networkNames } from '../config/segmentor.js';
+import { networkChoices } from '../config/segmentor.js';
 import { styleNames } from '../config/style.js';
 import { UsageError } from '../config/usage-error.js';
 import { drivingPresetNames } from '../recipes/driving.js';
@@ -48,7 +48,7 @@ export const choiceSchema = z.strictObject({
     .enum(lossWeightNames)
     .default('fixed')
     .describe('where lambda_t and lambda_c come from, for methods that have them'),
-  network: z.enum(networkNames).optional().describe('network'),
+  network: z.enum(networkChoices).optional().describe('network'),
   iterations: count.default(40_000).describe('training steps'),
   batch: count.default(2).describe('source images a step, and as many of the target'),
   crop: scaleSchema.default({ width: 512, height: 512 }).describe('size of the training crops in pixels'),

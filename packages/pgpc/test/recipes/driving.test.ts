@@ -4,14 +4,14 @@ import { describe, expect, test } from 'vitest';
 import { dataSchema } from '../../src/config/data.js';
 import { parseExperiment } from '../../src/config/experiment.js';
 import { methodNames } from '../../src/config/method.js';
-import { networkNames, networks } from '../../src/config/segmentor.js';
+import { networkChoices, networks } from '../../src/config/segmentor.js';
 import { drivingExperiment, drivingPresetNames, drivingPresets } from '../../src/recipes/driving.js';
 
 describe('presets', () => {
   test('every preset, method and network is a valid experiment', () => {
     for (const preset of drivingPresetNames) {
       for (const method of methodNames) {
-        for (const network of networkNames) {
+        for (const network of networkChoices) {
           const experiment = drivingExperiment(preset, method, network, true);
           expect(parseExperiment(experiment)).toEqual(experiment);
           expect(experiment.segmentor.backbone).toBe(networks[network][0]);

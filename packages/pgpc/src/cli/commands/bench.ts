@@ -1,5 +1,5 @@
 // `pgpc bench`
-import { networkNames } from '../../config/segmentor.js';
+import { networkChoices } from '../../config/segmentor.js';
 import { UsageError } from '../../config/usage-error.js';
 import { type Action, examples, option, type Register } from '../command.js';
 import type { BenchOptions } from '../output/bench.js';
@@ -17,7 +17,7 @@ export const registerBench: Register = (parent, act) => {
         'With --profile: the time of every module and operator.',
     )
     .addOption(
-      option('--network <name>', `network: ${networkNames.join(', ')}`, oneOf(networkNames), 'mit-b0'),
+      option('--network <name>', `network: ${networkChoices.join(', ')}`, oneOf(networkChoices), 'mit-b0'),
     )
     .addOption(trainingOption('method'))
     .addOption(trainingOption('batch'))
