@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { encode } from 'fast-png';
 import { afterEach, beforeEach, expect } from 'vitest';
+import { LABEL_PALETTE } from '../../src/classes/cityscapes.js';
 import { DatasetError } from '../../src/errors.js';
 
 /** A folder that every test finds empty. */
@@ -30,13 +31,19 @@ export class Workspace {
 }
 
 /** One colour, or given bytes. */
-export function rgb(width: number, height: number, data?: readonly number[]): Uint8Array {
+export function rgb(width: number, height: number, data?: readonly number[] | Uint8Array): Uint8Array {
   const bytes = data ? Uint8Array.from(data) : new Uint8Array(width * height * 3).fill(90);
   return encode({ width, height, data: bytes, channels: 3 });
 }
 
 export function grey(width: number, height: number, data: readonly number[] | Uint8Array): Uint8Array {
   return encode({ width, height, data: Uint8Array.from(data), channels: 1 });
+}
+
+/** A palette image of GTA5: the index is the label id. */
+export function indexed(width: number, height: number, data: readonly number[]): Uint8Array {
+  const palette = LABEL_PALETTE.map((color) => [...color]);
+  return encode({ width, height, data: Uint8Array.from(data), channels: 1, palette });
 }
 
 /** 16-bit RGB with the values in the first channel and others in the rest, as SYNTHIA has it. */
