@@ -36,7 +36,7 @@ export function pluginHelp(): string {
   const lines = describeParts();
   return lines.length === 0
     ? ''
-    : `\nOptions of plugins, for --set:\n${lines.map((line) => `  ${line}\n`).join('')}`;
+    : `\nOptions of plugins, for --set:\n${lines.map((line) => `  ${line}`).join('\n')}`;
 }
 
 /** `1 run`, `2 runs`. */

@@ -40,6 +40,16 @@ const losses = Array.from({ length: 200 }, step);
 console.log(losses[0]! > 10 * losses.at(-1)! ? 'trained' : losses);
 `;
 
+const TRAINING = `
+import { resolveTraining, runTraining, writeStreetSynth } from 'pgpc';
+const counts = { sourceTrain: 2, sourceVal: 1, targetTrain: 2, targetVal: 1 };
+await writeStreetSynth('data', { seed: 1, ...counts, width: 64 });
+const domains = { source: 'data/gta5', target: 'data/cityscapes' };
+const config = await resolveTraining({ ...domains, crop: { width: 32, height: 32 }, iterations: 2 });
+const { outcome } = await runTraining(config, { memoryCheck: false, overwrite: true, name: 'program' });
+console.log(outcome);
+`;
+
 interface Output {
   readonly code: number;
   readonly stdout: string;
@@ -162,8 +172,10 @@ describe.each(nodes.length > 0 ? nodes : [undefined])('on Node %s', (version) =>
       const strict = ['--strict', '--module', 'nodenext', '--target', 'es2023', '--skipLibCheck', 'false'];
       const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules/@types')];
       const compiler = join(root, 'node_modules/typescript/bin/tsc');
-      await succeed(project, 'node', [compiler, ...strict, ...types, 'program.ts'], node);
+      writeFileSync(join(project, 'training.ts'), TRAINING);
+      await succeed(project, 'node', [compiler, ...strict, ...types, 'program.ts', 'training.ts'], node);
       expect(await succeed(project, 'node', ['program.js'], node)).toBe('trained\n');
+      expect(await succeed(project, 'node', ['training.js'], node)).toBe('finished\n');
     },
     3 * minutes,
   );
