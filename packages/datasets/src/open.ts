@@ -3,7 +3,7 @@ import path from 'node:path';
 import { DatasetError, fault } from './errors.js';
 import { isFile, isFolder, type OnFault } from './files/list.js';
 import { type DatasetFormat, PUBLISHED_SPLITS, type PublishedSplit } from './formats.js';
-import { openAcdc, openDarkZurich } from './readers/adverse.js';
+import { ACDC_CONDITIONS, openAcdc, openDarkZurich } from './readers/adverse.js';
 import { openBdd100k } from './readers/bdd100k.js';
 import { openCityscapes } from './readers/cityscapes.js';
 import { openFolder } from './readers/folder.js';
@@ -79,7 +79,7 @@ export async function availableSplits(format: DatasetFormat, root: string): Prom
     case 'acdc':
     case 'dark-zurich':
       return foundBy(async (split) => {
-        const conditions = format === 'acdc' ? ['fog', 'night', 'rain', 'snow'] : ['night'];
+        const conditions = format === 'acdc' ? ACDC_CONDITIONS : ['night'];
         const found = await Promise.all(
           conditions.flatMap((c) => [under('rgb_anon', c, split), under('rgb_anon', split, c)]),
         );

@@ -28,18 +28,9 @@ function assembled(bytes: readonly Tensor[], { width, height }: CropOptions): Te
   return padded.length === 1 ? padded[0]! : ops.cat(padded);
 }
 
-/** Images of crops as one normalised batch (B, 3, h, w), float32; what lies outside an image is 0. */
-export function imageBatch(crops: readonly Crop[], options: CropOptions): Tensor {
-  return tidy(() => assembled(imageBytes(crops, options), options));
-}
-
+/** Labels of crops: (B, h, w), uint8; what lies outside a label is 255. */
 function labelBytes(crops: readonly Crop[], { width, height }: CropOptions): Tensor {
   return ops.cat(crops.map(({ label }) => fromTypedArray(label!, [1, height, width])));
-}
-
-/** Labels of the same crops: (B, h, w), int64; what lies outside a label is 255. */
-export function labelBatch(crops: readonly Crop[], options: CropOptions): Tensor {
-  return tidy(() => labelBytes(crops, options).to('int64'));
 }
 
 /** A batch on its way to a device. */

@@ -4,7 +4,7 @@
 import { tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { imageBatch, labelBatch } from '../../src/pipeline/crop.js';
+import { ComingBatch } from '../../src/pipeline/crop.js';
 import { DecodePool } from '../../src/pipeline/decode-pool.js';
 import { RGB_MEAN, RGB_STD } from '../../src/pipeline/normalize.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
@@ -137,7 +137,7 @@ async function check(given: Case): Promise<void> {
   );
   const slow = slowSample(given);
   tidy(() => {
-    const [image, label] = [imageBatch([made], crop), labelBatch([made], crop)];
+    const { sourceImage: image, sourceLabel: label } = new ComingBatch([made], undefined, crop, 'cpu').take();
     expect([image.shape, image.dtype]).toEqual([[1, 3, crop.height, crop.width], 'float32']);
     expect([label.shape, label.dtype]).toEqual([[1, crop.height, crop.width], 'int64']);
     expect(difference(label.toArray() as BigInt64Array, slow.label.flat())).toBe(0);
