@@ -2,7 +2,7 @@
 //
 //   node bench/gpu.mjs --backbone mit_b5 --size 512 --batch 2 --channels 256 --rounds 5 --budget 400
 //
-// A side that fails is named, and the others go on.
+// A side that fails is named, and the others continue.
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -69,7 +69,7 @@ const left = () => budget - elapsed();
 const say = (text) => console.error(`${elapsed().toFixed(0).padStart(4)} s  ${text}`);
 
 /** What the driver says of the GPU; without it, nothing. */
-function describeCard() {
+function describeGpu() {
   const asked = ['name', 'driver_version', 'memory.total', 'power.limit', 'clocks.max.sm'];
   const run = spawnSync('nvidia-smi', [`--query-gpu=${asked.join()}`, '--format=csv,noheader'], {
     encoding: 'utf8',
@@ -79,7 +79,7 @@ function describeCard() {
   return Object.fromEntries(asked.map((name, i) => [name, values[i]]));
 }
 
-const card = onGpu ? describeCard() : undefined;
+const gpu = onGpu ? describeGpu() : undefined;
 const settings = { backbone, size, channels, batch, threads, device, precision };
 const failures = [];
 const results = {
@@ -91,7 +91,7 @@ const results = {
     compile: flags.compile,
     warmUpSteps: WARM_UP_STEPS,
   },
-  machine: { ...describeMachine(), device: card?.name ?? (onGpu ? 'GPU' : 'CPU'), card },
+  machine: { ...describeMachine(), device: gpu?.name ?? (onGpu ? 'GPU' : 'CPU'), gpu },
   failures,
 };
 /** After every part: the next one may not come to an end. */
@@ -328,7 +328,7 @@ if (rates) {
 }
 const { node, ...libraries } = software;
 console.log([`Node ${node}`, ...softwareLines(libraries)].join('\n'));
-console.log(`${machineLine(machine)}${machine.card ? `; ${Object.values(machine.card).join(', ')}` : ''}`);
+console.log(`${machineLine(machine)}${machine.gpu ? `; ${Object.values(machine.gpu).join(', ')}` : ''}`);
 for (const { side, error } of failures) console.log(`failed: ${side}: ${error}`);
 say('done');
 for (const { worker } of [...sides, compiling]) worker?.stop();

@@ -38,7 +38,7 @@ class MemoryBank:
         self.owner = torch.arange(classes, device=device)[:, None]
 
     def enqueue(self, rows, valid):
-        """Rows (C, n, D), of which (C, n) `valid` are to be stored; the valid ones come first."""
+        """Stores the `valid` (C, n) of the rows (C, n, D); the valid ones come first."""
         capacity = self.rows.shape[1]
         owner, slot = torch.nonzero(valid, as_tuple=True)
         self.rows[owner, (self.next[owner] + slot) % capacity] = rows[owner, slot]

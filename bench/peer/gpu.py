@@ -1,4 +1,4 @@
-"""The peer's worker of bench/gpu.mjs: groups of steps, their memory and arithmetic, and the card's rates.
+"""The peer's worker of bench/gpu.mjs: groups of steps, their memory and arithmetic, and the GPU's rates.
 
 Run with a folder that bench/training.mjs wrote as the only argument.
 """

@@ -119,7 +119,7 @@ def strong_augment(image, options):
 
 
 class FeatureDistance:
-    """Distance of the last stage's features to those of the encoder as it was, where the label shows things."""
+    """Distance of the last stage's features to the frozen encoder's, where the label shows things."""
 
     def __init__(self, encoder, options, device):
         self.encoder = copy.deepcopy(encoder).eval().requires_grad_(False)
@@ -155,7 +155,7 @@ class AdaptationStep:
         options = method.get("featureDistance")
         self.distance = FeatureDistance(student.segmentor.backbone, options, device) if options else None
         self.call_student = student.segmentor
-        # Whether a network's outputs are overwritten when it runs again, as those of CUDA graphs are.
+        # Whether a network's outputs are overwritten when it runs again, as with CUDA graphs.
         self.reuses_outputs = False
         if self.self_training:
             self.teacher = copy.deepcopy(student).requires_grad_(False)

@@ -8,9 +8,9 @@ const NEIGHBOUR_TEMPERATURE = 0.05;
 
 /**
  * Soft neighbourhood density (Saito et al. 2021, arXiv 2108.10860): the mean entropy of each row's similarities
- * to all other rows, after a softmax. Dense clusters make it high; so does a single cluster of all rows, where it is
- * at its highest, log (P - 1).
- * @param probabilities (P, C), P from 2: of few pixels, as it takes P x P similarities. @returns scalar.
+ * to all other rows, after a softmax. Dense clusters make it high. A single cluster of all rows makes it highest,
+ * log (P - 1).
+ * @param probabilities (P, C), P from 2, and small, since it takes P x P similarities. @returns scalar.
  */
 export function softNeighbourhoodDensity(
   probabilities: Tensor,

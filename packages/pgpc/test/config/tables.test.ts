@@ -1,4 +1,4 @@
-// The tables of options in docs/methods.md are those of the schemas. `PGPC_RECORD=1 npx vitest run tables` writes them.
+// The tables of options in docs/methods.md are the schemas' own. `PGPC_RECORD=1 npx vitest run tables` writes them.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
@@ -49,7 +49,7 @@ function table(schema: z.ZodObject): string {
   return ['| option | default | |', '| --- | --- | --- |', ...rows].join('\n');
 }
 
-test('the tables of docs/methods.md are those of the schemas', () => {
+test('the tables of docs/methods.md are the schemas’ own', () => {
   const page = readFileSync(PAGE, 'utf8');
   const found: string[] = [];
   const made = page.replace(
