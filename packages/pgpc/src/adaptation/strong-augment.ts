@@ -49,7 +49,7 @@ export function colorJitter(image: Tensor, strength: number, rng: Rng): Tensor {
   return drawJitter(strength, rng)(image);
 }
 
-/** The jitter of one image: all that is random about it is drawn here. */
+/** The jitter of one image. All its random numbers are drawn here. */
 function drawJitter(strength: number, rng: Rng): (image: Tensor) => Tensor {
   const factor = () => rng.uniform(-strength, strength);
   const brightness = factor();
@@ -90,7 +90,7 @@ function gaussian(size: number, sigma: number, { dtype, device }: Tensor): Tenso
 /** Separable Gaussian blur with reflected borders. @param image (1, D, H, W). */
 export function gaussianBlur(image: Tensor, sigma: number): Tensor {
   const [, channels, height, width] = dims(image, 4);
-  // Beyond 8 sigma a weight is below 1e-14 of the middle one: what is left out does not show in float32. A GPU gets
+  // Beyond 8 sigma a weight is below 1e-14 of the middle one, which does not show in float32. A GPU gets
   // one width for all: a narrower kernel saves less than cuDNN loses in trying out its algorithms for every width.
   const reach = 2 * Math.ceil(8 * (image.device === 'cpu' ? sigma : Math.max(sigma, BLUR_SIGMA[1]))) + 1;
   const kx = Math.min(blurKernelSize(width), reach);

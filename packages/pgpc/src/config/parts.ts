@@ -28,7 +28,7 @@ export function registeredParts(): readonly PartOptions[] {
   return [...registered.values()];
 }
 
-/** Options by part; what is left out of a part has its default. */
+/** Options by part. An option that is left out has its default. */
 export const partsSchema = z
   .record(z.string(), z.record(z.string(), z.unknown()))
   .transform((given, context) => {

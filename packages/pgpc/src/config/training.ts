@@ -7,19 +7,19 @@ import { scoreNames } from './scores.js';
 
 export const trainingSchema = z.strictObject({
   data: dataSchema,
-  /** How the data is read, which changes nothing of what is trained but for files that are left out. */
+  /** How the data is read. It changes what is trained only by the files that it leaves out. */
   reading: z.strictObject({
     /** Leave bad files out instead of refusing to start. */
     skipBad: z.boolean(),
     /** Threads that decode; left out: one less than the cores. */
     workers: z.number().int().min(0).optional(),
   }),
-  /** What is trained, by name: of the log, the checkpoints and the result. */
+  /** The training's name in the log, the checkpoints and the result. */
   phase: z.string(),
   experiment: experimentSchema,
-  /** Score on unlabelled target images by which the best checkpoint is kept. */
+  /** The score on unlabelled target images that chooses the best checkpoint. */
   select: z.enum(scoreNames),
-  /** Module files that register parts of one's own, imported before the experiment is read. */
+  /** Module files that register parts, imported before the experiment is read. */
   plugins: z.array(z.string()).min(1).optional(),
 });
 

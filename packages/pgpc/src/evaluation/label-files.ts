@@ -39,8 +39,8 @@ export function encodeLabels(
 }
 
 /**
- * Writes `folder/ID.png`, with the folders that are in the id. Cityscapes' server looks in all folders for one file
- * whose name begins with city, sequence and frame, as the ids of that dataset do.
+ * Writes `folder/ID.png`, with the id's folders. Cityscapes' server looks in all folders for one file whose name begins with
+ * city, sequence and frame, as the ids of Cityscapes do.
  * @returns the file's path
  */
 export async function writePrediction(

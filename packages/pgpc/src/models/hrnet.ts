@@ -95,7 +95,7 @@ export class HrnetW48 extends nn.Module<[image: Tensor], Tensor[]> implements Ba
     });
   }
 
-  /** All residual blocks, and the convolutions between the streams: what is left is the stem and sums. */
+  /** All residual blocks and the convolutions between the streams; only the stem and sums are left. */
   get checkpointable(): nn.AnyModule[] {
     const parts = [...this.namedModules().values()];
     return parts.filter((part) => part instanceof ResidualBlock || part instanceof ConvNorm);

@@ -37,7 +37,7 @@ export type NetworkOutputs = Record<string, Tensor>;
 
 /** A network under its official names. */
 export class Network extends nn.Module<[image: Tensor], NetworkOutputs> {
-  /** What stands before the official names in this class's own tree of modules. */
+  /** The prefix of the official names in this class's own tree of modules. */
   readonly #prefix: RegExp;
   readonly #stage: string;
 

@@ -47,9 +47,9 @@ export function targetNegatives(probabilities: Tensor, r: number): Tensor {
   return mostLikelyClasses(probabilities, r).logicalNot();
 }
 
-/** What anchors are pushed from, and what is kept of each step for it. */
+/** What anchors are pushed from, with the store of it. */
 export interface Negatives {
-  /** What is kept, under its name in a checkpoint; absent where the positives have all that is needed. */
+  /** The store, under its name in a checkpoint; absent where the positives' store suffices. */
   readonly store?: { readonly name: string; readonly module: MemoryBank };
   /** Takes in the pixels of one domain in one step, where pixels are kept. @param candidates (C, P), bool. */
   add?(pixels: ProjectedPixels, candidates: Tensor): void;
@@ -95,7 +95,7 @@ export class PixelNegatives implements Negatives {
 export class PrototypeNegatives implements Negatives {
   constructor(readonly positives: Positives) {}
 
-  /** A class has one if any other class has a prototype. */
+  /** A class has negatives if any other class has a prototype. */
   ready(): Tensor {
     const present = knownClasses(this.positives);
     return present.sum().sub(present.to('int64')).gt(0);

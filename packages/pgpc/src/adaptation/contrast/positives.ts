@@ -29,9 +29,9 @@ export function classMembers(label: Tensor, classes: number): Tensor {
   return arange(classes, { device: label.device }).unsqueeze(1).eq(label);
 }
 
-/** What anchors are drawn to, and what is kept of each step for it. */
+/** What anchors are drawn to, with the store of it. */
 export interface Positives {
-  /** What is kept, under its name in a checkpoint. */
+  /** The store, under its name in a checkpoint. */
   readonly store: { readonly name: string; readonly module: CentreStore | MemoryBank };
   /** Takes in the pixels of one domain in one step. @param members (C, P), bool: each class's pixels. */
   add(domain: Domain, pixels: ProjectedPixels, members: Tensor): void;
@@ -39,7 +39,7 @@ export interface Positives {
   draw(anchors: Sample): Tensor;
 }
 
-/** What is kept as one row a class, z_c+ of eq 9: (C, D), unit rows; zeros for a class without any. */
+/** z_c+ of eq 9, one row a class: (C, D), unit rows; zeros for a class without positives. */
 export function prototypesOf({ store }: Positives): Tensor {
   return tidy(() => normalizeRows(store.module.mean()));
 }

@@ -95,7 +95,7 @@ export const catalog: readonly CatalogEntry[] = [
   openMmlab('hrnetv2_w48', ['hrnet_w48'], 'pretrain/third_party/hrnetv2_w48-d2186c55.pth', HRNET_LICENCE),
 ];
 
-/** A file name as a publisher or the catalog gives it, and the licence that it is known to have. */
+/** A file name as a publisher or the catalog gives it, and its known licence. */
 const KNOWN_FILES: readonly (readonly [RegExp, Licence])[] = [
   [/^(nvidia-)?(mit|segformer)[-_.]b[0-5](?!\d)/, SEGFORMER_LICENCE],
   [/^resnet101(_v1c)?-[0-9a-f]{8}\.pth$/, RESNET_LICENCE],

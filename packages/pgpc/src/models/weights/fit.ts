@@ -41,7 +41,7 @@ export interface WeightsReport extends WeightsFit, Pick<RecognizedWeights, 'form
   readonly licence: WeightsLicence | undefined;
 }
 
-/** The licence of weights, and whether the file's name says that they are those or only the form of its entries. */
+/** The licence of weights; certain if the file's name is a published one, not if only its entries' form is known. */
 export interface WeightsLicence extends Licence {
   readonly certain: boolean;
 }
@@ -65,7 +65,7 @@ export interface WeightsFile extends RecognizedWeights {
 /**
  * Reads a weights file of any kind (safetensors, .pth) and recognizes its names. Its tensors are the caller's: call it
  * in a `tidy` scope.
- * @throws Error naming the file, for what is no weights file or has names of no known form
+ * @throws Error naming the file, if it is no weights file or its names have no known form
  */
 export function openWeights(path: string, options: RecognizeOptions = {}): WeightsFile {
   const { tensors, metadata } = loadWeights(path);
@@ -114,7 +114,7 @@ export function compareWeights(
 
 const ENCODER = 'backbone.';
 
-/** What a file has for an encoder alone, and the entries of its decoder as skipped. */
+/** A file's entries for an encoder alone; the decoder's count as skipped. */
 function encoderPart(tensors: ReadonlyMap<string, Tensor>): {
   tensors: Map<string, Tensor>;
   skipped: SkippedEntry[];
@@ -230,7 +230,7 @@ export function describeLicence(licence: WeightsLicence): string {
   return `licence: ${licenceSentence(licence)}`;
 }
 
-/** As it is kept in the header of converted files, under `licence`. */
+/** The licence as converted files keep it in their header, under `licence`. */
 export function licenceSentence({ text, url, certain }: WeightsLicence): string {
   const condition = certain ? '' : 'if these are, or come from, the published weights: ';
   return `${condition}${text}${url ? ` (${url})` : ''}`;

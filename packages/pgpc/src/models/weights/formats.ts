@@ -1,5 +1,5 @@
-// Recognizes whose names a weights file uses, and gives its entries the names of this project's networks.
-// Those are the names of DAFormer's checkpoints: `backbone.*` and `decode_head.*`.
+// Recognizes whose names a weights file uses, and gives its entries the names of this project's networks,
+// which are DAFormer's: `backbone.*` and `decode_head.*`.
 
 import { ops, type Tensor, zeros } from '@pgpc/torch';
 import { mitConfigs } from '../mit.js';
@@ -31,7 +31,7 @@ export interface SkippedEntry {
 /** A file's entries under this project's names. */
 export interface RecognizedWeights {
   readonly format: WeightFormat;
-  /** The form inside: of a DAFormer or training checkpoint the form of its network, else `format` again. */
+  /** The form inside: for a DAFormer or training checkpoint its network's form, else `format` again. */
   readonly naming: WeightFormat;
   /** `backbone.*` and `decode_head.*`; entries that no network here knows keep a name of theirs. */
   readonly tensors: Map<string, Tensor>;
@@ -52,7 +52,7 @@ type Place = { readonly to: string } | { readonly skip: string } | undefined;
 interface Naming {
   readonly format: WeightFormat;
   readonly place: (name: string) => Place;
-  /** Entries that are made from several others, or need other values. Gets the entries that kept their file's names. */
+  /** Makes entries from several others, or with other values. Gets the entries that kept their file's names. */
   readonly remake?: (entries: ReadonlyMap<string, Tensor>) => Remade;
   readonly hint?: string;
 }
@@ -69,7 +69,7 @@ const AUXILIARY: Place = { skip: 'auxiliary head, used in training only' };
 const withoutPrefix = (name: string) => name.replace(/^backbone\./, '');
 const isAuxiliary = (name: string) => /^aux(iliary)?_head\./.test(name);
 
-/** What heads are called is the same in all of mmsegmentation's descendants, to which DAFormer belongs. */
+/** All of mmsegmentation's descendants, DAFormer among them, name their heads alike. */
 function headPlace(name: string): Place {
   if (isAuxiliary(name)) return AUXILIARY;
   return name.startsWith('decode_head.') ? { to: name } : undefined;
@@ -233,9 +233,8 @@ const namings: readonly Naming[] = [
 ];
 
 /**
- * Recognizes the form of a weights file's names and renames its entries. Tensors are views of the given ones where
- * values stay, and new ones where HuggingFace's or open-mmlab's matrices are cut or joined differently: call it in
- * a `tidy` scope.
+ * Recognizes the form of a weights file's names and renames its entries. Tensors are views of the given ones where values
+ * stay, and new ones where HuggingFace's or open-mmlab's matrices are cut or joined: call it in a `tidy` scope.
  *
  * @param metadata the file's, whose `format` says that this project wrote it
  * @throws Error if fewer than half of the names belong to one known form, or the checkpoint has no such network
@@ -335,7 +334,7 @@ function renamed(
     else result.set(place?.to ?? name, tensor);
   }
   for (const [name, tensor] of made) result.set(name, tensor);
-  // SegFormer's official files carry the classifier of the class that theirs derives from, which nothing uses.
+  // SegFormer's official head inherits a classifier that nothing uses, and its files have it.
   if (result.has('decode_head.linear_pred.weight')) {
     for (const name of ['decode_head.conv_seg.weight', 'decode_head.conv_seg.bias']) {
       if (result.delete(name)) skipped.push({ name, reason: 'never used: linear_pred is the classifier' });
@@ -344,7 +343,7 @@ function renamed(
   return { naming: naming.format, tensors: result, skipped, hint: naming.hint };
 }
 
-/** What the entries are weights of, as far as their names and shapes tell. */
+/** The network that the entries belong to, as far as their names and shapes tell. */
 export interface NetworkDescription {
   /** Name of the encoder; undefined if there is none or an unknown one. */
   readonly backbone: string | undefined;

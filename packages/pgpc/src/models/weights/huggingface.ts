@@ -23,8 +23,8 @@ const VALUE = 'attention.self.value';
 /**
  * The official name (`backbone.*`, `decode_head.*`) of an entry of HuggingFace's SegFormer, as
  * `modeling_segformer.py` of its transformers library names them (with or without `segformer.` in front).
- * @returns undefined for names that are not of it, and for key and value, which are one matrix in the official form:
- * see {@link joinKeyAndValue}.
+ * @returns undefined for other names, and for key and value, which are one matrix in the official form: see
+ * {@link joinKeyAndValue}.
  */
 export function fromHuggingFaceName(name: string): string | undefined {
   const encoder = /^(?:segformer\.)?encoder\.(.+)$/.exec(name)?.[1];
@@ -73,7 +73,7 @@ export function joinKeyAndValue(tensors: ReadonlyMap<string, Tensor>): {
   return { joined, used };
 }
 
-/** Entries of the encoder and of SegFormer's head under HuggingFace's names, and the names that it has none for. */
+/** Entries of the encoder and of SegFormer's head under HuggingFace's names, and the names without a counterpart. */
 export interface HuggingFaceEntries {
   tensors: Map<string, Tensor>;
   leftOut: string[];
