@@ -30,6 +30,22 @@ export function versions(): Record<string, string> {
   return { pgpc: packageVersion(), libtorch, BLAS: blas, threads: String(threads) };
 }
 
+/** Where and how a process computes. */
+export interface ProcessOptions {
+  /** 'auto' (default: the GPU where there is one), 'cpu', 'cuda' or 'cuda:N'. */
+  device?: string | undefined;
+  /** Threads of libtorch's operators; left out: as many as the process has set. */
+  threads?: number | undefined;
+  /** Stops what is under way. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Sets the threads. @returns the device by its full name. @throws as {@link chosenDevice} does. */
+export function enterProcess({ device, threads }: ProcessOptions): string {
+  if (threads !== undefined) setNumThreads(threads);
+  return chosenDevice(device);
+}
+
 /**
  * The device by its full name: 'cpu' or 'cuda:N'. Of several processes on a machine each takes the GPU of its place.
  * @param choice 'auto', 'cpu', 'cuda' or 'cuda:N'.

@@ -5,11 +5,9 @@ import { join } from 'node:path';
 import { classStatistics, openGta5, writeWholeSync } from '@pgpc/datasets';
 import type { StreetSynthFolders } from '@pgpc/street-synth';
 import { didYouMean } from '../config/did-you-mean.js';
-import { chosenPrecision, type Precision } from '../config/precision.js';
-import type { Settings } from '../config/settings.js';
+import { chosenPrecision } from '../config/precision.js';
 import { UsageError } from '../config/usage-error.js';
 import { chosenDevice, describeDevice } from '../machine.js';
-import type { ScaleName } from '../recipes/street-synth.js';
 import { streetSynthPreset } from '../recipes/street-synth.js';
 import {
   inLanes,
@@ -25,44 +23,30 @@ import type { TrainedTask } from '../training/train.js';
 import type { LogEntry } from '../training/trainer.js';
 import type { SweepName } from './names.js';
 import { writeSweep } from './page.js';
-import { finished, type PlannedRun, plan } from './plan.js';
+import { finished, type PlannedRun, type PlanOptions, plan } from './plan.js';
 import { foldersNamed, METRICS_FILE, RESULT_FILE, writeResult } from './results.js';
 import { sweeps } from './sweeps.js';
 import { minorityClasses, rowsOf, type SweepTable, textCells } from './table.js';
 import { type RunWatch, TimeBudget } from './time-budget.js';
 
-export interface SweepOptions {
+export interface SweepOptions extends Omit<PlanOptions, 'seeds'> {
   readonly name: SweepName;
-  /** Folder of all runs and tables. */
-  readonly out: string;
-  /** Folder of the rendered data; undefined: the scale's. */
-  readonly data: string | undefined;
+  /** Folder of the rendered data; left out: the scale's. */
+  readonly data?: string | undefined;
   /** How many seeds to run, counted up from `seed`; at least 1. */
   readonly seeds: number;
   /** 0..2^32 - 1. */
   readonly seed: number;
-  /** The preset's size: images, network, steps. */
-  readonly scale: ScaleName;
-  /** Steps on the source, from which the cells start; undefined: the preset's. */
-  readonly sourceSteps: number | undefined;
-  /** Steps of each cell; undefined: the preset's. */
-  readonly steps: number | undefined;
-  /** Names of the cells to run; undefined: all. */
-  readonly cells: readonly string[] | undefined;
-  /** Trainings at once; undefined: as many as there are cores, and four on a GPU. */
-  readonly jobs: number | undefined;
-  /** Minutes after which no run starts or is trained further; undefined: no limit. */
-  readonly minutes: number | undefined;
-  /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
+  /** Names of the cells to run; left out: all. */
+  readonly cells?: readonly string[] | undefined;
+  /** Trainings at once; left out: as many as there are cores, and four on a GPU. */
+  readonly jobs?: number | undefined;
+  /** Minutes after which no run starts or is trained further; left out: no limit. */
+  readonly minutes?: number | undefined;
+  /** 'auto', 'cpu', 'cuda' or 'cuda:N', whose fast precision is taken where none is given. */
   readonly device: string;
-  /** Undefined: bfloat16 on a GPU, float32 on the CPU. */
-  readonly precision: Precision | undefined;
-  /** Folder with a source's network a seed, instead of training it. */
-  readonly start: string | undefined;
   /** Keep the networks of the cells. */
   readonly checkpoints: boolean;
-  /** Changes to every cell. */
-  readonly set: Settings;
   /** Module files that register parts of one's own. */
   readonly plugins?: readonly string[] | undefined;
   /** The command line that repeats the sweep. */
@@ -110,9 +94,6 @@ interface RunJob extends Job {
   readonly run: PlannedRun;
 }
 
-/** The options with the device that was found, and the experiments' precision on it. */
-type FoundOptions = Omit<SweepOptions, 'precision'> & { precision?: Precision };
-
 /**
  * Runs what is missing of a sweep, and writes its table after every run.
  * @param trainer makes what trains, from the data's folders; it stops by the signal, which comes at the time limit too. By
@@ -127,7 +108,7 @@ export async function runSweep(
 ): Promise<SweepResult> {
   await loadPlugins(given.plugins);
   const device = chosenDevice(given.device);
-  const options: FoundOptions = { ...given, device, ...chosenPrecision(precision, device) };
+  const options: SweepOptions = { ...given, device, ...chosenPrecision(precision, device) };
   const { name, out, scale, cells, jobs = jobsOn(device), minutes } = options;
   const remark = (message: string) => onEvent({ kind: 'remark', message });
   if (scale === 'large' && device === 'cpu') {
@@ -197,7 +178,7 @@ export async function runSweep(
 function inProcesses(
   roots: StreetSynthFolders,
   { signal, onEvent }: Surroundings,
-  { checkpoints, device, jobs = jobsOn(device), plugins }: FoundOptions,
+  { checkpoints, device, jobs = jobsOn(device), plugins }: SweepOptions,
 ): RunTrainer {
   return async (run, onStep) => {
     const log: LogEntry[] = [];
@@ -233,7 +214,7 @@ function inProcesses(
 }
 
 /** The sweep's runs with all seeds. @throws UsageError for a cell that the sweep does not have. */
-function planned(options: FoundOptions): PlannedRun[] {
+function planned(options: SweepOptions): PlannedRun[] {
   const { name, seed, seeds, cells = [] } = options;
   const known = sweeps[name].cells.map((cell) => cell.name);
   for (const cell of cells) {
@@ -279,7 +260,7 @@ function save(run: PlannedRun, { seconds, scores, log }: TrainedRun, device: str
 }
 
 function tableOf(
-  options: FoundOptions,
+  options: SweepOptions,
   runs: readonly PlannedRun[],
   classes: readonly string[],
   minority: readonly number[],
@@ -295,7 +276,7 @@ function tableOf(
 }
 
 /** What all runs of the sweep have in common. */
-function settingOf(options: FoundOptions): string {
+function settingOf(options: SweepOptions): string {
   const { scale, precision, start, seed, seeds } = options;
   const preset = streetSynthPreset(options);
   const steps = preset.continuation('pgpc').iterations;

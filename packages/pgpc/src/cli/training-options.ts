@@ -5,6 +5,7 @@ import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import { InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { denoiseNames } from '../config/denoise.js';
+import { inner } from '../config/fields.js';
 import { lossWeightNames } from '../config/loss-weights.js';
 import { methodNames } from '../config/method.js';
 import { precisions } from '../config/precision.js';
@@ -56,12 +57,14 @@ const rows: { readonly [F in Field]-?: Row<NonNullable<ResolvedChoice[F]>> } = {
   workers: ['--workers <count>', integer(0, 256)],
 };
 
+const describe = (schema: z.ZodType) => schema.description ?? inner(schema).description ?? '';
+
 /** The option of a field. */
 export function trainingOption(field: Field): Option {
   const [flags, values, words] = rows[field] as Row<unknown>;
   const schema: z.ZodType = choiceSchema.shape[field];
   const listed = Array.isArray(values) ? `: ${values.join(', ')}` : '';
-  const made = new Option(flags, `${schema.description}${listed}${words ? ` (default: ${words})` : ''}`);
+  const made = new Option(flags, `${describe(schema)}${listed}${words ? ` (default: ${words})` : ''}`);
   if (Array.isArray(values)) made.argParser(checkedBy(oneOf(values as string[])));
   else if (values) made.argParser(checkedBy(values as z.ZodType<unknown, string>));
   if (!(schema instanceof z.ZodDefault)) return made;
@@ -79,7 +82,7 @@ function shown(value: unknown): string | undefined {
 
 /** `--source-root`, `--source-format` and `--source-scale`, or those of the target. */
 export function domainOptions(role: 'source' | 'target'): Option[] {
-  const { description } = choiceSchema.shape[role];
+  const description = describe(choiceSchema.shape[role]);
   const also = role === 'target' ? ', in evaluation too' : '';
   return [
     new Option(`--${role}-root <folder>`, description).argParser(checkedBy(existingFolder)),
@@ -98,7 +101,7 @@ export function domainOptions(role: 'source' | 'target'): Option[] {
  * `--set`, repeatable; collects values by dotted key, each read as JSON or else as text.
  * @param description what is changed, with an example.
  */
-export function setOption(description = choiceSchema.shape.set.description): Option {
+export function setOption(description = describe(choiceSchema.shape.set)): Option {
   return new Option('--set <change>', `KEY=VALUE, ${description}; repeatable`)
     .argParser<Settings>((text, before) => {
       const match = /^([\w.]+)=(.*)$/s.exec(text);
@@ -113,7 +116,7 @@ export function setOption(description = choiceSchema.shape.set.description): Opt
 /** `--plugin`, repeatable. */
 export function pluginOption(): Option {
   const file = checkedBy(existingFile);
-  return new Option('--plugin <file>', choiceSchema.shape.plugins.description).argParser<string[]>(
+  return new Option('--plugin <file>', describe(choiceSchema.shape.plugins)).argParser<string[]>(
     (text, before = []) => [...before, file(text)],
   );
 }

@@ -8,9 +8,8 @@ import {
   openDataset,
   type SegmentationDataset,
 } from '@pgpc/datasets';
-import { setNumThreads } from '@pgpc/torch';
 import { UsageError } from '../config/usage-error.js';
-import { chosenDevice } from '../machine.js';
+import { enterProcess, type ProcessOptions } from '../machine.js';
 import { loadModel } from '../models/checkpoint.js';
 import { type Evaluation, evaluateSegmentor, toLabelMap } from './evaluate.js';
 import type { InferenceOptions } from './inference.js';
@@ -18,7 +17,7 @@ import { writePrediction } from './label-files.js';
 import type { PredictionFormat } from './prediction-format.js';
 import type { Protocol } from './protocols.js';
 
-export interface EvaluateOptions {
+export interface EvaluateOptions extends ProcessOptions {
   /** Model file, or a checkpoint folder with one. */
   checkpoint: string;
   /** Root of the labelled images. */
@@ -35,11 +34,6 @@ export interface EvaluateOptions {
   boundary?: boolean | undefined;
   /** Folder for the predicted label maps, and what they hold; left out: none are written. */
   predictions?: { folder: string; format: PredictionFormat } | undefined;
-  /** 'auto' (default: the GPU where there is one), 'cpu', 'cuda' or 'cuda:N'. */
-  device?: string | undefined;
-  /** Threads of libtorch's operators; left out: as many as the process has set. */
-  threads?: number | undefined;
-  signal?: AbortSignal | undefined;
   /** Told of every image that is done. */
   onImage?: ((done: number, total: number) => void) | undefined;
 }
@@ -59,8 +53,7 @@ export interface ModelEvaluation extends Evaluation {
  */
 export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluation> {
   const { checkpoint, target, split = 'val', inference, boundary, predictions, signal, onImage } = options;
-  if (options.threads !== undefined) setNumThreads(options.threads);
-  const device = chosenDevice(options.device);
+  const device = enterProcess(options);
   using segmentor = loadModel(checkpoint).to({ device });
   const format = options.format ?? (await detectFormat(target));
   const dataset = await openDataset({ format, root: target, split });

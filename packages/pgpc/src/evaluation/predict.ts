@@ -3,15 +3,14 @@
 import { readdir } from 'node:fs/promises';
 import { join, parse, relative, sep } from 'node:path';
 import { CITYSCAPES_CLASSES, type ClassInfo, DatasetError, decodeRgb, numberedClasses } from '@pgpc/datasets';
-import { setNumThreads } from '@pgpc/torch';
-import { chosenDevice } from '../machine.js';
+import { enterProcess, type ProcessOptions } from '../machine.js';
 import { loadModel } from '../models/checkpoint.js';
 import { toLabelMap } from './evaluate.js';
 import { type InferenceOptions, predictLabels } from './inference.js';
 import { writePrediction } from './label-files.js';
 import type { PredictionFormat } from './prediction-format.js';
 
-export interface PredictOptions {
+export interface PredictOptions extends ProcessOptions {
   /** Model file, or a checkpoint folder with one. */
   checkpoint: string;
   /** Folder with images. */
@@ -22,11 +21,6 @@ export interface PredictOptions {
   format?: PredictionFormat | undefined;
   /** How an image goes through the network; by default whole, as it is. */
   inference?: InferenceOptions | undefined;
-  /** 'auto' (default: the GPU where there is one), 'cpu', 'cuda' or 'cuda:N'. */
-  device?: string | undefined;
-  /** Threads of libtorch's operators; left out: as many as the process has set. */
-  threads?: number | undefined;
-  signal?: AbortSignal | undefined;
   /** Told of every image that is done. */
   onImage?: ((done: number, total: number) => void) | undefined;
 }
@@ -84,8 +78,7 @@ function explained<T>(file: string, action: () => T): T {
  */
 export async function predict(options: PredictOptions): Promise<Predictions> {
   const { checkpoint, images, out, format = 'trainIds', inference, signal, onImage } = options;
-  if (options.threads !== undefined) setNumThreads(options.threads);
-  const device = chosenDevice(options.device);
+  const device = enterProcess(options);
   const sources = await listImages(images);
   using segmentor = loadModel(checkpoint).to({ device });
   segmentor.eval();

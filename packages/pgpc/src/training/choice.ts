@@ -5,7 +5,8 @@ import { z } from 'zod';
 import { scaleSchema } from '../config/data.js';
 import { denoiseNames } from '../config/denoise.js';
 import { didYouMean } from '../config/did-you-mean.js';
-import { count } from '../config/fields.js';
+import { experimentSchema } from '../config/experiment.js';
+import { count, field } from '../config/fields.js';
 import { lossWeightNames } from '../config/loss-weights.js';
 import { methodNames } from '../config/method.js';
 import { precisions } from '../config/precision.js';
@@ -14,6 +15,8 @@ import { networkChoices } from '../config/segmentor.js';
 import { styleNames } from '../config/style.js';
 import { UsageError } from '../config/usage-error.js';
 import { drivingPresetNames } from '../recipes/driving.js';
+
+const experiment = experimentSchema.shape;
 
 /** A folder, or also how to read it; what is left out is told from the folder or the preset. */
 const domain = z.union([
@@ -26,72 +29,59 @@ const domain = z.union([
 ]);
 
 export const choiceSchema = z.strictObject({
-  preset: z.enum(drivingPresetNames).optional().describe('experiment of the paper'),
-  source: domain.describe('labelled source images'),
-  target: domain.describe('target images; labels are never trained on'),
-  method: z.string().default('pgpc').describe('what to train'),
-  style: z
-    .enum(styleNames)
-    .default('none')
-    .describe("source images in the target's style, with every method"),
-  fdaBeta: z
-    .number()
-    .min(0)
-    .max(0.5)
-    .optional()
-    .describe("share of the crop's shorter side up to which fda exchanges frequencies (default: 0.01)"),
-  denoise: z
-    .enum(denoiseNames)
-    .default('none')
-    .describe('how pseudo-labels are cleaned, with every method that has a teacher'),
-  lossWeights: z
-    .enum(lossWeightNames)
-    .default('fixed')
-    .describe('where lambda_t and lambda_c come from, for methods that have them'),
-  network: z.enum(networkChoices).optional().describe('network'),
-  iterations: count.default(40_000).describe('training steps'),
-  batch: count.default(2).describe('source images a step, and as many of the target'),
-  crop: scaleSchema.default({ width: 512, height: 512 }).describe('size of the training crops in pixels'),
-  lr: z.number().gt(0).default(6e-5).describe('peak learning rate of the encoder'),
-  seed: z
-    .number()
-    .int()
-    .min(0)
-    .max(2 ** 32 - 1)
-    .default(1)
-    .describe('seed of everything random'),
-  weights: z
-    .string()
-    .optional()
-    .describe('weights file, or name of pulled weights, to start the encoder from (default: random)'),
-  set: z
-    .record(z.string(), z.unknown())
-    .default({})
-    .describe('a change of any option of the experiment, applied last, such as method.contrast.rank=3'),
-  skipBad: z
-    .boolean()
-    .default(false)
-    .describe('leave out files that do not decode or fit, instead of refusing to start'),
-  device: z
-    .string()
-    .default('auto')
-    .describe('where to compute: auto, cpu, cuda or cuda:N; auto is the GPU where there is one'),
-  precision: z.enum(precisions).optional().describe('what the networks compute in'),
-  activationCheckpointing: z
-    .boolean()
-    .default(false)
-    .describe(
-      'run most of the network twice, instead of keeping what it computes for the backward pass: less memory, more time',
-    ),
-  select: z
-    .enum(scoreNames)
-    .default('information')
-    .describe('score on unlabelled target images by which the best checkpoint is kept'),
-  workers: z.number().int().min(0).optional().describe('threads that decode images (default: cores - 1)'),
-  plugins: z
-    .array(z.string())
-    .default([])
-    .describe('module file that registers parts and methods of your own; repeatable'),
+  preset: field(z.enum(drivingPresetNames), 'experiment of the paper').optional(),
+  source: field(domain, 'labelled source images'),
+  target: field(domain, 'target images; labels are never trained on'),
+  method: field(z.string(), 'what to train').default('pgpc'),
+  style: field(z.enum(styleNames), "source images in the target's style, with every method").default('none'),
+  fdaBeta: field(
+    z.number().min(0).max(0.5),
+    "share of the crop's shorter side up to which fda exchanges frequencies (default: 0.01)",
+  ).optional(),
+  denoise: field(
+    z.enum(denoiseNames),
+    'how pseudo-labels are cleaned, with every method that has a teacher',
+  ).default('none'),
+  lossWeights: field(
+    z.enum(lossWeightNames),
+    'where lambda_t and lambda_c come from, for methods that have them',
+  ).default('fixed'),
+  network: field(z.enum(networkChoices), 'network').optional(),
+  iterations: experiment.iterations.default(40_000),
+  batch: field(count, 'source images a step, and as many of the target').default(2),
+  crop: field(scaleSchema, 'size of the training crops in pixels').default({ width: 512, height: 512 }),
+  lr: experiment.optimizer.shape.lr.default(6e-5),
+  seed: experiment.seed.default(1),
+  weights: field(
+    z.string(),
+    'weights file, or name of pulled weights, to start the encoder from (default: random)',
+  ).optional(),
+  set: field(
+    z.record(z.string(), z.unknown()),
+    'a change of any option of the experiment, applied last, such as method.contrast.rank=3',
+  ).default({}),
+  skipBad: field(
+    z.boolean(),
+    'leave out files that do not decode or fit, instead of refusing to start',
+  ).default(false),
+  device: field(
+    z.string(),
+    'where to compute: auto, cpu, cuda or cuda:N; auto is the GPU where there is one',
+  ).default('auto'),
+  precision: field(z.enum(precisions), 'what the networks compute in').optional(),
+  activationCheckpointing: field(
+    z.boolean(),
+    'run most of the network twice, instead of keeping what it computes for the backward pass: less memory, more time',
+  ).default(false),
+  select: field(
+    z.enum(scoreNames),
+    'score on unlabelled target images by which the best checkpoint is kept',
+  ).default('information'),
+  workers: field(z.number().int().min(0), 'threads that decode images (default: cores - 1)').optional(),
+  plugins: field(
+    z.array(z.string()),
+    'module file that registers parts and methods of your own; repeatable',
+  ).default([]),
 });
 
 /** What may be chosen: all but the two domains has a default. */

@@ -4,11 +4,11 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { ClassInfo, DatasetFault } from '@pgpc/datasets';
-import { cudaAvailable, type ProcessGroup, setNumThreads } from '@pgpc/torch';
+import { cudaAvailable, type ProcessGroup } from '@pgpc/torch';
 import type { UnlabelledScoreName } from '../config/scores.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
 import type { UnlabelledScores } from '../evaluation/unlabelled.js';
-import { chosenDevice, describeDevice, versions } from '../machine.js';
+import { describeDevice, enterProcess, type ProcessOptions, versions } from '../machine.js';
 import type { WeightsReport } from '../models/weights/fit.js';
 import { BadFilesError, type OpenedData, openData } from './data.js';
 import { inTurn, joinGroup, ranksHere } from './distributed.js';
@@ -56,14 +56,8 @@ export type TrainingEvent =
   /** The last step is done, or the training was stopped; the evaluation comes next. */
   | { kind: 'end'; outcome: 'finished' | 'stopped' };
 
-/** Where and how a process trains. */
-export interface TrainingProcessOptions {
-  /** 'auto' (default: the GPU where there is one), 'cpu', 'cuda' or 'cuda:N'. */
-  device?: string | undefined;
-  /** Threads of libtorch's operators; left out: as many as the process has set. */
-  threads?: number | undefined;
-  /** Stops the training at a whole step, with a checkpoint. */
-  signal?: AbortSignal | undefined;
+/** The signal stops the training at a whole step, with a checkpoint. */
+export interface TrainingProcessOptions extends ProcessOptions {
   onEvent?: ((event: TrainingEvent) => void) | undefined;
 }
 
@@ -175,16 +169,10 @@ export function resumeTraining(
 }
 
 async function inPlace<T>(
-  {
-    device: choice = 'auto',
-    threads,
-    signal = new AbortController().signal,
-    onEvent,
-  }: TrainingProcessOptions,
+  { signal = new AbortController().signal, onEvent, ...options }: TrainingProcessOptions,
   use: (place: Place) => Promise<T>,
 ): Promise<T> {
-  if (threads !== undefined) setNumThreads(threads);
-  const device = chosenDevice(choice);
+  const device = enterProcess(options);
   using group = joinGroup(process.env, device === 'cpu' ? 'cpu' : 'cuda');
   const place = { device, group, signal, emit: () => {} };
   return await use(isFollower(place) || !onEvent ? place : { ...place, emit: onEvent });
