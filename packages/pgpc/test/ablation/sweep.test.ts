@@ -209,7 +209,7 @@ describe('a sweep', () => {
     expect([...first.trained.slice(0, 2), ...second.trained].sort()).toEqual([...all].sort());
   });
 
-  test('ends at its time limit with what has ended, starts nothing that would not end, and goes on later', async () => {
+  test('ends at its time limit with what has ended, starts nothing that would not end, and resumes later', async () => {
     const out = join(folder, 'limited');
     const given = { out, jobs: 1, name: 'negatives', seeds: 1 } as const;
     // The source takes 30 ms or more, and the cells 12.
@@ -244,7 +244,7 @@ describe('a sweep', () => {
     expect(rest.out).not.toContain('left after');
   });
 
-  test('goes on past a run that fails, and fails at its end', async () => {
+  test('passes over a run that fails, and fails at its end', async () => {
     const out = join(folder, 'failed');
     const { trained, error, err } = await sweepOf({ out, jobs: 1 }, ({ name, seed }) => {
       if (name === 'pgpc' && seed === 1) throw new Error('out of memory');
@@ -256,7 +256,7 @@ describe('a sweep', () => {
     expect(err).toContain('out of memory\n');
   });
 
-  test('goes on from given networks', async () => {
+  test('starts from given networks', async () => {
     const start = join(folder, 'start');
     mkdirSync(join(start, 'seed1'), { recursive: true });
     using network = new Segmentor(streetSynthPreset({ scale: 'quick', seed: 1 }).pretraining.segmentor, 1);

@@ -199,7 +199,7 @@ describe('metrics', () => {
 });
 
 describe('resume', () => {
-  test('supersedes what was logged beyond the checkpoint, and goes on with time and status', () => {
+  test('supersedes what was logged beyond the checkpoint, and resumes time and status', () => {
     const first = RunDirectory.create(root, 'run', DESCRIPTION);
     for (const iteration of [10, 20, 30]) first.log({ phase: 'p', iteration }, { lr: iteration });
     first.log({ phase: 'q', iteration: 99 }, { lr: 1 });

@@ -1,4 +1,4 @@
-// The training loop and its checkpoints: what is saved and restored goes on as if it had never stopped.
+// The training loop and its checkpoints: what is saved and restored trains on as if it had never stopped.
 
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -103,7 +103,7 @@ describe('a run', () => {
       expect(differing(second.learner, first.learner)).toEqual([]);
       expect(await second.run({ logEvery: 1, onLog })).toBe('finished');
       expect(log).toEqual(expected);
-      // Saving changed nothing either, for the run that goes on.
+      // Saving changed nothing either, for the run that trains on.
       expect(await first.run()).toBe('finished');
 
       for (const other of [first, second]) {
