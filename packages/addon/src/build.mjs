@@ -26,7 +26,7 @@ import { cacheFolder, hash, linkOf, machine } from './index.mjs';
  * Something that must, or had better, be installed before an addon is compiled.
  * @typedef {object} Lack
  * @property {string} why what is missing, and what for
- * @property {string[]} packages those of Debian and Ubuntu that have it
+ * @property {string[]} packages Debian's and Ubuntu's packages that have it
  * @property {string} [otherwise] how to get it elsewhere
  * @property {boolean} [isOptional] whether it works without
  */

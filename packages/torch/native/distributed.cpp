@@ -10,7 +10,7 @@
 //   pgpc::make_reducer     c10d's Reducer (Li et al. 2020): buckets of gradients, averaged while backward runs
 //   pgpc::prepare_reducer  the next backward pass averages; without it gradients only accumulate
 //   pgpc::free_reducer
-//   pgpc::sync_batch_norm  batch norm whose statistics, and their gradients, are those of all ranks' batches
+//   pgpc::sync_batch_norm  batch norm with the statistics, and their gradients, of all ranks' batches
 //
 // All of them block their thread until they are done, or throw after the group's timeout. Every rank has to call the
 // same ones in the same order. PGPC_DISTRIBUTED, USE_C10D_GLOO and USE_C10D_NCCL come from CMakeLists.txt, which looks

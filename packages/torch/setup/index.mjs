@@ -79,6 +79,6 @@ async function writeTypes(built, say) {
     place(target, (fresh) => copyFileSync(types, fresh));
   } catch (error) {
     if (isRepository) throw error;
-    say(`the types of operators are not those of this libtorch: ${target} cannot be written`);
+    say(`the types of operators do not fit this libtorch: ${target} cannot be written`);
   }
 }

@@ -17,7 +17,7 @@ import { output } from '@pgpc/addon/build';
 const multiarch = (prefix) => join(prefix, 'lib', output('gcc', ['-print-multiarch']) ?? '');
 
 /**
- * Headers of CUDA and NCCL, which libtorch leaves out: those of Python's packages beside torch, and the toolkit's.
+ * Headers of CUDA and NCCL, which libtorch leaves out: from Python's packages beside torch, and from the toolkit.
  * @param {string} folder @param {string} library
  */
 function cudaHeaders(folder, library) {
@@ -89,7 +89,7 @@ export function findLibtorch() {
 /**
  * The folder of the BLAS that the bridge is to bring along, whatever the system's own choice: Debian's default is the
  * reference one, 40 times slower in matrix products. OpenBLAS comes in several builds; that on OpenMP shares its threads with
- * libtorch, while those of the one on pthreads spin beside them: with other work on the cores a step took 2.4 times as long.
+ * libtorch; the threads of the build on pthreads spin beside them: with other work on the cores a step took 2.4 times as long.
  * @param {Libtorch} libtorch
  */
 export const blasFolder = ({ isSystem, library }) =>

@@ -150,7 +150,7 @@ test('weights that are narrowed for good give what autocast makes of them, and t
   });
 });
 
-test('maps of 16 bits are resized as those of float32, and rounded once', () => {
+test('maps of 16 bits are resized as float32 maps are, and rounded once', () => {
   tidy(() => {
     const x = randn([2, 3, 4, 5]).to('bfloat16').requiresGrad_();
     const y = nn.interpolate(x, [9, 7]);

@@ -186,7 +186,7 @@ describe('modes', () => {
     }
   });
 
-  test('refuse functions that go on later', () => {
+  test('refuse functions that continue later', () => {
     for (const mode of [noGrad, enableGrad, inferenceMode]) {
       expect(() => mode(async () => 1)).toThrow(
         /\(\) needs a synchronous function: the mode ends when it returns/,

@@ -23,7 +23,7 @@ export interface PlanOptions {
   /** Steps on the source, and of each cell, instead of the preset's. */
   sourceSteps?: number | undefined;
   steps?: number | undefined;
-  /** Changes to every cell that has the part; those of the network and the crops hold for the source and oracle too. */
+  /** Changes to every cell that has the part. Changes of the network and the crops hold for the source and the oracle, too. */
   set: Settings;
   /** Folder with a source's network as `seedK/model.safetensors`, instead of training one. */
   start?: string | undefined;
@@ -115,7 +115,7 @@ type Training = Omit<Identified, 'key'>;
 
 const fromScratch = { start: undefined, startKey: undefined, after: undefined, cell: undefined };
 
-/** The experiment with those of the settings that it has a place for. */
+/** The experiment with the settings that it has a place for. */
 function changed(
   experiment: Experiment,
   set: Settings,

@@ -70,7 +70,7 @@ export interface SweepResult {
   folder: string;
   /** Runs that were to be trained. */
   runs: number;
-  /** Those that have not finished. */
+  /** Runs that have not finished. */
   left: number;
   /** Why runs failed. */
   failures: string[];

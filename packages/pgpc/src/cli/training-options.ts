@@ -80,7 +80,7 @@ function shown(value: unknown): string | undefined {
   return `${width}x${height}`;
 }
 
-/** `--source-root`, `--source-format` and `--source-scale`, or those of the target. */
+/** `--source-root`, `--source-format` and `--source-scale`, or the same for the target. */
 export function domainOptions(role: 'source' | 'target'): Option[] {
   const description = describe(choiceSchema.shape[role]);
   const also = role === 'target' ? ', in evaluation too' : '';

@@ -85,7 +85,7 @@ export async function inspectWeights(
       ],
       [
         'entries',
-        [`${entries.length}; ${parameters.toLocaleString('en-US')} parameters in those of the network`],
+        [`${entries.length}; ${parameters.toLocaleString('en-US')} parameters of the network`],
       ],
       ['left out', describeSkipped(file.skipped)],
       ['metadata', metadata],

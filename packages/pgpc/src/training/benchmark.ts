@@ -35,7 +35,7 @@ export interface BenchmarkOptions {
   signal?: AbortSignal;
   /** 'cpu' by default. */
   device?: string;
-  /** Told of every step, those of the warm-up and of the second round too. */
+  /** Told of every step, also in the warm-up and the second round. */
   onStep?: (done: number) => void;
 }
 
@@ -98,8 +98,8 @@ export async function timeSteps(experiment: Experiment, options: BenchmarkOption
 
 /**
  * Profiles the steps of an experiment on random images, without their data. Modules are found under `student`,
- * `teacher` and, the frozen encoder of the feature distance, `frozen`. Times are this process's: on a GPU, where
- * operators are then called one by one and not as graphs, those of calling its kernels, which run meanwhile and after.
+ * `teacher` and, the frozen encoder of the feature distance, `frozen`. Times are this process's. On a GPU operators
+ * are then called one by one and not as graphs: the time of calling a kernel counts, and the kernel runs meanwhile and after.
  * @throws the signal's reason once it is aborted.
  */
 export async function profileSteps(experiment: Experiment, options: BenchmarkOptions): Promise<Profile> {

@@ -280,7 +280,7 @@ function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): [string
   return [...tensors].map(([name, value]) => [`${prefix}.${name}`, value]);
 }
 
-/** The names that a step's losses are logged under; those of parts of one's own are `loss/NAME`. */
+/** The names that a step's losses are logged under; a part of one's own is logged as `loss/NAME`. */
 const LOGGED: Readonly<Record<string, string>> = {
   total: 'loss/total',
   source: 'loss/source',

@@ -131,7 +131,7 @@ describe('sweeps', () => {
     expect(keys('methods', { steps: 20 }).get('(source)')).toBe(keys('methods').get('(source)'));
   });
 
-  test('take settings where a cell has the part; those of the network reach the source and the oracle', () => {
+  test('take settings where a cell has the part; settings of the network reach the source and the oracle', () => {
     const rank = keys('methods', { set: { 'method.contrast.rank': 5 } });
     const plain = keys('methods');
     for (const name of plain.keys()) {
@@ -185,7 +185,7 @@ describe('sweeps', () => {
     });
   });
 
-  test('go on from given networks, known by their contents', () => {
+  test('start from given networks, known by their contents', () => {
     const start = join(folder, 'start');
     const write = (seed: number, config: SegmentorConfig, weights: number) => {
       using network = new Segmentor(config, weights);

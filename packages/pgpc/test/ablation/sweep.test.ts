@@ -250,7 +250,7 @@ describe('a sweep', () => {
       if (name === 'pgpc' && seed === 1) throw new Error('out of memory');
       if (name === 'source' && seed === 2) throw new Error('no source');
     });
-    // Nothing can go on from a source that is not there.
+    // Nothing can start from a source that is not there.
     expect(trained).toEqual(all.filter((name) => name === 'seed2/source' || name.startsWith('seed1')));
     expect(String(error)).toBe('Error: 2 of 8 runs failed, the first: out of memory');
     expect(err).toContain('out of memory\n');
@@ -295,7 +295,7 @@ describe('a time budget', () => {
       watch.step(done);
       if (done < 1001) now += 30;
     }
-    // 10 ms a forward pass, of which a step of PGPC takes seven; 68 s are left.
+    // 10 ms a forward pass, and a step of PGPC takes seven; 68 s are left.
     expect(now).toBe(32_000);
     expect(budget.fits(experiment('source-only', 2266))).toBe(true);
     expect(budget.fits(experiment('source-only', 2267))).toBe(false);

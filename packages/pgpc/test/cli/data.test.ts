@@ -113,7 +113,7 @@ describe('stats', () => {
 });
 
 describe('cache', () => {
-  it('writes copies that go on as the same dataset', async () => {
+  it('writes copies that are the same dataset', async () => {
     await pair(
       'g',
       '1',

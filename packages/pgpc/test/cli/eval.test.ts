@@ -139,7 +139,7 @@ describe('pgpc eval', () => {
     expect(results.miouOverClasses[19]).toBeCloseTo(miou, 12);
   });
 
-  test('--classes 13 shows and averages those of SYNTHIA', async () => {
+  test('--classes 13 shows and averages the classes of SYNTHIA', async () => {
     const json = inside('thirteen.json');
     const { out } = await evaluate('--classes', '13', '--json', json);
     const lines = out.split('\n');

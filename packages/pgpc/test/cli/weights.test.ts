@@ -72,7 +72,7 @@ describe('inspect', () => {
     ]);
     expect(summary).toMatch(/^network {3}mit_b0, encoder alone: every entry fits$/m);
     // The count that is published for the encoder without its classifier.
-    expect(summary).toMatch(/^entries {3}178; 3,319,392 parameters in those of the network$/m);
+    expect(summary).toMatch(/^entries {3}178; 3,319,392 parameters of the network$/m);
     expect(summary).toMatch(/^left out {2}2 of: ImageNet classifier \(head\.weight, head\.bias\)$/m);
     expect(summary).toMatch(/^licence {3}NVIDIA Source Code License for SegFormer: non-commercial/m);
   });

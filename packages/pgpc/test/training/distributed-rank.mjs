@@ -3,7 +3,7 @@
 //   node distributed-rank.mjs '{ "experiment": {...}, "out": "folder" }'
 //
 // The rank is in the environment, as torchrun has it. Rank 0 writes a checkpoint to `out` every five steps and at the
-// end, where the log is beside it. `restore` is the folder of a checkpoint to go on from; at `dieAt` steps the last rank
+// end, where the log is beside it. `restore` is the folder of a checkpoint to resume from; at `dieAt` steps the last rank
 // kills itself.
 
 import { writeFileSync } from 'node:fs';

@@ -241,7 +241,7 @@ describe('resume', () => {
 });
 
 describe('results', () => {
-  test('keep NaN for absent classes, and replace those of the same method and seed only', () => {
+  test('keep NaN for absent classes, and replace results of the same method and seed only', () => {
     const run = RunDirectory.create(root, 'run', DESCRIPTION);
     const iou = [Number.NaN, ...Array.from({ length: 18 }, () => 0.25)];
     run.addResult({ ...result('pgpc', 0.25), iou });

@@ -134,7 +134,7 @@ if (process.env.PGPC_RECORD === '1') {
 const recorded = JSON.parse(readFileSync(FILE, 'utf8')) as Recorded;
 const exact = JSON.stringify(recorded.computedWith) === JSON.stringify(computedWith);
 
-describe(`losses of ${COMPARED} steps are those of the first release ${exact ? 'to the bit' : 'within rounding'}`, () => {
+describe(`losses of ${COMPARED} steps are the first release's ${exact ? 'to the bit' : 'within rounding'}`, () => {
   test('for as many methods as are recorded', () => {
     expect(Object.keys(cases)).toEqual(Object.keys(recorded.losses));
   });

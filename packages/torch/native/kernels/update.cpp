@@ -145,7 +145,7 @@ void card_adamw(TensorList params, TensorList grads, TensorList means, TensorLis
 
 void adamw_(TensorList params, TensorList grads, TensorList means, TensorList squares, double lr, double beta1,
             double beta2, double eps, double weight_decay, int64_t step) {
-  // Those of weights that a pass reads in 16 bits have 16 bits too.
+  // Gradients of weights that a pass reads in 16 bits have 16 bits, too.
   check_fits("grads", params, grads);
   check_alike("exp_avgs", params, means);
   check_alike("exp_avg_sqs", params, squares);

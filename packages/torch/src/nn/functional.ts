@@ -32,7 +32,7 @@ export interface CrossEntropyOptions {
 /** How per-pixel losses become one number, or, with `none`, that they do not. */
 export type Reduction = 'none' | 'mean' | 'sum';
 
-// The numbers are those of libtorch's enum at::Reduction.
+// The numbers of libtorch's enum at::Reduction.
 const REDUCTIONS: Readonly<Record<Reduction, number>> = { none: 0, mean: 1, sum: 2 };
 
 /**

@@ -29,7 +29,7 @@ export class LayerNorm extends Module {
       eps?: number;
       /**
        * Whether autocast may give the result in its 16 bits, rounded once from float32: for layers that are read by
-       * products alone, each of which would otherwise round it for itself.
+       * products alone, which would otherwise round it one by one.
        */
       narrow?: boolean;
     } = {},

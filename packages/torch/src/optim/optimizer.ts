@@ -22,7 +22,7 @@ export interface OptimizerGroup {
   readonly name: string;
 }
 
-/** All that an optimizer needs to go on exactly where it stopped, besides the parameters themselves. */
+/** All that an optimizer needs to resume exactly where it stopped, besides the parameters themselves. */
 export interface OptimizerState {
   /** Running values by `<parameter's position over all groups>.<what it is>`: the tensors themselves, not copies. */
   tensors: Map<string, Tensor>;

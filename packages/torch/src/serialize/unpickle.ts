@@ -53,7 +53,7 @@ class NumpyType {
 
 type Node = Plain<TensorSpec | StorageSpec | KnownGlobal | NumpyType>;
 
-/** The most bytes of pickle that are read; those of published checkpoints have under 2 MB. */
+/** The most bytes of pickle that are read; published checkpoints have under 2 MB. */
 export const MOST_PICKLE_BYTES = 1 << 26;
 // Two bytes of pickle make an object of some 200 in memory, so objects are counted too: 2 million at most.
 const MOST_WORK = 1 << 26;

@@ -146,7 +146,7 @@ describe('layers compute what PyTorch computes', () => {
   });
 });
 
-describe('starting values are those that PyTorch draws from the same seed', () => {
+describe('starting values are what PyTorch draws from the same seed', () => {
   test.each([
     ['linear', () => new nn.Linear(6, 4)],
     ['conv', () => new nn.Conv2d(4, 6, 3, { groups: 2 })],
