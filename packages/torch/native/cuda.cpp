@@ -38,7 +38,7 @@ using at::Tensor;
 using at::TensorList;
 
 template <typename F>
-Napi::Value guarded(const Napi::CallbackInfo& info, F&& f) {
+Napi::Value answer(const Napi::CallbackInfo& info, F&& f) {
   return throwingToJavaScript(info.Env(), [&] { return f(info.Env()); });
 }
 
@@ -146,7 +146,7 @@ namespace bridge {
 #ifdef PGPC_CUDA
 
 Napi::Value graphBegin(const Napi::CallbackInfo& info) {
-  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+  return answer(info, [&](Napi::Env env) -> Napi::Value {
     enterCuda();
     const bool shared = info[0].As<Napi::Number>().Uint32Value() != 0;
     const auto pool = shared ? graphAt(info[0]).pool() : at::cuda::graph_pool_handle();
@@ -165,7 +165,7 @@ Napi::Value graphBegin(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value graphEnd(const Napi::CallbackInfo& info) {
-  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+  return answer(info, [&](Napi::Env env) -> Napi::Value {
     graphAt(info[0]).capture_end();
     return env.Undefined();
   });
@@ -189,14 +189,14 @@ Napi::Value graphAbandon(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value graphReplay(const Napi::CallbackInfo& info) {
-  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+  return answer(info, [&](Napi::Env env) -> Napi::Value {
     graphAt(info[0]).replay();
     return env.Undefined();
   });
 }
 
 Napi::Value graphFree(const Napi::CallbackInfo& info) {
-  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+  return answer(info, [&](Napi::Env env) -> Napi::Value {
     // It may still be running.
     synchronize();
     graphs().erase(info[0].As<Napi::Number>().Uint32Value());
@@ -207,14 +207,14 @@ Napi::Value graphFree(const Napi::CallbackInfo& info) {
 // ---- the GPU ----
 
 Napi::Value cudaSynchronize(const Napi::CallbackInfo& info) {
-  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+  return answer(info, [&](Napi::Env env) -> Napi::Value {
     synchronize();
     return env.Undefined();
   });
 }
 
 Napi::Value cudaMemory(const Napi::CallbackInfo& info) {
-  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+  return answer(info, [&](Napi::Env env) -> Napi::Value {
     enterCuda();
     const auto device = c10::cuda::current_device();
     const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(device);
@@ -232,7 +232,7 @@ Napi::Value cudaMemory(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value cudaUseDevice(const Napi::CallbackInfo& info) {
-  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+  return answer(info, [&](Napi::Env env) -> Napi::Value {
     c10::cuda::set_device(static_cast<c10::DeviceIndex>(info[0].As<Napi::Number>().Int32Value()));
     enterCuda();
     return env.Undefined();
@@ -240,7 +240,7 @@ Napi::Value cudaUseDevice(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value cudaName(const Napi::CallbackInfo& info) {
-  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+  return answer(info, [&](Napi::Env env) -> Napi::Value {
     cudaDeviceProp properties;
     C10_CUDA_CHECK(cudaGetDeviceProperties(&properties, c10::cuda::current_device()));
     return Napi::String::New(env, properties.name);
@@ -248,14 +248,14 @@ Napi::Value cudaName(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value cudaResetPeak(const Napi::CallbackInfo& info) {
-  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+  return answer(info, [&](Napi::Env env) -> Napi::Value {
     c10::cuda::CUDACachingAllocator::resetPeakStats(c10::cuda::current_device());
     return env.Undefined();
   });
 }
 
 Napi::Value cudaEmptyCache(const Napi::CallbackInfo& info) {
-  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+  return answer(info, [&](Napi::Env env) -> Napi::Value {
     c10::cuda::CUDACachingAllocator::emptyCache();
     return env.Undefined();
   });
@@ -271,7 +271,7 @@ Napi::Value cudaForbidWaiting(const Napi::CallbackInfo& info) {
 #endif
 
 Napi::Value cudaMath(const Napi::CallbackInfo& info) {
-  return guarded(info, [&](Napi::Env env) -> Napi::Value {
+  return answer(info, [&](Napi::Env env) -> Napi::Value {
     const bool tf32 = info[0].As<Napi::Boolean>().Value();
     at::globalContext().setAllowTF32CuBLAS(tf32);
     at::globalContext().setAllowTF32CuDNN(tf32);

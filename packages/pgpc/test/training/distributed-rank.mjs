@@ -9,7 +9,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setNumThreads } from '@pgpc/torch';
-import { CITYSCAPES_CLASSES } from '../../../datasets/dist/cityscapes-classes.js';
+import { CITYSCAPES_CLASSES } from '@pgpc/datasets';
 import { parseExperiment } from '../../dist/config/experiment.js';
 import { PixelStore } from '../../dist/pipeline/pixels.js';
 import { Rng } from '../../dist/random.js';

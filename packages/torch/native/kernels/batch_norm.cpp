@@ -106,16 +106,16 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
   }
 };
 
-bool is_plain(const Tensor& tensor) {
+bool is_float_plane(const Tensor& tensor) {
   return tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat && tensor.layout() == at::kStrided &&
       tensor.is_contiguous();
 }
 
 Tensor batch_norm_train(const Tensor& input, const Tensor& weight, const Tensor& bias, Tensor running_mean,
                         Tensor running_var, double momentum, double eps) {
-  bool plain = input.dim() == 4 && is_plain(input) && input.numel() > input.size(1);
+  bool plain = input.dim() == 4 && is_float_plane(input) && input.numel() > input.size(1);
   for (const Tensor& one : {weight, bias, running_mean, running_var}) {
-    plain = plain && is_plain(one) && one.dim() == 1 && one.size(0) == input.size(1);
+    plain = plain && is_float_plane(one) && one.dim() == 1 && one.size(0) == input.size(1);
   }
   if (plain) return BatchNorm::apply(input, weight, bias, running_mean, running_var, momentum, eps);
   return at::batch_norm(input, weight, bias, running_mean, running_var, /*training=*/true, momentum, eps,

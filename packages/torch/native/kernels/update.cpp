@@ -47,18 +47,18 @@ void check_alike(const char* what, TensorList self, TensorList other) {
   }
 }
 
-bool is_plain(const Tensor& tensor) {
+bool is_dense_float(const Tensor& tensor) {
   return tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat && tensor.layout() == at::kStrided &&
       tensor.is_non_overlapping_and_dense();
 }
 
 bool all_plain(TensorList tensors) {
-  return std::all_of(tensors.begin(), tensors.end(), is_plain);
+  return std::all_of(tensors.begin(), tensors.end(), is_dense_float);
 }
 
 /** `from` with its values in the memory order of `like`, so that both can be walked as one row. */
 Tensor in_order_of(const Tensor& like, const Tensor& from) {
-  if (from.strides() == like.strides() && is_plain(from)) return from;
+  if (from.strides() == like.strides() && is_dense_float(from)) return from;
   return at::empty_like(like).copy_(from);
 }
 
