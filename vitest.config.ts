@@ -3,6 +3,9 @@ import { defineConfig } from 'vitest/config';
 
 const packages = fileURLToPath(new URL('packages/', import.meta.url));
 
+// Test files run side by side, a process a core: their small tensors gain nothing from a second thread.
+process.env.OMP_NUM_THREADS ??= '1';
+
 // Tests run from the sources; the command line's own tests run what `tsc -b` built.
 export default defineConfig({
   resolve: {
@@ -13,9 +16,9 @@ export default defineConfig({
   },
   test: {
     include: ['packages/*/test/**/*.test.ts', 'examples/test/**/*.test.ts'],
-    // Libtorch keeps state in the process (threads, operators), and two cores serve one test file at a time best.
+    // Libtorch keeps state in the process: threads, operators.
     pool: 'forks',
-    fileParallelism: false,
+    maxWorkers: '100%',
     testTimeout: 60_000,
   },
 });

@@ -138,7 +138,7 @@ describe.runIf(cudaAvailable())('on a GPU', () => {
     });
   });
 
-  test('AdamW and the running average are the CPU's', () => {
+  test("AdamW and the running average are the CPU's", () => {
     const run = (place: string) =>
       tidy(() => {
         const values = Array.from({ length: 100 }, (_, i) => Math.sin(i));

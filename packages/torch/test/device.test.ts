@@ -38,7 +38,7 @@ test.skipIf(cuda)('without a GPU, cuda is refused in one line that says why', ()
 });
 
 describe.runIf(cuda)('on a GPU', () => {
-  test('a product and its gradient are the CPU's', () => {
+  test("a product and its gradient are the CPU's", () => {
     const x = randn([8, 16], { dtype: 'float64' });
     const w = randn([16, 4], { dtype: 'float64' });
     const here = w.clone().requiresGrad_();

@@ -83,10 +83,7 @@ export async function inspectWeights(
           ...(file.hint && faults.length > 0 ? [file.hint] : []),
         ],
       ],
-      [
-        'entries',
-        [`${entries.length}; ${parameters.toLocaleString('en-US')} parameters of the network`],
-      ],
+      ['entries', [`${entries.length}; ${parameters.toLocaleString('en-US')} parameters of the network`]],
       ['left out', describeSkipped(file.skipped)],
       ['metadata', metadata],
       ['licence', [file.licence ? licenceSentence(file.licence) : 'the file does not tell']],

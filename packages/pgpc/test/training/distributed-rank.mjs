@@ -8,8 +8,8 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setNumThreads } from '@pgpc/torch';
 import { CITYSCAPES_CLASSES } from '@pgpc/datasets';
+import { setNumThreads } from '@pgpc/torch';
 import { parseExperiment } from '../../dist/config/experiment.js';
 import { PixelStore } from '../../dist/pipeline/pixels.js';
 import { Rng } from '../../dist/random.js';

@@ -34,7 +34,7 @@ class Block extends nn.Module {
 }
 
 describe('the module tree', () => {
-  test('names and their order are PyTorch's', () => {
+  test("names and their order are PyTorch's", () => {
     const block = new Block();
     expect([...block.stateDict().keys()]).toEqual(reference.names.stateDict);
     expect([...block.namedParameters().keys()]).toEqual(reference.names.parameters);
