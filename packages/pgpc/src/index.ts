@@ -40,6 +40,7 @@ export { Segmentor, type SegmentorOutput } from './models/segmentor.js';
 export { loadBackboneWeights, loadSegmentorWeights } from './models/weights/fit.js';
 export type { Batch } from './pipeline/batch.js';
 export { PixelStore } from './pipeline/pixels.js';
+export { classCounts } from './pipeline/rare-class-sampling.js';
 export { daformerRecipe } from './recipes/daformer.js';
 export { drivingExperiment, drivingPresets } from './recipes/driving.js';
 export { streetSynthPreset } from './recipes/street-synth.js';

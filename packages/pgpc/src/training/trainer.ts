@@ -101,6 +101,8 @@ export class Trainer {
     }
     if (rareClasses && !sourceCounts)
       throw new Error('rare class sampling needs the class counts of the source');
+    // Before there are tensors to free, since data in which no class can be drawn is refused here.
+    const sampler = rareClasses && new RareClassSampler(sourceCounts!, sourcePixels!, rareClasses);
     enterDevice(device, experiment.precision);
     this.learner = new Learner(segmentor, seed, method.contrast).to({ device });
     this.learner.segmentor.classInfo = source.dataset.classes;
@@ -121,7 +123,7 @@ export class Trainer {
     this.loader = new BatchLoader({
       source,
       target: usesTarget(method) ? target : undefined,
-      rareClasses: rareClasses && new RareClassSampler(sourceCounts!, sourcePixels!, rareClasses),
+      rareClasses: sampler,
       batch,
       crop,
       seed,

@@ -72,6 +72,13 @@ const data: TrainingData = { source, sourceCounts: await classCounts(source, CLA
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-trainer-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
+test('a source in which no class can be drawn is refused before there are tensors', () => {
+  const before = liveTensors();
+  const nothing = { ...data, sourceCounts: data.sourceCounts!.map((row) => row.map(() => 0)) };
+  expect(() => new Trainer(experiment('pgpc'), nothing)).toThrow('no source image shows any class');
+  expect(liveTensors()).toBe(before);
+});
+
 describe('a run', () => {
   test.each(['source-only', 'pgpc'] as const)(
     'of %s that is stopped, saved and restored ends where one in one go does, bit for bit',
