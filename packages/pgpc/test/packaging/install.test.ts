@@ -160,7 +160,9 @@ test('set-up shares its build with other projects', async () => {
   expect(await succeed(torchAlone, 'node', ['-e', "await import('@pgpc/torch')"])).toBe('');
 });
 
-describe.each(nodes.length > 0 ? nodes : [undefined])('on Node %s', (version) => {
+const targets =
+  nodes.length > 0 ? nodes.map((version) => [version, version]) : [['of these tests', undefined]];
+describe.each(targets)('on Node %s', (_, version) => {
   const node = version && nodeFolder(version);
 
   test(
