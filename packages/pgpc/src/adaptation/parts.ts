@@ -67,7 +67,7 @@ export interface Part extends Partial<Stateful> {
   pseudoLabels?(view: PixelView, size: readonly [number, number]): PseudoLabels;
   /** A loss on the mixed image, its weight included: a scalar with gradient. Logged as `loss/NAME`. */
   mixedLoss?(mixed: MixedPass): Tensor;
-  /** Called before the mixed image's backward pass, after the source's. @returns what is called after that pass. */
+  /** Called before the mixed image's backward pass, after the source's. @returns what is called after that pass. Goes with `lossWeights`. */
   watch?(terms: WeightedTerms, weights: LossWeights): () => void;
   /** Whether every step runs the same operators with the same host numbers, so that it may be a CUDA graph. */
   readonly recordable?: boolean;

@@ -2,10 +2,9 @@
 
 import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import { z } from 'zod';
+import { count } from './fields.js';
 
-const side = z.number().int().min(1);
-
-export const scaleSchema = z.strictObject({ width: side, height: side });
+export const scaleSchema = z.strictObject({ width: count, height: count });
 
 const domainSchema = z.strictObject({
   format: z.enum(DATASET_FORMATS),
