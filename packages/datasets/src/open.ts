@@ -1,7 +1,7 @@
 // Opening a dataset by the name of its format, and telling the format of a folder.
 import path from 'node:path';
 import { DatasetError, fault } from './errors.js';
-import { isFile, isFolder, type OnFault } from './files/list.js';
+import { isFile, isFolder, type ReaderOptions } from './files/list.js';
 import { type DatasetFormat, PUBLISHED_SPLITS, type PublishedSplit } from './formats.js';
 import { ACDC_CONDITIONS, openAcdc, openDarkZurich } from './readers/adverse.js';
 import { openBdd100k } from './readers/bdd100k.js';
@@ -12,15 +12,13 @@ import { openSynthia } from './readers/synthia.js';
 import type { ClassInfo, SegmentationDataset } from './types.js';
 
 /** What {@link openDataset} opens. */
-export interface OpenOptions {
+export interface OpenOptions extends ReaderOptions {
   readonly format: DatasetFormat;
   readonly root: string;
   /** Default: what one trains on, see {@link trainingSplit}. */
   readonly split?: string | undefined;
   /** Of the format `folder` only: a class file, or the classes themselves; see `openFolder`. */
   readonly classes?: string | readonly ClassInfo[] | undefined;
-  /** Receives what is wrong with single files, which are left out; default: the first fault is thrown. */
-  readonly onFault?: OnFault | undefined;
 }
 
 /**
@@ -28,26 +26,27 @@ export interface OpenOptions {
  * @throws {DatasetError} when the folder is not as the format says; see the format's own function
  */
 export async function openDataset(options: OpenOptions): Promise<SegmentationDataset> {
-  const { format, root, onFault, classes } = options;
+  const { format, root, onFault, onNote, classes } = options;
+  const heard = { onFault, onNote };
   if (format !== 'folder' && classes !== undefined) {
     throw new DatasetError(`${root}: ${format} has classes of its own; leave the list of classes out`);
   }
   const split = options.split ?? (await trainingSplit(format, root));
   switch (format) {
     case 'gta5':
-      return openGta5(root, { split, onFault });
+      return openGta5(root, { split, ...heard });
     case 'synthia':
-      return openSynthia(root, { split, onFault });
+      return openSynthia(root, { split, ...heard });
     case 'cityscapes':
-      return openCityscapes(root, published(options, split), { onFault });
+      return openCityscapes(root, published(options, split), heard);
     case 'acdc':
-      return openAcdc(root, published(options, split), { onFault });
+      return openAcdc(root, published(options, split), heard);
     case 'dark-zurich':
-      return openDarkZurich(root, published(options, split), { onFault });
+      return openDarkZurich(root, published(options, split), heard);
     case 'bdd100k':
-      return openBdd100k(root, published(options, split), { onFault });
+      return openBdd100k(root, published(options, split), heard);
     case 'folder':
-      return openFolder(root, split, { classes, onFault });
+      return openFolder(root, split, { classes, ...heard });
   }
 }
 

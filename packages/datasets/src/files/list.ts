@@ -15,6 +15,8 @@ export type OnFault = (fault: DatasetError) => void;
 /** What every reader takes. */
 export interface ReaderOptions {
   readonly onFault?: OnFault | undefined;
+  /** Receives remarks that are no faults, each one line that names the path, such as files that were passed over. */
+  readonly onNote?: ((note: string) => void) | undefined;
 }
 
 /** Which files {@link listFiles} looks for. */

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
 import { fault } from '../errors.js';
-import { isFolder, listFiles, type OnFault, type ReaderOptions } from '../files/list.js';
+import { isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import type { PublishedSplit } from '../formats.js';
 import type { LabelCoding, SegmentationDataset } from '../types.js';
 import { FileDataset, pairSamples, unlabelledSamples } from './file-dataset.js';
@@ -32,9 +32,9 @@ const LABEL_ID_SUFFIX = '_gt_labelIds.png';
 export function openAcdc(
   root: string,
   split: PublishedSplit,
-  { conditions = ACDC_CONDITIONS, onFault }: AdverseOptions<AcdcCondition> = {},
+  { conditions = ACDC_CONDITIONS, ...heard }: AdverseOptions<AcdcCondition> = {},
 ): Promise<SegmentationDataset> {
-  return open({ name: 'acdc', root, split, conditions, onFault });
+  return open({ name: 'acdc', root, split, conditions, ...heard });
 }
 
 /**
@@ -46,20 +46,26 @@ export function openAcdc(
 export function openDarkZurich(
   root: string,
   split: PublishedSplit,
-  { conditions = ['night'], onFault }: AdverseOptions<DarkZurichCondition> = {},
+  { conditions = ['night'], ...heard }: AdverseOptions<DarkZurichCondition> = {},
 ): Promise<SegmentationDataset> {
-  return open({ name: 'dark-zurich', root, split, conditions, onFault });
+  return open({ name: 'dark-zurich', root, split, conditions, ...heard });
 }
 
-interface Request {
+interface Request extends ReaderOptions {
   readonly name: 'acdc' | 'dark-zurich';
   readonly root: string;
   readonly split: string;
   readonly conditions: readonly string[];
-  readonly onFault: OnFault | undefined;
 }
 
-async function open({ name, root, split, conditions, onFault }: Request): Promise<SegmentationDataset> {
+async function open({
+  name,
+  root,
+  split,
+  conditions,
+  onFault,
+  onNote,
+}: Request): Promise<SegmentationDataset> {
   const images = new Map<string, string>();
   const labels = new Map<string, string>();
   const byTrainId = await holdsTrainIds(root, split, conditions);
@@ -69,11 +75,11 @@ async function open({ name, root, split, conditions, onFault }: Request): Promis
     const folder = await arranged(path.join(root, 'rgb_anon'), condition, split);
     folders.set(condition, folder);
     const what = `${name} ${split} images of ${condition}`;
-    merge(images, condition, await listFiles(folder, { what, endings: [IMAGE_SUFFIX], onFault }));
+    merge(images, condition, await listFiles(folder, { what, endings: [IMAGE_SUFFIX], onFault, onNote }));
     const gt = await arranged(path.join(root, 'gt'), condition, split);
     if (!(await isFolder(gt))) continue;
     const labelsHere = `${name} ${split} labels of ${condition}`;
-    merge(labels, condition, await listFiles(gt, { what: labelsHere, endings: [suffix], onFault }));
+    merge(labels, condition, await listFiles(gt, { what: labelsHere, endings: [suffix], onFault, onNote }));
   }
   if (labels.size === 0 && split === 'val') {
     const gt = path.join(root, 'gt');

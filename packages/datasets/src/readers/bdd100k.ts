@@ -16,7 +16,7 @@ import { FileDataset, samplesOfFolders } from './file-dataset.js';
 export async function openBdd100k(
   root: string,
   split: PublishedSplit,
-  { onFault }: ReaderOptions = {},
+  { onFault, onNote }: ReaderOptions = {},
 ): Promise<SegmentationDataset> {
   const earlier = await isFolder(path.join(root, 'seg', 'images'));
   const imageFolder = path.join(root, ...(earlier ? ['seg', 'images'] : ['images', '10k']), split);
@@ -30,11 +30,12 @@ export async function openBdd100k(
     what: `BDD100K ${split} images`,
     endings: IMAGE_ENDINGS,
     onFault,
+    onNote,
   });
   const samples = await samplesOfFolders({
     images,
     labelFolder,
-    labelSearch: { what: `BDD100K ${split} labels`, endings: [labelEnding], onFault },
+    labelSearch: { what: `BDD100K ${split} labels`, endings: [labelEnding], onFault, onNote },
     imageOf: (id) => path.join(imageFolder, `${id}.jpg`),
     labelOf: (id) => path.join(labelFolder, id + labelEnding),
     needsLabels: split === 'val',

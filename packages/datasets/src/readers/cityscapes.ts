@@ -20,7 +20,7 @@ const LABEL_SUFFIX = '_gtFine_labelIds.png';
 export async function openCityscapes(
   root: string,
   split: PublishedSplit,
-  { onFault }: ReaderOptions = {},
+  { onFault, onNote }: ReaderOptions = {},
 ): Promise<SegmentationDataset> {
   const imageFolder = path.join(root, 'leftImg8bit', split);
   const labelFolder = path.join(root, 'gtFine', split);
@@ -28,11 +28,12 @@ export async function openCityscapes(
     what: `Cityscapes ${split} images`,
     endings: [IMAGE_SUFFIX],
     onFault,
+    onNote,
   });
   const samples = await samplesOfFolders({
     images,
     labelFolder,
-    labelSearch: { what: `Cityscapes ${split} labels`, endings: [LABEL_SUFFIX], onFault },
+    labelSearch: { what: `Cityscapes ${split} labels`, endings: [LABEL_SUFFIX], onFault, onNote },
     imageOf: (id) => path.join(imageFolder, id + IMAGE_SUFFIX),
     labelOf: (id) => path.join(labelFolder, id + LABEL_SUFFIX),
     needsLabels: split === 'val',

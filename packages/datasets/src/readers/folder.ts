@@ -60,19 +60,23 @@ export async function openFolder(
   options: FolderOptions = {},
 ): Promise<SegmentationDataset> {
   const samples = (await isFolder(path.join(root, 'SegmentationClass')))
-    ? await cvatSamples(root, split, options.onFault)
-    : await ownSamples(root, split, options.onFault);
+    ? await cvatSamples(root, split, options)
+    : await ownSamples(root, split, options);
   const definition = await classesOf(root, samples, options);
   return new FileDataset({ name: 'folder', root, split, samples, ...definition });
 }
 
-async function ownSamples(root: string, split: string, onFault: OnFault | undefined): Promise<Sample[]> {
+async function ownSamples(
+  root: string,
+  split: string,
+  { onFault, onNote }: ReaderOptions,
+): Promise<Sample[]> {
   const bySplit = await isFolder(path.join(root, 'images', split));
   const imageFolder = bySplit ? path.join(root, 'images', split) : path.join(root, 'images');
   const labelFolder = bySplit ? path.join(root, 'masks', split) : path.join(root, 'masks');
   const imageOf = (id: string) => path.join(imageFolder, `${id}.png`);
   const labelOf = (id: string) => path.join(labelFolder, `${id}.png`);
-  let images = await listFiles(imageFolder, { what: 'images', endings: IMAGE_ENDINGS, onFault });
+  let images = await listFiles(imageFolder, { what: 'images', endings: IMAGE_ENDINGS, onFault, onNote });
   let keep: readonly string[] | undefined;
   if (!bySplit && split !== 'all') {
     const list = path.join(root, `${split}.txt`);
@@ -94,6 +98,7 @@ async function ownSamples(root: string, split: string, onFault: OnFault | undefi
       endings: ['.png'],
       ...(kept && { except: (id: string) => !kept.has(id) }),
       onFault,
+      onNote,
     },
     imageOf,
     labelOf,
@@ -102,14 +107,18 @@ async function ownSamples(root: string, split: string, onFault: OnFault | undefi
   });
 }
 
-async function cvatSamples(root: string, split: string, onFault: OnFault | undefined): Promise<Sample[]> {
+async function cvatSamples(
+  root: string,
+  split: string,
+  { onFault, onNote }: ReaderOptions,
+): Promise<Sample[]> {
   const jpegImages = path.join(root, 'JPEGImages');
   const imageFolder = (await isFolder(jpegImages)) ? jpegImages : path.join(root, 'images');
   const labelFolder = path.join(root, 'SegmentationClass');
   const imageOf = (id: string) => path.join(imageFolder, `${id}.jpg`);
   const labelOf = (id: string) => path.join(labelFolder, `${id}.png`);
-  let images = await listFiles(imageFolder, { what: 'images', endings: IMAGE_ENDINGS, onFault });
-  let labels = await listFiles(labelFolder, { what: 'masks', endings: ['.png'], onFault });
+  let images = await listFiles(imageFolder, { what: 'images', endings: IMAGE_ENDINGS, onFault, onNote });
+  let labels = await listFiles(labelFolder, { what: 'masks', endings: ['.png'], onFault, onNote });
   const ids = split === 'all' ? undefined : await cvatList(root, split);
   if (ids !== undefined) {
     images = selectIds(images, ids, imageOf, onFault);

@@ -37,19 +37,21 @@ export const isDerivedLabel = (id: string): boolean => id.endsWith('_labelTrainI
  * there is an `onFault`, when an image or label lacks its partner, an id does not exist or a link leads in a circle
  */
 export async function openGta5(root: string, options: Gta5Options = {}): Promise<SegmentationDataset> {
-  const { split = 'all', onFault } = options;
+  const { split = 'all', onFault, onNote } = options;
   const imageOf = (id: string) => path.join(root, 'images', `${id}.png`);
   const labelOf = (id: string) => path.join(root, 'labels', `${id}.png`);
   let images = await listFiles(path.join(root, 'images'), {
     what: 'GTA5 images',
     endings: IMAGE_ENDINGS,
     onFault,
+    onNote,
   });
   let labels = await listFiles(path.join(root, 'labels'), {
     what: 'GTA5 labels',
     endings: ['.png'],
     except: isDerivedLabel,
     onFault,
+    onNote,
   });
   const ids = options.ids ?? (split === 'all' ? undefined : await idsOf(root, split));
   if (ids?.length === 0) {

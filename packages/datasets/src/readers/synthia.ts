@@ -63,19 +63,21 @@ export function synthiaLabelId(trainId: number): number {
  * `onFault`, when an image or label lacks its partner, a listed name does not exist or a link leads in a circle
  */
 export async function openSynthia(root: string, options: SynthiaOptions = {}): Promise<SegmentationDataset> {
-  const { split = 'all', onFault } = options;
+  const { split = 'all', onFault, onNote } = options;
   const imageOf = (id: string) => path.join(root, 'RGB', `${id}.png`);
   const labelOf = (id: string) => path.join(root, 'GT', 'LABELS', `${id}.png`);
   let images = await listFiles(path.join(root, 'RGB'), {
     what: 'SYNTHIA images',
     endings: IMAGE_ENDINGS,
     onFault,
+    onNote,
   });
   let labels = await listFiles(path.join(root, 'GT', 'LABELS'), {
     what: 'SYNTHIA labels',
     endings: ['.png'],
     except: isDerivedLabel,
     onFault,
+    onNote,
   });
   if (split !== 'all') {
     const ids = await splitIds(root, split);
