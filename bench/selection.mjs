@@ -57,7 +57,7 @@ const source = await openGta5(roots.source);
 const validation = await openCityscapes(roots.target, 'val');
 const data = {
   source: new PixelStore(source),
-  sourceCounts: (await classStatistics(source)).counts,
+  sourceStatistics: await classStatistics(source),
   target: new PixelStore(await openCityscapes(roots.target, 'train')),
   workers: 0,
 };

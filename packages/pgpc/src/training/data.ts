@@ -55,7 +55,7 @@ export async function openData(config: DataConfig, options: OpenDataOptions = {}
   const source = usable(checked.source, config.source.root);
   const target = usable(checked.target, config.target.root);
   sameClasses(source, target);
-  const { counts, sizes } = await classStatistics(source, {
+  const sourceStatistics = await classStatistics(source, {
     signal,
     onProgress: (done, total) => onProgress?.('count classes', done, total),
   });
@@ -63,8 +63,7 @@ export async function openData(config: DataConfig, options: OpenDataOptions = {}
   if (validation) sameClasses(source, validation);
   return {
     source: new PixelStore(source, { scale: config.source.scale }),
-    sourceCounts: counts,
-    sourcePixels: Math.max(...sizes.map(([width, height]) => width * height)),
+    sourceStatistics,
     target: new PixelStore(target, { scale: config.target.scale }),
     classes: source.classes,
     validation,

@@ -52,12 +52,12 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
   const { experiment, device, workers, start, keep, checkpoint } = task;
   const target = await openCityscapes(task.target, 'train');
   const labelled = task.onTarget ? target : await openGta5(task.source);
-  const { counts } = await classStatistics(labelled);
+  const sourceStatistics = await classStatistics(labelled);
   const trained = await train({
     experiment,
     data: {
       source: new PixelStore(labelled),
-      sourceCounts: counts,
+      sourceStatistics,
       target: new PixelStore(target),
       workers,
     },

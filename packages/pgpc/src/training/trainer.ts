@@ -21,7 +21,7 @@ import { MODEL_FILE, saveSegmentor } from '../models/checkpoint.js';
 import { type Batch, disposeBatch } from '../pipeline/batch.js';
 import { BatchLoader } from '../pipeline/loader.js';
 import type { PixelStore } from '../pipeline/pixels.js';
-import { RareClassSampler } from '../pipeline/rare-class-sampling.js';
+import { type ImageClasses, RareClassSampler } from '../pipeline/rare-class-sampling.js';
 import { enterDevice } from './device.js';
 import { Replica } from './distributed.js';
 import { buildOptimizer } from './optimizer.js';
@@ -29,10 +29,8 @@ import { buildOptimizer } from './optimizer.js';
 /** What a run trains on. */
 export interface TrainingData {
   source: PixelStore;
-  /** Pixels of every class in every source image, which rare class sampling needs. */
-  sourceCounts?: readonly (readonly number[])[];
-  /** Pixels of one source image: rare class sampling takes shares of them; by default the most that one has labelled. */
-  sourcePixels?: number;
+  /** Pixels of every class in every source image, and its size, which rare class sampling needs. */
+  sourceStatistics?: ImageClasses;
   target?: PixelStore;
   /** Threads that decode; by default one less than the cores. What is trained does not depend on it. */
   workers?: number;
@@ -94,15 +92,14 @@ export class Trainer {
     this.group = group;
     this.device = device;
     const { segmentor, method, seed, crop, batch, rareClasses, schedule, iterations } = experiment;
-    const { source, target, sourceCounts, workers } = data;
-    const { sourcePixels = sourceCounts && mostLabelled(sourceCounts) } = data;
+    const { source, target, sourceStatistics, workers } = data;
     if (usesTarget(method) && !target) {
       throw new Error(`${method.selfTraining ? 'self-training' : 'style'} needs target images`);
     }
-    if (rareClasses && !sourceCounts)
+    if (rareClasses && !sourceStatistics)
       throw new Error('rare class sampling needs the class counts of the source');
     // Before there are tensors to free, since data in which no class can be drawn is refused here.
-    const sampler = rareClasses && new RareClassSampler(sourceCounts!, sourcePixels!, rareClasses);
+    const sampler = rareClasses && new RareClassSampler(sourceStatistics!, rareClasses);
     enterDevice(device, experiment.precision);
     this.learner = new Learner(segmentor, seed, method.contrast).to({ device });
     this.learner.segmentor.classInfo = source.dataset.classes;
@@ -272,10 +269,6 @@ function diverged(what: string, iteration: number): Error {
   return new Error(
     `${what} at step ${iteration}: the weights are of no use any more, and training stops. What was saved before is whole; train from it with a smaller learning rate, or in float32`,
   );
-}
-
-function mostLabelled(counts: readonly (readonly number[])[]): number {
-  return Math.max(...counts.map((row) => row.reduce((sum, n) => sum + n, 0)));
 }
 
 function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): [string, Tensor][] {

@@ -464,7 +464,13 @@ describe('rare class sampling', () => {
     const slow = samples.map(({ label }) =>
       Array.from({ length: CLASSES }, (_, c) => label.data.filter((value) => value === c).length),
     );
-    expect(await classCounts(store, CLASSES)).toEqual(slow);
+    expect(await classCounts(store, CLASSES)).toEqual({
+      counts: slow,
+      sizes: [
+        [20, 16],
+        [20, 16],
+      ],
+    });
     store.dispose();
     const unlabelled = new PixelStore(memoryDataset([{ image: samples[0]!.image }]));
     await expect(classCounts(unlabelled, CLASSES)).rejects.toThrow('image-0 has no label');
@@ -476,29 +482,57 @@ describe('rare class sampling', () => {
     [50, 11, 39, 0],
     [60, 0, 38, 2],
   ];
+  const sizes = counts.map((): [number, number] => [10, 10]);
   const options = { temperature: 0.5, minImageShare: 0.1, minCropShare: 0.1 };
 
   test('draws classes by their probability, and images that show enough of them', () => {
-    const sampler = new RareClassSampler(counts, 100, options);
+    const sampler = new RareClassSampler({ counts, sizes }, options);
     const frequency = [200, 21, 77, 2].map((n) => n / 300);
-    expect(sampler.probabilities).toEqual(classProbabilities(frequency, 0.5));
+    const probabilities = classProbabilities(frequency, 0.5);
+    expect(sampler.classes.map(({ probability }) => probability)).toEqual(probabilities);
     const rng = new Rng(1, 'rcs');
     const drawn = Array.from({ length: 6000 }, () => sampler.draw(rng));
     // Class 3 is nowhere on more than 10 pixels; image 0 shows exactly 10 of class 1, which is not more.
     const images = [[0, 1, 2], [1], [1, 2], []];
-    const total = sampler.probabilities.slice(0, 3).reduce((sum, p) => sum + p, 0);
+    const total = probabilities.slice(0, 3).reduce((sum, p) => sum + p, 0);
+    expect(sampler.classes.map((one) => one.images)).toEqual(images);
+    const shares = probabilities.map((p, c) => (c === 3 ? 0 : p / total));
+    expect(
+      difference(
+        sampler.classes.map(({ drawn }) => drawn),
+        shares,
+      ),
+    ).toBeLessThan(1e-12);
     for (const [c, own] of images.entries()) {
       for (const image of [0, 1, 2]) {
-        const p = own.includes(image) ? sampler.probabilities[c]! / total / own.length : 0;
+        const p = own.includes(image) ? probabilities[c]! / total / own.length : 0;
         const n = drawn.filter((draw) => draw.class === c && draw.image === image).length;
         expect(Math.abs(n - 6000 * p)).toBeLessThanOrEqual(5 * Math.sqrt(6000 * p * (1 - p)));
       }
     }
   });
 
+  test('an image counts for a class by the share of its own pixels, whatever the size of the others', () => {
+    const mixed = {
+      counts: [
+        [96, 4],
+        [10_000, 0],
+      ],
+      sizes: [
+        [10, 10],
+        [100, 100],
+      ] as [number, number][],
+    };
+    const sampler = new RareClassSampler(mixed, { ...options, minImageShare: 0.03 });
+    expect(sampler.classes[1]!.images).toEqual([0]);
+    const rng = new Rng(1, 'mixed');
+    const draws = Array.from({ length: 200 }, () => sampler.draw(rng).class);
+    expect(draws.filter((drawn) => drawn === 1).length).toBeGreaterThan(50);
+  });
+
   test('refuses data in which no class qualifies', () => {
-    expect(() => new RareClassSampler(counts, 100, { ...options, minImageShare: 0.95 })).toThrow(
-      'no source image shows any class on more than 95 pixels',
+    expect(() => new RareClassSampler({ counts, sizes }, { ...options, minImageShare: 0.95 })).toThrow(
+      'no source image shows any class on more than 95 % of its pixels',
     );
   });
 });
@@ -553,7 +587,7 @@ describe('BatchLoader', () => {
     [2, 4],
   ])('resumes from its state after %i batches, %i read ahead', async (n, ahead) => {
     const counts = await classCounts(source, CLASSES);
-    const rareClasses = new RareClassSampler(counts, 24 * 20, { ...daformerRareClasses, temperature: 0.1 });
+    const rareClasses = new RareClassSampler(counts, { ...daformerRareClasses, temperature: 0.1 });
     const given = { ...options, rareClasses, ahead };
     const a = new BatchLoader(given);
     await take(a, n);
@@ -579,7 +613,7 @@ describe('BatchLoader', () => {
       label: { width: 16, height: 16, data: new Uint8Array(256).fill(value) },
     });
     const store = new PixelStore(memoryDataset([blank(0), blank(4), blank(0), blank(0)]));
-    const rareClasses = new RareClassSampler(await classCounts(store, CLASSES), 256, daformerRareClasses);
+    const rareClasses = new RareClassSampler(await classCounts(store, CLASSES), daformerRareClasses);
     const loader = new BatchLoader({ ...options, source: store, target: undefined, rareClasses });
     for (let i = 0; i < 5; i++) {
       const batch = await loader.next();

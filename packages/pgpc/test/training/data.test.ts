@@ -55,7 +55,7 @@ describe('openData', () => {
       onProgress: (stage) => stages.add(stage),
     });
     expect([...stages]).toEqual(['check source', 'check target', 'count classes']);
-    expect(data.sourceCounts).toEqual([0, 1, 2].map((i) => [(24 + i) * SIDE, (24 - i) * SIDE]));
+    expect(data.sourceStatistics!.counts).toEqual([0, 1, 2].map((i) => [(24 + i) * SIDE, (24 - i) * SIDE]));
     expect([data.source.length, data.target!.length, data.validation!.samples.length]).toEqual([3, 2, 2]);
     expect(data.classes.map(({ name }) => name)).toEqual(['left', 'right']);
   });
@@ -83,7 +83,7 @@ describe('openData', () => {
     const data = await openData(config(source, target), { skipBad: true });
     expect(data.faults).toHaveLength(4);
     expect(data.source.dataset.samples.map(({ id }) => id)).toEqual(['4', '5']);
-    expect(data.sourceCounts).toHaveLength(2);
+    expect(data.sourceStatistics!.counts).toHaveLength(2);
   });
 
   test('refuses domains of different classes', async () => {

@@ -102,7 +102,7 @@ async function lossesOf(one: Case, steps: number): Promise<Record<string, number
   const store = (seeds: number[]) =>
     new PixelStore(memoryDataset(seeds.map((seed) => randomSample(40, 40, seed))));
   const source = store([1, 2, 3, 4]);
-  const data = { source, sourceCounts: await classCounts(source, CLASSES), target: store([5, 6, 7, 8]) };
+  const data = { source, sourceStatistics: await classCounts(source, CLASSES), target: store([5, 6, 7, 8]) };
   const trainer = new Trainer(experiment(one), { ...data, workers: 0 });
   tidy(() => trainer.step.adoptStudent());
   const losses: Record<string, number[]> = {};

@@ -67,14 +67,20 @@ function coloured(seed: number, light: number): Required<MemorySample> {
 
 const source = new PixelStore(memoryDataset([1, 2, 3, 4].map((seed) => coloured(seed, 1))));
 const target = new PixelStore(memoryDataset([5, 6, 7, 8].map((seed) => coloured(seed, 0.7))));
-const data: TrainingData = { source, sourceCounts: await classCounts(source, CLASSES), target };
+const data: TrainingData = { source, sourceStatistics: await classCounts(source, CLASSES), target };
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-trainer-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 test('a source in which no class can be drawn is refused before there are tensors', () => {
   const before = liveTensors();
-  const nothing = { ...data, sourceCounts: data.sourceCounts!.map((row) => row.map(() => 0)) };
+  const nothing = {
+    ...data,
+    sourceStatistics: {
+      ...data.sourceStatistics!,
+      counts: data.sourceStatistics!.counts.map((row) => row.map(() => 0)),
+    },
+  };
   expect(() => new Trainer(experiment('pgpc'), nothing)).toThrow('no source image shows any class');
   expect(liveTensors()).toBe(before);
 });

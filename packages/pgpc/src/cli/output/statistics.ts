@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import type { SegmentationDataset } from '@pgpc/datasets';
 import { type ClassStatistics, classStatistics, detectFormat, openDataset } from '@pgpc/datasets';
 import { daformerRareClasses } from '../../config/rare-classes.js';
-import { classProbabilities } from '../../pipeline/rare-class-sampling.js';
+import { rareClasses } from '../../pipeline/rare-class-sampling.js';
 import { percent } from '../../report/format.js';
 import type { DataSelection } from '../commands/data.js';
 import type { CommandIo } from '../io.js';
@@ -43,21 +43,17 @@ function statisticsTable(
   { classes }: SegmentationDataset,
   { counts, ignored, sizes }: ClassStatistics,
 ): string {
-  const { temperature, minImageShare } = daformerRareClasses;
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const totals = classes.map(({ trainId }) => sum(counts.map((row) => row[trainId]!)));
   const labelled = sum(totals);
   const pixels = sizes.map(([width, height]) => width * height);
-  const probabilities = classProbabilities(
-    totals.map((total) => total / labelled),
-    temperature,
-  );
+  const sampled = rareClasses({ counts, sizes }, daformerRareClasses);
   const rows = classes.map(({ trainId, name }) => [
     name,
     percentOf(totals[trainId]!, labelled),
     String(counts.filter((row) => row[trainId]! > 0).length),
-    String(counts.filter((row, image) => row[trainId]! > minImageShare * pixels[image]!).length),
-    percent(probabilities[trainId]!),
+    String(sampled[trainId]!.images.length),
+    percent(sampled[trainId]!.drawn),
   ]);
   const last = ['ignored, of all pixels', percentOf(sum(ignored), sum(pixels))];
   return textTable(['class', 'pixels, %', 'images', 'drawable', 'drawn, %'], [...rows, last]);
