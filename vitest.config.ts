@@ -11,7 +11,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^@pgpc\/(torch|datasets|street-synth)$/, replacement: `${packages}$1/src/index.ts` },
-      { find: /^@pgpc\/datasets\/formats$/, replacement: `${packages}datasets/src/formats.ts` },
+      { find: /^@pgpc\/datasets\/(formats|did-you-mean)$/, replacement: `${packages}datasets/src/$1.ts` },
     ],
   },
   test: {
