@@ -24,7 +24,16 @@ export {
   readClassFile,
   readCvatLabelMap,
 } from './classes/class-file.js';
-
+export {
+  type ClassMapping,
+  type MappedClass,
+  type MappedDataset,
+  type MappedFrom,
+  mapClasses,
+  mapStatistics,
+  settleMapping,
+} from './classes/mapping.js';
+export { isMappingFile, readMappingFile } from './classes/mapping-file.js';
 export { DatasetError, type FaultKind } from './errors.js';
 export { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
 export type { OnFault, ReaderOptions } from './files/list.js';

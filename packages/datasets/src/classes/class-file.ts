@@ -1,9 +1,11 @@
 // Class lists of your own data: classes.yaml or classes.json, and CVAT's labelmap.txt.
 import { readFile } from 'node:fs/promises';
-import { parse as parseYaml, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { z } from 'zod';
 import { fault } from '../errors.js';
 import { type ClassInfo, IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
+import { type Color, defaultColor, hexColor, packed } from './colors.js';
+import { colorSchema, misformed, readYaml } from './yaml.js';
 
 /** Classes and how masks tell them. */
 export interface ClassDefinition {
@@ -11,23 +13,15 @@ export interface ClassDefinition {
   readonly labelCoding: LabelCoding;
 }
 
-type Color = readonly [red: number, green: number, blue: number];
-
 /** trainIds end at 253: 254 marks unknown values and 255 is ignored. */
 export const MAX_CLASSES = UNKNOWN_LABEL;
 
-const colorSchema = z.union(
-  [
-    z
-      .string()
-      .regex(/^#[0-9a-f]{6}$/i)
-      .transform((text): Color => unpack(Number.parseInt(text.slice(1), 16))),
-    z.tuple([z.int().min(0).max(255), z.int().min(0).max(255), z.int().min(0).max(255)]),
-  ],
-  {
-    error: "a colour is '#rrggbb', in quotes (# begins a comment in YAML), or [red, green, blue] of 0 to 255",
-  },
-);
+const valueSchema = z.int().min(0).max(254, 'must be at most 254: 255 is always ignored');
+
+/** One, or a list of which the first stands for all where one is written or drawn. */
+function oneOrMore<T>(schema: z.ZodType<T>) {
+  return z.union([z.array(schema).min(1), schema.transform((one) => [one])]);
+}
 
 const classSchema = z.union([
   z
@@ -36,8 +30,8 @@ const classSchema = z.union([
     .transform((name) => ({ name })),
   z.strictObject({
     name: z.string().min(1),
-    value: z.int().min(0).max(254, 'must be at most 254: 255 is always ignored').optional(),
-    color: colorSchema.optional(),
+    value: oneOrMore(valueSchema).optional(),
+    color: oneOrMore(colorSchema).optional(),
     kind: z.enum(['thing', 'stuff']).optional(),
   }),
 ]);
@@ -48,7 +42,12 @@ const fileSchema = z.strictObject({
   ignore: z.array(z.union([z.int().min(0).max(255), colorSchema])).default([]),
 });
 
-type ClassEntry = { name: string; value?: number; color?: Color; kind?: 'thing' | 'stuff' };
+interface ClassEntry {
+  name: string;
+  value?: readonly number[] | undefined;
+  color?: readonly Color[] | undefined;
+  kind?: 'thing' | 'stuff' | undefined;
+}
 
 /**
  * Reads a class file (YAML, which includes JSON):
@@ -57,26 +56,16 @@ type ClassEntry = { name: string; value?: number; color?: Color; kind?: 'thing' 
  * classes:                 # in the order of the trainIds
  *   - road                 # value in the masks: its place in the list, counted from 0
  *   - { name: car, value: 26, color: '#00008e', kind: thing }
+ *   - { name: sign, value: [19, 20] }    # several values of one class
  * ignore: [0, 34]          # values (or colours) to ignore besides 255
  * ```
+ * Of several values the first is the class's own, as of several colours.
  * @throws {DatasetError} when the file is missing or is not as above
  */
 export async function readClassFile(file: string): Promise<ClassDefinition> {
-  const fail = (why: string, cause?: unknown) => fault('definition', file, why, cause);
-  let content: unknown;
-  try {
-    content = parseYaml(await readFile(file, 'utf8'));
-  } catch (error) {
-    throw fail(
-      `cannot be read (${(error as Error).message.split('\n')[0]}); see the guide to datasets`,
-      error,
-    );
-  }
-  const parsed = fileSchema.safeParse(content);
+  const parsed = fileSchema.safeParse(await readYaml(file));
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const where = issue!.path.length > 0 ? `at ${issue!.path.join('.')}: ` : '';
-    throw fail(`${where}${issueText(issue!)}; a list of classes is expected under 'classes'`);
+    throw misformed(file, parsed.error, "a list of classes is expected under 'classes'");
   }
   const { masks, classes, ignore } = parsed.data;
   try {
@@ -87,19 +76,8 @@ export async function readClassFile(file: string): Promise<ClassDefinition> {
           ignore.map((color) => (typeof color === 'number' ? never(color) : color)),
         );
   } catch (error) {
-    throw fail((error as Error).message, error);
+    throw fault('definition', file, (error as Error).message, error);
   }
-}
-
-function issueText(issue: z.core.$ZodIssue): string {
-  // Of a union's branches the last, most detailed one says what to write.
-  const nested = issue.code === 'invalid_union' ? issue.errors.at(-1)?.[0] : undefined;
-  return nested !== undefined && issue.message === 'Invalid input' ? nestedText(nested) : issue.message;
-}
-
-function nestedText(issue: z.core.$ZodIssue): string {
-  const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
-  return `${where}${issueText(issue)}`;
 }
 
 function never(value: number): never {
@@ -117,8 +95,11 @@ function byValue(entries: readonly ClassEntry[], ignore: readonly (number | Colo
     table[value] = trainId;
   };
   table[IGNORE_INDEX] = IGNORE_INDEX;
-  const classes = describe(entries, (entry, trainId) => entry.value ?? trainId);
-  for (const { labelId, name, trainId } of classes) claim(labelId, name, trainId);
+  const classes = describe(entries, (entry, trainId) => entry.value?.[0] ?? trainId);
+  for (const [trainId, { name, value = [trainId], color = [] }] of entries.entries()) {
+    if (color.length > 1) throw new Error(`'${name}' has several colours, but masks are 'values'`);
+    for (const one of new Set(value)) claim(one, name, trainId);
+  }
   for (const value of new Set(ignore)) {
     if (typeof value !== 'number') {
       throw new Error(`ignore: colours can be ignored only where masks are 'colors'; give values`);
@@ -144,7 +125,9 @@ function byColor(entries: readonly ClassEntry[], ignore: readonly Color[]): Clas
     if (entry.color === undefined) throw new Error(`'${entry.name}' has no color, but masks are 'colors'`);
     return trainId;
   });
-  for (const { color, name, trainId } of classes) claim(color, name, trainId);
+  for (const [trainId, { name, color = [] }] of entries.entries()) {
+    for (const one of color) claim(one, name, trainId);
+  }
   for (const color of ignore) claim(color, 'ignore', IGNORE_INDEX);
   return {
     classes,
@@ -164,29 +147,34 @@ function describe(
   return entries.map((entry, trainId) => {
     if (names.has(entry.name)) throw new Error(`two classes are named '${entry.name}'`);
     names.add(entry.name);
-    const { name, color = defaultColor(trainId), kind = 'stuff' } = entry;
+    const { name, color: [color = defaultColor(trainId)] = [], kind = 'stuff' } = entry;
     return { trainId, labelId: labelIdOf(entry, trainId), name, color, kind };
   });
 }
 
 /** A class file, as {@link readClassFile} reads it, of classes and the coding of their masks. */
 export function formatClassFile({ classes, labelCoding }: ClassDefinition): string {
-  const hex = (code: number) => `#${code.toString(16).padStart(6, '0')}`;
   const colored = labelCoding.kind === 'colors';
-  const ignored = colored
-    ? Array.from(labelCoding.colors, hex).filter((_, i) => labelCoding.trainIds[i] === IGNORE_INDEX)
-    : [...labelCoding.table.keys()].filter(
-        (value) => value !== IGNORE_INDEX && labelCoding.table[value] === IGNORE_INDEX,
-      );
+  const [codes, trainIds] = colored
+    ? [[...labelCoding.colors], labelCoding.trainIds]
+    : [[...labelCoding.table.keys()], labelCoding.table];
+  const codesOf = (trainId: number) => codes.filter((_, i) => trainIds[i] === trainId);
+  const written = (own: number, trainId: number) => {
+    const all = [own, ...codesOf(trainId).filter((code) => code !== own)];
+    const texts = colored ? all.map(hexColor) : all;
+    return texts.length === 1 ? texts[0] : texts;
+  };
+  const ignored = codesOf(IGNORE_INDEX);
   return stringify({
     masks: colored ? 'colors' : 'values',
-    classes: classes.map(({ name, labelId, color, kind }) => ({
+    classes: classes.map(({ name, labelId, color, kind, trainId }) => ({
       name,
-      ...(colored ? {} : { value: labelId }),
-      color: hex(packed(color)),
+      ...(colored
+        ? { color: written(packed(color), trainId) }
+        : { value: written(labelId, trainId), color: hexColor(packed(color)) }),
       kind,
     })),
-    ignore: ignored,
+    ignore: colored ? ignored.map(hexColor) : ignored.filter((value) => value !== IGNORE_INDEX),
   });
 }
 
@@ -204,22 +192,10 @@ export function numberedClasses(count: number): ClassDefinition {
 /** Masks that hold the trainIds of given classes. */
 export function classesByTrainId(classes: readonly ClassInfo[]): ClassDefinition {
   return byValue(
-    classes.map(({ name, color, kind }) => ({ name, color, kind })),
+    classes.map(({ name, color, kind }) => ({ name, color: [color], kind })),
     [],
   );
 }
-
-/** Pascal VOC's colour of label `index` + 1: the bits of the number spread over the channels, high ones first. */
-function defaultColor(index: number): Color {
-  const channels: [number, number, number] = [0, 0, 0];
-  for (let rest = index + 1, bit = 7; rest > 0; rest >>= 3, bit--) {
-    for (const channel of [0, 1, 2] as const) channels[channel] |= ((rest >> channel) & 1) << bit;
-  }
-  return channels;
-}
-
-const packed = ([red, green, blue]: Color): number => (red << 16) | (green << 8) | blue;
-const unpack = (code: number): Color => [code >> 16, (code >> 8) & 255, code & 255];
 
 /**
  * Reads the labelmap.txt of CVAT's export "Segmentation mask 1.1": lines `name:red,green,blue:parts:actions`. Every
@@ -239,7 +215,7 @@ export async function readCvatLabelMap(file: string): Promise<ClassDefinition> {
     if (found === undefined || color.some((value) => value > 255)) {
       throw fail(`line ${index + 1} '${line}' is not of the form name:red,green,blue::`);
     }
-    entries.push({ name: found.name!, color });
+    entries.push({ name: found.name!, color: [color] });
   }
   if (entries.length === 0) throw fail('lists no class');
   if (entries.length > MAX_CLASSES) throw fail(`lists ${entries.length} classes; ${MAX_CLASSES} is the most`);

@@ -49,6 +49,37 @@ ignore: [7]
     ]);
   });
 
+  it('takes several values or colours for a class, the first for what is written and drawn', async () => {
+    const values = await readClassFile(
+      await classFile('classes: [{ name: a, value: [7, 8, 8], color: [1, 2, 3] }, { name: b, value: 9 }]'),
+    );
+    expect(values.classes.map(({ labelId, color }) => [labelId, color])).toEqual([
+      [7, [1, 2, 3]],
+      [9, [0, 128, 0]],
+    ]);
+    const table = values.labelCoding.kind === 'values' ? values.labelCoding.table : [];
+    expect([6, 7, 8, 9].map((value) => table[value])).toEqual([254, 0, 0, 1]);
+    const colors = await readClassFile(
+      await classFile(
+        "masks: colors\nclasses: [{ name: a, color: ['#010203', [4, 5, 6]] }, { name: b, color: [7, 8, 9] }]",
+      ),
+    );
+    expect(colors.classes[0]!.color).toEqual([1, 2, 3]);
+    expect(colors.labelCoding).toEqual({
+      kind: 'colors',
+      colors: Uint32Array.of(0x010203, 0x040506, 0x070809),
+      trainIds: Uint8Array.of(0, 0, 1),
+    });
+    for (const definition of [values, colors]) {
+      expect(await readClassFile(await classFile(formatClassFile(definition)))).toEqual(definition);
+    }
+  });
+
+  it('reads files that begin with a byte order mark', async () => {
+    const { classes } = await readClassFile(await classFile('\uFEFFclasses: [a, b]\r\n'));
+    expect(classes.map(({ name }) => name)).toEqual(['a', 'b']);
+  });
+
   it('reads back what it writes', async () => {
     const name = fc.string({ minLength: 1, maxLength: 12, unit: 'grapheme' });
     const color = fc.integer({ min: 0, max: 0xffffff });
@@ -102,6 +133,12 @@ ignore: [7]
         "masks: colors\nclasses: [{ name: a, color: '#010203' }, { name: b, color: [1, 2, 3] }]",
         /colour 1, 2, 3 is given to both 'a' and 'b'/,
       ],
+      [
+        'classes: [{ name: a, value: [3, 4] }, { name: b, value: 4 }]',
+        /value 4 is given to both 'a' and 'b'/,
+      ],
+      ['classes: [{ name: a, value: [] }]', /classes/],
+      ["classes: [{ name: a, color: ['#010203', '#040506'] }]", /'a' has several colours/],
       ['masks: colours\nclasses: [a]', /masks/],
       ['classes: [a]\nshift: 1', /shift/],
     ];

@@ -1,5 +1,6 @@
 // Where a training's images are: its two domains, and over which classes their results are averaged.
 
+import type { ClassMapping } from '@pgpc/datasets';
 import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import { z } from 'zod';
 import { count } from './fields.js';
@@ -13,10 +14,29 @@ const domainSchema = z.strictObject({
   scale: scaleSchema.optional(),
 });
 
+const channel = z.number().int().min(0).max(255);
+
+/** The run's classes by the names of those that each takes in from any data set. */
+export const classMappingSchema: z.ZodType<ClassMapping, ClassMapping> = z.strictObject({
+  classes: z
+    .array(
+      z.strictObject({
+        name: z.string().min(1),
+        from: z.array(z.string().min(1)),
+        color: z.tuple([channel, channel, channel]).optional(),
+        kind: z.enum(['thing', 'stuff']).optional(),
+      }),
+    )
+    .min(2),
+  ignore: z.union([z.literal('rest'), z.array(z.string().min(1))]),
+});
+
 /** The two domains of a run. */
 export const dataSchema = z.strictObject({
   source: domainSchema,
   target: domainSchema,
+  /** What both domains' classes are brought to; left out: they have the same already. */
+  classes: classMappingSchema.optional(),
   /** Numbers of Cityscapes classes over which the mean IoU is given beside that over all. */
   protocols: z.array(z.union([z.literal(16), z.literal(13)])),
 });
