@@ -7,6 +7,7 @@ export const DATASET_FORMATS = [
   'acdc',
   'dark-zurich',
   'bdd100k',
+  'camvid',
   'folder',
 ] as const;
 export type DatasetFormat = (typeof DATASET_FORMATS)[number];

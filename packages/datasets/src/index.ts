@@ -79,6 +79,7 @@ export {
   openDarkZurich,
 } from './readers/adverse.js';
 export { openBdd100k } from './readers/bdd100k.js';
+export { openCamvid } from './readers/camvid.js';
 export { openCityscapes } from './readers/cityscapes.js';
 export { FileDataset, sizeMismatch, withoutSamples } from './readers/file-dataset.js';
 export { type FolderOptions, openFolder } from './readers/folder.js';

@@ -5,6 +5,7 @@ import { isFile, isFolder, type ReaderOptions } from './files/list.js';
 import { type DatasetFormat, PUBLISHED_SPLITS, type PublishedSplit } from './formats.js';
 import { ACDC_CONDITIONS, openAcdc, openDarkZurich } from './readers/adverse.js';
 import { openBdd100k } from './readers/bdd100k.js';
+import { camvidSplits, isCamvid, openCamvid } from './readers/camvid.js';
 import { openCityscapes } from './readers/cityscapes.js';
 import { openFolder } from './readers/folder.js';
 import { openGta5 } from './readers/gta5.js';
@@ -45,6 +46,8 @@ export async function openDataset(options: OpenOptions): Promise<SegmentationDat
       return openDarkZurich(root, published(options, split), heard);
     case 'bdd100k':
       return openBdd100k(root, published(options, split), heard);
+    case 'camvid':
+      return openCamvid(root, split, heard);
     case 'folder':
       return openFolder(root, split, { classes, ...heard });
   }
@@ -88,6 +91,8 @@ export async function availableSplits(format: DatasetFormat, root: string): Prom
       return foundBy(
         async (split) => (await under('images', '10k', split)) || (await under('seg', 'images', split)),
       );
+    case 'camvid':
+      return camvidSplits(root);
     case 'folder': {
       const lists = (await under('SegmentationClass')) ? path.join(root, 'ImageSets', 'Segmentation') : root;
       const found = await foundBy(
@@ -116,12 +121,13 @@ export async function detectFormat(root: string): Promise<DatasetFormat> {
   }
   if (await under('RGB')) return 'synthia';
   if (await any(['images', '10k'], ['seg', 'images'])) return 'bdd100k';
+  if (await isCamvid(root)) return 'camvid';
   if (await under('SegmentationClass')) return 'folder';
   if ((await under('images')) && (await under('labels'))) return 'gta5';
   if (await under('images')) return 'folder';
   throw fault(
     'missing',
     root,
-    `no dataset of a known layout; expected one of leftImg8bit (cityscapes), rgb_anon (acdc, dark-zurich), RGB (synthia), images/10k (bdd100k), images + labels (gta5), images + masks or SegmentationClass (folder)`,
+    `no dataset of a known layout; expected one of leftImg8bit (cityscapes), rgb_anon (acdc, dark-zurich), RGB (synthia), images/10k (bdd100k), train + trainannot (camvid), images + labels (gta5), images + masks or SegmentationClass (folder)`,
   );
 }

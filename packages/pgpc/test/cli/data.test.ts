@@ -72,7 +72,7 @@ describe('check', () => {
     const { code, out } = await pgpc('check', space.path('x'), '--format', 'cityscapes');
     expect([code, out]).toEqual([1, expect.stringMatching(/leftImg8bit.train: not found/)]);
     expect((await pgpc('check', space.path('x'), '--format', 'kitti')).err).toMatch(
-      /must be one of gta5, synthia, cityscapes, acdc, dark-zurich, bdd100k, folder/,
+      /must be one of gta5, synthia, cityscapes, acdc, dark-zurich, bdd100k, camvid, folder/,
     );
     expect((await pgpc('check', space.path('nowhere'))).code).toBe(2);
   });
