@@ -47,15 +47,16 @@ export { streetSynthPreset } from './recipes/street-synth.js';
 export { writeReport } from './report/report.js';
 export type { TrainingChoice } from './training/choice.js';
 export { BadFilesError, openData } from './training/data.js';
+export type { ScoringForecast, TrainingEvent, TrainingResult } from './training/events.js';
 export { type LaunchIo, launchTraining } from './training/launch.js';
 export { resolveTraining } from './training/resolve.js';
 export {
+  type ResumeTrainingOptions,
   type RunTrainingOptions,
   resumeTraining,
+  runChoice,
   runTraining,
-  type TrainingEvent,
   type TrainingProcessOptions,
-  type TrainingResult,
 } from './training/run.js';
 export { openRun, type Run } from './training/run-directory/open-run.js';
 export { CheckpointSelection, ModelSelection, scoreStep } from './training/selection.js';

@@ -105,6 +105,11 @@ export function segmentorConfig(
 /** DAFormer's head on the smallest encoder. */
 export const defaultSegmentor: SegmentorConfig = segmentorConfig('mit_b0', 'daformer');
 
+/** Whether weights of the one fit the other, but for the classes. */
+export function sameNetwork(a: SegmentorConfig, b: SegmentorConfig): boolean {
+  return a.backbone === b.backbone && a.head === b.head && a.channels === b.channels;
+}
+
 /** What does not go together in a description whose single values are fine. @returns one line for each fault. */
 export function segmentorFaults(config: SegmentorConfig): { key: keyof SegmentorConfig; message: string }[] {
   const { backbone, head, channels, dropout, dropPath } = config;

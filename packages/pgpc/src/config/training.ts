@@ -14,6 +14,17 @@ export const trainingSchema = z.strictObject({
     /** Threads that decode; left out: one less than the cores. */
     workers: z.number().int().min(0).optional(),
   }),
+  /** What the network starts from; left out: random values. Paths are absolute; weights may be a name of pulled ones. */
+  start: z
+    .strictObject({
+      /** Weights of the encoder. */
+      weights: z.string().optional(),
+      /** Load what fits of `weights` where the file and the encoder differ, instead of refusing it. */
+      allowPartial: z.boolean().optional(),
+      /** A whole trained network, for student and teacher. */
+      init: z.string().optional(),
+    })
+    .optional(),
   /** The training's name in the log, the checkpoints and the result. */
   phase: z.string(),
   experiment: experimentSchema,

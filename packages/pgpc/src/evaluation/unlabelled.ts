@@ -63,17 +63,22 @@ export interface ScoredModel {
   prototypes?: { rows: Tensor; project: (features: Tensor) => Tensor } | undefined;
 }
 
+export interface ScoringOptions {
+  pixels?: number | undefined;
+  onImage?: ((done: number, total: number) => void) | undefined;
+}
+
 /**
  * Scores a model on images, at the stride of its logits. Networks run in evaluation mode; their modes are restored. For
  * the same images the same pixels are sampled every time. All is computed on the student's device, where teacher and
  * prototypes have to be, too.
  * @param images (3, H, W) each, uint8, RGB, on any device; one or more.
- * @param pixels sampled from an image, for the density.
+ * @param options.pixels sampled from an image, for the density. @param options.onImage told of every image that is done.
  */
 export function unlabelledScores(
   model: ScoredModel,
   images: readonly Tensor[],
-  pixels: number = NEIGHBOUR_PIXELS,
+  { pixels = NEIGHBOUR_PIXELS, onImage }: ScoringOptions = {},
 ): UnlabelledScores {
   if (images.length === 0) throw new RangeError('scores without labels need at least one image');
   const networks = [model.student, ...(model.teacher ? [model.teacher] : [])];
@@ -81,7 +86,11 @@ export function unlabelledScores(
     tidy(() =>
       noGrad(() => {
         using generator = new Generator(0);
-        const all = images.map((image) => tidy(() => scoreImage(model, image, pixels, generator)));
+        const all = images.map((image, i) => {
+          const scores = tidy(() => scoreImage(model, image, pixels, generator));
+          onImage?.(i + 1, images.length);
+          return scores;
+        });
         const mean = (values: readonly Tensor[]) => ops.stack([...values]).mean([0]);
         const marginal = mean(all.map(({ marginal }) => marginal)).unsqueeze(0);
         const meanEntropy = mean(all.map((scores) => scores.entropy)).item();

@@ -56,6 +56,14 @@ export const choiceSchema = z.strictObject({
     z.string(),
     'weights file, or name of pulled weights, to start the encoder from (default: random)',
   ).optional(),
+  allowPartial: field(
+    z.boolean(),
+    'load what fits of the weights, instead of refusing a file that differs',
+  ).default(false),
+  init: field(
+    z.string(),
+    'run directory, checkpoint or file of a whole trained network to start student and teacher from, with its network and classes (default: none)',
+  ).optional(),
   set: field(
     z.record(z.string(), z.unknown()),
     'a change of any option of the experiment, applied last, such as method.contrast.rank=3',
@@ -94,13 +102,17 @@ export type ResolvedChoice = z.output<typeof choiceSchema>;
  * @throws UsageError for a method that there is not, and for what does not go together.
  */
 export function refuseContradictions(choice: Omit<ResolvedChoice, 'source' | 'target' | 'plugins'>): void {
-  const { style, fdaBeta, method, denoise, lossWeights, select } = choice;
+  const { style, fdaBeta, method, denoise, lossWeights, select, weights, init, allowPartial } = choice;
   const refuse = (text: string) => {
     throw new UsageError(text);
   };
   if (!methodNames.includes(method)) {
     refuse(`--method ${method}: must be one of ${methodNames.join(', ')}${didYouMean(method, methodNames)}`);
   }
+  if (init !== undefined && weights !== undefined) {
+    refuse('--init is a whole network, --weights an encoder alone: leave out one of them');
+  }
+  if (allowPartial && weights === undefined) refuse('--allow-partial goes with --weights <file>');
   if (fdaBeta !== undefined && style !== 'fda') refuse('--fda-beta goes with --style fda');
   if (select === 'margin' && ['source-only', 'self-training', 'daformer'].includes(method)) {
     refuse(`--select margin: ${method} has no prototypes`);

@@ -1,5 +1,6 @@
 // From the few things that a person chooses to the whole description of a training.
 
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type ClassInfo, type DatasetFormat, detectFormat, isCityscapes, openDataset } from '@pgpc/datasets';
 import { z } from 'zod';
@@ -20,12 +21,13 @@ import { chosenDevice } from '../machine.js';
 import { daformerRecipe } from '../recipes/daformer.js';
 import { drivingExperiment, drivingPresets } from '../recipes/driving.js';
 import { choiceSchema, type ResolvedChoice, refuseContradictions, type TrainingChoice } from './choice.js';
+import { describeNetworkFile, networkFile, refuseOtherNetwork } from './init.js';
 import { loadPlugins } from './plugins.js';
 
 /**
  * Fills in what is not chosen, as `pgpc train` does: formats are told from the folders, classes are the source's, the
- * precision is the device's. Give `weights` to `runTraining` too, which loads them: here they decide whether there are
- * ImageNet's features to stay near to.
+ * precision is the device's, and the network that of `init`. `weights` decide whether there are ImageNet's features to
+ * stay near to.
  * @throws UsageError for what does not go together; DatasetError for a source that cannot be opened; Error for a setting
  *   that no experiment has, or that does not fit.
  */
@@ -39,18 +41,38 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
   refuseContradictions(choice);
   for (const key of Object.keys(set)) checkKey(key);
   const device = chosenDevice(choice.device);
+  const init = choice.init === undefined ? undefined : resolve(networkFile(choice.init));
+  const network = init === undefined ? undefined : describeNetworkFile(init);
   const data = await dataOf(choice);
   // Files that are bad are told of when all are read.
   const { format, root } = data.source;
   const { classes } = await openDataset({ format, root, onFault: () => {} });
+  const chosen = experimentOf(choice, classes, device);
+  if (network && choice.network !== undefined) {
+    refuseOtherNetwork(init!, network, chosen.segmentor, classes);
+  }
+  const segmentor = network ? { ...network.config, classes: classes.length } : chosen.segmentor;
+  const experiment = withSettings({ ...chosen, segmentor }, set);
+  if (network) refuseOtherNetwork(init!, network, experiment.segmentor, classes);
+  const start = startOf(choice, init);
   return parseTraining({
     data,
     reading: { skipBad, workers },
+    ...(start && { start }),
     phase: method,
-    experiment: withSettings(experimentOf(choice, classes, device), set),
+    experiment,
     select,
     ...(plugins.length > 0 && { plugins }),
   });
+}
+
+function startOf(
+  { weights, allowPartial }: ResolvedChoice,
+  init: string | undefined,
+): TrainingConfig['start'] {
+  if (init !== undefined) return { init };
+  if (weights === undefined) return undefined;
+  return { weights: existsSync(weights) ? resolve(weights) : weights, ...(allowPartial && { allowPartial }) };
 }
 
 async function dataOf({ preset, ...choice }: ResolvedChoice): Promise<DataConfig> {

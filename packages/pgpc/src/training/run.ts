@@ -1,60 +1,23 @@
 // A training in a run directory: started, stopped, resumed, evaluated. Tells of it in events and writes to no terminal.
 
-import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
-import type { ClassInfo, DatasetFault } from '@pgpc/datasets';
+import { basename, resolve } from 'node:path';
 import { cudaAvailable, type ProcessGroup } from '@pgpc/torch';
-import type { UnlabelledScoreName } from '../config/scores.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
-import type { UnlabelledScores } from '../evaluation/unlabelled.js';
 import { describeDevice, enterProcess, type ProcessOptions, versions } from '../machine.js';
-import type { WeightsReport } from '../models/weights/fit.js';
+import type { TrainingChoice } from './choice.js';
 import { BadFilesError, type OpenedData, openData } from './data.js';
+import { recordData, writeRecord } from './data-record.js';
 import { inTurn, joinGroup, ranksHere } from './distributed.js';
+import type { TrainingEvent, TrainingResult } from './events.js';
 import { availableMemory, checkFits, measureStepMemory } from './memory.js';
 import { loadPlugins } from './plugins.js';
-import { openRun } from './run-directory/open-run.js';
+import { resolveTraining } from './resolve.js';
+import { planResume, type ResumeChanges, settleChanges } from './resume.js';
+import { claimRun, type RunClaim } from './run-directory/claim.js';
 import { gitRevision } from './run-directory/origin.js';
 import { RunDirectory } from './run-directory/run-directory.js';
-import type { MethodResult } from './run-directory/schema.js';
-import { CheckpointSelection } from './selection.js';
-import { type TrainingStart, train } from './train.js';
-import { CHECKPOINT_FILE, type LogEntry } from './trainer.js';
-
-/** Steps between two checkpoints. */
-const CHECKPOINT_EVERY = 500;
-
-/** What a training tells while it is under way. Of several processes rank 0 alone tells. */
-export type TrainingEvent =
-  /** Files of the data are read, by stage: 'check source', 'check target', 'count classes'. */
-  | { kind: 'data'; stage: string; done: number; total: number }
-  /** Bad files: left out with `skipBad`, or else about to end the training with a `BadFilesError`. */
-  | { kind: 'bad-files'; faults: readonly DatasetFault[]; leftOut: boolean }
-  /** What is going to be trained; once, before anything is written. */
-  | {
-      kind: 'description';
-      config: TrainingConfig;
-      data: OpenedData;
-      device: string;
-      processes: number;
-      weights: boolean;
-    }
-  /** What a step takes, in bytes; undefined: it could not be measured, as the bridge was built without CUDA's headers. */
-  | { kind: 'memory'; device: string; measured: { needed: number; available: number } | undefined }
-  /** What was loaded of a weights file. */
-  | { kind: 'weights'; report: WeightsReport }
-  /** The first step comes next; `iteration` steps were done before. */
-  | { kind: 'begin'; phase: string; iteration: number; iterations: number }
-  | { kind: 'step'; done: number }
-  /** Losses and the rest of the log, as `metrics.jsonl` has them. */
-  | ({ kind: 'log' } & LogEntry)
-  /** A checkpoint has been written to the run directory, and scored without labels; `best`: it is the best so far. */
-  | { kind: 'checkpoint'; iteration: number; folder: string; scores: UnlabelledScores; best: boolean }
-  /** A sign that adaptation is collapsing. */
-  | { kind: 'warning'; iteration: number; message: string }
-  /** The last step is done, or the training was stopped; the evaluation comes next. */
-  | { kind: 'end'; outcome: 'finished' | 'stopped' };
+import { trainInRun } from './train-in-run.js';
 
 /** The signal stops the training at a whole step, with a checkpoint. */
 export interface TrainingProcessOptions extends ProcessOptions {
@@ -72,27 +35,16 @@ export interface RunTrainingOptions extends TrainingProcessOptions {
   title?: string | undefined;
   /** The command line that repeats the run. */
   command?: string | undefined;
-  /** Weights file to start the encoder from; left out: random values. */
+  /** Weights file to start the encoder from, in place of the configuration's. */
   weights?: string | undefined;
   /** Load what fits of `weights` where the file and the encoder differ, instead of refusing it. */
   allowPartial?: boolean | undefined;
-  /** Measure a step's memory, in a process of its own, before the run: true by default. */
+  /** Measure a step's memory and time, in a process of its own, before the run: true by default. */
   memoryCheck?: boolean | undefined;
 }
 
-export interface TrainingResult {
-  outcome: 'finished' | 'stopped';
-  /** The run directory; undefined in ranks above 0, which write none. */
-  run: string | undefined;
-  /** Folder of the last checkpoint. */
-  checkpoint: string | undefined;
-  /** The checkpoint that is best by the score without labels. */
-  best: { score: UnlabelledScoreName; iteration: number; value: number; folder: string } | undefined;
-  /** On the target's labelled validation split; undefined where there is none, or the training was stopped. */
-  result: MethodResult | undefined;
-  classes: readonly ClassInfo[];
-  config: TrainingConfig;
-}
+/** What may be changed of a run that is resumed. */
+export interface ResumeTrainingOptions extends TrainingProcessOptions, ResumeChanges {}
 
 /** What the processes of a training share, and what this one is of them. */
 interface Place {
@@ -103,8 +55,8 @@ interface Place {
 }
 
 /**
- * Trains in a new run directory. In a process that the environment makes a rank of several (RANK, WORLD_SIZE, ...; see
- * `joinGroup`) all of them train one network, and rank 0 writes and tells.
+ * Trains in a new run directory, which is claimed before anything else. In a process that the environment makes a rank of
+ * several (RANK, WORLD_SIZE, ...; see `joinGroup`) all of them train one network, and rank 0 writes and tells.
  * @returns with the outcome 'stopped' where the signal came while steps were done.
  * @throws BadFilesError, DatasetError for the data; Error for a configuration or name that is not valid, for too little
  *   memory, for losses that are not finite; the signal's reason where it came before the first step or after the last.
@@ -113,58 +65,96 @@ export function runTraining(
   config: TrainingConfig,
   options: RunTrainingOptions = {},
 ): Promise<TrainingResult> {
-  return inPlace(options, async (place) => {
-    await loadPlugins(config.plugins);
-    const checked = parseTraining(config);
-    const { data, run } = await inTurn(place.group, async () => {
-      const data = await openAndTell(checked, place);
-      if (isFollower(place)) return { data, run: undefined };
-      const { experiment } = checked;
-      const { device, group, emit } = place;
-      const weights = options.weights !== undefined;
-      emit({ kind: 'description', config: checked, data, device, processes: group?.size ?? 1, weights });
-      if (options.memoryCheck ?? true) await checkMemory(checked, place);
-      const { phase, data: from } = checked;
-      const run = RunDirectory.create(
-        options.out ?? 'runs',
-        options.name ?? phase,
-        {
-          config: checked,
-          classes: data.classes,
-          seed: experiment.seed,
-          versions: versions(),
-          device: describeDevice(device),
-          gitRevision: gitRevision(),
-          title: options.title ?? `${phase} from ${from.source.root} to ${from.target.root}`,
-          command: options.command,
-        },
-        { overwrite: options.overwrite, unique: options.name === undefined },
-      );
-      return { data, run };
+  return trainNew(config.phase, async () => config, options);
+}
+
+/** As {@link runTraining}, from a choice, which is resolved once the run directory is claimed. @throws as `resolveTraining` does. */
+export function runChoice(choice: TrainingChoice, options: RunTrainingOptions = {}): Promise<TrainingResult> {
+  return trainNew(choice.method ?? 'pgpc', () => resolveTraining(choice), options);
+}
+
+async function trainNew(
+  phase: string,
+  configured: () => Promise<TrainingConfig>,
+  options: RunTrainingOptions,
+): Promise<TrainingResult> {
+  const { out = 'runs', name, overwrite, onEvent, signal } = options;
+  signal?.throwIfAborted();
+  const claim = isFollower()
+    ? undefined
+    : claimRun(out, name ?? phase, { overwrite, unique: name === undefined });
+  try {
+    if (claim) onEvent?.({ kind: 'run', directory: claim.path });
+    return await inPlace(options, async (place) => trainClaimed(claim, await configured(), place, options));
+  } finally {
+    claim?.release();
+  }
+}
+
+async function trainClaimed(
+  claim: RunClaim | undefined,
+  given: TrainingConfig,
+  place: Place,
+  { weights, allowPartial, memoryCheck = true, title, command }: RunTrainingOptions,
+): Promise<TrainingResult> {
+  await loadPlugins(given.plugins);
+  const start = weights === undefined ? given.start : { weights, ...(allowPartial && { allowPartial }) };
+  const config = parseTraining(withAbsoluteRoots({ ...given, ...(start && { start }) }));
+  const { device, group, emit, signal } = place;
+  const { data, run } = await inTurn(group, async () => {
+    const data = await openAndTell(config, place);
+    if (claim === undefined) return { data, run: undefined };
+    const { experiment, phase, data: from } = config;
+    emit({
+      kind: 'description',
+      config,
+      data,
+      device,
+      processes: group?.size ?? 1,
+      weights: start?.weights !== undefined,
     });
-    return trainIn(run, checked, data, place, options);
+    if (memoryCheck) await checkMemory(config, place);
+    const record = await recordData(data, signal);
+    const run = RunDirectory.begin(claim, {
+      config,
+      classes: data.classes,
+      seed: experiment.seed,
+      versions: versions(),
+      device: describeDevice(device),
+      gitRevision: gitRevision(),
+      title: title ?? `${phase} from ${basename(from.source.root)} to ${basename(from.target.root)}`,
+      command,
+    });
+    writeRecord(run.path, record);
+    return { data, run };
   });
+  return trainInRun(run, config, data, placed(place), start ?? {});
 }
 
 /**
- * Resumes a run from its last checkpoint: what follows is what would have followed there.
- * @throws Error if the directory holds no training or no checkpoint; else as `runTraining` does.
+ * Resumes a run from its last checkpoint: what follows is what would have followed there, as far as its data is the same
+ * and its length is.
+ * @throws Error if the directory holds no training or no checkpoint, or the data is not that which the run began with;
+ *   else as `runTraining` does.
  */
 export function resumeTraining(
   directory: string,
-  options: TrainingProcessOptions = {},
+  options: ResumeTrainingOptions = {},
 ): Promise<TrainingResult> {
   return inPlace(options, async (place) => {
-    const given = openRun(directory).info.config as Partial<TrainingConfig>;
-    await loadPlugins(given.plugins);
-    const config = parseTraining(given);
-    const checkpoint = join(directory, 'checkpoints', config.phase);
-    if (!existsSync(join(checkpoint, CHECKPOINT_FILE))) {
-      throw new Error(`${directory} has no checkpoint yet, so there is nothing to resume; start it anew`);
-    }
+    const plan = await planResume(directory, options);
+    const { config, checkpoint } = plan;
+    if (!isFollower()) place.emit({ kind: 'run', directory });
     const data = await inTurn(place.group, () => openAndTell(config, place));
-    const run = isFollower(place) ? undefined : RunDirectory.resume(directory, describeDevice(place.device));
-    return trainIn(run, config, data, place, { checkpoint });
+    const update = await settleChanges(plan, data, options);
+    for (const message of update.remarks) place.emit({ kind: 'remark', message });
+    if (isFollower()) return trainInRun(undefined, config, data, placed(place), { checkpoint });
+    const run = RunDirectory.resume(directory, describeDevice(place.device), {
+      config,
+      changes: update.changes,
+    });
+    writeRecord(directory, update.record);
+    return trainInRun(run, config, data, placed(place), { checkpoint });
   });
 }
 
@@ -174,18 +164,25 @@ async function inPlace<T>(
 ): Promise<T> {
   const device = enterProcess(options);
   using group = joinGroup(process.env, device === 'cpu' ? 'cpu' : 'cuda');
-  const place = { device, group, signal, emit: () => {} };
-  return await use(isFollower(place) || !onEvent ? place : { ...place, emit: onEvent });
+  return await use({ device, group, signal, emit: isFollower() || !onEvent ? () => {} : onEvent });
 }
 
 /** Whether this is a rank above 0, which writes nothing and tells nothing but errors. */
-function isFollower({ group }: Pick<Place, 'group'>): boolean {
-  return group !== undefined && group.rank > 0;
+function isFollower({ WORLD_SIZE, RANK } = process.env): boolean {
+  return Number(WORLD_SIZE) > 1 && Number(RANK) > 0;
+}
+
+/** A run may be resumed from another folder. */
+function withAbsoluteRoots(config: TrainingConfig): TrainingConfig {
+  const { source, target } = config.data;
+  const absolute = <T extends { root: string }>(domain: T): T => ({ ...domain, root: resolve(domain.root) });
+  return { ...config, data: { ...config.data, source: absolute(source), target: absolute(target) } };
 }
 
 async function openAndTell({ data, reading }: TrainingConfig, { signal, emit }: Place): Promise<OpenedData> {
   const { skipBad, workers } = reading;
   try {
+    emit({ kind: 'stage', stage: 'open the data' });
     const opened = await openData(data, {
       skipBad,
       signal,
@@ -203,94 +200,23 @@ async function checkMemory(
   { experiment, plugins }: TrainingConfig,
   { device, signal, emit }: Place,
 ): Promise<void> {
+  const { iterations } = experiment;
   if (device !== 'cpu' && !cudaAvailable()) {
-    emit({ kind: 'memory', device, measured: undefined });
+    emit({ kind: 'memory', device, iterations, measured: undefined });
     return;
   }
+  emit({ kind: 'stage', stage: 'measure a step' });
   // The ranks of a machine share its memory, and each has a GPU to itself.
   const available = availableMemory() / ranksHere();
   const measured = await measureStepMemory(experiment, { device, available, signal, plugins });
   const needed = checkFits(measured);
-  emit({ kind: 'memory', device, measured: { needed, available: measured.available } });
+  const { seconds } = measured;
+  emit({ kind: 'memory', device, iterations, measured: { needed, available: measured.available, seconds } });
 }
 
-/** Decoding threads of one of several ranks on a machine, which share its cores; undefined: the default. */
-function workersBeside(group: ProcessGroup | undefined): number | undefined {
-  return group && Math.max(1, Math.floor(availableParallelism() / ranksHere()) - 1);
-}
-
-async function trainIn(
-  run: RunDirectory | undefined,
-  config: TrainingConfig,
-  data: OpenedData,
-  { device, group, signal, emit }: Place,
-  start: TrainingStart,
-): Promise<TrainingResult> {
-  const { phase, experiment, select } = config;
-  const { iterations } = experiment;
-  const { validation, classes } = data;
-  let selection: CheckpointSelection | undefined;
-  try {
-    const folder = run?.checkpointDirectory(phase);
-    const { outcome, seconds, scores } = await train({
-      experiment,
-      data: { ...data, workers: data.workers ?? workersBeside(group) },
-      start,
-      device,
-      group,
-      signal,
-      evaluation: run && validation && { dataset: validation, size: config.data.target.scale, signal },
-      onWeights: (report) => emit({ kind: 'weights', report }),
-      onBegin: async ({ iteration }) => {
-        const names = classes.map(({ name }) => name);
-        if (run) {
-          selection = await CheckpointSelection.open(
-            run.checkpointDirectory('best'),
-            data.target!,
-            select,
-            names,
-          );
-        }
-        emit({ kind: 'begin', phase, iteration, iterations });
-      },
-      onLog: (entry) => {
-        run?.log({ phase, iteration: entry.iteration }, entry.values);
-        emit({ kind: 'log', ...entry });
-      },
-      onStep: (done, trainer) => {
-        emit({ kind: 'step', done });
-        if (!run || !folder || !selection) return;
-        if (done % CHECKPOINT_EVERY !== 0 && done !== iterations) return;
-        trainer.save(folder);
-        const { scores, warnings, best } = selection.check(trainer.step, done);
-        run.log({ phase, iteration: done }, unlabelledMetrics(scores));
-        emit({ kind: 'checkpoint', iteration: done, folder, scores, best });
-        for (const message of warnings) emit({ kind: 'warning', iteration: done, message });
-      },
-      onTrained: (trainer, outcome) => {
-        group?.barrier();
-        if (outcome === 'stopped' && folder) trainer.save(folder);
-        emit({ kind: 'end', outcome });
-      },
-    });
-    const result = scores && { name: phase, label: phase, seconds, ...scores };
-    if (result) run?.addResult(result);
-    run?.finish(outcome);
-    const kept = selection?.selection.state.best;
-    const best = kept && selection && { score: select, ...kept, folder: selection.folder };
-    return { outcome, run: run?.path, checkpoint: folder, best, result, classes, config };
-  } catch (error) {
-    run?.finish(
-      signal.aborted ? 'stopped' : 'failed',
-      error instanceof Error ? error.message : String(error),
-    );
-    throw error;
-  } finally {
-    selection?.dispose();
-  }
-}
-
-/** The scores under the names that the log has them by. */
-function unlabelledMetrics({ shares: _, ...scores }: UnlabelledScores): Record<string, number> {
-  return Object.fromEntries(Object.entries(scores).map(([name, value]) => [`unlabelled/${name}`, value]));
+/** With the decoding threads of one of several ranks on a machine, which share its cores. */
+function placed(place: Place) {
+  const { group } = place;
+  const workers = group && Math.max(1, Math.floor(availableParallelism() / ranksHere()) - 1);
+  return { ...place, workers };
 }

@@ -12,7 +12,7 @@ import { MODEL_FILE, saveSegmentor } from '../models/checkpoint.js';
 import type { PixelStore } from '../pipeline/pixels.js';
 
 /** Target images that a checkpoint is scored on, if there are so many. */
-const IMAGES = 16;
+export const SCORED_IMAGES = 16;
 
 /** A class that had this share of the predicted pixels counts as one that the model knows. */
 const KNOWN_SHARE = 1e-3;
@@ -100,6 +100,7 @@ export class ModelSelection {
 export function scoreStep(
   { student, parts: { teacher, contrast } }: AdaptationStep,
   images: readonly Tensor[],
+  onImage?: (done: number, total: number) => void,
 ): UnlabelledScores {
   // Classes that the source has not shown yet have none.
   using prototypes = contrast && tidy(() => contrast.prototypes().index([contrast.known()]));
@@ -113,12 +114,13 @@ export function scoreStep(
       },
     },
     images,
+    { onImage },
   );
 }
 
 /** The images of the target that checkpoints are scored on, evenly spaced. @throws DatasetError if one does not decode. */
 export function scoringImages(target: PixelStore): Promise<Tensor[]> {
-  const count = Math.min(IMAGES, target.length);
+  const count = Math.min(SCORED_IMAGES, target.length);
   return Promise.all(
     Array.from({ length: count }, (_, i) => target.image(Math.floor((i * target.length) / count))),
   );
@@ -149,8 +151,12 @@ export class CheckpointSelection {
   }
 
   /** Scores the student as it is, and saves it if it is the best so far. */
-  check(step: AdaptationStep, iteration: number): Verdict & { scores: UnlabelledScores } {
-    const scores = scoreStep(step, this.images);
+  check(
+    step: AdaptationStep,
+    iteration: number,
+    onImage?: (done: number, total: number) => void,
+  ): Verdict & { scores: UnlabelledScores } {
+    const scores = scoreStep(step, this.images, onImage);
     const verdict = this.selection.judge(iteration, scores);
     if (verdict.best) saveSegmentor(join(this.folder, MODEL_FILE), step.student.segmentor);
     writeJson(join(this.folder, SELECTION_FILE), { score: this.selection.score, ...this.selection.state });

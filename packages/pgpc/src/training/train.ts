@@ -7,7 +7,8 @@ import { evaluateSegmentor } from '../evaluation/evaluate.js';
 import type { Scores } from '../evaluation/scores.js';
 import { loadModel } from '../models/checkpoint.js';
 import { findPulledFile } from '../models/weights/catalog.js';
-import { loadBackboneWeights, type WeightsReport } from '../models/weights/fit.js';
+import { loadBackboneWeights, loadSegmentorWeights, type WeightsReport } from '../models/weights/fit.js';
+import { describeNetworkFile, refuseOtherNetwork } from './init.js';
 import { type LogEntry, Trainer, type TrainingData } from './trainer.js';
 
 /** What a training starts from; with nothing given, from random values. */
@@ -16,6 +17,8 @@ export interface TrainingStart {
   checkpoint?: string | undefined;
   /** Model file, or a folder with one, of the same network. */
   model?: string | undefined;
+  /** File of a whole trained network of any form that is read. */
+  init?: string | undefined;
   /** Weights file for the encoder, or the name of pulled weights. */
   weights?: string | undefined;
   /** Load what fits of `weights` where the file and the encoder differ, instead of refusing it. */
@@ -33,9 +36,16 @@ export interface TrainingTask {
   signal: AbortSignal;
   /** What the finished network is scored on. */
   evaluation?:
-    | { dataset: SegmentationDataset; size?: Size | undefined; signal?: AbortSignal | undefined }
+    | {
+        dataset: SegmentationDataset;
+        size?: Size | undefined;
+        signal?: AbortSignal | undefined;
+        onImage?: (done: number, total: number) => void;
+      }
     | undefined;
   onWeights?: (report: WeightsReport) => void;
+  /** @param entries of the network, all of which were loaded. */
+  onInit?: (file: string, entries: number) => void;
   /** Called once with what is about to be trained. */
   onBegin?: (trainer: Trainer) => void | Promise<void>;
   onLog?: (entry: LogEntry) => void;
@@ -58,7 +68,7 @@ export async function train(task: TrainingTask): Promise<TrainedTask> {
   const { experiment, data, device, group, signal, evaluation } = task;
   const trainer = new Trainer(experiment, data, { group, device });
   try {
-    startFrom(trainer, task.start, task.onWeights);
+    startFrom(trainer, task);
     await task.onBegin?.(trainer);
     const began = performance.now();
     const outcome = await trainer.run({
@@ -79,11 +89,8 @@ export async function train(task: TrainingTask): Promise<TrainedTask> {
   }
 }
 
-function startFrom(
-  trainer: Trainer,
-  { checkpoint, model, weights, allowPartial = false }: TrainingStart,
-  onWeights: TrainingTask['onWeights'],
-): void {
+function startFrom(trainer: Trainer, { start, onWeights, onInit }: TrainingTask): void {
+  const { checkpoint, model, init, weights, allowPartial = false } = start;
   if (checkpoint !== undefined) {
     trainer.restore(checkpoint);
     return;
@@ -92,6 +99,10 @@ function startFrom(
   if (model !== undefined) {
     using start = loadModel(model);
     segmentor.loadStateDict(start.stateDict());
+  } else if (init !== undefined) {
+    refuseOtherNetwork(init, describeNetworkFile(init), segmentor.config, segmentor.classInfo ?? []);
+    const { loaded } = loadSegmentorWeights(segmentor, init);
+    onInit?.(init, loaded.length);
   } else if (weights !== undefined) {
     const report = loadBackboneWeights(segmentor, findPulledFile(weights) ?? weights, { allowPartial });
     onWeights?.(report);

@@ -24,6 +24,7 @@ import type { PixelStore } from '../pipeline/pixels.js';
 import { type ImageClasses, RareClassSampler } from '../pipeline/rare-class-sampling.js';
 import { enterDevice } from './device.js';
 import { Replica } from './distributed.js';
+import { sameButLength } from './length.js';
 import { buildOptimizer } from './optimizer.js';
 
 /** What a run trains on. */
@@ -211,7 +212,8 @@ export class Trainer {
   }
 
   /**
-   * Takes up the state that `save` wrote: what follows is what would have followed there.
+   * Takes up the state that `save` wrote: what follows is what would have followed there, or in an experiment of this
+   * length.
    * @throws Error if the file is of another experiment.
    */
   restore(directory: string): void {
@@ -219,7 +221,7 @@ export class Trainer {
     tidy(() => {
       const { tensors, metadata } = loadSafetensors(path);
       if (metadata.format !== FORMAT) throw new Error(`${path} is no training checkpoint of this version`);
-      if (metadata.experiment !== JSON.stringify(this.experiment)) {
+      if (!sameButLength(JSON.parse(metadata.experiment!), this.experiment)) {
         throw new Error(`${path} belongs to another experiment than the one to be resumed`);
       }
       const state = JSON.parse(metadata.state!);

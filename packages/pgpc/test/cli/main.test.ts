@@ -202,10 +202,15 @@ describe('what reaches the library', () => {
       name: 'mine',
       overwrite: true,
     });
-    expect(await optionsOf(['train', '--resume', images])).toEqual({ resume: images, device: 'auto' });
-    expect(await optionsOf(['train', '--resume', images, '--device', 'cpu'])).toEqual({
-      resume: images,
+    const resumed = { resume: images, device: 'auto', allowChangedData: false };
+    expect(await optionsOf(['train', '--resume', images])).toEqual(resumed);
+    const changed = ['--device', 'cpu', '--iterations', '7', '--source-root', images, '--allow-changed-data'];
+    expect(await optionsOf(['train', '--resume', images, ...changed])).toEqual({
+      ...resumed,
       device: 'cpu',
+      iterations: 7,
+      sourceRoot: images,
+      allowChangedData: true,
     });
   });
 
@@ -383,6 +388,18 @@ describe('refuses', () => {
     [
       ['train', '--source-root', '.', '--target-root', '.', '--select', 'margin', '--method', 'daformer'],
       /--select margin: daformer has no prototypes$/,
+    ],
+    [
+      ['train', '--source-root', '.', '--target-root', '.', '--allow-changed-data'],
+      /--allow-changed-data goes with --resume <run>$/,
+    ],
+    [
+      'train --source-root . --target-root . --init . --weights package.json'.split(' '),
+      /--init is a whole network, --weights an encoder alone: leave out one of them$/,
+    ],
+    [
+      'train --source-root . --target-root . --allow-partial'.split(' '),
+      /--allow-partial goes with --weights <file>$/,
     ],
     [['eval', '--target-root', '.'], /required option '--checkpoint <path>' not specified/],
     [

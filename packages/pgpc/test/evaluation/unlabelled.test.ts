@@ -178,8 +178,10 @@ describe('scores of a model', () => {
       expect(alone.agreement).toBeUndefined();
       expect(alone.margin).toBeUndefined();
       const prototypes = { rows, project: (features: Tensor) => features };
-      const scores = unlabelledScores({ student, teacher, prototypes }, images, 1e6);
-      const single = images.map((image) => unlabelledScores({ student, teacher, prototypes }, [image], 1e6));
+      const scores = unlabelledScores({ student, teacher, prototypes }, images, { pixels: 1e6 });
+      const single = images.map((image) =>
+        unlabelledScores({ student, teacher, prototypes }, [image], { pixels: 1e6 }),
+      );
       for (const name of ['entropy', 'density', 'agreement', 'margin'] as const) {
         expect(scores[name]).toBeCloseTo(mean(single.map((one) => one[name]!)), 5);
       }

@@ -12,13 +12,9 @@ import { UsageError } from '../../src/config/usage-error.js';
 import { evaluate } from '../../src/evaluation/evaluate-model.js';
 import { predict } from '../../src/evaluation/predict.js';
 import { loadModel } from '../../src/models/checkpoint.js';
+import type { TrainingEvent } from '../../src/training/events.js';
 import { resolveTraining } from '../../src/training/resolve.js';
-import {
-  type RunTrainingOptions,
-  resumeTraining,
-  runTraining,
-  type TrainingEvent,
-} from '../../src/training/run.js';
+import { type RunTrainingOptions, resumeTraining, runTraining } from '../../src/training/run.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-run-'));
@@ -76,9 +72,12 @@ describe('a training', () => {
     expect(result.result).toEqual(run.results[0]);
     expect(result.best).toMatchObject({ score: 'information', iteration: 3 });
     expect(run.info).toMatchObject({ status: 'finished', seed: 1 });
-    const kinds = events.map(({ kind }) => kind).filter((kind) => kind !== 'data' && kind !== 'warning');
-    const steps = ['step', 'step', 'log', 'step', 'checkpoint'];
-    expect(kinds).toEqual(['description', 'begin', ...steps, 'end']);
+    expect(events[0]).toEqual({ kind: 'run', directory: join(out, 'whole') });
+    const kinds = events
+      .map(({ kind }) => kind)
+      .filter((kind) => !['data', 'stage', 'warning'].includes(kind));
+    const steps = ['step', 'step', 'log', 'step', 'score', 'score', 'score', 'checkpoint'];
+    expect(kinds).toEqual(['run', 'description', 'begin', ...steps, 'end', 'evaluate']);
     const { scores } = await evaluate({ checkpoint: result.checkpoint!, target, device: 'cpu' });
     expect(scores.miou).toBe(result.result!.miou);
   }, 60_000);

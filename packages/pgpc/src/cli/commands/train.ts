@@ -4,6 +4,7 @@ import type { DatasetFormat } from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
 import { UsageError } from '../../config/usage-error.js';
 import { type ResolvedChoice, refuseContradictions } from '../../training/choice.js';
+import type { ResumeChanges } from '../../training/resume.js';
 import { type Action, examples, option, pluginHelp, type Register } from '../command.js';
 import type { CommandIo } from '../io.js';
 import { domainOptions, pluginOption, setOption, trainingOption } from '../training-options.js';
@@ -19,7 +20,6 @@ interface NewRunOptions extends Omit<ResolvedChoice, 'source' | 'target' | 'plug
   readonly targetFormat: DatasetFormat | undefined;
   readonly targetScale: Size | undefined;
   readonly plugin: string[] | undefined;
-  readonly allowPartial: boolean;
   readonly memoryCheck: boolean;
   readonly name: string | undefined;
   readonly overwrite: boolean;
@@ -29,11 +29,22 @@ interface NewRunOptions extends Omit<ResolvedChoice, 'source' | 'target' | 'plug
 }
 
 /** `--resume`: everything else comes from the run directory. */
-interface ResumeOptions {
+interface ResumeOptions extends ResumeChanges {
   readonly resume: string;
   readonly device: string;
   readonly nproc: number | undefined;
 }
+
+/** What may be said beside `--resume`. */
+const WITH_RESUME = [
+  '--resume',
+  '--iterations',
+  '--source-root',
+  '--target-root',
+  '--allow-changed-data',
+  '--nproc',
+  '--device',
+];
 
 export const registerTrain: Register = (parent, act) => {
   const train = parent
@@ -41,7 +52,8 @@ export const registerTrain: Register = (parent, act) => {
     .summary('train one method on your own images')
     .description(
       'Train on labelled source images and unlabelled target images. A new run needs --source-root and ' +
-        '--target-root; --resume takes everything but the device from the run directory. A preset is an experiment of the paper: ' +
+        '--target-root; --resume takes from the run directory what it is not told anew: --iterations extends it, and the roots ' +
+        'say where the same data is now. A preset is an experiment of the paper: ' +
         'its formats, image sizes, margins and constants; the other options apply on top of it.',
     );
   const before = ['method', 'style', 'fdaBeta', 'denoise', 'lossWeights', 'network', 'iterations'] as const;
@@ -50,13 +62,12 @@ export const registerTrain: Register = (parent, act) => {
     ...domainOptions('source'),
     ...domainOptions('target'),
     ...before.map(trainingOption),
-    ...(['batch', 'crop', 'lr', 'seed', 'weights'] as const).map(trainingOption),
+    ...(['batch', 'crop', 'lr', 'seed', 'weights', 'allowPartial', 'init'] as const).map(trainingOption),
     setOption(),
     pluginOption(),
   ];
   for (const one of shared) train.addOption(one);
   train
-    .option('--allow-partial', 'load what fits of --weights, instead of refusing a file that differs', false)
     .addOption(trainingOption('skipBad'))
     .addOption(trainingOption('device'))
     .addOption(trainingOption('precision'))
@@ -75,6 +86,7 @@ export const registerTrain: Register = (parent, act) => {
       ),
     )
     .addOption(option('--resume <run>', 'run directory to resume, from its last checkpoint', existingFolder))
+    .option('--allow-changed-data', 'resume on data that is not that which the run began with', false)
     .addHelpText('after', pluginHelp())
     .addHelpText(
       'after',
@@ -82,28 +94,38 @@ export const registerTrain: Register = (parent, act) => {
         'pgpc train --preset gta5-cityscapes --source-root data/gta5 --target-root data/cityscapes --weights mit_b5.pth',
         'pgpc train --source-root data/simulator --target-root data/camera --method pgpc --crop 256x256',
         'pgpc train --source-root data/simulator --target-root data/camera --set method.contrast.rank=3',
+        'pgpc train --source-root data/simulator --target-root data/camera --init runs/source-only --method self-training',
         'pgpc train --resume runs/pgpc',
+        'pgpc train --resume runs/pgpc --iterations 60000',
         'pgpc train --nproc 4 --source-root data/simulator --target-root data/camera',
       ),
     );
-  train.action(async ({ resume, nproc, ...options }) => {
+  train.action(async ({ resume, nproc, allowChangedData, ...options }) => {
     if (resume !== undefined) {
-      const extra = given(train).filter((flag) => !['--resume', '--nproc', '--device'].includes(flag));
+      const flags = given(train);
+      const extra = flags.filter((flag) => !WITH_RESUME.includes(flag));
       if (extra.length > 0) {
         throw new UsageError(
           `--resume takes everything from the run directory: leave out ${extra.join(', ')}`,
         );
       }
-      const { device } = options as NewRunOptions;
-      await act('train', resumeRun, { resume: resume as string, nproc, device });
+      const { device, iterations, sourceRoot, targetRoot } = options as NewRunOptions;
+      const chosen = {
+        resume: resume as string,
+        nproc,
+        device,
+        sourceRoot,
+        targetRoot,
+        iterations: flags.includes('--iterations') ? iterations : undefined,
+        allowChangedData,
+      };
+      await act('train', resumeRun, chosen as ResumeOptions);
       return;
     }
+    if (allowChangedData) throw new UsageError('--allow-changed-data goes with --resume <run>');
     for (const flag of ['--source-root', '--target-root']) {
       if (given(train).includes(flag)) continue;
       throw new UsageError(`train needs ${flag} <folder>, or --resume <run>`);
-    }
-    if (options.allowPartial && options.weights === undefined) {
-      throw new UsageError('--allow-partial goes with --weights <file>');
     }
     const run = { ...options, nproc, resume: undefined } as NewRunOptions;
     refuseContradictions(run);
@@ -119,7 +141,7 @@ function given(command: Command): string[] {
 }
 
 const newRun: Action<NewRunOptions> = async (options, io) => {
-  const { nproc, name, overwrite, out, allowPartial, memoryCheck, plugin, ...rest } = options;
+  const { nproc, name, overwrite, out, memoryCheck, plugin, ...rest } = options;
   const {
     resume: _,
     sourceRoot,
@@ -131,26 +153,26 @@ const newRun: Action<NewRunOptions> = async (options, io) => {
     ...choice
   } = rest;
   if (await launched(nproc, io)) return;
-  const { resolveTraining, runTraining, showTraining } = await import('../output/training.js');
-  const config = await resolveTraining({
+  const { runChoice, showTraining } = await import('../output/training.js');
+  const chosen = {
     ...choice,
     source: { root: sourceRoot, format: sourceFormat, scale: sourceScale },
     target: { root: targetRoot, format: targetFormat, scale: targetScale },
     plugins: plugin,
-  });
-  const { device, weights } = choice;
+  };
+  const { device } = choice;
   const { command, signal } = io;
   const whereTo = { name, overwrite, out, command };
   await showTraining(io, (onEvent) =>
-    runTraining(config, { ...whereTo, device, weights, allowPartial, memoryCheck, signal, onEvent }),
+    runChoice(chosen, { ...whereTo, device, memoryCheck, signal, onEvent }),
   );
 };
 
-const resumeRun: Action<ResumeOptions> = async ({ resume, device, nproc }, io) => {
+const resumeRun: Action<ResumeOptions> = async ({ resume, nproc, ...changes }, io) => {
   if (await launched(nproc, io)) return;
   const { resumeTraining, showTraining } = await import('../output/training.js');
   const { signal } = io;
-  await showTraining(io, (onEvent) => resumeTraining(resume, { device, signal, onEvent }));
+  await showTraining(io, (onEvent) => resumeTraining(resume, { ...changes, signal, onEvent }));
 };
 
 /** Starts the ranks of a training in several processes. @returns false if this process is to train itself. */

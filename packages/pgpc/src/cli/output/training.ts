@@ -4,15 +4,14 @@ import { protocolMiou } from '../../evaluation/protocols.js';
 import { describeDevice, useCores } from '../../machine.js';
 import { describeReport } from '../../models/weights/fit.js';
 import { percent } from '../../report/format.js';
+import type { TrainingEvent, TrainingResult } from '../../training/events.js';
 import { gib } from '../../training/memory.js';
-import type { TrainingEvent, TrainingResult } from '../../training/run.js';
 import { count } from '../command.js';
 import type { CommandIo } from '../io.js';
 import { fileProgress, type Progress, progress } from './progress.js';
 import { iouTable } from './table.js';
 
-export { resolveTraining } from '../../training/resolve.js';
-export { resumeTraining, runTraining } from '../../training/run.js';
+export { resumeTraining, runChoice } from '../../training/run.js';
 
 /** Shows a training while it is under way, and what has come of it. */
 export async function showTraining(
@@ -30,6 +29,15 @@ function teller(io: CommandIo): (event: TrainingEvent) => void {
   let shown = {};
   return (event) => {
     switch (event.kind) {
+      case 'run':
+        io.stdout.write(`run: ${event.directory}\n`);
+        return;
+      case 'remark':
+        say(event.message);
+        return;
+      case 'init':
+        say(`init: ${event.entries} of ${event.entries} entries of ${event.file}, for student and teacher`);
+        return;
       case 'data': {
         const { stage, done, total } = event;
         const stageBar = files.get(stage) ?? fileProgress(stage, io);
@@ -70,7 +78,11 @@ function teller(io: CommandIo): (event: TrainingEvent) => void {
       case 'end':
         bar!.done(event.outcome);
         return;
+      case 'stage':
+      case 'score':
       case 'checkpoint':
+      case 'saved':
+      case 'evaluate':
         return;
     }
   };

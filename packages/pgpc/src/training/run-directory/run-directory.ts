@@ -1,20 +1,13 @@
 // The folder of one run, open for writing: self-contained, and the only thing that reports and dashboards read.
 
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-} from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, type ClassInfo, type LabelMap, type RgbImage, writeJson } from '@pgpc/datasets';
+import { type CreateRunOptions, claimRun, type RunClaim } from './claim.js';
 import { lengthOfWholeLines, openRun } from './open-run.js';
 import { describeMachine } from './origin.js';
 import { coloured, writePng } from './pictures.js';
-import { isRunName, RUN_NAME_RULE } from './run-name.js';
+import { isRunName } from './run-name.js';
 import {
   checked,
   type MethodResult,
@@ -59,10 +52,10 @@ export interface RunDescription {
   readonly command?: string;
 }
 
-/** What to do when the name is taken: refuse (default), replace that run, or append -2, -3, ... to the name. */
-export interface CreateRunOptions {
-  readonly overwrite?: boolean;
-  readonly unique?: boolean;
+/** What is not as before when a run is resumed. */
+export interface RunUpdate {
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly changes?: readonly string[];
 }
 
 /**
@@ -89,23 +82,19 @@ export class RunDirectory {
     this.#wallBefore = wallBefore;
   }
 
-  /**
-   * Makes `root/name` and writes its `run.json` with status `running`.
-   *
-   * @throws Error if the name is no plain file name, or the folder exists and is not empty. `overwrite` empties only
-   *   a folder that a run has written.
-   */
+  /** Makes `root/name` and writes its `run.json` with status `running`. @throws as {@link claimRun} does. */
   static create(
     root: string,
     name: string,
     description: RunDescription,
     options: CreateRunOptions = {},
   ): RunDirectory {
-    if (!isRunName(name)) {
-      throw new Error(`run name '${name}' is not allowed: use ${RUN_NAME_RULE}`);
-    }
-    mkdirSync(root, { recursive: true });
-    const directory = claimDirectory(root, name, options);
+    return RunDirectory.begin(claimRun(root, name, options), description);
+  }
+
+  /** Writes `run.json` with status `running` into a folder that was claimed. */
+  static begin(claim: RunClaim, description: RunDescription): RunDirectory {
+    const directory = claim.path;
     const info = runInfoSchema.parse({
       name: path.basename(directory),
       title: description.title,
@@ -122,6 +111,7 @@ export class RunDirectory {
       started: new Date().toISOString(),
       resumed: [],
     });
+    claim.clear();
     const run = new RunDirectory(directory, info, [], 0);
     run.#writeInfo(info);
     return run;
@@ -132,9 +122,10 @@ export class RunDirectory {
    * beyond the iteration from which training resumes are superseded when the directory is read.
    *
    * @param device what it resumes on; run.json names all devices, in order.
+   * @param update a configuration in place of the former, and what is not as before, in words.
    * @throws Error if the directory holds no readable run.
    */
-  static resume(directory: string, device?: string): RunDirectory {
+  static resume(directory: string, device?: string, update: RunUpdate = {}): RunDirectory {
     const run = openRun(directory);
     const metrics = path.join(directory, 'metrics.jsonl');
     if (existsSync(metrics)) truncateSync(metrics, lengthOfWholeLines(readFileSync(metrics)));
@@ -143,11 +134,16 @@ export class RunDirectory {
     const { finished: _finished, error: _error, ...info } = run.info;
     const devices = info.device?.split(THEN) ?? [];
     if (device !== undefined && devices.at(-1) !== device) devices.push(device);
+    const { config = info.config, changes = [] } = update;
+    const time = new Date().toISOString();
+    const changed = [...(info.changes ?? []), ...changes.map((what) => ({ time, what }))];
     resumed.#writeInfo({
       ...info,
       ...(devices.length > 0 && { device: devices.join(THEN) }),
+      config,
       status: 'running',
-      resumed: [...info.resumed, new Date().toISOString()],
+      resumed: [...info.resumed, time],
+      ...(changed.length > 0 && { changes: changed }),
     });
     return resumed;
   }
@@ -252,30 +248,5 @@ export class RunDirectory {
   #writeInfo(info: RunInfo): void {
     this.#info = info;
     writeJson(path.join(this.path, 'run.json'), info);
-  }
-}
-
-function claimDirectory(root: string, name: string, options: CreateRunOptions): string {
-  for (let attempt = 1; ; attempt++) {
-    const directory = path.join(root, attempt === 1 ? name : `${name}-${attempt}`);
-    // Without `recursive`, mkdir is the lock: of two runs that start at once, one gets the name.
-    try {
-      mkdirSync(directory);
-      return directory;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    if (options.unique) continue;
-    const entries = readdirSync(directory);
-    if (entries.length === 0) return directory;
-    if (!options.overwrite) {
-      throw new Error(`${directory} exists and is not empty: choose another name, or overwrite it`);
-    }
-    if (!entries.includes('run.json')) {
-      throw new Error(`${directory} is not empty and holds no run: not overwriting it`);
-    }
-    rmSync(directory, { recursive: true });
-    mkdirSync(directory);
-    return directory;
   }
 }

@@ -35,6 +35,8 @@ export const runInfoSchema = z.object({
   status: z.enum(['running', 'finished', 'stopped', 'failed']),
   started: z.iso.datetime(),
   resumed: z.array(z.iso.datetime()),
+  /** What was not as before when it was resumed: its length, its data, or where that is. */
+  changes: z.array(z.object({ time: z.iso.datetime(), what: z.string() })).optional(),
   finished: z.iso.datetime().optional(),
   error: z.string().optional(),
 });

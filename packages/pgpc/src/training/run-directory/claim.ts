@@ -1,0 +1,81 @@
+// A folder taken for a run before there is anything to write into it: in milliseconds, before data is read.
+
+import { mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { isRunName, RUN_NAME_RULE } from './run-name.js';
+
+/** What to do when the name is taken: refuse (default), replace that run, or append -2, -3, ... to the name. */
+export interface CreateRunOptions {
+  readonly overwrite?: boolean | undefined;
+  readonly unique?: boolean | undefined;
+}
+
+/** A folder that no other run gets. */
+export interface RunClaim {
+  readonly path: string;
+  /** Empties the folder of the run that is replaced; nothing is lost before. */
+  clear(): void;
+  /** Removes the folder where nothing has been written into it. */
+  release(): void;
+}
+
+/**
+ * Takes `root/name`.
+ * @throws Error if the name is no plain file name, the folder cannot be made, or it exists and is not empty. `overwrite`
+ *   takes only a folder that a run has written.
+ */
+export function claimRun(root: string, name: string, options: CreateRunOptions = {}): RunClaim {
+  if (!isRunName(name)) throw new Error(`run name '${name}' is not allowed: use ${RUN_NAME_RULE}`);
+  try {
+    mkdirSync(root, { recursive: true });
+  } catch (error) {
+    throw new Error(
+      `${root}: no folder for runs can be made here (${reasonOf(error)}); choose another --out`,
+    );
+  }
+  for (let attempt = 1; ; attempt++) {
+    const directory = path.join(root, attempt === 1 ? name : `${name}-${attempt}`);
+    // Without `recursive`, mkdir is the lock: of two runs that start at once, one gets the name.
+    try {
+      mkdirSync(directory);
+      return claimed(directory);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+        throw new Error(`${directory} cannot be made (${reasonOf(error)}); choose another --out`);
+      }
+    }
+    if (options.unique) continue;
+    const entries = readdirSync(directory);
+    if (entries.length === 0) return claimed(directory);
+    if (!options.overwrite) {
+      throw new Error(`${directory} exists and is not empty: choose another name, or overwrite it`);
+    }
+    if (!entries.includes('run.json')) {
+      throw new Error(`${directory} is not empty and holds no run: not overwriting it`);
+    }
+    return claimed(directory);
+  }
+}
+
+function claimed(directory: string): RunClaim {
+  return {
+    path: directory,
+    clear: () => {
+      for (const entry of readdirSync(directory)) rmSync(path.join(directory, entry), { recursive: true });
+    },
+    release: () => {
+      try {
+        rmdirSync(directory);
+      } catch (error) {
+        // Somebody may have removed it, too.
+        if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+          throw error;
+        }
+      }
+    },
+  };
+}
+
+function reasonOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? String(error);
+}

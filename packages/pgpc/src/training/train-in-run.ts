@@ -1,0 +1,120 @@
+// The steps of a training, its checkpoints, and its evaluation, in a run directory.
+
+import type { ProcessGroup } from '@pgpc/torch';
+import type { TrainingConfig } from '../config/training.js';
+import type { UnlabelledScores } from '../evaluation/unlabelled.js';
+import { CheckpointClock, STEPS_BETWEEN } from './checkpoint-clock.js';
+import type { OpenedData } from './data.js';
+import type { TrainingEvent, TrainingResult } from './events.js';
+import type { RunDirectory } from './run-directory/run-directory.js';
+import { CheckpointSelection, SCORED_IMAGES } from './selection.js';
+import { type TrainingStart, train } from './train.js';
+
+/** Where and for whom a training computes. */
+interface Surroundings {
+  device: string;
+  group: ProcessGroup | undefined;
+  signal: AbortSignal;
+  emit: (event: TrainingEvent) => void;
+  /** Decoding threads where the configuration does not say. */
+  workers: number | undefined;
+}
+
+/** @param run undefined in ranks above 0. @throws what a step or an event's receiver throws; the run says so by then. */
+export async function trainInRun(
+  run: RunDirectory | undefined,
+  config: TrainingConfig,
+  data: OpenedData,
+  { device, group, signal, emit, workers }: Surroundings,
+  start: TrainingStart,
+): Promise<TrainingResult> {
+  const { phase, experiment, select } = config;
+  const { iterations } = experiment;
+  const { validation, classes } = data;
+  const clock = new CheckpointClock();
+  let selection: CheckpointSelection | undefined;
+  try {
+    const folder = run?.checkpointDirectory(phase);
+    emit({ kind: 'stage', stage: 'build the network' });
+    const { outcome, seconds, scores } = await train({
+      experiment,
+      data: { ...data, workers: data.workers ?? workers },
+      start,
+      device,
+      group,
+      signal,
+      evaluation: run &&
+        validation && {
+          dataset: validation,
+          size: config.data.target.scale,
+          signal,
+          onImage: (done, total) => emit({ kind: 'evaluate', done, total }),
+        },
+      onWeights: (report) => emit({ kind: 'weights', report }),
+      onInit: (file, entries) => emit({ kind: 'init', file, entries }),
+      onBegin: async ({ iteration }) => {
+        const names = classes.map(({ name }) => name);
+        if (run) {
+          selection = await CheckpointSelection.open(
+            run.checkpointDirectory('best'),
+            data.target!,
+            select,
+            names,
+          );
+        }
+        const forecast = {
+          every: STEPS_BETWEEN,
+          scored: Math.min(SCORED_IMAGES, data.target!.length),
+          evaluated: validation?.samples.length ?? 0,
+        };
+        emit({ kind: 'begin', phase, iteration, iterations, forecast });
+      },
+      onLog: (entry) => {
+        run?.log({ phase, iteration: entry.iteration }, entry.values);
+        emit({ kind: 'log', ...entry });
+      },
+      onStep: (done, trainer) => {
+        emit({ kind: 'step', done });
+        if (!run || !folder || !selection) return;
+        const due = clock.due(done, iterations);
+        if (due === undefined) return;
+        trainer.save(folder);
+        clock.saved();
+        if (due === 'time') {
+          emit({ kind: 'saved', iteration: done, folder });
+          return;
+        }
+        const { scores, warnings, best } = selection.check(trainer.step, done, (image, total) =>
+          emit({ kind: 'score', done: image, total }),
+        );
+        run.log({ phase, iteration: done }, unlabelledMetrics(scores));
+        emit({ kind: 'checkpoint', iteration: done, folder, scores, best });
+        for (const message of warnings) emit({ kind: 'warning', iteration: done, message });
+      },
+      onTrained: (trainer, outcome) => {
+        group?.barrier();
+        if (outcome === 'stopped' && folder) trainer.save(folder);
+        emit({ kind: 'end', outcome });
+      },
+    });
+    const result = scores && { name: phase, label: phase, seconds, ...scores };
+    if (result) run?.addResult(result);
+    run?.finish(outcome);
+    const kept = selection?.selection.state.best;
+    const best = kept && selection && { score: select, ...kept, folder: selection.folder };
+    return { outcome, run: run?.path, checkpoint: folder, best, result, classes, config };
+  } catch (error) {
+    run?.finish(
+      signal.aborted ? 'stopped' : 'failed',
+      error instanceof Error ? error.message : String(error),
+    );
+    throw error;
+  } finally {
+    selection?.dispose();
+  }
+}
+
+/** The scores under the names that the log has them by. */
+function unlabelledMetrics({ shares: _, ...scores }: UnlabelledScores): Record<string, number> {
+  return Object.fromEntries(Object.entries(scores).map(([name, value]) => [`unlabelled/${name}`, value]));
+}
