@@ -1,9 +1,12 @@
 // What is thrown where a dataset's folder or file is not as its format says.
+import { printable } from './files/names.js';
 
 /** What is wrong with a dataset's folder or file. */
 export type FaultKind =
   | 'missing'
   | 'missing-pair'
+  | 'same-name'
+  | 'name'
   | 'empty'
   | 'symlink-loop'
   | 'undecodable'
@@ -29,5 +32,9 @@ export class DatasetError extends Error {
 
 /** The error of a file or folder. @param why it is wrong and what to do, as its message says behind the path */
 export function fault(kind: FaultKind, file: string, why: string, cause?: unknown): DatasetError {
-  return new DatasetError(`${file}: ${why}`, { kind, file, ...(cause !== undefined && { cause }) });
+  return new DatasetError(printable(`${file}: ${why}`), {
+    kind,
+    file,
+    ...(cause !== undefined && { cause }),
+  });
 }

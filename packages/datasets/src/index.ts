@@ -36,7 +36,7 @@ export {
 export { isMappingFile, readMappingFile } from './classes/mapping-file.js';
 export { DatasetError, type FaultKind } from './errors.js';
 export { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
-export type { OnFault, ReaderOptions } from './files/list.js';
+export { type FileSearch, IMAGE_ENDINGS, listFiles, type OnFault, type ReaderOptions } from './files/list.js';
 export { writeJson, writeWhole, writeWholeSync } from './files/write-whole.js';
 export {
   DATASET_FORMATS,

@@ -1,10 +1,10 @@
-// Finding the files of a dataset folder, in an order that is the same on every machine.
-import { readdir, realpath, stat } from 'node:fs/promises';
+// Finding the files of a folder, in an order that is the same on every machine: the one lister of readers and commands.
+import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DatasetError, fault } from '../errors.js';
+import { adviceFor, endingOf, escapedBytes, isOfTheSystem } from './names.js';
 
-/** Endings of the image formats that are read, in lower case; files with capital ones are found too. */
-export const IMAGE_ENDINGS: readonly string[] = ['.png', '.jpg', '.jpeg', '.webp', '.tif', '.tiff'];
+export { IMAGE_ENDINGS } from './names.js';
 
 /**
  * Receives what is wrong with single files while a dataset is opened; the other files are still read.
@@ -27,32 +27,57 @@ export interface FileSearch extends ReaderOptions {
   readonly endings: readonly string[];
   /** Ids to pass over. */
   readonly except?: (id: string) => boolean;
+  /** A folder that is not looked into, such as one that results are written to. */
+  readonly leaveOut?: string;
+}
+
+/** What was found and what was passed over. */
+interface Found {
+  readonly files: { id: string; spelled: string; file: string }[];
+  /** Names by ending that are no such files. */
+  readonly others: Map<string, string[]>;
+  /** Ids that `except` took out. */
+  readonly excepted: string[];
+  hidden: number;
+  leftOut: string | undefined;
 }
 
 /**
- * Lists the files under `folder` as a map from id (the path relative to it with '/' separators, without the ending)
- * to path, sorted by UTF-16 code unit of the id. Links are followed; names that begin with '.' are skipped.
+ * Lists the files under `folder` as a map from id (the path relative to it with '/' separators, without the ending, in
+ * Unicode's composed form, NFC) to path, sorted by UTF-16 code unit of the id. Links are followed; hidden files and
+ * those that systems leave (`__MACOSX`, `Thumbs.db`) are passed over in silence, pictures of other endings with a note.
  * @throws {DatasetError} when the folder is missing or holds no such file; also, unless there is an `onFault`, when a
- * link in it leads in a circle or to nothing, or two files have the same id
+ * link in it leads in a circle or to nothing, two files have the same id, or a name is not UTF-8
  */
 export async function listFiles(folder: string, search: FileSearch): Promise<Map<string, string>> {
-  const found: [id: string, file: string][] = [];
-  await walk(folder, '', [], search, found);
-  if (found.length === 0) {
-    throw fault(
-      'empty',
-      folder,
-      `no ${search.what} here (no file ends in ${search.endings.join(', ')}); check the dataset's root and whether it was unpacked completely`,
-    );
-  }
-  found.sort(([a, inA], [b, inB]) => (a === b ? order(inA, inB) : order(a, b)));
+  const found: Found = { files: [], others: new Map(), excepted: [], hidden: 0, leftOut: undefined };
+  let faults = 0;
+  const onFault =
+    search.onFault &&
+    ((error: DatasetError) => {
+      faults++;
+      search.onFault!(error);
+    });
+  const leaveOut = search.leaveOut === undefined ? undefined : await realOf(search.leaveOut);
+  await walk(folder, '', [], { ...search, onFault, ...(leaveOut !== undefined && { leaveOut }) }, found);
+  if (found.files.length === 0) throw fault('empty', folder, whyEmpty(found, search, faults));
+  tellOthers(folder, search, found);
+  found.files.sort((a, b) => (a.id === b.id ? order(a.file, b.file) : order(a.id, b.id)));
   const files = new Map<string, string>();
-  for (const [id, file] of found) {
+  const spelling = new Map<string, string>();
+  for (const { id, spelled, file } of found.files) {
     const other = files.get(id);
-    if (other === undefined) files.set(id, file);
-    else {
-      report(search.onFault, fault('missing-pair', file, `${other} has the same name; remove one of them`));
+    if (other === undefined) {
+      files.set(id, file);
+      spelling.set(id, spelled);
+      continue;
     }
+    const inForm =
+      spelling.get(id) === spelled ? '' : ', though in another Unicode form (composed, decomposed)';
+    report(
+      onFault,
+      fault('same-name', file, `${other} has the same name${inForm}; rename or remove one of them`),
+    );
   }
   return files;
 }
@@ -65,12 +90,50 @@ export function report(onFault: OnFault | undefined, fault: DatasetError): void 
   onFault(fault);
 }
 
+/** Says why nothing was found, by what is there. */
+function whyEmpty(found: Found, { what, endings }: FileSearch, faults: number): string {
+  const { excepted, others, hidden, leftOut } = found;
+  if (excepted.length > 0) {
+    return `none of the ${excepted.length} ${what} here is wanted (they are named ${some(excepted)}); compare the names with those of the list or of the partners`;
+  }
+  const here = [...others]
+    .sort(([, a], [, b]) => b.length - a.length)
+    .slice(0, 3)
+    .map(([ending, names]) => counted(ending, names));
+  if (faults > 0) here.push(`${faults} that cannot be listed`);
+  if (hidden > 0) here.push(`${hidden} hidden`);
+  if (leftOut !== undefined) here.push('a folder for results');
+  const advice = [...others.keys()].map((ending) => adviceFor(ending, what, endings)).find(Boolean);
+  if (here.length === 0) {
+    return `no ${what} here (no file ends in ${endings.join(', ')}); check the path, and whether everything was unpacked`;
+  }
+  return `no ${what} here (no file ends in ${endings.join(', ')}; there are ${here.join(', ')}); ${advice ?? 'check the path'}`;
+}
+
+const some = (names: readonly string[]) => names.slice(0, 2).join(', ') + (names.length > 2 ? ', ...' : '');
+
+function counted(ending: string, names: readonly string[]): string {
+  const kind = ending === '' ? 'without an ending' : ending;
+  if (names.length === 1) return ending === '' ? `1 file ${kind}` : `1 ${kind} file`;
+  return ending === '' ? `${names.length} files ${kind}` : `${names.length} ${kind} files`;
+}
+
+function tellOthers(folder: string, { what, endings, onNote }: FileSearch, found: Found): void {
+  if (onNote === undefined) return;
+  if (found.leftOut !== undefined) onNote(`${found.leftOut}: passed over, as results are written there`);
+  for (const [ending, names] of [...found.others].sort(([a], [b]) => order(a, b))) {
+    const advice = adviceFor(ending, what, endings);
+    if (advice === undefined) continue;
+    onNote(`${folder}: ${counted(ending, names)} passed over (${some(names.sort())}); ${advice}`);
+  }
+}
+
 async function walk(
   folder: string,
   prefix: string,
   ancestors: readonly string[],
   search: FileSearch,
-  found: [string, string][],
+  found: Found,
 ): Promise<void> {
   const resolved = await explain(folder, search.what, () => realpath(folder));
   if (ancestors.some((folder) => `${folder}${path.sep}`.startsWith(`${resolved}${path.sep}`))) {
@@ -80,25 +143,75 @@ async function walk(
       `symlink loop (it leads back to ${resolved}, a folder above it); remove the link`,
     );
   }
+  if (resolved === search.leaveOut) {
+    found.leftOut = folder;
+    return;
+  }
   const chain = [...ancestors, resolved];
   const entries = await explain(folder, search.what, () => readdir(folder, { withFileTypes: true }));
+  // The system's names are bytes; where they are no UTF-8 the text no longer leads to the file.
+  if (entries.some(({ name }) => name.includes('\ufffd'))) await reportBytes(folder, search);
   for (const entry of entries) {
-    if (entry.name.startsWith('.')) continue;
+    if (isOfTheSystem(entry.name)) {
+      found.hidden++;
+      continue;
+    }
     const full = path.join(folder, entry.name);
     try {
-      const info = entry.isSymbolicLink() ? await explain(full, search.what, () => stat(full)) : entry;
+      const linked = entry.isSymbolicLink();
+      if (entry.name.includes('\ufffd') && !(await isThere(full))) continue;
+      const info = linked ? await explain(full, search.what, () => stat(full)) : entry;
       if (info.isDirectory()) await walk(full, `${prefix}${entry.name}/`, chain, search, found);
-      else if (info.isFile()) {
-        const ending = search.endings.find((end) => entry.name.toLowerCase().endsWith(end.toLowerCase()));
-        if (ending === undefined) continue;
-        const id = prefix + entry.name.slice(0, -ending.length);
-        if (!search.except?.(id)) found.push([id, full]);
-      }
+      else if (info.isFile()) note(prefix, entry.name, full, search, found);
     } catch (error) {
       if (!(error instanceof DatasetError)) throw error;
       report(search.onFault, error);
     }
   }
+}
+
+/** A file is what was looked for, or counted as something else. */
+function note(prefix: string, name: string, file: string, search: FileSearch, found: Found): void {
+  const lower = name.toLowerCase();
+  const ending = search.endings.find((end) => lower.endsWith(end.toLowerCase()));
+  if (ending === undefined) {
+    const other = endingOf(name);
+    const names = found.others.get(other);
+    if (names) names.push(prefix + name);
+    else found.others.set(other, [prefix + name]);
+    return;
+  }
+  const spelled = prefix + name.slice(0, -ending.length);
+  const id = spelled.normalize('NFC');
+  if (search.except?.(id)) found.excepted.push(id);
+  else found.files.push({ id, spelled, file });
+}
+
+async function reportBytes(folder: string, { onFault }: FileSearch): Promise<void> {
+  for (const name of await readdir(folder, { encoding: 'buffer' })) {
+    const escaped = escapedBytes(name);
+    if (escaped === undefined) continue;
+    report(
+      onFault,
+      fault(
+        'name',
+        path.join(folder, escaped),
+        `the name is not UTF-8, as unzip leaves names of other systems' archives; rename it, or all here: convmv -f latin1 -t utf8 -r --notest '${folder}'`,
+      ),
+    );
+  }
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return lstat(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The folder itself behind links; as it is where there is none yet. */
+async function realOf(folder: string): Promise<string> {
+  return realpath(folder).catch(() => path.resolve(folder));
 }
 
 async function explain<T>(where: string, what: string, action: () => Promise<T>): Promise<T> {

@@ -47,7 +47,7 @@ export async function openCamvid(
   const labelOf = (id: string) => path.join(folders.labels, `${id}${suffix}`);
   let images = await listFiles(folders.images, { what: 'CamVid images', endings: IMAGE_ENDINGS, ...options });
   const list = path.join(root, `${split}.txt`);
-  const keep = (await isFile(list)) ? new Set((await readNameList(list)).map(imageName)) : undefined;
+  const keep = (await isFile(list)) ? new Set((await readNameList(list, images)).map(imageName)) : undefined;
   if (keep !== undefined) images = selectIds(images, [...keep], imageOf, onFault);
   const samples = await samplesOfFolders({
     images,

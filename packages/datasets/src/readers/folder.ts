@@ -86,7 +86,7 @@ async function ownSamples(
         { kind: 'missing', file: path.join(imageFolder, split) },
       );
     }
-    keep = await readNameList(list);
+    keep = await readNameList(list, images);
     images = selectIds(images, keep, imageOf, onFault);
   }
   const kept = keep && new Set(keep);
@@ -119,7 +119,7 @@ async function cvatSamples(
   const labelOf = (id: string) => path.join(labelFolder, `${id}.png`);
   let images = await listFiles(imageFolder, { what: 'images', endings: IMAGE_ENDINGS, onFault, onNote });
   let labels = await listFiles(labelFolder, { what: 'masks', endings: ['.png'], onFault, onNote });
-  const ids = split === 'all' ? undefined : await cvatList(root, split);
+  const ids = split === 'all' ? undefined : await cvatList(root, split, images);
   if (ids !== undefined) {
     images = selectIds(images, ids, imageOf, onFault);
     labels = selectIds(labels, ids, labelOf, onFault);
@@ -128,14 +128,14 @@ async function cvatSamples(
 }
 
 /** CVAT names its lists after its subsets, such as Train, Validation or default. */
-async function cvatList(root: string, split: string): Promise<string[]> {
+async function cvatList(root: string, split: string, images: ReadonlyMap<string, string>): Promise<string[]> {
   const folder = path.join(root, 'ImageSets', 'Segmentation');
   const lists = (await isFolder(folder)) ? await readdir(folder) : [];
   const wanted = split === 'val' ? ['val.txt', 'validation.txt'] : [`${split}.txt`];
   const list =
     lists.find((name) => wanted.includes(name.toLowerCase())) ??
     lists.find((name) => name.toLowerCase() === 'default.txt');
-  if (list !== undefined) return readNameList(path.join(folder, list));
+  if (list !== undefined) return readNameList(path.join(folder, list), images);
   throw fault(
     'missing',
     folder,

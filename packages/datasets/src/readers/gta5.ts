@@ -53,7 +53,7 @@ export async function openGta5(root: string, options: Gta5Options = {}): Promise
     onFault,
     onNote,
   });
-  const ids = options.ids ?? (split === 'all' ? undefined : await idsOf(root, split));
+  const ids = options.ids ?? (split === 'all' ? undefined : await idsOf(root, split, images));
   if (ids?.length === 0) {
     throw new DatasetError('gta5: `ids` is empty; name at least one sample or leave it out');
   }
@@ -76,8 +76,8 @@ export async function openGta5(root: string, options: Gta5Options = {}): Promise
   });
 }
 
-async function idsOf(root: string, split: string): Promise<string[]> {
-  const ids = await splitIds(root, split);
+async function idsOf(root: string, split: string, images: ReadonlyMap<string, string>): Promise<string[]> {
+  const ids = await splitIds(root, split, images);
   if (ids !== undefined) return ids;
   throw fault(
     'missing',

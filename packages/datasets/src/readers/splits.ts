@@ -3,33 +3,83 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fault } from '../errors.js';
 import { IMAGE_ENDINGS, isFile, type OnFault, report } from '../files/list.js';
+import { readText } from '../files/text.js';
 import { readMatlabVectors } from './matlab.js';
 
 /**
  * The ids of a split by `root/SPLIT.txt`, one name a line (with or without ending; blank lines and lines that begin
  * with # are skipped), or by the variable `SPLITIds` of GTA5's `root/split.mat`; undefined where there is neither.
+ * @param images by id, see {@link readNameList}
  * @throws {DatasetError} when the file cannot be understood or names nothing
  */
-export async function splitIds(root: string, split: string): Promise<string[] | undefined> {
+export async function splitIds(
+  root: string,
+  split: string,
+  images: ReadonlyMap<string, string>,
+): Promise<string[] | undefined> {
   const list = path.join(root, `${split}.txt`);
-  if (await isFile(list)) return readNameList(list);
+  if (await isFile(list)) return readNameList(list, images);
   const matlab = path.join(root, 'split.mat');
   if (!(await isFile(matlab))) return undefined;
   const numbers = await readMatlabIds(matlab, `${split}Ids`);
   return numbers.map((id) => String(id).padStart(5, '0'));
 }
 
-/** Reads a list of sample names: the ids, without endings of images. */
-export async function readNameList(file: string): Promise<string[]> {
-  const lines = (await readFile(file, 'utf8')).split(/\r?\n/).map((line) => line.trim());
-  const names = lines.filter((line) => line !== '' && !line.startsWith('#'));
+/**
+ * Reads a list of sample names, one a line: the ids, without endings of images, in Unicode's composed form. Of lines that
+ * name an image and its label, as those of VOC and ADE20K do, the image counts. Folders before a name are cut off where
+ * the last of them is the images' own.
+ * @param images by id, as `listFiles` finds them
+ * @throws {DatasetError} when the file is no text, names nothing, or pairs an image with a label of another name
+ */
+export async function readNameList(file: string, images: ReadonlyMap<string, string>): Promise<string[]> {
+  const lines = (await readText(file)).split(/\r\n|\r|\n/).map((line) => line.trim());
+  const names = lines.flatMap((line, i) =>
+    line === '' || line.startsWith('#') ? [] : [imageOf(line, `${file}, line ${i + 1}`)],
+  );
   if (names.length === 0) {
     throw fault('empty', file, `names no sample; write one name a line`);
   }
-  return names.map((name) => {
-    const ending = path.extname(name);
-    return IMAGE_ENDINGS.includes(ending.toLowerCase()) ? name.slice(0, -ending.length) : name;
-  });
+  return names.map((name) => idOf(name.normalize('NFC').replaceAll('\\', '/'), images));
+}
+
+const ENDING = IMAGE_ENDINGS.map((ending) => ending.slice(1)).join('|');
+const PAIR = new RegExp(`^"?(.+\\.(?:${ENDING}))"?[\\s,;]+"?(\\S.*\\.(?:${ENDING}))"?$`, 'i');
+
+/** The image of a line that names one or, with its label, two files. */
+function imageOf(line: string, where: string): string {
+  const [, image, label] = PAIR.exec(line) ?? [];
+  if (image === undefined || label === undefined) return line;
+  const [own, partner] = [image, label].map((name) => withoutEnding(path.basename(name)));
+  if (partner!.startsWith(own!)) return image;
+  throw fault(
+    'definition',
+    where,
+    `pairs ${image} with ${label}, but samples are paired by equal names; rename the labels like their images`,
+  );
+}
+
+function withoutEnding(name: string): string {
+  const ending = path.extname(name);
+  return IMAGE_ENDINGS.includes(ending.toLowerCase()) ? name.slice(0, -ending.length) : name;
+}
+
+/** The id that a listed name stands for; the name where there is none. */
+function idOf(name: string, images: ReadonlyMap<string, string>): string {
+  const listed = withoutEnding(name);
+  const parts = listed.split('/');
+  for (let from = 0; from < parts.length; from++) {
+    const id = parts.slice(from).join('/');
+    const image = images.get(id);
+    if (image === undefined) continue;
+    const depth = parts.length - from;
+    const folder = path
+      .resolve(image)
+      .split(path.sep)
+      .at(-1 - depth);
+    if (from === 0 || parts[from - 1] === folder || parts[from - 1] === '.') return id;
+  }
+  return listed;
 }
 
 async function readMatlabIds(file: string, variable: string): Promise<number[]> {
@@ -62,11 +112,15 @@ export function selectIds(
   fileOf: (id: string) => string,
   onFault?: OnFault,
 ): Map<string, string> {
-  const wanted = new Set(ids);
-  for (const id of wanted) {
-    if (files.has(id)) continue;
-    const file = fileOf(id);
-    report(onFault, fault('missing', file, `not found, but the split names the sample '${id}'`));
+  const wanted = new Set(ids.map((id) => id.normalize('NFC')));
+  const missing = [...wanted].filter((id) => !files.has(id));
+  const byLetters = new Map(
+    missing.length > 0 ? [...files].map(([id, file]) => [id.toLowerCase(), file]) : [],
+  );
+  for (const id of missing) {
+    const similar = byLetters.get(id.toLowerCase());
+    const hint = similar === undefined ? '' : `; ${similar} differs in upper and lower case`;
+    report(onFault, fault('missing', fileOf(id), `not found, but the split names the sample '${id}'${hint}`));
   }
   return new Map([...files].filter(([id]) => wanted.has(id)));
 }

@@ -80,7 +80,7 @@ export async function openSynthia(root: string, options: SynthiaOptions = {}): P
     onNote,
   });
   if (split !== 'all') {
-    const ids = await splitIds(root, split);
+    const ids = await splitIds(root, split, images);
     if (ids === undefined) {
       throw fault(
         'missing',

@@ -1,6 +1,7 @@
-// Splits by GTA5's split.mat.
+// Splits by lists of names and by GTA5's split.mat.
 import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { openFolder } from '../../src/readers/folder.js';
 import { openGta5 } from '../../src/readers/gta5.js';
 import { readMatlabVectors } from '../../src/readers/matlab.js';
 import { failure, grey, rgb, Workspace } from '../support/files.js';
@@ -76,5 +77,48 @@ describe("GTA5's split.mat", () => {
     expect(await failure(openGta5(space.root, { split: 'val' }))).toMatch(
       /split\.mat: not a readable MATLAB/,
     );
+  });
+});
+
+describe('lists of names', () => {
+  const listed = async (text: string | Buffer) => {
+    await space.put('train.txt', text);
+    return ids(await openFolder(space.root, 'train'));
+  };
+
+  async function samples(): Promise<void> {
+    await space.put('classes.yaml', 'classes: [a, b]');
+    for (const id of ['1', 'sub/2', 'my photo', '\u00e9t\u00e9'.normalize('NFD')]) {
+      await space.put(`images/${id}.jpg`, rgb(1, 1));
+      await space.put(`masks/${id}.png`, grey(1, 1, [0]));
+    }
+  }
+
+  it('are read however a program writes them', async () => {
+    await samples();
+    const all = ['1', 'my photo', 'sub/2', '\u00e9t\u00e9'];
+    expect(await listed('# a remark\r\n1\r\n\r\nsub/2.jpg\r\nmy photo.jpg\r\n\u00e9t\u00e9\r\n')).toEqual(
+      all,
+    );
+    expect(await listed(Buffer.from('\ufeff1.jpg\r\nsub/2.jpg\r\n', 'utf16le'))).toEqual(['1', 'sub/2']);
+    const prefixed =
+      'images/1.jpg\n/home/me/mine/images/sub/2.jpg\nimages\\my photo.jpg\n./images/\u00e9t\u00e9.jpg';
+    expect(await listed(prefixed)).toEqual(all);
+    expect(await listed('/images/1.jpg /masks/1.png\nimages/my photo.jpg, masks/my photo.png')).toEqual([
+      '1',
+      'my photo',
+    ]);
+  });
+
+  it('that name what is not there say what is close', async () => {
+    await samples();
+    expect(await failure(listed('other/1.jpg'))).toMatch(/other\/1\.png: not found, but the split names/);
+    expect(await failure(listed('My Photo'))).toMatch(/my photo\.jpg differs in upper and lower case/);
+    expect(await failure(listed('images/1.jpg masks/2.png'))).toMatch(
+      /train\.txt, line 1: pairs images\/1\.jpg with/,
+    );
+    const binary = await failure(listed(Buffer.from('1.jpg\n', 'utf16le')));
+    expect(binary).toMatch(/train\.txt: the text is not UTF-8 \(UTF-16/);
+    expect(binary).not.toContain('\0');
   });
 });

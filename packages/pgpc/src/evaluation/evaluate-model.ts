@@ -13,7 +13,8 @@ import { enterProcess, type ProcessOptions } from '../machine.js';
 import { loadModel } from '../models/checkpoint.js';
 import { type Evaluation, evaluateSegmentor, toLabelMap } from './evaluate.js';
 import type { InferenceOptions } from './inference.js';
-import { writePrediction } from './label-files.js';
+import { keepInputs } from './keep-inputs.js';
+import { predictionFile, writePrediction } from './label-files.js';
 import type { PredictionFormat } from './prediction-format.js';
 import type { Protocol } from './protocols.js';
 
@@ -59,6 +60,12 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
   const dataset = await openDataset({ format, root: target, split });
   if (options.classes && !isCityscapes(dataset.classes)) {
     throw new UsageError(`--classes ${options.classes}: the classes of ${target} are not Cityscapes'`);
+  }
+  if (predictions) {
+    await keepInputs(
+      dataset.samples.flatMap(({ image, label }) => (label === undefined ? [image] : [image, label])),
+      dataset.samples.map(({ id }) => predictionFile(predictions.folder, id)),
+    );
   }
   const began = performance.now();
   const evaluation = await evaluateSegmentor(segmentor, dataset, {

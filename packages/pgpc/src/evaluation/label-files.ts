@@ -38,6 +38,9 @@ export function encodeLabels(
   return encodePng({ width, height, data: rgb, channels: 3 }, zlib);
 }
 
+/** Where {@link writePrediction} writes. */
+export const predictionFile = (folder: string, id: string): string => path.join(folder, `${id}.png`);
+
 /**
  * Writes `folder/ID.png`, with the id's folders. Cityscapes' server looks in all folders for one file whose name begins with
  * city, sequence and frame, as the ids of Cityscapes do.
@@ -50,7 +53,7 @@ export async function writePrediction(
   classes: readonly ClassInfo[],
   format: PredictionFormat,
 ): Promise<string> {
-  const file = path.join(folder, `${id}.png`);
+  const file = predictionFile(folder, id);
   await mkdir(path.dirname(file), { recursive: true });
   await writeFile(file, encodeLabels(labels, classes, format));
   return file;

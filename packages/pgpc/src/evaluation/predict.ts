@@ -1,16 +1,30 @@
 // A saved model on images of one's own, of any sizes: label maps as files.
 
-import { readdir } from 'node:fs/promises';
-import { join, parse, relative, sep } from 'node:path';
-import { CITYSCAPES_CLASSES, type ClassInfo, DatasetError, decodeRgb, numberedClasses } from '@pgpc/datasets';
+import {
+  CITYSCAPES_CLASSES,
+  type ClassInfo,
+  DatasetError,
+  decodeRgb,
+  IMAGE_ENDINGS,
+  type LabelMap,
+  listFiles,
+  numberedClasses,
+  type ReaderOptions,
+} from '@pgpc/datasets';
 import { enterProcess, type ProcessOptions } from '../machine.js';
 import { loadModel } from '../models/checkpoint.js';
+import type { Segmentor } from '../models/segmentor.js';
 import { toLabelMap } from './evaluate.js';
 import { type InferenceOptions, predictLabels } from './inference.js';
-import { writePrediction } from './label-files.js';
+import { keepInputFolder, keepInputs } from './keep-inputs.js';
+import { predictionFile, writePrediction } from './label-files.js';
 import type { PredictionFormat } from './prediction-format.js';
 
-export interface PredictOptions extends ProcessOptions {
+/**
+ * `onFault` receives what is wrong with single images, and the rest is done; without it the first fault is thrown. `onNote`
+ * receives what was passed over.
+ */
+export interface PredictOptions extends ProcessOptions, ReaderOptions {
   /** Model file, or a checkpoint folder with one. */
   checkpoint: string;
   /** Folder with images. */
@@ -21,7 +35,7 @@ export interface PredictOptions extends ProcessOptions {
   format?: PredictionFormat | undefined;
   /** How an image goes through the network; by default whole, as it is. */
   inference?: InferenceOptions | undefined;
-  /** Told of every image that is done. */
+  /** Told of every image that is done, or failed. */
   onImage?: ((done: number, total: number) => void) | undefined;
 }
 
@@ -32,29 +46,30 @@ export interface Predictions {
   classes: readonly ClassInfo[];
 }
 
-const IMAGE_FILE = /\.(jpe?g|png|webp|tiff?|avif|gif)$/i;
-
-/** Paths of the images in a folder and its subfolders by the paths of their label maps, without suffix, in order. */
-async function listImages(folder: string): Promise<Map<string, string>> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries
-    .filter((entry) => entry.isFile() && IMAGE_FILE.test(entry.name))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort();
-  if (files.length === 0) {
-    throw new DatasetError(`${folder}: no images here (.jpg, .png, .webp, .tif, .avif or .gif)`);
-  }
-  const byId = new Map<string, string>();
-  for (const file of files) {
-    const { dir, name } = parse(relative(folder, file));
-    const id = join(dir, name).replaceAll(sep, '/');
-    const other = byId.get(id);
-    if (other) {
-      throw new DatasetError(`${other} and ${file}: both label maps would be ${id}.png; rename one image`);
-    }
-    byId.set(id, file);
-  }
-  return byId;
+/**
+ * The images in a folder and its subfolders by the ids of their label maps; what lies in `out` is left out.
+ * @throws UsageError where a label map would take the place of an image; DatasetError where two images share an id
+ */
+async function listImages({ images, out, onFault, onNote }: PredictOptions): Promise<Map<string, string>> {
+  await keepInputFolder(images, out);
+  const sources = await listFiles(images, {
+    what: 'images',
+    endings: IMAGE_ENDINGS,
+    leaveOut: out,
+    onNote,
+    onFault:
+      onFault &&
+      ((fault) => {
+        // Of two images of one name none is the one that is meant.
+        if (fault.kind === 'same-name') throw fault;
+        onFault(fault);
+      }),
+  });
+  await keepInputs(
+    sources.values(),
+    Array.from(sources.keys(), (id) => predictionFile(out, id)),
+  );
+  return sources;
 }
 
 /** Cityscapes' classes for a model of 19; of a model of other classes only their number is known. */
@@ -62,34 +77,45 @@ function classesOf(count: number): readonly ClassInfo[] {
   return count === CITYSCAPES_CLASSES.length ? CITYSCAPES_CLASSES : numberedClasses(count).classes;
 }
 
-/** Adds the file's name to an error. */
-function explained<T>(file: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    throw new Error(`${file}: ${(error as Error).message}`, { cause: error });
-  }
-}
-
 /**
  * Writes a label map for every image in a folder and its subfolders, under the image's name.
- * @throws DatasetError for a folder without images, two images of one name, and an image that cannot be read; Error for
- *   a file that is no model; the signal's reason once it is aborted.
+ * @throws UsageError where a label map would take the place of an image; DatasetError for a folder without images, two
+ *   images of one name and, unless there is an `onFault`, an image that cannot be read or labelled; Error for a file that
+ *   is no model; the signal's reason once it is aborted.
  */
 export async function predict(options: PredictOptions): Promise<Predictions> {
-  const { checkpoint, images, out, format = 'trainIds', inference, signal, onImage } = options;
+  const { checkpoint, out, format = 'trainIds', inference, signal, onImage, onFault } = options;
   const device = enterProcess(options);
-  const sources = await listImages(images);
+  const sources = await listImages(options);
   using segmentor = loadModel(checkpoint).to({ device });
   segmentor.eval();
   const classes = segmentor.classInfo ?? classesOf(segmentor.config.classes);
   const files: string[] = [];
+  let done = 0;
   for (const [id, file] of sources) {
     signal?.throwIfAborted();
-    const image = await decodeRgb(file);
-    using labels = explained(file, () => predictLabels(segmentor, image, inference));
-    files.push(await writePrediction(out, id, toLabelMap(labels), classes, format));
-    onImage?.(files.length, sources.size);
+    const labels = await labelled(segmentor, file, inference).catch((error) => {
+      if (!(error instanceof DatasetError && onFault)) throw error;
+      onFault(error);
+    });
+    if (labels) files.push(await writePrediction(out, id, labels, classes, format));
+    onImage?.(++done, sources.size);
   }
   return { files, classes };
+}
+
+/** @throws DatasetError that names the file. */
+async function labelled(
+  segmentor: Segmentor,
+  file: string,
+  inference: InferenceOptions | undefined,
+): Promise<LabelMap> {
+  const image = await decodeRgb(file);
+  try {
+    using labels = predictLabels(segmentor, image, inference);
+    return toLabelMap(labels);
+  } catch (error) {
+    const why = (error as Error).message.replace(/\s+/g, ' ');
+    throw new DatasetError(`${file}: ${why}`, { file, cause: error });
+  }
 }

@@ -259,21 +259,21 @@ describe('pgpc predict', () => {
     write(inside('broken', 'a.jpg'), new Uint8Array([1, 2, 3]));
     expect(await on('broken')).toMatchObject({
       code: 1,
-      err: expect.stringMatching(/^pgpc: .*a\.jpg: not a readable image/m),
+      err: expect.stringMatching(/^.*a\.jpg: not a readable image/m),
     });
     mkdirSync(inside('empty'));
     expect(await on('empty')).toMatchObject({
       code: 1,
-      err: `pgpc: ${inside('empty')}: no images here (.jpg, .png, .webp, .tif, .avif or .gif)\n`,
+      err: expect.stringMatching(/^pgpc: .*empty: no images here \(no file ends in \.png, \.jpg/),
     });
     write(inside('twice', 'a.png'), randomImage(1));
     write(inside('twice', 'a.jpg'), randomImage(1));
     expect(await on('twice')).toMatchObject({
       code: 1,
-      err: expect.stringMatching(/a\.jpg and .*a\.png: both label maps would be a\.png; rename one image/),
+      err: expect.stringMatching(/a\.png: .*a\.jpg has the same name; rename or remove one of them/),
     });
     const tiny = encode({ width: 4, height: 4, channels: 3, data: new Uint8Array(48) });
     write(inside('tiny', 'a.png'), tiny);
-    expect(await on('tiny')).toMatchObject({ code: 1, err: expect.stringMatching(/^pgpc: .*a\.png: /m) });
+    expect(await on('tiny')).toMatchObject({ code: 1, err: expect.stringMatching(/^.*a\.png: /m) });
   });
 });

@@ -13,7 +13,10 @@ export const registerPredict: Register = (parent, act) => {
   const command = parent
     .command('predict')
     .summary('label images with a checkpoint')
-    .description('Write the predicted label map of every image in a folder and its subfolders, of any sizes.')
+    .description(
+      'Write the predicted label map of every image in a folder and its subfolders, of any sizes. Images that ' +
+        'cannot be read are named and the others done; the exit code is then 1. Images are never overwritten.',
+    )
     .addOption(
       option(
         '--checkpoint <path>',
@@ -60,8 +63,21 @@ const predictImages: Action<PredictFlags> = async ({ predictions, ...options }, 
   const { useCores } = await import('../../machine.js');
   useCores();
   const bar = fileProgress('predict', io, 'images');
-  const { signal } = io;
-  const { files } = await predict({ ...options, format: predictions, signal, onImage: bar.onProgress });
+  let failed = 0;
+  const { files } = await predict({
+    ...options,
+    format: predictions,
+    signal: io.signal,
+    onImage: bar.onProgress,
+    onNote: bar.note,
+    onFault: ({ message }) => {
+      failed++;
+      bar.note(message);
+    },
+  });
   bar.done();
-  io.stdout.write(`${files.length} label maps (${predictions}): ${options.out}\n`);
+  io.stdout.write(`${counted(files.length, 'label map')} (${predictions}): ${options.out}\n`);
+  if (failed > 0) throw new Error(`${options.images}: ${counted(failed, 'image')} failed, named above`);
 };
+
+const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;

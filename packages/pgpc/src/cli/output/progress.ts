@@ -115,13 +115,14 @@ export function fileProgress(
   label: string,
   io: { readonly stderr: ProgressOptions['stream'] },
   unit = 'files',
-): { onProgress: (done: number, total: number) => void; done: () => void } {
+): { onProgress: (done: number, total: number) => void; note: (line: string) => void; done: () => void } {
   let bar: Progress | undefined;
   return {
     onProgress: (done, total) => {
       bar ??= progress({ label, total, stream: io.stderr, unit });
       bar.update(done);
     },
+    note: (line) => void (bar ? bar.note(line) : io.stderr?.write(`${line}\n`)),
     done: () => bar?.done(),
   };
 }
