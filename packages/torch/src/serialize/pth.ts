@@ -3,20 +3,15 @@ import { itemSize } from '../dtype.js';
 import { fromTypedArray } from '../factories.js';
 import type { Tensor } from '../tensor.js';
 import { asDtype, MappedFile } from './mapped-file.js';
+import { type Plain, replaceLeaves } from './plain.js';
 import { ByteReader, type ByteSource, FileSource, MemorySource, quoted, WeightsFileError } from './reader.js';
-import {
-  MOST_PICKLE_BYTES,
-  type Plain,
-  replaceLeaves,
-  type StorageSpec,
-  type TensorSpec,
-  unpickle,
-} from './unpickle.js';
+import { MOST_PICKLE_BYTES, type StorageSpec, type TensorSpec, unpickle } from './unpickle.js';
 import { memberOffset, readMember, readZipDirectory, type ZipMember } from './zip.js';
 
 /**
  * What a .pth file holds: dictionaries as Map, lists and tuples as arrays, bytes as Uint8Array, None as null, integers
- * beyond 2^53 as bigint, parameters and tensors as Tensor (on the CPU, no gradient asked).
+ * beyond 2^53 as bigint, parameters and tensors as Tensor (on the CPU, no gradient asked), objects of programs as
+ * {@link ForeignObject}.
  */
 export type PickleValue = Plain<Tensor>;
 
@@ -33,29 +28,80 @@ export interface LoadOptions {
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_PROTOCOL = 1001;
 
-/** Where storages' bytes are, known only once the object's pickle is read. */
-type StorageLoader = (storage: StorageSpec) => Tensor;
+/** Reads a storage's bytes from the file that it was found in. */
+type StorageLoader = (file: ByteSource, mapped: MappedFile, storage: StorageSpec) => Tensor;
+
+/** A .pth file that was looked into: what its pickle says, and how to read the tensors that it describes. */
+export interface ParsedPth {
+  readonly path: string;
+  readonly tree: Plain<TensorSpec>;
+  readonly size: number;
+  readonly load: StorageLoader;
+}
 
 /**
  * Reads a file of torch.save, both the zip archives (since PyTorch 1.6) and the format before, without ever running
- * code: only tensors and plain containers are built. Tensors that share a storage in the file share it here too.
+ * code: tensors and plain containers are built, and inert stubs in place of objects. Tensors that share a storage in the
+ * file share it here too.
  *
- * @throws WeightsFileError naming the file and the byte or the member: for a pickle that calls anything but the
- * rebuilding of tensors, for damaged, truncated, big-endian, TorchScript or other files.
+ * @throws WeightsFileError naming the file and the byte or the member: for a pickle that would run commands, for damaged,
+ * truncated, big-endian, TorchScript or other files.
  */
-export function loadPth(path: string, { mmap = true }: LoadOptions = {}): PickleValue {
+export function loadPth(path: string, options: LoadOptions = {}): PickleValue {
+  const parsed = parsePth(path);
+  return readTensors(parsed, (attach) => replaceLeaves(parsed.tree, attach), options);
+}
+
+/** Reads the pickle alone. @throws WeightsFileError as {@link loadPth} does. */
+export function parsePth(path: string): ParsedPth {
   const file = new FileSource(path);
-  const mapped = new MappedFile(path, file.size, !mmap);
   try {
     const isZip = file.size >= 4 && file.read(0, 4).readUInt32LE() === 0x04034b50;
-    return isZip ? loadZip(file, mapped) : loadLegacy(file, mapped);
+    return { path, size: file.size, ...(isZip ? parseZip(file) : parseLegacy(file)) };
   } finally {
+    file.close();
+  }
+}
+
+/**
+ * Gives `use` the means to turn descriptions into tensors. If it throws, none of them stays allocated.
+ * @throws WeightsFileError for storages that are missing or damaged, and where the file has changed since it was parsed
+ */
+export function readTensors<T>(
+  { path, size, load }: ParsedPth,
+  use: (attach: (spec: TensorSpec) => Tensor) => T,
+  { mmap = true }: LoadOptions = {},
+): T {
+  const file = new FileSource(path);
+  const mapped = new MappedFile(path, file.size, !mmap);
+  const storages = new Map<string, Tensor>();
+  const tensors: Tensor[] = [];
+  try {
+    if (file.size !== size) throw new WeightsFileError(`${path}: was replaced while it was being read`);
+    return use(({ storage, offset, size, stride }) => {
+      let elements = storages.get(storage.key);
+      if (elements === undefined) {
+        elements = load(file, mapped, storage);
+        storages.set(storage.key, elements);
+      }
+      // as_strided counts an offset from the start of the whole mapping; without one it keeps that of its tensor.
+      const rest = elements.narrow(0, offset, elements.numel - offset);
+      const tensor = rest.asStrided(size, stride);
+      rest.dispose();
+      tensors.push(tensor);
+      return tensor;
+    });
+  } catch (error) {
+    for (const tensor of tensors) tensor.dispose();
+    throw error;
+  } finally {
+    for (const elements of storages.values()) elements.dispose();
     mapped.dispose();
     file.close();
   }
 }
 
-function loadZip(file: ByteSource, mapped: MappedFile): PickleValue {
+function parseZip(file: ByteSource): Pick<ParsedPth, 'tree' | 'load'> {
   const members = readZipDirectory(file);
   const pickles = [...members.keys()].filter((name) => /^[^/]*\/data\.pkl$/.test(name));
   const pickle = pickles[0];
@@ -79,12 +125,17 @@ function loadZip(file: ByteSource, mapped: MappedFile): PickleValue {
   const content = readMember(file, members.get(pickle)!, MOST_PICKLE_BYTES);
   const source = new MemorySource(`${file.name}: ${pickle}`, content);
   const tree = unpickle(new ByteReader(source, 0, MOST_PICKLE_BYTES));
-  return attachStorages(tree, (storage) => {
-    const name = `${root}data/${storage.key}`;
-    const member = members.get(name);
-    if (member === undefined) throw new WeightsFileError(`${file.name}: storage ${quoted(name)} is missing`);
-    return loadMember(file, mapped, member, storage);
-  });
+  return {
+    tree,
+    load: (opened, mapped, storage) => {
+      const name = `${root}data/${storage.key}`;
+      const member = members.get(name);
+      if (member === undefined) {
+        throw new WeightsFileError(`${opened.name}: storage ${quoted(name)} is missing`);
+      }
+      return loadMember(opened, mapped, member, storage);
+    },
+  };
 }
 
 function loadMember(file: ByteSource, mapped: MappedFile, member: ZipMember, storage: StorageSpec): Tensor {
@@ -100,7 +151,7 @@ function loadMember(file: ByteSource, mapped: MappedFile, member: ZipMember, sto
   return asDtype(fromTypedArray(bytes, [bytes.length]), dtype, false);
 }
 
-function loadLegacy(file: ByteSource, mapped: MappedFile): PickleValue {
+function parseLegacy(file: ByteSource): Pick<ParsedPth, 'tree' | 'load'> {
   const reader = new ByteReader(file, 0, MOST_PICKLE_BYTES);
   const magic = unpickle(reader);
   if (magic !== LEGACY_MAGIC) {
@@ -146,37 +197,16 @@ function loadLegacy(file: ByteSource, mapped: MappedFile): PickleValue {
     }
     offset = end;
   }
-  return attachStorages(tree, ({ key, numel, dtype }) => {
-    const start = offsets.get(key);
-    if (start === undefined) throw new WeightsFileError(`${file.name}: storage ${quoted(key)} is missing`);
-    return mapped.tensor(start, numel, dtype);
-  });
-}
-
-/** Puts tensors in the places of their descriptions; on an error none of them stays allocated. */
-function attachStorages(tree: Plain<TensorSpec>, load: StorageLoader): PickleValue {
-  const storages = new Map<string, Tensor>();
-  const tensors: Tensor[] = [];
-  try {
-    return replaceLeaves(tree, ({ storage, offset, size, stride }: TensorSpec) => {
-      let elements = storages.get(storage.key);
-      if (elements === undefined) {
-        elements = load(storage);
-        storages.set(storage.key, elements);
+  return {
+    tree,
+    load: (opened, mapped, { key, numel, dtype }) => {
+      const start = offsets.get(key);
+      if (start === undefined) {
+        throw new WeightsFileError(`${opened.name}: storage ${quoted(key)} is missing`);
       }
-      // as_strided counts an offset from the start of the whole mapping; without one it keeps that of its tensor.
-      const rest = elements.narrow(0, offset, elements.numel - offset);
-      const tensor = rest.asStrided(size, stride);
-      rest.dispose();
-      tensors.push(tensor);
-      return tensor;
-    });
-  } catch (error) {
-    for (const tensor of tensors) tensor.dispose();
-    throw error;
-  } finally {
-    for (const elements of storages.values()) elements.dispose();
-  }
+      return mapped.tensor(start, numel, dtype);
+    },
+  };
 }
 
 function describe(value: Plain<TensorSpec>): string {

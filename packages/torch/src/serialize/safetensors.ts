@@ -153,26 +153,49 @@ function writeAll(fd: number, bytes: Uint8Array): void {
  * @throws WeightsFileError naming the file and the entry: for a header that is too long or no JSON object, unknown
  * dtypes, repeated names, and offsets that do not fit the shapes or do not tile the data without gap and overlap.
  */
-export function loadSafetensors(path: string, { mmap = true }: LoadOptions = {}): Weights {
+export function loadSafetensors(path: string, options: LoadOptions = {}): Weights {
+  const { metadata, read } = indexSafetensors(path, options);
+  return { tensors: read(), metadata };
+}
+
+/** Reads and checks the header alone. @throws WeightsFileError as {@link loadSafetensors} does. */
+export function indexSafetensors(
+  path: string,
+  { mmap = true }: LoadOptions = {},
+): {
+  entries: Map<string, Entry>;
+  metadata: Record<string, string>;
+  read(names?: Iterable<string>): Map<string, Tensor>;
+} {
   const file = new FileSource(path);
-  const mapped = new MappedFile(path, file.size, !mmap);
-  const tensors = new Map<string, Tensor>();
+  let header: Header;
   try {
-    const { entries, metadata, dataStart } = readHeader(file);
-    for (const { name, dtype, shape, start } of entries) {
-      const numel = shape.reduce((product, size) => product * size, 1);
-      const flat = mapped.tensor(dataStart + start, numel, dtype);
-      tensors.set(name, flat.view(shape));
-      flat.dispose();
-    }
-    return { tensors, metadata };
-  } catch (error) {
-    for (const tensor of tensors.values()) tensor.dispose();
-    throw error;
+    header = readHeader(file);
   } finally {
-    mapped.dispose();
     file.close();
   }
+  const { metadata, dataStart } = header;
+  const entries = new Map(header.entries.map((entry) => [entry.name, entry]));
+  const read = (names: Iterable<string> = entries.keys()) => {
+    const mapped = new MappedFile(path, file.size, !mmap);
+    const tensors = new Map<string, Tensor>();
+    try {
+      for (const name of names) {
+        const { shape, dtype, start } = entries.get(name)!;
+        const numel = shape.reduce((product, size) => product * size, 1);
+        const flat = mapped.tensor(dataStart + start, numel, dtype);
+        tensors.set(name, flat.view([...shape]));
+        flat.dispose();
+      }
+      return tensors;
+    } catch (error) {
+      for (const tensor of tensors.values()) tensor.dispose();
+      throw error;
+    } finally {
+      mapped.dispose();
+    }
+  };
+  return { entries, metadata, read };
 }
 
 interface Header {

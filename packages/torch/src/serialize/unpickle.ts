@@ -1,19 +1,7 @@
-// A pickle machine that builds tensors' descriptions and plain containers, and nothing else.
+// A pickle machine that builds tensors' descriptions and plain containers; any other object becomes an inert stub.
 import type { DType } from '../dtype.js';
+import { ForeignObject, type Plain, replaceLeaves } from './plain.js';
 import { type ByteReader, isCounts, isShape, quoted } from './reader.js';
-
-/** Plain data with leaves of one more kind: what a pickle of weights can hold. Tuples and lists are both arrays. */
-export type Plain<Leaf> =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | Uint8Array
-  | Leaf
-  | Plain<Leaf>[]
-  | Map<Plain<Leaf>, Plain<Leaf>>
-  | Set<Plain<Leaf>>;
 
 /** A storage that the pickle names: `numel` elements of `dtype`; a view sees [start, start + length). */
 export class StorageSpec {
@@ -51,7 +39,9 @@ class NumpyType {
   constructor(readonly code: string) {}
 }
 
-type Node = Plain<TensorSpec | StorageSpec | KnownGlobal | NumpyType>;
+type Leaf = TensorSpec | StorageSpec | KnownGlobal | NumpyType;
+type Node = Plain<Leaf>;
+type Foreign = ForeignObject<Leaf>;
 
 /** The most bytes of pickle that are read; published checkpoints have under 2 MB. */
 export const MOST_PICKLE_BYTES = 1 << 26;
@@ -66,73 +56,20 @@ const TENSOR_WORK = 128;
 const MOST_GLOBAL_NAME = 1024;
 
 /**
- * Reads one pickle (protocols 2 to 5; opcodes as in Python's pickletools) without ever running code: the names in
- * `GLOBALS` get a meaning of our own, every other one is refused. Time and memory are linear in the pickle's length.
+ * Reads one pickle (protocols 2 to 5; opcodes as in Python's pickletools) without ever running code. The names in
+ * `GLOBALS` get a meaning of our own; what any other name makes is a {@link ForeignObject}, except for the names by which
+ * pickles run commands (`CODE_RUNNERS`), which are refused. Time and memory are linear in the pickle's length.
  *
  * @param storages filled with the storages that the pickle names, by key
  * @throws WeightsFileError with the byte offset, for refused names, unknown opcodes and damaged or oversized pickles.
  */
 export function unpickle(reader: ByteReader, storages = new Map<string, StorageSpec>()): Plain<TensorSpec> {
-  const start = reader.position;
   const tree = new Machine(reader, storages).run();
-  return replaceLeaves<TensorSpec | StorageSpec | KnownGlobal | NumpyType, TensorSpec>(tree, (leaf) => {
+  return replaceLeaves<Leaf, TensorSpec>(tree, (leaf) => {
     if (leaf instanceof TensorSpec) return leaf;
-    const what =
-      leaf instanceof KnownGlobal
-        ? leaf.name
-        : leaf instanceof StorageSpec
-          ? 'a bare storage'
-          : 'a numpy type';
-    throw reader.fault(
-      `the pickle that starts here holds ${what} as a value, which is not data; refused`,
-      start,
-    );
+    if (leaf instanceof KnownGlobal) return new ForeignObject(leaf.name);
+    return new ForeignObject(leaf instanceof StorageSpec ? `a bare storage of ${leaf.dtype}` : 'numpy.dtype');
   });
-}
-
-/**
- * Replaces every leaf of a tree in place, each distinct leaf once; shared and cyclic containers are met once.
- * Without recursion, so that no depth of nesting overflows the stack.
- */
-export function replaceLeaves<From extends object, To extends object>(
-  tree: Plain<From>,
-  replace: (leaf: From) => To,
-): Plain<To> {
-  const replaced = new Map<From, To>();
-  const seen = new Set<object>();
-  const pending: (Plain<From>[] | Map<Plain<From>, Plain<From>> | Set<Plain<From>>)[] = [];
-  const visit = (node: Plain<From>): Plain<To> => {
-    if (typeof node !== 'object' || node === null || node instanceof Uint8Array) return node;
-    if (Array.isArray(node) || node instanceof Map || node instanceof Set) {
-      if (!seen.has(node)) {
-        seen.add(node);
-        pending.push(node);
-      }
-      return node as unknown as Plain<To>;
-    }
-    let result = replaced.get(node);
-    if (result === undefined) {
-      result = replace(node);
-      replaced.set(node, result);
-    }
-    return result;
-  };
-  const root = visit(tree);
-  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-    if (Array.isArray(node)) {
-      const items = node as unknown as Plain<To>[];
-      for (let index = 0; index < node.length; index++) items[index] = visit(node[index]!);
-    } else if (node instanceof Map) {
-      const items = node as unknown as Map<Plain<From>, Plain<To>>;
-      for (const [key, value] of node) {
-        visit(key);
-        items.set(key, visit(value));
-      }
-    } else {
-      for (const item of node) visit(item);
-    }
-  }
-  return root;
 }
 
 class Machine {
@@ -293,6 +230,7 @@ class Machine {
         // ADDITEMS
         const items = this.#popMark();
         const set = this.#top();
+        if (set instanceof ForeignObject) return;
         if (!(set instanceof Set)) throw this.fault('adds items to what is no set: corrupt');
         for (const item of items) set.add(this.key(item));
         return;
@@ -335,18 +273,27 @@ class Machine {
       case 0x81: {
         // NEWOBJ
         const args = this.#pop();
+        this.#pushObject(this.#call(this.#pop(), args));
+        return;
+      }
+      case 0x92: {
+        // NEWOBJ_EX, with arguments by name
+        const named = this.#pop();
+        const args = this.#pop();
         const callee = this.#pop();
-        if (!(callee instanceof KnownGlobal) || callee.call === null || !Array.isArray(args)) {
-          throw this.fault('the pickle calls something that is no function of a weights file; refused');
+        if (!(callee instanceof ForeignObject && named instanceof Map)) {
+          throw this.fault('the pickle makes an object with arguments by name; refused');
         }
-        this.#pushObject(callee.call(args, this));
+        this.#pushObject(this.#call(callee, args));
         return;
       }
       case 0x62: {
         // BUILD
         const state = this.#pop();
         const target = this.#top();
-        if (target instanceof NumpyType && Array.isArray(state)) {
+        if (target instanceof ForeignObject) {
+          target.state = state;
+        } else if (target instanceof NumpyType && Array.isArray(state)) {
           target.littleEndian = state[1] !== '>';
         } else if (!(target instanceof Map || target instanceof TensorSpec)) {
           // A state dict's attributes (module versions) and a parameter's flags are not data, so they are left out.
@@ -396,12 +343,16 @@ class Machine {
 
   #append(items: Node[]): void {
     const list = this.#top();
+    if (list instanceof ForeignObject) return;
     if (!Array.isArray(list)) throw this.fault('appends to what is no list: corrupt');
     for (const item of items) list.push(item);
   }
 
   #setItems(items: Node[]): void {
-    const map = this.#top();
+    const target = this.#top();
+    // A kind of dictionary: its items are kept, as a state dict may be one.
+    if (target instanceof ForeignObject && target.items === null) target.items = new Map();
+    const map = target instanceof ForeignObject ? target.items : target;
     if (!(map instanceof Map) || items.length % 2 !== 0) {
       throw this.fault('sets items of what is no dictionary: corrupt');
     }
@@ -430,20 +381,41 @@ class Machine {
     return safeNumber(BigInt.asIntN(8 * length, BigInt(`0x${digits}`)));
   }
 
-  #global(module: string, name: string): KnownGlobal {
+  #global(module: string, name: string): KnownGlobal | Foreign {
     const full = `${module}.${name}`;
     const known = GLOBALS.get(full);
     if (known !== undefined) return known;
     const shown = /^[\w.]{1,120}$/.test(full) ? full : quoted(full);
-    throw this.fault(
-      `the pickle would call ${shown}, which a weights file has no business doing; refused. ` +
-        'If you trust the file, save its tensors alone from Python: torch.save(model.state_dict(), path)',
-    );
+    if (CODE_RUNNERS.test(full)) {
+      throw this.fault(
+        `the pickle would run ${shown}, which a weights file has no business doing; refused. Nothing was run here; ` +
+          'Python would run it on opening the file, so do not',
+      );
+    }
+    this.charge(OBJECT_WORK);
+    return new ForeignObject(shown);
+  }
+
+  /** What comes of calling `callee`: of a known name our own meaning, of any other a stub. */
+  #call(callee: Node, args: Node): Node {
+    if (callee instanceof ForeignObject) {
+      const [of] = Array.isArray(args) ? args : [];
+      // Python's general makers of objects take the class as their first argument.
+      return new ForeignObject(
+        MAKERS.has(callee.name) && of instanceof ForeignObject ? of.name : callee.name,
+      );
+    }
+    if (!(callee instanceof KnownGlobal) || callee.call === null || !Array.isArray(args)) {
+      throw this.fault('the pickle calls something that is no function of a weights file; refused');
+    }
+    return callee.call(args, this);
   }
 
   /** ('storage', type, key, location, numel[, view]) as torch.save writes it; the location (device) is left out. */
-  #storage(id: Node): StorageSpec {
+  #storage(id: Node): StorageSpec | Foreign {
     const [tag, type, key, , numel, view] = Array.isArray(id) ? id : [];
+    // Elements that libtorch's bridge does not have, such as quantized ones; and the class of a module of before 1.6.
+    if ((tag === 'storage' || tag === 'module') && type instanceof ForeignObject) return type;
     if (
       tag !== 'storage' ||
       !(type instanceof KnownGlobal) ||
@@ -475,8 +447,9 @@ function isCount(value: Node | undefined): value is number {
 }
 
 /** _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks, ...). */
-function rebuildTensor([storage, offset, size, stride]: Node[], machine: Machine): TensorSpec {
+function rebuildTensor([storage, offset, size, stride]: Node[], machine: Machine): TensorSpec | Foreign {
   machine.charge(TENSOR_WORK);
+  if (storage instanceof ForeignObject) return storage;
   if (
     !(storage instanceof StorageSpec) ||
     !isCount(offset) ||
@@ -498,9 +471,25 @@ function rebuildTensor([storage, offset, size, stride]: Node[], machine: Machine
 }
 
 /** The tensor inside of a parameter, whose gradient flag is left out. */
-function rebuildParameter([data]: Node[], machine: Machine): TensorSpec {
+function rebuildParameter([data]: Node[], machine: Machine): TensorSpec | Foreign {
+  if (data instanceof ForeignObject) return data;
   if (!(data instanceof TensorSpec)) throw machine.fault('a parameter without a tensor: corrupt');
   return data;
+}
+
+const TENSOR_MAKERS: ReadonlySet<string> = new Set([
+  'torch._utils._rebuild_tensor_v2',
+  'torch._utils._rebuild_parameter',
+  'torch._utils._rebuild_parameter_with_state',
+]);
+
+/** _rebuild_from_type_v2(function, type, args, state): a tensor with attributes of Python's, which are left out. */
+function rebuildFromType([make, , args]: Node[], machine: Machine): Node {
+  if (make instanceof ForeignObject) return new ForeignObject(make.name);
+  if (!(make instanceof KnownGlobal) || !TENSOR_MAKERS.has(make.name) || !Array.isArray(args)) {
+    throw machine.fault('a tensor that nothing rebuilds: corrupt');
+  }
+  return make.call!(args, machine);
 }
 
 function orderedDict([pairs]: Node[], machine: Machine): Node {
@@ -569,15 +558,15 @@ const NUMPY_READERS = new Map<
   ['b1', [1, (v) => v.getUint8(0) !== 0]],
 ]);
 
-/** numpy.core.multiarray.scalar(dtype, bytes), as a plain number or boolean. */
+/** numpy.core.multiarray.scalar(dtype, bytes), as a plain number or boolean; of texts, dates and objects a stub. */
 function numpyScalar([type, bytes]: Node[], machine: Machine): Node {
-  if (!(type instanceof NumpyType) || !(bytes instanceof Uint8Array)) {
-    throw machine.fault('a numpy scalar without type and bytes: corrupt');
-  }
+  if (!(type instanceof NumpyType)) throw machine.fault('a numpy scalar without a type: corrupt');
   const reader = NUMPY_READERS.get(type.code);
-  if (reader === undefined) throw machine.fault(`a numpy scalar of type ${quoted(type.code)}; refused`);
+  if (reader === undefined) return new ForeignObject('numpy.generic');
   const [length, read] = reader;
-  if (bytes.length !== length) throw machine.fault(`a numpy ${type.code} of ${bytes.length} bytes: corrupt`);
+  if (!(bytes instanceof Uint8Array) || bytes.length !== length) {
+    throw machine.fault(`a numpy ${type.code} without ${length} bytes: corrupt`);
+  }
   return read(new DataView(bytes.buffer, bytes.byteOffset, length), type.littleEndian);
 }
 
@@ -605,6 +594,8 @@ const FUNCTIONS: readonly [string, (args: Node[], machine: Machine) => Node][] =
   ['torch._utils._rebuild_tensor_v2', rebuildTensor],
   ['torch._utils._rebuild_tensor', rebuildTensor],
   ['torch._utils._rebuild_parameter', rebuildParameter],
+  ['torch._utils._rebuild_parameter_with_state', rebuildParameter],
+  ['torch._tensor._rebuild_from_type_v2', rebuildFromType],
   ['torch.nn.parameter.Parameter', rebuildParameter],
   ['torch.Size', torchSize],
   ['__builtin__.set', set],
@@ -617,6 +608,24 @@ const FUNCTIONS: readonly [string, (args: Node[], machine: Machine) => Node][] =
   ['numpy.core.multiarray.scalar', numpyScalar],
   ['numpy._core.multiarray.scalar', numpyScalar],
 ];
+
+/** Functions that make an object of the class that is their first argument. */
+const MAKERS: ReadonlySet<string> = new Set([
+  'copyreg._reconstructor',
+  'copy_reg._reconstructor',
+  'copyreg.__newobj__',
+  'numpy.core.multiarray._reconstruct',
+  'numpy._core.multiarray._reconstruct',
+  'builtins.getattr',
+  '__builtin__.getattr',
+]);
+
+/**
+ * Names with which a pickle runs commands or code when Python opens it. They would be as inert here as any other, but a
+ * file that has one is an attack.
+ */
+const CODE_RUNNERS =
+  /^((os|posix|nt|subprocess|pty|runpy|importlib|shutil|socket|ctypes|webbrowser)\.|(builtins|__builtin__)\.(eval|exec|execfile|compile|open|__import__|breakpoint|input|apply)$)/;
 
 const GLOBALS = new Map<string, KnownGlobal>([
   ...STORAGE_TYPES.map(

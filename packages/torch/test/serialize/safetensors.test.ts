@@ -405,7 +405,7 @@ describe('other files', () => {
   it.each([
     ['version https://git-lfs.github.com/spec/v1\noid sha256:00\n', /Git LFS pointer/],
     ['<!DOCTYPE html><html></html>', /a web page/],
-    ['', /neither/],
+    ['', /an empty file/],
     ['\x80', /ends at 1: truncated/],
     ['PK\x03\x04', /truncated/],
   ])('%j is refused by what it is', (text, message) => {
