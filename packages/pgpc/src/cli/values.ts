@@ -83,14 +83,19 @@ export const deviceName: z.ZodType<string, string> = z
   .regex(/^(auto|cpu|cuda(:\d{1,3})?)$/, { error: 'must be auto, cpu, cuda or cuda:N, such as cuda:0' });
 
 /** Paths of files that exist. */
-export const existingFile: z.ZodType<string, string> = z
-  .string()
-  .refine((file) => kindOf(file) === 'file', { error: 'there is no such file' });
+export const existingFile: z.ZodType<string, string> = existing('file');
 
 /** Paths of folders that exist. */
-export const existingFolder: z.ZodType<string, string> = z
-  .string()
-  .refine((folder) => kindOf(folder) === 'folder', { error: 'there is no such folder' });
+export const existingFolder: z.ZodType<string, string> = existing('folder');
+
+function existing(wanted: 'file' | 'folder'): z.ZodType<string, string> {
+  return z.string().transform((path, context) => {
+    const kind = kindOf(path);
+    if (kind === wanted) return path;
+    context.addIssue(kind === undefined ? `there is no such ${wanted}` : `is a ${kind}, not a ${wanted}`);
+    return z.NEVER;
+  });
+}
 
 /** Paths of files or folders that exist. */
 export const existingPath: z.ZodType<string, string> = z

@@ -8,6 +8,7 @@ import { mitConfigs } from '../models/mit.js';
 import {
   compareWithDescribed,
   describeLicence,
+  describeOthers,
   describeReport,
   describeSkipped,
   fitFaults,
@@ -17,24 +18,24 @@ import {
   openWeights,
   type WeightsFile,
 } from '../models/weights/fit.js';
-import { weightFormats } from '../models/weights/formats.js';
 import { huggingFaceConfig, toHuggingFace } from '../models/weights/huggingface.js';
+import { weightFormats } from '../models/weights/namings.js';
 import type { CommandIo } from './io.js';
 import { textTable } from './output/table.js';
 
 interface NetworkChoice {
-  /** Of a self-training checkpoint; undefined: the student. */
-  readonly network: 'student' | 'teacher' | undefined;
+  /** Of a file with several: student, teacher or a prefix; undefined: the student. */
+  readonly network: string | undefined;
 }
 
 export interface InspectWeightsOptions extends NetworkChoice {
-  /** Existing file. */
+  /** Existing file, or folder with one. */
   readonly file: string;
   readonly json: boolean;
 }
 
 export interface ConvertWeightsOptions extends NetworkChoice {
-  /** Existing file. */
+  /** Existing file, or folder with one. */
   readonly file: string;
   readonly to: 'pgpc' | 'hf';
   /** File to write; of `hf` the folder. */
@@ -59,10 +60,10 @@ export async function inspectWeights(
     const faults = compared ? fitFaults(compared.fit) : [];
     const parameters = countParameters(file.tensors);
     if (json) {
-      const { format, naming, network: described, metadata, skipped, licence } = file;
+      const { format, naming, prefix, others, network: described, metadata, skipped, licence } = file;
       const fits = compared ? { network: compared.network, ...compared.fit } : null;
       io.stdout.write(
-        `${JSON.stringify({ file: path, format, naming, network: described, fits, parameters, metadata, skipped, licence: licence ?? null, tensors: entries }, undefined, 2)}\n`,
+        `${JSON.stringify({ file: file.path, format, naming, prefix, others, network: described, fits, parameters, metadata, skipped, licence: licence ?? null, tensors: entries }, undefined, 2)}\n`,
       );
       return;
     }
@@ -71,7 +72,7 @@ export async function inspectWeights(
       ([key, value]) => `${key} = ${value.length > MOST_SHOWN ? `${value.slice(0, MOST_SHOWN)}...` : value}`,
     );
     const summary: [string, readonly string[]][] = [
-      ['file', [`${path}, ${(statSync(path).size / 1e6).toFixed(1)} MB`]],
+      ['file', [`${file.path}, ${(statSync(file.path).size / 1e6).toFixed(1)} MB`]],
       [
         'form',
         [weightFormats[file.format], ...(file.naming === file.format ? [] : [weightFormats[file.naming]])],
@@ -81,6 +82,8 @@ export async function inspectWeights(
         [
           describeFit(file, compared?.network, faults),
           ...(file.hint && faults.length > 0 ? [file.hint] : []),
+          ...(file.prefix === '' ? [] : [`found under ${file.prefix}`]),
+          ...describeOthers(file),
         ],
       ],
       ['entries', [`${entries.length}; ${parameters.toLocaleString('en-US')} parameters of the network`]],
@@ -177,6 +180,7 @@ function convertEncoder(file: WeightsFile, { to, out, allowPartial }: ConvertWei
   }
   return [
     `${path}: ${weightFormats[format]}; ${loaded.size} entries of ${compared.network}`,
+    ...describeOthers(file),
     ...describeSkipped(file.skipped).map((text) => `left out: ${text}`),
     ...faults.map((text) => `not written: ${text}`),
     ...(licence ? [describeLicence(licence)] : []),

@@ -124,7 +124,9 @@ describe('convert', () => {
       path('new/model.safetensors'),
     );
     expect(code).toBe(0);
-    expect(out).toMatch(/checkpoint of DAFormer.*entries loaded into mit_b0 with daformer\nleft out: /);
+    expect(out).toMatch(
+      /checkpoint of DAFormer.*entries loaded into mit_b0 with daformer\n3 networks inside.*\nleft out: /,
+    );
     using model = loadSegmentor(path('new/model.safetensors'));
     expect(model.config).toEqual({ ...daformer.config, dropout: 0.1, dropPath: 0.1 });
     expect(differing(model, daformer)).toEqual([]);
@@ -204,7 +206,7 @@ describe('convert', () => {
   test.each([
     [['convert', 'FILE'], /--out/],
     [['convert', 'FILE', '--out', 'x', '--to', 'onnx'], /--to 'onnx': must be one of pgpc, hf/],
-    [['inspect', 'none.pth'], /'none\.pth': there is no such file/],
+    [['inspect', 'none.pth'], /'none\.pth': there is no such file or folder/],
   ])('refuses %j', async (args, message) => {
     const { code, err } = await pgpc(
       ...args.map((arg) => (arg === 'FILE' ? path('mit_b0.safetensors') : arg)),
@@ -239,7 +241,7 @@ describe('pgpc train --weights', () => {
     const { code, err } = await train('--weights', 'mit_b5x');
     expect([code, err]).toEqual([
       2,
-      "pgpc: --weights 'mit_b5x': there is no such file, and no weights are known by this name (did you mean 'mit_b5'?)\n",
+      "pgpc: --weights 'mit_b5x': there is no such file or folder, and no weights are known by this name (did you mean 'mit_b5'?)\n",
     ]);
   });
 });

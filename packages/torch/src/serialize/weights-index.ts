@@ -117,10 +117,15 @@ function childrenOf(node: Plain<TensorSpec>): Iterable<readonly [unknown, Plain<
   const { state, items } = node as ForeignObject<TensorSpec>;
   if (items !== null) return items.entries();
   if (!(state instanceof Map)) return [];
-  const members = ['_parameters', '_buffers', '_modules'].map((key) => state.get(key));
-  const isModule = members.every((member) => member === null || typeof member === 'object');
-  if (!isModule || !(asMap(members[2]) && asMap(members[0]))) return state.entries();
-  return members.flatMap((member) => [...(asMap(member) ?? [])]);
+  if (!isModule(node)) return state.entries();
+  return MEMBERS.flatMap((key) => [...(asMap(state.get(key)) ?? [])]);
+}
+
+/** The attributes of a torch.nn.Module that make its state dict. */
+const MEMBERS = ['_parameters', '_buffers', '_modules'] as const;
+
+function isModule({ state }: ForeignObject): boolean {
+  return state instanceof Map && MEMBERS.every((key) => state.has(key));
 }
 
 function asMap(node: Plain<TensorSpec> | undefined): Map<Plain<TensorSpec>, Plain<TensorSpec>> | null {
@@ -152,10 +157,10 @@ function collectEntries({ path, tree }: ParsedPth): {
       specs.set(name, node);
       return;
     }
-    if (node instanceof ForeignObject) foreign.push({ path: name, name: node.name });
     // What is nested deeper, or within itself, is no state dict.
     if (typeof node !== 'object' || above.has(node) || above.size > MOST_NESTING) return;
     above.add(node);
+    const before = [specs.size, foreign.length] as const;
     for (const [key, value] of childrenOf(node)) {
       if (++entries > MOST_ENTRIES) throw fault(`has more than ${MOST_ENTRIES} entries`);
       if (value === null || typeof value !== 'object') continue;
@@ -163,6 +168,10 @@ function collectEntries({ path, tree }: ParsedPth): {
         visit(value, name === '' ? `${key}` : `${name}.${key}`);
     }
     above.delete(node);
+    // What holds tensors is a container, as a module that was saved as a whole is.
+    if (!(node instanceof ForeignObject) || specs.size > before[0] || isModule(node)) return;
+    foreign.length = before[1];
+    foreign.push({ path: name, name: node.name });
   };
   visit(tree, '');
   return { specs, foreign };

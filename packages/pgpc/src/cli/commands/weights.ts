@@ -3,14 +3,19 @@ import { z } from 'zod';
 import { didYouMean } from '../../config/did-you-mean.js';
 import { catalog, findCatalogEntry, weightsFolder } from '../../models/weights/catalog.js';
 import { type Action, examples, option, type Register } from '../command.js';
-import { checkedBy, existingFile, oneOf, outputFolder } from '../values.js';
+import { checkedBy, existingPath, oneOf, outputFolder } from '../values.js';
 import type { ConvertWeightsOptions, InspectWeightsOptions } from '../weights.js';
 import type { PullWeightsOptions } from '../weights-pull.js';
 
 /** Forms that are written. */
 const WEIGHT_TARGETS = ['pgpc', 'hf'] as const;
 
-const NETWORKS = ['student', 'teacher'] as const;
+const networkOption = () =>
+  option(
+    '--network <which>',
+    'of a file with several: student, teacher, or the prefix of another, such as state_dict_ema',
+    z.string().min(1),
+  );
 const KNOWN = catalog.map(({ name, aliases }) => [name, ...aliases].join(' or ')).join(', ');
 
 const weightsName = z.string().transform((text, context) => {
@@ -38,15 +43,16 @@ export const registerWeights: Register = (parent, act) => {
     .command('inspect')
     .summary('say what a weights file holds')
     .description(
-      'Say what a weights file (safetensors or .pth) holds: its tensors, whose names they have, which network they ' +
+      'Say what a weights file (safetensors, .pth, a folder of HuggingFace) holds: its tensors, whose names they have, which network they ' +
         'fit and under which licence they are, as far as the file tells.',
     )
-    .argument('<file>', 'weights file', checkedBy(existingFile))
-    .addOption(
-      option('--network <which>', `of a training checkpoint: ${NETWORKS.join(', ')}`, oneOf(NETWORKS)),
-    )
+    .argument('<file>', 'weights file, index of shards, or folder with one', checkedBy(existingPath))
+    .addOption(networkOption())
     .option('--json', 'print JSON', false)
-    .addHelpText('after', examples('pgpc weights inspect mit_b5.pth'))
+    .addHelpText(
+      'after',
+      examples('pgpc weights inspect mit_b5.pth', 'pgpc weights inspect hub/segformer --network teacher'),
+    )
     .action(async (file: string, { network, json }) => {
       await act('inspectWeights', inspect, { file, network, json });
     });
@@ -59,14 +65,12 @@ export const registerWeights: Register = (parent, act) => {
         "model that pgpc eval takes. 'hf': a folder with model.safetensors and config.json as HuggingFace's " +
         'transformers load them, for MiT encoders and SegFormer networks.',
     )
-    .argument('<file>', 'weights file of any known form', checkedBy(existingFile))
+    .argument('<file>', 'weights file of any known form, index of shards, or folder', checkedBy(existingPath))
     .addOption(
       option('--to <form>', `form to write: ${WEIGHT_TARGETS.join(', ')}`, oneOf(WEIGHT_TARGETS), 'pgpc'),
     )
     .requiredOption('--out <path>', 'file to write (of hf: folder); required')
-    .addOption(
-      option('--network <which>', `of a training checkpoint: ${NETWORKS.join(', ')}`, oneOf(NETWORKS)),
-    )
+    .addOption(networkOption())
     .option('--encoder', 'the encoder alone', false)
     .option('--allow-partial', 'convert what fits instead of refusing the file', false)
     .addHelpText(

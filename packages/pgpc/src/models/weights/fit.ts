@@ -1,19 +1,15 @@
 // Puts recognized weights into a network: strict by default, partial when asked, with an account of both.
 
 import { basename } from 'node:path';
-import { Generator, loadWeights, type nn, type Tensor, tidy } from '@pgpc/torch';
+import { Generator, indexWeights, type nn, type Tensor, tidy, type WeightsEntry, type WeightsIndex } from '@pgpc/torch';
 import { type BackboneName, backboneNames, type HeadName, headNames, type SegmentorConfig, segmentorConfig } from '../../config/segmentor.js';
+import { withoutInitialValues } from '../initial-values.js';
 import { createBackbone, Segmentor } from '../segmentor.js';
 import { type Licence, licenceOfFile, RESNET_LICENCE, SEGFORMER_LICENCE } from './catalog.js';
-import {
-  describeNetwork,
-  type NetworkDescription,
-  type RecognizedWeights,
-  type RecognizeOptions,
-  recognizeWeights,
-  type SkippedEntry,
-  weightFormats,
-} from './formats.js';
+import { weightsFileOf } from './files.js';
+import { askFor, type FoundNetwork, findNetwork, type RecognizeOptions, type SkippedEntry, unwrapped } from './find-network.js';
+import { describeNetwork, type NetworkDescription, type RecognizedWeights, renamedNetwork } from './formats.js';
+import { weightFormats } from './namings.js';
 
 /** An entry whose shape is not the network's. */
 export interface MisshapedEntry {
@@ -34,7 +30,9 @@ export interface WeightsFit {
 }
 
 /** What loading did. */
-export interface WeightsReport extends WeightsFit, Pick<RecognizedWeights, 'format' | 'naming' | 'skipped'> {
+export interface WeightsReport
+  extends WeightsFit,
+    Pick<RecognizedWeights, 'format' | 'naming' | 'skipped' | 'prefix' | 'others'> {
   readonly path: string;
   /** What was loaded into, such as `mit_b5`. */
   readonly network: string;
@@ -56,28 +54,49 @@ export interface LoadWeightsOptions extends RecognizeOptions {
 export interface WeightsFile extends RecognizedWeights {
   readonly path: string;
   readonly metadata: Readonly<Record<string, string>>;
-  /** Entries under the file's own names. */
-  readonly entries: ReadonlyMap<string, Tensor>;
+  /** All of the file, under its own names. */
+  readonly entries: ReadonlyMap<string, WeightsEntry>;
   readonly network: NetworkDescription;
   readonly licence: WeightsLicence | undefined;
 }
 
 /**
- * Reads a weights file of any kind (safetensors, .pth) and recognizes its names. Its tensors are the caller's: call it
- * in a `tidy` scope.
+ * Looks into a weights file of any kind (safetensors, .pth, an index of shards, a folder with one of these), finds the
+ * network in it and reads that. Its tensors are the caller's: call it in a `tidy` scope.
  * @throws Error naming the file, if it is no weights file or its names have no known form
  */
 export function openWeights(path: string, options: RecognizeOptions = {}): WeightsFile {
-  const { tensors, metadata } = loadWeights(path);
-  let recognized: RecognizedWeights;
+  const file = weightsFileOf(path);
+  const { entries, metadata, foreign, read } = indexWeights(file);
+  let found: FoundNetwork;
   try {
-    recognized = recognizeWeights(tensors, metadata, options);
+    found = findNetwork([...entries.keys()], metadata.format, options);
+    refuseForeign(found, foreign);
   } catch (error) {
-    throw new Error(`${path}: ${(error as Error).message}`);
+    throw new Error(`${file}: ${(error as Error).message}`);
   }
+  const tensors = read(found.entries.values());
+  const named = new Map([...found.entries].map(([name, inFile]) => [name, tensors.get(inFile)!]));
+  const recognized = renamedNetwork(found, named);
+  const objects = foreign.map(({ path: name, name: kind }) => ({
+    name,
+    reason: `object of ${kind}, of which nothing was run`,
+  }));
   const network = describeNetwork(recognized.tensors);
-  const licence = licenceOf(path, recognized, metadata);
-  return { ...recognized, path, metadata, entries: tensors, network, licence };
+  const licence = licenceOf(file, recognized, metadata);
+  const skipped = [...recognized.skipped, ...objects];
+  return { ...recognized, skipped, path: file, metadata, entries, network, licence };
+}
+
+/** @throws Error if an object of another program is in the place of one of the network's tensors */
+function refuseForeign({ prefix, naming }: FoundNetwork, foreign: WeightsIndex['foreign']): void {
+  for (const { path, name } of foreign) {
+    const [bare = path] = unwrapped([path]).keys();
+    const place = bare.startsWith(prefix) ? naming.place(bare.slice(prefix.length)) : undefined;
+    if (place && 'to' in place && !bare.endsWith('_extra_state')) {
+      throw new Error(`its entry ${path} is ${name}, which is not run, and no tensor that can be read`);
+    }
+  }
 }
 
 function licenceOf(
@@ -168,7 +187,7 @@ function fill(
 ): WeightsReport {
   const fit = compareWeights(own, file.tensors);
   const faults = fitFaults(fit);
-  const { path, format, naming, skipped, licence } = file;
+  const { path, format, naming, prefix, others, skipped, licence } = file;
   if (faults.length > 0 && !allowPartial) {
     const fits = fit.loaded.length > 0 ? `; the other ${fit.loaded.length} could be loaded partially` : '';
     const hint = file.hint ? ` (${file.hint})` : '';
@@ -179,7 +198,7 @@ function fill(
   if (fit.loaded.length === 0) throw new Error(`${path} has no entry that fits ${network}`);
   const state = new Map(fit.loaded.map((name) => [name, file.tensors.get(name)!]));
   segmentor.loadStateDict(state, { strict: false });
-  return { ...fit, path, network, format, naming, skipped, licence };
+  return { ...fit, path, network, format, naming, prefix, others, skipped, licence };
 }
 
 const MOST_LISTED = 6;
@@ -208,9 +227,19 @@ export function describeReport(report: WeightsReport): string[] {
   const faults = fitFaults(report);
   return [
     `${path}: ${weightFormats[format]}; ${loaded.length} entries loaded into ${network}`,
+    ...describeOthers(report),
     ...describeSkipped(skipped).map((text) => `left out: ${text}`),
     ...faults.map((text) => `not loaded: ${text}`),
     ...(licence ? [describeLicence(licence)] : []),
+  ];
+}
+
+/** Which network of several was taken, and how another is asked for; nothing of a file with one. */
+export function describeOthers({ prefix, others }: Pick<RecognizedWeights, 'prefix' | 'others'>): string[] {
+  if (others.length === 0) return [];
+  const how = others.map((other) => `--network ${askFor(other, [...others, prefix])}`);
+  return [
+    `${others.length + 1} networks inside: taken is the one under ${prefix || 'no prefix'}; ${how.join(', ')} takes ${others.length === 1 ? 'the other' : 'another'}`,
   ];
 }
 
@@ -268,16 +297,20 @@ export function importSegmentor(
   path: string,
   options: LoadWeightsOptions = {},
 ): { segmentor: Segmentor; report: WeightsReport } {
-  const segmentor = new Segmentor(
-    tidy(() => describedConfig(openWeights(path, options))),
-    0,
-  );
-  try {
-    return { segmentor, report: loadSegmentorWeights(segmentor, path, options) };
-  } catch (error) {
-    segmentor.dispose();
-    throw error;
-  }
+  return tidy(() => {
+    const file = openWeights(path, options);
+    const config = describedConfig(file);
+    const segmentor = options.allowPartial
+      ? new Segmentor(config, 0)
+      : withoutInitialValues(() => new Segmentor(config, 0));
+    try {
+      const network = `${config.backbone} with ${config.head}`;
+      return { segmentor, report: fill(segmentor, segmentor.stateDict(), file, network, options) };
+    } catch (error) {
+      segmentor.dispose();
+      throw error;
+    }
+  });
 }
 
 /** Compares a file with the network that it seems to hold; undefined if that is none of this project's. */
@@ -287,14 +320,14 @@ export function compareWithDescribed(file: WeightsFile): { network: string; fit:
   return tidy(() => {
     if (hasDecoder(file)) {
       if (!isHead(head)) return undefined;
-      using segmentor = new Segmentor(describedConfig(file), 0);
+      using segmentor = withoutInitialValues(() => new Segmentor(describedConfig(file), 0));
       return {
         network: `${backbone} with ${head}`,
         fit: compareWeights(segmentor.stateDict(), file.tensors),
       };
     }
     using generator = new Generator(0);
-    using encoder = createBackbone(backbone, generator, 0);
+    using encoder = withoutInitialValues(() => createBackbone(backbone, generator, 0));
     return { network: backbone, fit: compareWeights(prefixed(encoder), file.tensors) };
   });
 }

@@ -20,7 +20,8 @@ import {
   loadSegmentorWeights,
   openWeights,
 } from '../../../src/models/weights/fit.js';
-import { describeNetwork, recognizeWeights, type WeightFormat } from '../../../src/models/weights/formats.js';
+import { describeNetwork, recognizeWeights } from '../../../src/models/weights/formats.js';
+import type { WeightFormat } from '../../../src/models/weights/namings.js';
 import { toHuggingFace } from '../../../src/models/weights/huggingface.js';
 import { digests, normal, tinySegmentor } from '../../support/method.js';
 
@@ -257,7 +258,7 @@ describe('checkpoints of self-training', () => {
       const teacher = { network: 'teacher' } as const;
       expect(() => recognizeWeights(encoder(), {}, teacher)).toThrow('one network and no teacher');
       const halves = prefixed('imnet_model.', daformer.stateDict());
-      expect(() => recognizeWeights(halves, {})).toThrow('no student: no entry begins with model.');
+      expect(() => recognizeWeights(halves, {})).toThrow('it holds no student; there is: imnet_model.');
     });
   });
 
