@@ -31,9 +31,11 @@ export {
   type MappedFrom,
   mapClasses,
   mapStatistics,
+  refuseUnknownNames,
   settleMapping,
 } from './classes/mapping.js';
 export { isMappingFile, readMappingFile } from './classes/mapping-file.js';
+export { NamedEntries, nameKey } from './classes/names.js';
 export { DatasetError, type FaultKind } from './errors.js';
 export { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
 export { type FileSearch, IMAGE_ENDINGS, listFiles, type OnFault, type ReaderOptions } from './files/list.js';

@@ -10,7 +10,7 @@ import {
   type SegmentationDataset,
   UNKNOWN_LABEL,
 } from '../types.js';
-import { defaultColor } from './colors.js';
+import { defaultColor, hexColor } from './colors.js';
 import { NamedEntries } from './names.js';
 
 /** One class of the run. */
@@ -34,8 +34,8 @@ export interface ClassMapping {
 /** A class of a data set, and what it is brought to. */
 export interface MappedFrom {
   readonly name: string;
-  /** Values in the label files, or colours as 0xRRGGBB. */
-  readonly values: readonly number[];
+  /** Values in the label files, or colours as '#rrggbb'. */
+  readonly values: readonly string[];
   /** Class of the run; 255: ignored. */
   readonly trainId: number;
 }
@@ -52,22 +52,30 @@ export interface MappedDataset {
 type ClassList = Pick<SegmentationDataset, 'root' | 'classes'>;
 
 /**
- * Fills in colours and kinds from the first data set that has the class, so that all data sets get the same classes.
- * @throws {DatasetError} for a name to take in that none of the data sets has, with the nearest that one has
+ * @throws {DatasetError} for a name to take in that none of the data sets has, with the nearest that one has. A name that
+ * one alone has is fine: one mapping serves all.
  */
-export function settleMapping(mapping: ClassMapping, lists: readonly ClassList[]): ClassMapping {
-  const named = lists.map(({ classes }) => new NamedEntries(classes));
+export function refuseUnknownNames(mapping: ClassMapping, lists: readonly ClassList[]): void {
   const every = new NamedEntries(lists.flatMap(({ classes }) => classes));
-  const find = (name: string) => named.map((entries) => entries.get(name)).find((found) => found);
-  const classes = mapping.classes.map(({ name, from, color, kind }, trainId) => {
+  const known = (name: string) => lists.some(({ classes }) => new NamedEntries(classes).get(name));
+  for (const { name, from } of mapping.classes) {
     for (const wanted of from.length > 0 ? from : [name]) {
       // A class may list its own name for data that is to come.
-      if (find(wanted) !== undefined || (wanted === name && from.length > 1)) continue;
+      if (known(wanted) || (wanted === name && from.length > 1)) continue;
       const where = lists.map(({ root }) => root).join(' or ');
+      const reason = wanted === name ? '' : `, which '${name}' takes in,`;
       throw new DatasetError(
-        `the class '${wanted}', which '${name}' takes in, is none of ${where}${every.suggestion(wanted)}`,
+        `the class '${wanted}'${reason} is no class of ${where}${every.suggestion(wanted)}`,
       );
     }
+  }
+}
+
+/** Fills in colours and kinds from the first data set that has the class, so that all data sets get the same classes. */
+export function settleMapping(mapping: ClassMapping, lists: readonly ClassList[]): ClassMapping {
+  const named = lists.map(({ classes }) => new NamedEntries(classes));
+  const find = (name: string) => named.map((entries) => entries.get(name)).find((found) => found);
+  const classes = mapping.classes.map(({ name, from, color, kind }, trainId) => {
     const first = [...from, name].map(find).find((found) => found);
     return {
       name,
@@ -81,11 +89,15 @@ export function settleMapping(mapping: ClassMapping, lists: readonly ClassList[]
 
 /**
  * The data set with the run's classes: label files are read as before, and their values stand for other classes.
+ * @param classes in place of those that the mapping describes, such as a model's: of the same names and order
  * @throws {DatasetError} for a class of the data set that the mapping neither takes in nor ignores
  */
-export function mapClasses(dataset: SegmentationDataset, mapping: ClassMapping): MappedDataset {
+export function mapClasses(
+  dataset: SegmentationDataset,
+  mapping: ClassMapping,
+  classes: readonly ClassInfo[] = mappedClasses(mapping),
+): MappedDataset {
   const { name, root, split, samples, labelCoding } = dataset;
-  const classes = mappedClasses(mapping);
   const destination = destinations(mapping);
   const trainIds = dataset.classes.map((info) => destination(info.name));
   const unnamed = dataset.classes.filter((_, i) => trainIds[i] === undefined);
@@ -140,11 +152,11 @@ export function mapStatistics(
 
 /** The run's classes; in its predictions the value of a class is its place in the list. */
 function mappedClasses({ classes }: ClassMapping): ClassInfo[] {
-  return classes.map(({ name, color = defaultColor(0), kind = 'stuff' }, trainId) => ({
+  return classes.map(({ name, color, kind = 'stuff' }, trainId) => ({
     trainId,
     labelId: trainId,
     name,
-    color,
+    color: color ?? defaultColor(trainId),
     kind,
   }));
 }
@@ -175,8 +187,8 @@ function recoded(coding: LabelCoding, table: Uint8Array): LabelCoding {
     : { ...coding, table: coding.table.map((trainId) => table[trainId]!) };
 }
 
-function valuesOf(coding: LabelCoding, trainId: number): number[] {
+function valuesOf(coding: LabelCoding, trainId: number): string[] {
   return coding.kind === 'colors'
-    ? [...coding.colors].filter((_, i) => coding.trainIds[i] === trainId)
-    : [...coding.table.keys()].filter((value) => coding.table[value] === trainId);
+    ? Array.from(coding.colors, hexColor).filter((_, i) => coding.trainIds[i] === trainId)
+    : [...coding.table.keys()].filter((value) => coding.table[value] === trainId).map(String);
 }

@@ -2,7 +2,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CITYSCAPES_CLASSES } from '../../src/classes/cityscapes.js';
-import { type ClassMapping, mapClasses, mapStatistics, settleMapping } from '../../src/classes/mapping.js';
+import {
+  type ClassMapping,
+  mapClasses,
+  mapStatistics,
+  refuseUnknownNames,
+  settleMapping,
+} from '../../src/classes/mapping.js';
 import { isMappingFile, readMappingFile } from '../../src/classes/mapping-file.js';
 import { openFolder } from '../../src/readers/folder.js';
 import { openGta5 } from '../../src/readers/gta5.js';
@@ -47,8 +53,8 @@ describe('mapping', () => {
       { trainId: 2, labelId: 2, name: 'sign', color: [1, 2, 3], kind: 'thing' },
     ]);
     expect(mapped.absent).toEqual([]);
-    expect(mapped.from[6]).toEqual({ name: 'traffic light', values: [19], trainId: 2 });
-    expect(mapped.from[13]).toEqual({ name: 'car', values: [26], trainId: 255 });
+    expect(mapped.from[6]).toEqual({ name: 'traffic light', values: ['19'], trainId: 2 });
+    expect(mapped.from[13]).toEqual({ name: 'car', values: ['26'], trainId: 255 });
     const own = await classStatistics(gta5);
     expect(mapStatistics(own, mapped)).toEqual(await classStatistics(mapped.dataset));
     expect(mapStatistics(own, mapped)).toMatchObject({ counts: [[1, 1, 3]], ignored: [3] });
@@ -77,21 +83,23 @@ describe('mapping', () => {
     expect([...(await second.dataset.readLabel(0)).data]).toEqual([0, 1, 1, 0]);
     expect(first.dataset.classes).toEqual(second.dataset.classes);
     expect([first.absent, second.absent]).toEqual([[], ['sign']]);
-    expect(second.from[0]).toEqual({ name: 'Pavement', values: [1, 2], trainId: 1 });
+    expect(second.from[0]).toEqual({ name: 'Pavement', values: ['#000001', '#000002'], trainId: 1 });
   });
 
   it('refuses names that no data set has, and classes that it does not name', async () => {
     const own = await folder('own', 'classes: [pavement, rider, train_car]', grey(4, 1, [0, 1, 2, 255]));
     const at = async (text: string) => {
       try {
-        mapClasses(own, settleMapping(await mappingOf(text), [own]));
+        const mapping = await mappingOf(text);
+        refuseUnknownNames(mapping, [own]);
+        mapClasses(own, mapping);
       } catch (error) {
         return (error as Error).message;
       }
       return undefined;
     };
     expect(await at('classes: [{ name: walk, from: [pavemnet] }, rider]\nignore: rest')).toMatch(
-      /'pavemnet', which 'walk' takes in, is none of .*own \(did you mean 'pavement'\?\)$/,
+      /'pavemnet', which 'walk' takes in, is no class of .*own \(did you mean 'pavement'\?\)$/,
     );
     expect(await at('classes: [pavment, rider]\nignore: rest')).toMatch(/did you mean 'pavement'/);
     expect(await at('classes: [pavement, rider]\nignore: [traincars]')).toMatch(

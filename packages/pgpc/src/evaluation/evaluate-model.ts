@@ -2,15 +2,19 @@
 
 import {
   type ClassInfo,
+  type ClassMapping,
+  classStatistics,
   type DatasetFormat,
   detectFormat,
   isCityscapes,
   openDataset,
+  readMappingFile,
   type SegmentationDataset,
 } from '@pgpc/datasets';
 import { UsageError } from '../config/usage-error.js';
 import { enterProcess, type ProcessOptions } from '../machine.js';
 import { loadModel } from '../models/checkpoint.js';
+import { alignClasses, type CountedClasses, countMapped } from './classes.js';
 import { type Evaluation, evaluateSegmentor, toLabelMap } from './evaluate.js';
 import type { InferenceOptions } from './inference.js';
 import { keepInputs } from './keep-inputs.js';
@@ -29,12 +33,17 @@ export interface EvaluateOptions extends ProcessOptions {
   split?: string | undefined;
   /** How an image goes through the network; by default whole, as it is. */
   inference?: InferenceOptions | undefined;
-  /** Classes of Cityscapes to average over, which the images must then have. */
-  classes?: Protocol | undefined;
+  /**
+   * A number: classes of Cityscapes to average over, which the images must then have. A mapping, or its file: which of the
+   * images' classes each of the model's takes in; left out: those of its name.
+   */
+  classes?: Protocol | string | ClassMapping | undefined;
   /** Also boundary IoU. */
   boundary?: boolean | undefined;
   /** Folder for the predicted label maps, and what they hold; left out: none are written. */
   predictions?: { folder: string; format: PredictionFormat } | undefined;
+  /** Told once how the images' classes are brought to the model's, where they differ. */
+  onClasses?: ((classes: CountedClasses) => void) | undefined;
   /** Told of every image that is done. */
   onImage?: ((done: number, total: number) => void) | undefined;
 }
@@ -42,6 +51,7 @@ export interface EvaluateOptions extends ProcessOptions {
 /** Scores are fractions 0..1, in the order of `classes`; NaN for a class that does not occur. */
 export interface ModelEvaluation extends Evaluation {
   classes: readonly ClassInfo[];
+  /** In the model's classes. */
   dataset: SegmentationDataset;
   /** Where it was computed: 'cpu', 'cuda:0', ... */
   device: string;
@@ -54,11 +64,15 @@ export interface ModelEvaluation extends Evaluation {
  */
 export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluation> {
   const { checkpoint, target, split = 'val', inference, boundary, predictions, signal, onImage } = options;
+  const { onClasses } = options;
+  // A file with a fault is refused before libtorch is set up and the images are listed.
+  const mapping = await mappingOf(options.classes);
   const device = enterProcess(options);
   using segmentor = loadModel(checkpoint).to({ device });
   const format = options.format ?? (await detectFormat(target));
-  const dataset = await openDataset({ format, root: target, split });
-  if (options.classes && !isCityscapes(dataset.classes)) {
+  const own = await openDataset({ format, root: target, split });
+  const { dataset, mapped } = alignClasses(own, segmentor, mapping);
+  if (typeof options.classes === 'number' && !isCityscapes(dataset.classes)) {
     throw new UsageError(`--classes ${options.classes}: the classes of ${target} are not Cityscapes'`);
   }
   if (predictions) {
@@ -67,6 +81,7 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
       dataset.samples.map(({ id }) => predictionFile(predictions.folder, id)),
     );
   }
+  if (mapped) onClasses?.(countMapped(mapped, await classStatistics(own, { signal })));
   const began = performance.now();
   const evaluation = await evaluateSegmentor(segmentor, dataset, {
     ...inference,
@@ -82,4 +97,9 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
   });
   const seconds = (performance.now() - began) / 1000;
   return { ...evaluation, classes: dataset.classes, dataset, device, seconds };
+}
+
+async function mappingOf(classes: EvaluateOptions['classes']): Promise<ClassMapping | undefined> {
+  if (typeof classes === 'number') return undefined;
+  return typeof classes === 'string' ? readMappingFile(classes) : classes;
 }

@@ -11,7 +11,7 @@ import {
   networkDevice,
   predictLabels,
 } from './inference.js';
-import { meanOfKnown, type Scores, scores } from './scores.js';
+import { meanOfKnown, ratios, type Scores, scores } from './scores.js';
 
 /** A prediction (H, W), uint8, as a label map for files and pictures. Waits for the device. */
 export function toLabelMap(prediction: Tensor): LabelMap {
@@ -39,7 +39,7 @@ export interface Evaluation {
   scores: Scores;
   /** Pixels by true (row) and predicted class. */
   confusion: number[][];
-  /** Boundary IoU by class, intersections and unions summed over the images; NaN where a class has no boundary. */
+  /** Boundary IoU by class, intersections and unions summed over the images; NaN for a class without pixels. */
   boundary?: { miou: number; iou: number[] };
 }
 
@@ -57,7 +57,7 @@ export async function evaluateSegmentor(
   const { classes } = network.config;
   if (dataset.classes.length !== classes) {
     throw new Error(
-      `the network has ${classes} classes and ${dataset.root} has ${dataset.classes.length}: they must be the same`,
+      `the network has ${classes} classes and ${dataset.root} has ${dataset.classes.length}: they must be the same; --classes FILE says which are, and pgpc data map proposes one`,
     );
   }
   const training = network.training;
@@ -88,7 +88,7 @@ export async function evaluateSegmentor(
     const evaluation: Evaluation = { scores: scores(matrix), confusion: matrix };
     if (options.boundary) {
       const [intersection, truth, guess] = edges.tolist() as [number[], number[], number[]];
-      const iou = intersection.map((n, c) => n / (truth[c]! + guess[c]! - n));
+      const iou = ratios(intersection, truth, guess);
       evaluation.boundary = { miou: meanOfKnown(iou), iou };
     }
     return evaluation;

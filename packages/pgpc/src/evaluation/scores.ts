@@ -1,9 +1,9 @@
 // Scores from counts of pixels.
 
 export interface Scores {
-  /** Mean of the IoU of classes that occur in truth or prediction, 0 .. 1. */
+  /** Mean of the IoU of the classes that have pixels, 0 .. 1. */
   miou: number;
-  /** TP / (TP + FP + FN) of every class; NaN for one that occurs in neither. */
+  /** TP / (TP + FP + FN) of every class; NaN for one without pixels, be it predicted or not. */
   iou: number[];
   /** Share of labelled pixels that are right. */
   accuracy: number;
@@ -25,12 +25,21 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
+/** |A and B| / |A or B| of every class; NaN where there is nothing in truth, so that no mean counts it. */
+export function ratios(
+  both: readonly number[],
+  truth: readonly number[],
+  predicted: readonly number[],
+): number[] {
+  return both.map((n, c) => (truth[c]! > 0 ? n / (truth[c]! + predicted[c]! - n) : Number.NaN));
+}
+
 /** @param matrix (C, C): rows truth, columns prediction. */
 export function scores(matrix: readonly (readonly number[])[]): Scores {
   const truth = matrix.map(sum);
   const predicted = matrix.map((_, c) => sum(matrix.map((row) => row[c]!)));
   const right = matrix.map((row, c) => row[c]!);
-  const iou = right.map((n, c) => n / (truth[c]! + predicted[c]! - n));
+  const iou = ratios(right, truth, predicted);
   const classAccuracy = right.map((n, c) => n / truth[c]!);
   const labelled = sum(truth);
   return {

@@ -114,7 +114,7 @@ describe('pgpc eval', () => {
     const percent = (value: number) => (100 * value).toFixed(1);
     const { miou, meanAccuracy, boundaryMiou, frequencyWeightedIou, accuracy } = results;
     expect(lines[21]!.split(/ {2,}/)).toEqual([
-      'mean of 19',
+      'mean of 5 of 19',
       ...[miou, meanAccuracy, boundaryMiou].map(percent),
     ]);
     expect(lines[22]!.split(/ {2,}/)).toEqual([
@@ -122,6 +122,10 @@ describe('pgpc eval', () => {
       percent(frequencyWeightedIou),
       percent(accuracy),
     ]);
+    expect(lines[23]).toMatch(
+      /^without a pixel in the data, left out of the mean: wall, fence, pole, .*bicycle$/,
+    );
+    expect(results.averaged).toEqual(['road', 'sidewalk', 'building', 'terrain', 'car']);
     expect(results.dataset).toMatchObject({ name: 'cityscapes', split: 'val', images: 2 });
     const pixels = results.confusion.flat().reduce((sum: number, n: number) => sum + n);
     const labelled = ids.reduce((sum, id) => {
@@ -143,7 +147,7 @@ describe('pgpc eval', () => {
     const json = inside('thirteen.json');
     const { out } = await evaluate('--classes', '13', '--json', json);
     const lines = out.split('\n');
-    expect(lines[15]).toMatch(/^mean of 13 /);
+    expect(lines[15]).toMatch(/^mean of 4 of 13 /);
     expect(out).not.toMatch(/^(wall|fence|pole|terrain|truck|train) /m);
     const results = JSON.parse(readFileSync(json, 'utf8'));
     expect(lines[15]!.split(/ {2,}/)[1]).toBe((100 * results.miouOverClasses[13]).toFixed(1));
@@ -190,7 +194,7 @@ describe('pgpc eval', () => {
         .split('\n')
         .slice(2, 8)
         .map((line) => line.split(/ {2,}/)[0]),
-    ]).toEqual([0, [...names, 'mean of 5']]);
+    ]).toEqual([0, [...names, 'mean of 4 of 5']]);
     const results = JSON.parse(readFileSync(json, 'utf8'));
     expect(results.dataset).toMatchObject({ name: 'folder', images: 1 });
     expect(results).not.toHaveProperty('miouOverClasses');
@@ -198,6 +202,55 @@ describe('pgpc eval', () => {
       code: 2,
       err: expect.stringMatching(/^pgpc: --classes 13: the classes of .*own-data are not Cityscapes'\n$/),
     });
+  });
+
+  test("scores other classes than the model's by name, or as a file says, and tells which", async () => {
+    using named = new Segmentor(tinySegmentor, 1);
+    named.classInfo = ['street', 'Building', 'plant', 'pipe', 'car'].map((name, trainId) => ({
+      ...CITYSCAPES_CLASSES[trainId]!,
+      name,
+    }));
+    const checkpoint = inside('named.safetensors');
+    saveSegmentor(checkpoint, named);
+    const json = inside('named.json');
+    const on = (...args: string[]) =>
+      pgpc(
+        'eval',
+        '--checkpoint',
+        checkpoint,
+        '--target-root',
+        inside('cityscapes'),
+        '--json',
+        json,
+        ...args,
+      );
+    const byName = await on();
+    expect([byName.code, byName.err]).toEqual([0, expect.stringMatching(/^road +7 +ignored +\d/m)]);
+    expect(byName.err).toMatch(/^building +11 +Building +\d/m);
+    expect(byName.err).toMatch(/^absent there: street, plant, pipe$/m);
+    expect(byName.out).toMatch(/^mean of 2 of 5 /m);
+    expect(byName.out).toMatch(/left out of the mean: street, plant, pipe$/m);
+    expect(JSON.parse(readFileSync(json, 'utf8')).averaged).toEqual(['Building', 'car']);
+
+    const file = inside('map.yaml');
+    writeFileSync(
+      file,
+      'classes: [{ name: street, from: [road, side walk] }, { name: plant, from: terrain }]\nignore: rest',
+    );
+    const mapped = await on('--classes', file);
+    expect([mapped.code, mapped.err]).toEqual([0, expect.stringMatching(/^sidewalk +8 +street +\d/m)]);
+    expect(JSON.parse(readFileSync(json, 'utf8')).averaged).toEqual(['street', 'Building', 'plant', 'car']);
+    writeFileSync(file, 'classes: [{ name: stret, from: [road] }, plant]\nignore: rest');
+    expect(await on('--classes', file)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(
+        /the mapping's class 'stret' is none of the network's \(did you mean 'street'\?\)/,
+      ),
+    });
+    writeFileSync(file, 'classes: [{ name: street, from: [road] }, plant]');
+    expect((await on('--classes', file)).err).toMatch(
+      /cityscapes: its classes 'sidewalk', .* are named nowhere/,
+    );
   });
 
   test('refuses what does not fit, in one line', async () => {
@@ -220,7 +273,9 @@ describe('pgpc eval', () => {
     const wrong = await pgpc('eval', '--checkpoint', checkpoint, '--target-root', inside('cityscapes'));
     expect(wrong).toMatchObject({
       code: 1,
-      err: expect.stringMatching(/^pgpc: the network has 5 classes and .* has 19: they must be the same\n$/),
+      err: expect.stringMatching(
+        /^pgpc: the network has 5 classes and .* has 19: they must be the same; --classes FILE/,
+      ),
     });
   });
 });

@@ -35,8 +35,9 @@ function slowConfusion(truth: readonly number[], predicted: readonly number[], c
 function slowScores(truth: readonly number[], predicted: readonly number[], classes: number): Scores {
   const known = truth.flatMap((t, i) => (t === 255 ? [] : [[t, predicted[i]!] as const]));
   const iou = Array.from({ length: classes }, (_, c) => {
+    if (!known.some(([t]) => t === c)) return Number.NaN;
     const union = known.filter(([t, p]) => t === c || p === c).length;
-    return union === 0 ? Number.NaN : known.filter(([t, p]) => t === c && p === c).length / union;
+    return known.filter(([t, p]) => t === c && p === c).length / union;
   });
   const classAccuracy = Array.from({ length: classes }, (_, c) => {
     const own = known.filter(([t]) => t === c);
@@ -91,15 +92,15 @@ describe('confusion matrix and scores', () => {
     );
   });
 
-  test('a class in neither truth nor prediction has no IoU; one that is only predicted has 0', () => {
+  test('a class without pixels has no IoU and no part in the mean, also where it is predicted', () => {
     const { iou, miou, accuracy } = scores([
       [6, 2, 0, 0],
       [0, 0, 0, 0],
       [1, 0, 3, 0],
       [0, 0, 0, 0],
     ]);
-    expect(iou).toEqual([6 / 9, 0, 3 / 4, Number.NaN]);
-    expect(miou).toBeCloseTo((6 / 9 + 0 + 3 / 4) / 3, 12);
+    expect(iou).toEqual([6 / 9, Number.NaN, 3 / 4, Number.NaN]);
+    expect(miou).toBeCloseTo((6 / 9 + 3 / 4) / 2, 12);
     expect(accuracy).toBe(9 / 12);
   });
 });

@@ -2,6 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { DATASET_FORMATS } from '@pgpc/datasets/formats';
+import { z } from 'zod';
 import { UsageError } from '../../config/usage-error.js';
 import type { EvaluateOptions } from '../../evaluation/evaluate-model.js';
 import type { InferenceOptions } from '../../evaluation/inference.js';
@@ -11,11 +12,18 @@ import { type Action, examples, option, type Register } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
 import { fileProgress } from '../output/progress.js';
 import { trainingOption } from '../training-options.js';
-import { existingFolder, existingPath, oneOf, outputFile, outputFolder } from '../values.js';
+import { existingFile, existingFolder, existingPath, oneOf, outputFile, outputFolder } from '../values.js';
 
 /** `all` is that of the formats without splits. */
 const SPLITS = ['train', 'val', 'test', 'all'] as const;
 const PROTOCOLS = Object.keys(CITYSCAPES_PROTOCOLS).toReversed();
+
+/** A number is a protocol, also where a file has its name. */
+const protocolOrFile: z.ZodType<Protocol | string, string> = z.string().transform((text, context) => {
+  const parsed = (/^\d+$/.test(text) ? oneOf(PROTOCOLS) : existingFile).safeParse(text);
+  if (!parsed.success) context.addIssue(parsed.error.issues[0]!.message);
+  return PROTOCOLS.includes(text) ? (Number(text) as Protocol) : text;
+});
 
 interface EvalOptions
   extends Pick<EvaluateOptions, 'checkpoint' | 'format' | 'classes' | 'boundary' | 'device'> {
@@ -62,9 +70,10 @@ export const registerEval: Register = (parent, act) => {
     .addOption(trainingOption('device'))
     .addOption(
       option(
-        '--classes <count>',
-        `classes of Cityscapes to average: ${PROTOCOLS.join(', ')} (default: all)`,
-        oneOf(PROTOCOLS),
+        '--classes <count or file>',
+        `classes of Cityscapes to average: ${PROTOCOLS.join(', ')}; or a file that says which classes of the images ` +
+          "each of the model's takes in (default: all, by name)",
+        protocolOrFile,
       ),
     )
     .option('--boundary', 'also boundary IoU')
@@ -88,6 +97,7 @@ export const registerEval: Register = (parent, act) => {
       examples(
         'pgpc eval --checkpoint runs/demo/checkpoints/pgpc --target-root data/street-synth/cityscapes',
         'pgpc eval --checkpoint runs/x --target-root cityscapes --input-size 1024x512 --json x.json',
+        'pgpc eval --checkpoint runs/x --target-root camvid --classes streets-to-camvid.yaml',
         'pgpc eval --checkpoint runs/x --target-root cityscapes --mode slide --window 1024x1024 --flip',
       ),
     )
@@ -102,7 +112,7 @@ export const registerEval: Register = (parent, act) => {
         split,
         inference: inferenceOptions(flags),
         device: flags.device,
-        classes: flags.classes && (Number(flags.classes) as Protocol),
+        classes: flags.classes,
         boundary: flags.boundary ?? false,
         savePredictions,
         predictions: flags.predictions ?? 'trainIds',
@@ -113,7 +123,9 @@ export const registerEval: Register = (parent, act) => {
 
 const evaluateCheckpoint: Action<EvalOptions> = async (options, io) => {
   const { targetRoot, split, savePredictions, predictions, json, ...given } = options;
-  const { evaluate, evaluationTable, resultsOf, useCores } = await import('../output/evaluation.js');
+  const { classesTable, evaluate, evaluationTable, resultsOf, useCores } = await import(
+    '../output/evaluation.js'
+  );
   useCores();
   const bar = fileProgress(`evaluate ${split}`, io, 'images');
   const evaluation = await evaluate({
@@ -122,10 +134,13 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, io) => {
     split,
     predictions: savePredictions === undefined ? undefined : { folder: savePredictions, format: predictions },
     signal: io.signal,
+    onClasses: (classes) => io.stderr.write(classesTable(classes)),
     onImage: bar.onProgress,
   });
   bar.done();
-  io.stdout.write(evaluationTable(evaluation, options.classes));
+  io.stdout.write(
+    evaluationTable(evaluation, typeof options.classes === 'number' ? options.classes : undefined),
+  );
   if (savePredictions) io.stdout.write(`predicted ${predictions}: ${savePredictions}\n`);
   if (json === undefined) return;
   const results = resultsOf(evaluation, options.checkpoint, options.inference);

@@ -11,8 +11,12 @@ import { textTable } from './table.js';
 
 export { evaluate } from '../../evaluation/evaluate-model.js';
 export { useCores } from '../../machine.js';
+export { classesTable } from './classes.js';
 
-/** Scores by class, their means over the shown classes, and what is counted over all pixels, in percent. */
+/**
+ * Scores by class, their means over the shown classes that have pixels, and what is counted over all pixels, in percent.
+ * Classes without pixels are named below the table.
+ */
 export function evaluationTable(
   { scores, boundary, classes }: ModelEvaluation,
   protocol: Protocol | undefined,
@@ -24,14 +28,24 @@ export function evaluationTable(
     ...columns.map((column) => percent(column[trainId]!)),
   ]);
   const means = columns.map((column) => percent(meanOfKnown(shown.map(({ trainId }) => column[trainId]!))));
-  return textTable(
+  const missing = shown.filter(({ trainId }) => Number.isNaN(scores.iou[trainId]));
+  const averaged = shown.length - missing.length;
+  const table = textTable(
     ['%', 'IoU', 'accuracy', ...(boundary ? ['boundary IoU'] : [])],
     [
       ...rows,
-      [`mean of ${shown.length}`, ...means],
+      [
+        averaged === shown.length ? `mean of ${averaged}` : `mean of ${averaged} of ${shown.length}`,
+        ...means,
+      ],
       ['all pixels', percent(scores.frequencyWeightedIou), percent(scores.accuracy)],
     ],
   );
+  return `${table}${missing.length > 0 ? `without a pixel in the data, left out of the mean: ${names(missing)}\n` : ''}`;
+}
+
+function names(classes: readonly { readonly name: string }[]): string {
+  return classes.map(({ name }) => name).join(', ');
 }
 
 /** What `--json` writes; a number that does not exist is null. */
@@ -44,6 +58,7 @@ export function resultsOf(evaluation: ModelEvaluation, checkpoint: string, infer
     dataset: { name, root, split, images: samples.length },
     inference,
     miou: scores.miou,
+    averaged: classes.filter((_, i) => !Number.isNaN(scores.iou[i])).map((info) => info.name),
     ...(isCityscapes(classes) && {
       miouOverClasses: Object.fromEntries(
         protocols.map((protocol) => [protocol, protocolMiou(scores.iou, protocol)]),
