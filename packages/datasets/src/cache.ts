@@ -19,7 +19,7 @@ import {
   scaleLabel,
 } from './images/index.js';
 import { type LabelValues, readLabelValues } from './labels/decode.js';
-import { sizeMismatch } from './readers/file-dataset.js';
+import { labelFiles, sizeMismatch } from './readers/file-dataset.js';
 import { CLASS_FILES } from './readers/folder.js';
 import type { LabelCoding, SegmentationDataset } from './types.js';
 
@@ -66,21 +66,22 @@ export async function cacheDataset(
   let written = 0;
   await forEachConcurrently(
     samples,
-    async ({ image, label }) => {
-      const stale = await Promise.all(
-        [image, label].map((file) => file !== undefined && isStale(file, target(file))),
-      );
+    async (sample) => {
+      const { image, label, coding = labelCoding } = sample;
+      const labels = labelFiles(sample);
+      const stale = await Promise.all([image, ...labels].map((file) => isStale(file, target(file))));
       if (!stale.includes(true)) return;
       const [pixels, values] = await Promise.all([
         decodeRgb(image),
-        label === undefined ? undefined : readLabelValues(label, labelCoding),
+        label === undefined ? undefined : readLabelValues(label, coding),
       ]);
       const mismatch = values && sizeMismatch(label!, values, pixels);
       if (mismatch !== undefined) throw mismatch;
       const scaled = options.scale ? scaledSize(pixels, options.scale) : pixels;
       await put(target(image), await encodeImage(resizeImage(pixels, scaled)), image);
-      if (values) {
-        await put(target(label!), encodeValues(resizeValues(values, scaled), labelCoding), label!);
+      const resized = values && resizeValues(values, scaled);
+      for (const [i, file] of labels.entries()) {
+        await put(target(file), encodeValues(resized!, coding, i), file);
       }
       written++;
     },
@@ -176,8 +177,15 @@ async function encodeImage(image: RgbImage): Promise<Uint8Array> {
   return image.width <= MOST_COLUMNS ? encodeRowPng(image) : encodeRgb(image, 0);
 }
 
-/** In the form that the coding asks for, with one channel. */
-function encodeValues({ width, height, values }: LabelValues, { kind }: LabelCoding): Uint8Array {
+/**
+ * In the form that the coding asks for, with one channel.
+ * @param index of the file, where several make the label
+ */
+function encodeValues(
+  { width, height, values }: LabelValues,
+  { kind }: LabelCoding,
+  index: number,
+): Uint8Array {
   switch (kind) {
     case 'values':
       return encodePng({ width, height, data: Uint8Array.from(values), channels: 1 });
@@ -185,6 +193,11 @@ function encodeValues({ width, height, values }: LabelValues, { kind }: LabelCod
       return encodePng({ width, height, data: Uint16Array.from(values), channels: 1, depth: 16 });
     case 'colors':
       return encodeColors(width, height, values);
+    case 'layers': {
+      // What other layers cover is not seen again.
+      const data = Uint8Array.from(values, (value) => (value === index + 1 ? 255 : 0));
+      return encodePng({ width, height, data, channels: 1 });
+    }
   }
 }
 

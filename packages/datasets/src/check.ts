@@ -8,7 +8,7 @@ import { FileCache } from './files/file-cache.js';
 import { decodeRgb } from './images/index.js';
 import { decodeLabel } from './labels/decode.js';
 import { type OpenOptions, openDataset } from './open.js';
-import { sizeMismatch, withoutSamples } from './readers/file-dataset.js';
+import { labelFiles, sizeMismatch, withoutSamples } from './readers/file-dataset.js';
 import type { LabelCoding, Sample, SegmentationDataset } from './types.js';
 
 /** One thing that is wrong with one file. */
@@ -81,12 +81,12 @@ export async function checkSamples(
 ): Promise<Map<number, readonly DatasetFault[]>> {
   const found = new Map<number, readonly DatasetFault[]>();
   const good = await FileCache.open(dataset.root, 'checked', z.string());
-  const coding = digest(dataset.labelCoding);
+  const common = digest(dataset.labelCoding);
   try {
     await forEachConcurrently(
       dataset.samples,
       async (sample, index) => {
-        const state = await stateOf(sample, coding);
+        const state = await stateOf(sample, sample.coding ? digest(sample.coding) : common);
         if (check.trustEarlier && state !== undefined && good.get(sample.image) === state) return;
         const faults = await faultsOf(sample, dataset);
         if (faults.length > 0) found.set(index, faults);
@@ -101,11 +101,9 @@ export async function checkSamples(
 }
 
 /** Changes whenever the coding or a file of the sample may have; undefined where a file is missing. */
-async function stateOf({ image, label }: Sample, coding: string): Promise<string | undefined> {
+async function stateOf(sample: Sample, coding: string): Promise<string | undefined> {
   try {
-    const files = await Promise.all(
-      [image, ...(label === undefined ? [] : [label])].map((file) => stat(file)),
-    );
+    const files = await Promise.all([sample.image, ...labelFiles(sample)].map((file) => stat(file)));
     return [coding, ...files.flatMap(({ size, mtimeMs }) => [size, mtimeMs])].join(' ');
   } catch {
     return undefined;
@@ -114,16 +112,17 @@ async function stateOf({ image, label }: Sample, coding: string): Promise<string
 
 function digest(coding: LabelCoding): string {
   const hash = createHash('sha256').update(coding.kind);
-  if (coding.kind === 'colors') hash.update(new Uint8Array(coding.colors.buffer)).update(coding.trainIds);
+  if (coding.kind === 'colors') hash.update(Uint32Array.from(coding.colors)).update(coding.trainIds);
   else hash.update(coding.table);
+  if (coding.kind === 'layers') hash.update(coding.files.join('\n'));
   return hash.digest('hex').slice(0, 16);
 }
 
 async function faultsOf(sample: Sample, { labelCoding }: SegmentationDataset): Promise<DatasetFault[]> {
-  const { image, label } = sample;
+  const { image, label, coding = labelCoding } = sample;
   const read = await Promise.allSettled([
     decodeRgb(image),
-    label === undefined ? undefined : decodeLabel(label, labelCoding),
+    label === undefined ? undefined : decodeLabel(label, coding),
   ]);
   const faults = read.flatMap((part) => (part.status === 'rejected' ? [faultOf(part.reason)] : []));
   const [pixels, trainIds] = read.map((part) => (part.status === 'fulfilled' ? part.value : undefined));

@@ -29,15 +29,17 @@ export async function classStatistics(
     if (label !== undefined) return label;
     throw fault('missing-pair', image, `no label, which class statistics need; use a split that has labels`);
   });
-  const byFile = await labelHistograms(root, files, labelCoding, options);
+  const codings = new Map(samples.flatMap(({ coding }, i) => (coding ? [[files[i]!, coding]] : [])));
+  const byFile = await labelHistograms(root, files, labelCoding, { ...options, codings });
   const histograms = files.map((file) => byFile.get(file)!);
   const ignored: number[] = [];
   const counts = histograms.map(({ counts: found }, image) => {
+    const coding = samples[image]!.coding ?? labelCoding;
     const trainIds = toTrainIds(
       Uint32Array.from(found, ([value]) => value),
-      labelCoding,
+      coding,
     );
-    if (trainIds.includes(UNKNOWN_LABEL)) throw unknownValues(files[image]!, found, labelCoding);
+    if (trainIds.includes(UNKNOWN_LABEL)) throw unknownValues(files[image]!, found, coding);
     const row: number[] = new Array(classes.length).fill(0);
     let skipped = 0;
     for (const [i, [, count]] of found.entries()) {

@@ -31,11 +31,15 @@ export interface ClassInfo {
  *   unknown.
  * - `colors`: a PNG whose pixels are, with alpha dropped and a palette applied, `colors[i]` as 0xRRGGBB for
  *   `trainIds[i]`; other colours are unknown.
+ * - `layers`: of one sample, several masks of the same size, one for each drawn region, which is above 127 in its grey
+ *   or alpha channel. The value of a pixel is the number of the last of `files` that covers it, from 1, or 0; `table`
+ *   holds the trainId of each number.
  */
 export type LabelCoding =
   | { readonly kind: 'values'; readonly table: Uint8Array }
   | { readonly kind: 'first-of-16-bit'; readonly table: Uint8Array }
-  | { readonly kind: 'colors'; readonly colors: Uint32Array; readonly trainIds: Uint8Array };
+  | { readonly kind: 'colors'; readonly colors: Uint32Array; readonly trainIds: Uint8Array }
+  | { readonly kind: 'layers'; readonly files: readonly string[]; readonly table: Uint8Array };
 
 /** One image with, where it is known, its label. */
 export interface Sample {
@@ -43,8 +47,10 @@ export interface Sample {
   readonly id: string;
   /** Path of the image file. */
   readonly image: string;
-  /** Path of the label file; absent for an unlabelled sample. */
+  /** Path of the label file, the first of several; absent for an unlabelled sample. */
   readonly label?: string;
+  /** How this label is read, where it differs from the dataset's coding. */
+  readonly coding?: LabelCoding;
 }
 
 /** A split of a dataset, listed and checked when it was opened; pixels are read on demand. */
@@ -54,7 +60,7 @@ export interface SegmentationDataset {
   readonly split: string;
   readonly classes: readonly ClassInfo[];
   readonly ignoreIndex: 255;
-  /** How the label files of `samples` are read. */
+  /** How the label files of `samples` are read that have no coding of their own. */
   readonly labelCoding: LabelCoding;
   /** In the order of their ids (by UTF-16 code unit: the same on every machine). */
   readonly samples: readonly Sample[];

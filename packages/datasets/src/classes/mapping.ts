@@ -119,7 +119,9 @@ export function mapClasses(
       name,
       root,
       split,
-      samples,
+      samples: samples.map((sample) =>
+        sample.coding ? { ...sample, coding: recoded(sample.coding, table) } : sample,
+      ),
       classes,
       labelCoding: recoded(labelCoding, table),
     }),

@@ -3,9 +3,10 @@
 import { type DatasetError, fault } from '../errors.js';
 import { type LabelMap, type Png, readPng, type Size, undecodable } from '../images/index.js';
 import { IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
+import { readLayers } from './layers.js';
 
 /**
- * Decodes a label file to trainIds. Needs nothing but its arguments, so that it also runs in a worker thread.
+ * Decodes a label file, or the several of a coding of layers, to trainIds. Needs nothing but its arguments, so that it also runs in a worker thread.
  * @param coding of the dataset, see {@link LabelCoding}
  * @throws {DatasetError} when the file is missing, cannot be decoded, is not of the form that `coding` names, or
  * holds a value or colour that `coding` does not know (listed with their counts)
@@ -28,6 +29,8 @@ export function labelMapOf(
   return { width, height, data };
 }
 
+type OneFileCoding = Exclude<LabelCoding, { kind: 'layers' }>;
+
 /** What a label file holds before it is mapped to trainIds, row by row: ids, or colours as 0xRRGGBB. */
 export interface LabelValues extends Size {
   readonly values: Uint8Array | Uint16Array | Uint32Array;
@@ -38,6 +41,7 @@ export interface LabelValues extends Size {
  * @throws {DatasetError} when the file is missing, cannot be decoded or is not of the form that `coding` names
  */
 export async function readLabelValues(file: string, coding: LabelCoding): Promise<LabelValues> {
+  if (coding.kind === 'layers') return readLayers(coding.files);
   let png: Png;
   try {
     png = await readPng(file);
@@ -47,7 +51,7 @@ export async function readLabelValues(file: string, coding: LabelCoding): Promis
   return { width: png.width, height: png.height, values: valuesOf(file, png, coding) };
 }
 
-function valuesOf(file: string, png: Png, { kind }: LabelCoding): Uint8Array | Uint16Array | Uint32Array {
+function valuesOf(file: string, png: Png, { kind }: OneFileCoding): Uint8Array | Uint16Array | Uint32Array {
   const { channels, depth, samples } = png;
   const has = `this has ${channels} of ${depth} bits`;
   const refuse = (rule: string) => fault('label-format', file, rule);

@@ -23,6 +23,8 @@ export interface HistogramOptions extends ConcurrentOptions, ReaderOptions {
    * file's SHA-256 is.
    */
   readonly verify?: 'modified' | 'content';
+  /** Of files that are not read by the common coding, but by one of the same kind. */
+  readonly codings?: ReadonlyMap<string, LabelCoding>;
 }
 
 const entrySchema = z.object({
@@ -55,13 +57,15 @@ export async function labelHistograms(
   const cache = await FileCache.open(root, `label-values.${coding.kind}`, entrySchema);
   const histograms = new Map<string, LabelHistogram>();
   const count = async (file: string) => {
-    const state = await stateOf(file, options.verify);
+    const own = options.codings?.get(file) ?? coding;
+    // Labels of several files are few, drawn by hand: they are counted anew.
+    const state = own.kind === 'layers' ? undefined : await stateOf(file, options.verify);
     const known = cache.get(file);
     if (known !== undefined && matches(known, state)) {
       histograms.set(file, known);
       return;
     }
-    const { width, height, values } = await readLabelValues(file, coding);
+    const { width, height, values } = await readLabelValues(file, own);
     const counted = { width, height, counts: countValues(values) };
     histograms.set(file, counted);
     if (state !== undefined && counted.counts.length <= MAX_CACHED_VALUES) {

@@ -41,13 +41,13 @@ export class FileDataset implements SegmentationDataset {
   }
 
   async readLabel(index: number): Promise<LabelMap> {
-    const { id, image, label } = this.sample(index);
+    const { id, image, label, coding = this.labelCoding } = this.sample(index);
     if (label === undefined) {
       throw new DatasetError(
         `${this.root}: sample ${id} of ${this.name} ${this.split} has no label; this split was opened without labels`,
       );
     }
-    const [size, map] = await Promise.all([imageSize(image), decodeLabel(label, this.labelCoding)]);
+    const [size, map] = await Promise.all([imageSize(image), decodeLabel(label, coding)]);
     const mismatch = sizeMismatch(label, map, size);
     if (mismatch !== undefined) throw mismatch;
     return map;
@@ -62,6 +62,12 @@ export class FileDataset implements SegmentationDataset {
     }
     return sample;
   }
+}
+
+/** The label files of a sample: none, one, or the layers of several. */
+export function labelFiles({ label, coding }: Sample): readonly string[] {
+  if (coding?.kind === 'layers') return coding.files;
+  return label === undefined ? [] : [label];
 }
 
 /** The error for a label that is not of its image's size; undefined where it is. */

@@ -77,9 +77,9 @@ export class PixelStore {
       ]);
       return cropDecoded(image, label, whole);
     }
-    const { image, label } = dataset.samples[index]!;
+    const { image, label, coding = dataset.labelCoding } = dataset.samples[index]!;
     const { crop, decoded } = await pool.run({
-      files: { image, label, coding: dataset.labelCoding },
+      files: { image, label, coding },
       decoded: this.#cache.get(index) ?? {},
       keep: this.#room > 0,
       request: whole,
