@@ -36,6 +36,8 @@ export {
 } from './classes/mapping.js';
 export { isMappingFile, readMappingFile } from './classes/mapping-file.js';
 export { NamedEntries, nameKey } from './classes/names.js';
+export { type Proposal, proposeMapping } from './classes/proposal.js';
+export { formatProposal, type ProposedDomain, proposedEntries } from './classes/proposal-text.js';
 export { DatasetError, type FaultKind } from './errors.js';
 export { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
 export { type FileSearch, IMAGE_ENDINGS, listFiles, type OnFault, type ReaderOptions } from './files/list.js';

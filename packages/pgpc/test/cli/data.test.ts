@@ -112,6 +112,39 @@ describe('stats', () => {
   });
 });
 
+describe('map', () => {
+  it('proposes a mapping with shares, to the terminal or a file', async () => {
+    await pair('g', '1', [7, 8, 8, 19, 255]);
+    await space.put('c/train/1.png', rgb(4, 1));
+    await space.put('c/trainannot/1.png', grey(4, 1, [3, 3, 4, 6]));
+    const [source, target] = [space.path('g'), space.path('c')];
+    const { code, out } = await pgpc('map', source, target);
+    expect(code).toBe(0);
+    expect(out).toContain(`# source: ${source} (gta5, all, 19 classes, 1 labels)\n`);
+    expect(out).toMatch(/^ {2}- road {3,}# same name; source 25\.0 %; target 50\.0 %$/m);
+    expect(out).toMatch(
+      /^ {2}- \{ name: pavement, from: \[sidewalk\] \} +# sidewalk: .* source 50\.0 %; target 25\.0 %$/m,
+    );
+    const file = space.path('map.yaml');
+    const written = await pgpc('map', source, target, '--out', file);
+    expect([written.code, written.out]).toEqual([0, `${file}: 11 classes, 0 to decide\n`]);
+    expect(await readFile(file, 'utf8')).toBe(out);
+  });
+
+  it('counts nothing without labels, and fails where no names tell anything', async () => {
+    await pair('g', '1', [7]);
+    await space.put('n/images/train/1.png', rgb(1, 1));
+    await space.put('n/classes.yaml', 'classes: [alpha, beta]');
+    const { code, out, err } = await pgpc('map', space.path('g'), space.path('n'));
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/the names do not tell two classes that both have/),
+    ]);
+    expect(out).toMatch(/# target: .* \(folder, train, 2 classes, no labels\)/);
+    expect(out).toMatch(/# {3}alpha {2}\(target\)/);
+  });
+});
+
 describe('cache', () => {
   it('writes copies that are the same dataset', async () => {
     await pair(

@@ -26,6 +26,7 @@ import {
   seed,
   size,
 } from '../values.js';
+import { registerDataMap } from './data-map.js';
 
 const COUNT = integer(0, 100_000);
 const DEFAULT_CROP: Size = { width: 512, height: 512 };
@@ -59,8 +60,8 @@ interface RenderOptions {
 export const registerData: Register = (parent, act) => {
   const data = parent
     .command('data')
-    .summary('make, check, count and copy data sets')
-    .description('Make, check, count and copy data sets.');
+    .summary('make, check, count, map and copy data sets')
+    .description('Make, check, count, map and copy data sets.');
   data
     .command('render')
     .summary('render labelled street scenes of two looks')
@@ -115,6 +116,7 @@ export const registerData: Register = (parent, act) => {
     .action(async (root, { format, split, classes, jobs, crop, byContent, json }) => {
       await act('dataStats', stats, { root, format, split, classes, jobs, crop, byContent, json });
     });
+  registerDataMap(data, act);
   addSelection(data.command('cache'), 'split to copy (default: all that are there)')
     .summary('copy a data set, resized and fast to decode')
     .description(
