@@ -10,6 +10,7 @@ export type FaultKind =
   | 'empty'
   | 'symlink-loop'
   | 'undecodable'
+  | 'value-range'
   | 'label-format'
   | 'size-mismatch'
   | 'unknown-value'

@@ -1,18 +1,20 @@
-// Image files as RGB, whole or in part, and their sizes.
-import sharp from 'sharp';
-import { type DatasetError, fault } from '../errors.js';
+// Image files as RGB, whole or in part, and their sizes: what their annotator saw.
+import { DatasetError } from '../errors.js';
+import { openByLibvips, type ReadOptions, sizeByLibvips } from './libvips.js';
 import { openRgbPng } from './png.js';
 import { RowPng } from './row-png.js';
 import type { Rect, RgbImage, Size } from './types.js';
+import { undecodable } from './unreadable.js';
 
 /**
- * Decodes an image file of any format libvips reads, as 8-bit sRGB without alpha.
- * @throws {DatasetError} when the file is missing or cannot be decoded
+ * Decodes an image file of any format libvips reads, as 8-bit sRGB without alpha, turned as its EXIF orientation says.
+ * Numbers of 16 bits are of the scale 0..65535, floats of 0..1, unless a range is given; of several pages the first counts.
+ * @throws {DatasetError} when the file is missing or cannot be decoded, or its numbers are of another scale
  */
-export async function decodeRgb(file: string): Promise<RgbImage> {
+export async function decodeRgb(file: string, options: ReadOptions = {}): Promise<RgbImage> {
   try {
     const png = await openRgbPng(file);
-    if (!png) return await decodeByLibvips(file);
+    if (!png) return await (await openByLibvips(file, options)).decode();
     try {
       const { width, height } = png;
       return { width, height, data: await png.decode({ left: 0, top: 0, width, height }) };
@@ -20,24 +22,8 @@ export async function decodeRgb(file: string): Promise<RgbImage> {
       png.close();
     }
   } catch (error) {
-    throw undecodable(file, 'image', error);
+    throw await explained(file, error);
   }
-}
-
-/** @param region only these pixels, which must lie inside; rows below them are not decoded */
-async function decodeByLibvips(file: string, region?: Rect): Promise<RgbImage> {
-  const image = sharp(file);
-  if (region) image.extract(region);
-  const { data, info } = await image
-    .removeAlpha()
-    .toColourspace('srgb')
-    .raw()
-    .toBuffer({ resolveWithObject: true });
-  return {
-    width: info.width,
-    height: info.height,
-    data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-  };
 }
 
 /** An open image file: its size is known, and parts of it can be decoded. */
@@ -51,55 +37,46 @@ export interface OpenImage extends Size {
 }
 
 /**
- * Opens an image to read part of it: of the copies that `pgpc data cache` makes no other rows are read.
+ * Opens an image to read part of it, as {@link decodeRgb} does: of the copies that `pgpc data cache` makes no other rows
+ * are read.
  * @throws {DatasetError} when the file is missing or is no image
  */
-export async function openImage(file: string): Promise<OpenImage> {
-  const orUndecodable = (error: unknown): never => {
-    throw undecodable(file, 'image', error);
+export async function openImage(file: string, options: ReadOptions = {}): Promise<OpenImage> {
+  const orExplain = async (error: unknown): Promise<never> => {
+    throw await explained(file, error);
   };
-  const rows = await RowPng.open(file).catch(orUndecodable);
+  const rows = await RowPng.open(file).catch(orExplain);
   if (rows) {
     const { width, height } = rows;
-    const decode = (region: Rect) => rows.decode(region).catch(orUndecodable);
+    const decode = (region: Rect) => rows.decode(region).catch(orExplain);
     return { width, height, decode, close: () => rows.close() };
   }
-  const png = await openRgbPng(file).catch(orUndecodable);
+  const png = await openRgbPng(file).catch(orExplain);
   if (png) {
     const decode = async (region: Rect) => ({
       width: region.width,
       height: region.height,
-      data: await png.decode(region).catch(orUndecodable),
+      data: await png.decode(region).catch(orExplain),
     });
     return { width: png.width, height: png.height, decode, close: async () => png.close() };
   }
-  const decode = (region: Rect) => decodeByLibvips(file, region).catch(orUndecodable);
-  return { ...(await imageSize(file)), decode, close: async () => {} };
+  const image = await openByLibvips(file, options).catch(orExplain);
+  const { width, height } = image;
+  return { width, height, decode: (region) => image.decode(region).catch(orExplain), close: async () => {} };
 }
 
 /**
- * Reads an image's size from its header.
+ * Reads an image's size from its header, as its EXIF orientation turns it.
  * @throws {DatasetError} when the file is missing or is no image
  */
 export async function imageSize(file: string): Promise<Size> {
   try {
-    const { width, height } = await sharp(file).metadata();
-    return { width, height };
+    return await sizeByLibvips(file);
   } catch (error) {
-    throw undecodable(file, 'image', error);
+    throw await explained(file, error);
   }
 }
 
-/** The error for a file that is missing or no image. @param what it should be, such as 'image' */
-export function undecodable(file: string, what: string, error: unknown): DatasetError {
-  const text = error instanceof Error ? error.message : String(error);
-  const missing =
-    (error as NodeJS.ErrnoException).code === 'ENOENT' || text.startsWith('Input file is missing');
-  const why = missing ? 'not found' : `not a readable ${what} (${text.trim().split('\n')[0]})`;
-  return fault(
-    missing ? 'missing' : 'undecodable',
-    file,
-    `${why}; restore the file from the dataset's archive`,
-    error,
-  );
+async function explained(file: string, error: unknown): Promise<DatasetError> {
+  return error instanceof DatasetError ? error : undecodable(file, 'image', error);
 }

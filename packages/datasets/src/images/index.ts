@@ -1,8 +1,11 @@
 // Images: the one door to decoding, encoding and resizing them.
 
-export { decodeRgb, imageSize, openImage, undecodable } from './decode.js';
+export { decodeRgb, imageSize, openImage } from './decode.js';
 export { encodePng, encodeRgb, type PngImage } from './encode.js';
+export type { ReadOptions } from './libvips.js';
 export { type Png, readPng } from './png.js';
+export type { ValueRange } from './range.js';
 export { resizeWindow, type ScaledLabel, scaledSize, scaleLabel, sourceRect } from './resize.js';
 export { encodeRowPng, MOST_COLUMNS } from './row-png.js';
 export type { LabelMap, Rect, RgbImage, Size } from './types.js';
+export { undecodable } from './unreadable.js';

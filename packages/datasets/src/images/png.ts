@@ -1,5 +1,7 @@
 // PNG files (ISO/IEC 15948) sample by sample: palette indices and 16-bit values as stored, no colour management.
 import { open, readFile } from 'node:fs/promises';
+import { orientationOf } from './exif.js';
+import { borrow, giveBack } from './memory.js';
 import {
   crc32,
   filteredSize,
@@ -22,6 +24,8 @@ export interface Png {
   readonly samples: Samples;
   /** Of a palette PNG: red, green and blue of every entry. */
   readonly palette: Uint8Array | undefined;
+  /** How viewers turn it, 1 (not at all) to 8, as EXIF numbers it. */
+  readonly orientation: number;
 }
 
 export const SIGNATURE = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]);
@@ -38,7 +42,7 @@ const CHANNELS: Readonly<Record<number, number>> = { [GREY]: 1, [RGB]: 3, [PALET
  */
 export async function readPng(file: string): Promise<Png> {
   const bytes = await readFile(file);
-  const { header, palette, data } = parseChunks(bytes);
+  const { header, palette, data, orientation } = parseChunks(bytes);
   const { width, height, depth, colorType, interlaced } = header;
   const channels = CHANNELS[colorType];
   if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth)) {
@@ -47,7 +51,7 @@ export async function readPng(file: string): Promise<Png> {
   checkSize(header);
   const decode = interlaced ? interlacedSamples : plainSamples;
   const samples = await decode(data, header, channels);
-  return { width, height, channels, depth, palette, samples };
+  return { width, height, channels, depth, palette, orientation, samples };
 }
 
 function checkSize({ width, height }: Header): void {
@@ -67,8 +71,8 @@ export interface RgbPng {
 }
 
 /**
- * Opens a file if it is a PNG of 8-bit RGB that stands for sRGB (no colour profile) and is not interlaced, as most images
- * of datasets are, and if the fast decoder is there.
+ * Opens a file if it is a PNG of 8-bit RGB that stands for sRGB (no colour profile) and is neither interlaced nor turned by
+ * EXIF, as most images of datasets are, and if the fast decoder is there.
  * @returns undefined if it is not. @throws Error if there is no such file, or it is damaged
  */
 export async function openRgbPng(file: string): Promise<RgbPng | undefined> {
@@ -77,8 +81,8 @@ export async function openRgbPng(file: string): Promise<RgbPng | undefined> {
   if (!bytes) return undefined;
   const close = () => giveBack(bytes.memory);
   try {
-    const { header, data, profile } = parseChunks(bytes.file);
-    if (!profile) {
+    const { header, data, profile, orientation } = parseChunks(bytes.file);
+    if (!profile && orientation === 1) {
       checkSize(header);
       const { width, height } = header;
       const layout = layoutOf(header, 3, 8);
@@ -220,6 +224,7 @@ interface Chunks {
   palette: Uint8Array | undefined;
   /** A colour profile is given. */
   profile: boolean;
+  orientation: number;
   data: Buffer;
 }
 
@@ -228,6 +233,7 @@ function parseChunks(bytes: Buffer): Chunks {
   let header: Header | undefined;
   let palette: Uint8Array | undefined;
   let profile = false;
+  let orientation = 1;
   const parts: Buffer[] = [];
   for (let at = 8; ; ) {
     if (at + 12 > bytes.length) throw new Error('the file ends early');
@@ -242,6 +248,7 @@ function parseChunks(bytes: Buffer): Chunks {
     if (type === 'IHDR' && length === 13) header = headerOf(content);
     else if (type === 'PLTE') palette = Uint8Array.from(content);
     else if (type === 'iCCP') profile = true;
+    else if (type === 'eXIf') orientation = orientationOf(content);
     else if (type === 'IDAT') parts.push(content);
     else if (type === 'IEND') break;
     at = end + 4;
@@ -249,7 +256,7 @@ function parseChunks(bytes: Buffer): Chunks {
   if (header === undefined) throw new Error('no header');
   const indexed = header.colorType === PALETTE;
   const data = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-  return { header, palette: indexed ? palette : undefined, profile, data };
+  return { header, palette: indexed ? palette : undefined, profile, orientation, data };
 }
 
 function headerOf(content: Buffer): Header {
@@ -281,18 +288,4 @@ function spread(rows: Uint8Array, count: number, depth: number): Uint8Array {
     samples[i] = (byte >> (8 - depth * ((x % perByte) + 1))) & mask;
   }
   return samples;
-}
-
-// To take and free megabytes for every file costs as much as to read them: memory for files is used again.
-const spare: Buffer[] = [];
-
-/** At least `size` bytes, which hold anything. */
-export function borrow(size: number): Buffer {
-  const buffer = spare.pop();
-  return buffer && buffer.length >= size ? buffer : Buffer.allocUnsafeSlow(size);
-}
-
-/** Nothing may read of it afterwards. */
-export function giveBack(buffer: Buffer): void {
-  spare.push(buffer);
 }

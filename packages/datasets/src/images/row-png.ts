@@ -4,7 +4,8 @@
 // one length, which says where each begins.
 
 import { type FileHandle, open } from 'node:fs/promises';
-import { borrow, giveBack, SIGNATURE } from './png.js';
+import { borrow, giveBack } from './memory.js';
+import { SIGNATURE } from './png.js';
 import { crc32 } from './png-codec.js';
 import type { Rect, RgbImage } from './types.js';
 

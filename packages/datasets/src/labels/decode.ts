@@ -46,7 +46,7 @@ export async function readLabelValues(file: string, coding: LabelCoding): Promis
   try {
     png = await readPng(file);
   } catch (error) {
-    throw undecodable(file, 'PNG label', error);
+    throw await undecodable(file, 'PNG label', error);
   }
   return { width: png.width, height: png.height, values: valuesOf(file, png, coding) };
 }

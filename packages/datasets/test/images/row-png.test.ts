@@ -73,7 +73,7 @@ describe('a PNG of rows', () => {
     const images = [randomImage(9, 7, 1), randomImage(9, 7, 2)];
     const files = images.map((image, i) => written(image, `both-${i}.png`));
     for (let round = 0; round < 3; round++) {
-      const open = await Promise.all(files.map(openImage));
+      const open = await Promise.all(files.map((file) => openImage(file)));
       const whole = { left: 0, top: 0, width: 9, height: 7 };
       const parts = await Promise.all(open.map((image) => image.decode(whole)));
       for (const [i, { data }] of parts.entries()) expect([...data]).toEqual([...images[i]!.data]);

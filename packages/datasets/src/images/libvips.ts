@@ -1,0 +1,159 @@
+// Images of any format that libvips reads, as their annotator saw them: turned as EXIF says, in 8-bit sRGB.
+import sharp, { type Metadata, type Sharp } from 'sharp';
+import { fault } from '../errors.js';
+import { toBytes, type ValueRange, type WideSamples } from './range.js';
+import type { Rect, RgbImage, Size } from './types.js';
+
+/** How an image is read. */
+export interface ReadOptions {
+  /** Of images of more than 8 bits or of floats: the stored numbers that are black and white; see `toBytes`. */
+  readonly range?: ValueRange | undefined;
+  /** Receives remarks, one line each: a flaw that does not hurt, pages that are not read. Costs some time. */
+  readonly onNote?: ((note: string) => void) | undefined;
+}
+
+/** An image whose header is read. */
+export interface LibvipsImage extends Size {
+  /** @param region only these pixels, which must lie inside. @throws Error, DatasetError when they cannot be decoded */
+  decode(region?: Rect): Promise<RgbImage>;
+}
+
+/**
+ * Reads the header of an image.
+ * @throws Error if there is no such file or it is no image; DatasetError for one of more than four channels
+ */
+export async function openByLibvips(file: string, options: ReadOptions = {}): Promise<LibvipsImage> {
+  const header = await sharp(file, LENIENT).metadata();
+  const { channels, space, depth, pages = 1 } = header;
+  if (space !== 'cmyk' && channels > 4) {
+    throw fault(
+      'undecodable',
+      file,
+      `an image of ${channels} channels, of which none is known to be red, green or blue; save these three alone`,
+    );
+  }
+  if (pages > 1) options.onNote?.(`${file}: has ${pages} pages; the first is read`);
+  const size = shownSize(header);
+  const isPlain = depth === 'uchar' || !WITH_SCALE.has(space);
+  return { ...size, decode: isPlain ? plain(file, header, options) : wide(file, header, size, options) };
+}
+
+/** The size in which viewers show an image. @throws Error if there is no such file or it is no image */
+export async function sizeByLibvips(file: string): Promise<Size> {
+  return shownSize(await sharp(file, LENIENT).metadata());
+}
+
+/** Pixels that are damaged or missing are errors, flaws that leave them as they are are not. */
+const LENIENT = { failOn: 'error' } as const;
+const STRICT = { failOn: 'warning' } as const;
+
+/** Spaces in which numbers are brightness; libvips converts the others to 8 bits by their own rules. */
+const WITH_SCALE: ReadonlySet<string> = new Set([
+  'b-w',
+  'srgb',
+  'rgb',
+  'grey16',
+  'rgb16',
+  'scrgb',
+  'multiband',
+]);
+
+function shownSize({ autoOrient: { width, height } }: Metadata): Size {
+  return { width, height };
+}
+
+function plain(file: string, header: Metadata, { onNote }: ReadOptions) {
+  const pixels = async (failOn: typeof LENIENT | typeof STRICT, region: Rect | undefined) => {
+    const { data, info } = await upright(file, failOn, header, region)
+      .removeAlpha()
+      .toColourspace('srgb')
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    const { width, height } = info;
+    return { width, height, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
+  };
+  return async (region?: Rect): Promise<RgbImage> => {
+    if (!onNote) return pixels(LENIENT, region);
+    try {
+      return await pixels(STRICT, region);
+    } catch (error) {
+      const image = await pixels(LENIENT, region);
+      const [flaw] = (error as Error).message.trim().split('\n');
+      onNote(`${file}: has a flaw that viewers pass over (${flaw}), and is read as they do`);
+      return image;
+    }
+  };
+}
+
+function upright(
+  file: string,
+  failOn: typeof LENIENT | typeof STRICT,
+  header: Metadata,
+  region?: Rect,
+): Sharp {
+  const image = sharp(file, failOn);
+  if ((header.orientation ?? 1) > 1) image.autoOrient();
+  return region ? image.extract(region) : image;
+}
+
+/** The scale of a file is told from all its pixels, so a part is decoded alone only where the range is given. */
+function wide(file: string, header: Metadata, size: Size, { range }: ReadOptions) {
+  const asStored = async (region?: Rect): Promise<RgbImage> => {
+    const { space } = header;
+    const depth = String(header.depth);
+    const image = upright(file, LENIENT, header, region).removeAlpha();
+    // Sharp makes every 16-bit image one without sign.
+    const offset = depth === 'short' ? 32_768 : 0;
+    if (offset > 0) image.linear(1, offset);
+    const { data, info } = await image
+      .pipelineColourspace(space)
+      .toColourspace(space)
+      .raw({ depth: depth === 'ushort' ? 'ushort' : 'double' })
+      .toBuffer({ resolveWithObject: true });
+    const bytes = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength) as ArrayBuffer;
+    const samples: WideSamples =
+      depth === 'ushort' ? new Uint16Array(bytes) : new Float64Array(bytes).map((value) => value - offset);
+    const { width, height, channels } = info;
+    return { width, height, data: rgbOf(inRange(file, samples, depth, range), channels) };
+  };
+  let whole: RgbImage | undefined;
+  return async (region?: Rect): Promise<RgbImage> => {
+    if (range && region) return asStored(region);
+    whole ??= await asStored();
+    return region ? cut(whole, region) : { ...size, data: whole.data };
+  };
+}
+
+function inRange(
+  file: string,
+  samples: WideSamples,
+  depth: string,
+  range: ValueRange | undefined,
+): Uint8Array {
+  try {
+    return toBytes(samples, depth, range);
+  } catch (error) {
+    throw fault('value-range', file, (error as Error).message, error);
+  }
+}
+
+/** Grey is spread to three channels; what is beyond them is left out. */
+function rgbOf(bytes: Uint8Array, channels: number): Uint8Array {
+  if (channels === 3) return bytes;
+  const pixels = bytes.length / channels;
+  const data = new Uint8Array(3 * pixels);
+  const step = channels > 3 ? 1 : 0;
+  for (let i = 0; i < pixels; i++) {
+    for (let c = 0; c < 3; c++) data[3 * i + c] = bytes[i * channels + c * step]!;
+  }
+  return data;
+}
+
+function cut({ width: stride, data }: RgbImage, { left, top, width, height }: Rect): RgbImage {
+  const part = new Uint8Array(3 * width * height);
+  for (let y = 0; y < height; y++) {
+    const from = 3 * ((top + y) * stride + left);
+    part.set(data.subarray(from, from + 3 * width), 3 * y * width);
+  }
+  return { width, height, data: part };
+}
