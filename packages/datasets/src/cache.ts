@@ -44,6 +44,7 @@ const manifestSchema = z.object({
   version: z.literal(1),
   source: z.string(),
   scale: z.object({ width: z.number(), height: z.number() }).nullable(),
+  range: z.tuple([z.number(), z.number()]).optional(),
 });
 
 /**
@@ -59,8 +60,8 @@ export async function cacheDataset(
   out: string,
   options: CacheOptions = {},
 ): Promise<CacheResult> {
-  const { root, samples, labelCoding } = dataset;
-  await claim(out, root, options.scale);
+  const { root, samples, labelCoding, range } = dataset;
+  await claim(out, dataset, options.scale);
   await copyDefinitions(dataset, out);
   const target = (file: string) => path.join(out, path.relative(root, file)).replace(/\.[^.]+$/, '.png');
   let written = 0;
@@ -72,7 +73,7 @@ export async function cacheDataset(
       const stale = await Promise.all([image, ...labels].map((file) => isStale(file, target(file))));
       if (!stale.includes(true)) return;
       const [pixels, values] = await Promise.all([
-        decodeRgb(image),
+        decodeRgb(image, { range }),
         label === undefined ? undefined : readLabelValues(label, coding),
       ]);
       const mismatch = values && sizeMismatch(label!, values, pixels);
@@ -91,13 +92,22 @@ export async function cacheDataset(
 }
 
 /** Makes `out` this copy's folder, or finds that it is. */
-async function claim(out: string, root: string, scale: Size | undefined): Promise<void> {
+async function claim(
+  out: string,
+  { root, range }: SegmentationDataset,
+  scale: Size | undefined,
+): Promise<void> {
   const inside = path.relative(path.resolve(root), path.resolve(out));
   if (inside === '' || (!inside.startsWith('..') && !path.isAbsolute(inside))) {
     throw new DatasetError(`${out}: lies in the dataset ${root}; name a folder outside of it`);
   }
   await mkdir(out, { recursive: true });
-  const wanted = { version: 1, source: path.resolve(root), scale: scale ?? null };
+  const wanted = {
+    version: 1,
+    source: path.resolve(root),
+    scale: scale ?? null,
+    ...(range && { range }),
+  };
   const file = path.join(out, MANIFEST);
   const existing = (await readdir(out)).filter((name) => !name.endsWith('.tmp'));
   if (!existing.includes(MANIFEST)) {
@@ -109,7 +119,9 @@ async function claim(out: string, root: string, scale: Size | undefined): Promis
   }
   const found = manifestSchema.safeParse(JSON.parse(await readFile(file, 'utf8')));
   if (JSON.stringify(found.data) !== JSON.stringify(wanted)) {
-    throw new DatasetError(`${out}: holds a copy of other data or of another scale; name a new folder`);
+    throw new DatasetError(
+      `${out}: holds a copy of other data, or of another scale or range; name a new folder`,
+    );
   }
 }
 

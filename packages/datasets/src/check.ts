@@ -19,6 +19,9 @@ export interface DatasetFault {
   readonly message: string;
 }
 
+/** Changes with the rules by which images are read: what an earlier rule found good may not be by this one. */
+const READ_BY = 'orientation, range';
+
 /** What reading a split found. */
 export interface CheckedSplit {
   /** The samples without a fault; undefined where nothing could be opened. */
@@ -37,6 +40,8 @@ export interface CheckOptions extends ConcurrentOptions {
    * default: read everything. A training run starts at once with it where `pgpc data check` has been run.
    */
   readonly trustEarlier?: boolean;
+  /** Receives remarks on files that are read in spite of them, each one line that names the path. */
+  readonly onNote?: ((note: string) => void) | undefined;
 }
 
 /**
@@ -58,7 +63,7 @@ export async function checkDataset(
     note(error);
     return { dataset: undefined, samples: 0, labelled: 0, faults };
   }
-  const bad = await checkSamples(dataset, check);
+  const bad = await checkSamples(dataset, { onNote: options.onNote, ...check });
   faults.push(...[...bad.values()].flat());
   const good = withoutSamples(dataset, new Set(bad.keys()));
   const { samples } = dataset;
@@ -81,14 +86,14 @@ export async function checkSamples(
 ): Promise<Map<number, readonly DatasetFault[]>> {
   const found = new Map<number, readonly DatasetFault[]>();
   const good = await FileCache.open(dataset.root, 'checked', z.string());
-  const common = digest(dataset.labelCoding);
+  const common = digest(dataset.labelCoding, dataset);
   try {
     await forEachConcurrently(
       dataset.samples,
       async (sample, index) => {
-        const state = await stateOf(sample, sample.coding ? digest(sample.coding) : common);
+        const state = await stateOf(sample, sample.coding ? digest(sample.coding, dataset) : common);
         if (check.trustEarlier && state !== undefined && good.get(sample.image) === state) return;
-        const faults = await faultsOf(sample, dataset);
+        const faults = await faultsOf(sample, dataset, check.onNote);
         if (faults.length > 0) found.set(index, faults);
         else if (state !== undefined) good.set(sample.image, state);
       },
@@ -110,18 +115,23 @@ async function stateOf(sample: Sample, coding: string): Promise<string | undefin
   }
 }
 
-function digest(coding: LabelCoding): string {
-  const hash = createHash('sha256').update(coding.kind);
+/** Of how files are read: with another range, or by another rule, they are read again. */
+function digest(coding: LabelCoding, { range }: SegmentationDataset): string {
+  const hash = createHash('sha256').update(`${READ_BY} ${range?.join(':')} ${coding.kind}`);
   if (coding.kind === 'colors') hash.update(Uint32Array.from(coding.colors)).update(coding.trainIds);
   else hash.update(coding.table);
   if (coding.kind === 'layers') hash.update(coding.files.join('\n'));
   return hash.digest('hex').slice(0, 16);
 }
 
-async function faultsOf(sample: Sample, { labelCoding }: SegmentationDataset): Promise<DatasetFault[]> {
+async function faultsOf(
+  sample: Sample,
+  { labelCoding, range }: SegmentationDataset,
+  onNote: CheckOptions['onNote'],
+): Promise<DatasetFault[]> {
   const { image, label, coding = labelCoding } = sample;
   const read = await Promise.allSettled([
-    decodeRgb(image),
+    decodeRgb(image, { range, onNote }),
     label === undefined ? undefined : decodeLabel(label, coding),
   ]);
   const faults = read.flatMap((part) => (part.status === 'rejected' ? [faultOf(part.reason)] : []));

@@ -64,6 +64,7 @@ export {
   scaledSize,
   scaleLabel,
   sourceRect,
+  type ValueRange,
 } from './images/index.js';
 export {
   countValues,

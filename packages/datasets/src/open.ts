@@ -3,10 +3,12 @@ import path from 'node:path';
 import { DatasetError, fault } from './errors.js';
 import { isFile, isFolder, type ReaderOptions } from './files/list.js';
 import { type DatasetFormat, PUBLISHED_SPLITS, type PublishedSplit } from './formats.js';
+import type { ValueRange } from './images/index.js';
 import { ACDC_CONDITIONS, openAcdc, openDarkZurich } from './readers/adverse.js';
 import { openBdd100k } from './readers/bdd100k.js';
 import { camvidSplits, isCamvid, openCamvid } from './readers/camvid.js';
 import { openCityscapes } from './readers/cityscapes.js';
+import { withRange } from './readers/file-dataset.js';
 import { openFolder } from './readers/folder.js';
 import { openGta5 } from './readers/gta5.js';
 import { openSynthia } from './readers/synthia.js';
@@ -20,6 +22,8 @@ export interface OpenOptions extends ReaderOptions {
   readonly split?: string | undefined;
   /** Of the format `folder` only: a class file, or the classes themselves; see `openFolder`. */
   readonly classes?: string | readonly ClassInfo[] | undefined;
+  /** Of images of more than 8 bits: the stored numbers that are black and white; default: the whole scale. */
+  readonly range?: ValueRange | undefined;
 }
 
 /**
@@ -27,6 +31,11 @@ export interface OpenOptions extends ReaderOptions {
  * @throws {DatasetError} when the folder is not as the format says; see the format's own function
  */
 export async function openDataset(options: OpenOptions): Promise<SegmentationDataset> {
+  const dataset = await openFormat(options);
+  return options.range === undefined ? dataset : withRange(dataset, options.range);
+}
+
+async function openFormat(options: OpenOptions): Promise<SegmentationDataset> {
   const { format, root, onFault, onNote, classes } = options;
   const heard = { onFault, onNote };
   if (format !== 'folder' && classes !== undefined) {

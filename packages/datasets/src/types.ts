@@ -1,6 +1,6 @@
 // What every data set is: a list of samples, their pixels, and the classes of their labels.
 
-import type { LabelMap, RgbImage } from './images/index.js';
+import type { LabelMap, RgbImage, ValueRange } from './images/index.js';
 
 /** Value of a pixel that is neither trained on nor evaluated. */
 export const IGNORE_INDEX = 255;
@@ -62,6 +62,8 @@ export interface SegmentationDataset {
   readonly ignoreIndex: 255;
   /** How the label files of `samples` are read that have no coding of their own. */
   readonly labelCoding: LabelCoding;
+  /** Of images of more than 8 bits: the stored numbers that are black and white; left out: the whole scale. */
+  readonly range?: ValueRange | undefined;
   /** In the order of their ids (by UTF-16 code unit: the same on every machine). */
   readonly samples: readonly Sample[];
   /**

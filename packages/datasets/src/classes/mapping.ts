@@ -97,7 +97,7 @@ export function mapClasses(
   mapping: ClassMapping,
   classes: readonly ClassInfo[] = mappedClasses(mapping),
 ): MappedDataset {
-  const { name, root, split, samples, labelCoding } = dataset;
+  const { name, root, split, samples, labelCoding, range } = dataset;
   const destination = destinations(mapping);
   const trainIds = dataset.classes.map((info) => destination(info.name));
   const unnamed = dataset.classes.filter((_, i) => trainIds[i] === undefined);
@@ -122,6 +122,7 @@ export function mapClasses(
       samples: samples.map((sample) =>
         sample.coding ? { ...sample, coding: recoded(sample.coding, table) } : sample,
       ),
+      range,
       classes,
       labelCoding: recoded(labelCoding, table),
     }),

@@ -2,7 +2,14 @@
 
 import { DatasetError, fault } from '../errors.js';
 import { type FileSearch, isFolder, listFiles, type OnFault, report } from '../files/list.js';
-import { decodeRgb, imageSize, type LabelMap, type RgbImage, type Size } from '../images/index.js';
+import {
+  decodeRgb,
+  imageSize,
+  type LabelMap,
+  type RgbImage,
+  type Size,
+  type ValueRange,
+} from '../images/index.js';
 import { decodeLabel } from '../labels/decode.js';
 import {
   type ClassInfo,
@@ -14,7 +21,7 @@ import {
 /** What makes a {@link FileDataset}. */
 export type FileDatasetParts = Pick<
   SegmentationDataset,
-  'name' | 'root' | 'split' | 'classes' | 'labelCoding' | 'samples'
+  'name' | 'root' | 'split' | 'classes' | 'labelCoding' | 'samples' | 'range'
 >;
 
 /** Samples on disk. */
@@ -25,6 +32,7 @@ export class FileDataset implements SegmentationDataset {
   readonly classes: readonly ClassInfo[];
   readonly labelCoding: LabelCoding;
   readonly samples: readonly Sample[];
+  readonly range: ValueRange | undefined;
   readonly ignoreIndex = IGNORE_INDEX;
 
   constructor(parts: FileDatasetParts) {
@@ -34,10 +42,11 @@ export class FileDataset implements SegmentationDataset {
     this.classes = parts.classes;
     this.labelCoding = parts.labelCoding;
     this.samples = parts.samples;
+    this.range = parts.range;
   }
 
   async readImage(index: number): Promise<RgbImage> {
-    return decodeRgb(this.sample(index).image);
+    return decodeRgb(this.sample(index).image, { range: this.range });
   }
 
   async readLabel(index: number): Promise<LabelMap> {
@@ -146,7 +155,16 @@ export function withoutSamples(
   dataset: SegmentationDataset,
   indices: ReadonlySet<number>,
 ): SegmentationDataset {
-  const { name, root, split, classes, labelCoding } = dataset;
   const samples = dataset.samples.filter((_, index) => !indices.has(index));
-  return new FileDataset({ name, root, split, classes, labelCoding, samples });
+  return new FileDataset({ ...partsOf(dataset), samples });
+}
+
+/** The dataset with another range of stored numbers, see `decodeRgb`. */
+export function withRange(dataset: SegmentationDataset, range: ValueRange): SegmentationDataset {
+  return new FileDataset({ ...partsOf(dataset), range });
+}
+
+function partsOf(dataset: SegmentationDataset): FileDatasetParts {
+  const { name, root, split, classes, labelCoding, samples, range } = dataset;
+  return { name, root, split, classes, labelCoding, samples, range };
 }

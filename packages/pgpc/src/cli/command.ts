@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { z } from 'zod';
 import { describeParts } from '../config/parts.js';
 import type { CommandIo } from './io.js';
-import { checkedBy } from './values.js';
+import { checkedBy, valueRange } from './values.js';
 
 /** Carries out a command whose options have been checked. Loads what it needs: `--help` must not wait for libtorch. */
 export type Action<Options> = (options: Options, io: CommandIo) => Promise<void>;
@@ -24,6 +24,15 @@ export function option<T>(
 ): Option {
   const made = new Option(flags, description).argParser(checkedBy(schema));
   return fallback === undefined ? made : made.default(fallback, shown);
+}
+
+/** `--range`. */
+export function rangeOption(): Option {
+  return option(
+    '--range <LOW:HIGH>',
+    'stored numbers of images of more than 8 bits that are black and white (default: the whole scale)',
+    valueRange,
+  );
 }
 
 /** The examples at the end of a help text. */

@@ -27,6 +27,7 @@ import {
   seed,
   size,
   upTo,
+  valueRange,
 } from './values.js';
 import { weightsSource } from './weights-source.js';
 
@@ -83,7 +84,7 @@ function shown(value: unknown): string | undefined {
   return `${width}x${height}`;
 }
 
-/** `--source-root`, `--source-format` and `--source-scale`, or the same for the target. */
+/** `--source-root`, `--source-format`, `--source-scale` and `--source-range`, or the same for the target. */
 export function domainOptions(role: 'source' | 'target'): Option[] {
   const description = describe(choiceSchema.shape[role]);
   const also = role === 'target' ? ', in evaluation too' : '';
@@ -97,6 +98,10 @@ export function domainOptions(role: 'source' | 'target'): Option[] {
       `--${role}-scale <WxH>`,
       `${role} images are brought within this size${also} (default: as they are)`,
     ).argParser(checkedBy(size)),
+    new Option(
+      `--${role}-range <LOW:HIGH>`,
+      `stored numbers of ${role} images of more than 8 bits that are black and white (default: the whole scale)`,
+    ).argParser(checkedBy(valueRange)),
   ];
 }
 

@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import type { Size } from '@pgpc/datasets';
 import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
+import { rangeSchema } from '../config/data.js';
 import { didYouMean } from '../config/did-you-mean.js';
 import { isRunName, RUN_NAME_RULE } from '../training/run-directory/run-name.js';
 
@@ -61,6 +62,15 @@ export const size: z.ZodType<Size, string> = z
   .refine((value) => [value.width, value.height].every((side) => side >= 16 && side <= 8192), {
     error: 'width and height must be from 16 to 8192 pixels',
   });
+
+/** `LOW:HIGH`, two numbers. */
+export const valueRange: z.ZodType<[low: number, high: number], string> = z
+  .string()
+  .regex(/^[-+]?[\d.]+(e[-+]?\d+)?:[-+]?[\d.]+(e[-+]?\d+)?$/i, {
+    error: 'must be LOW:HIGH, the stored numbers that are black and white, such as 0:4095',
+  })
+  .transform((text) => text.split(':').map(Number) as [number, number])
+  .pipe(rangeSchema);
 
 /** One of a few words. */
 export function oneOf<T extends string>(words: readonly T[]): z.ZodType<T, string> {

@@ -7,11 +7,18 @@ import { count } from './fields.js';
 
 export const scaleSchema = z.strictObject({ width: count, height: count });
 
+/** Stored numbers that are black and white. */
+export const rangeSchema = z
+  .tuple([z.number(), z.number()])
+  .refine(([low, high]) => low < high, { error: 'the first of a range must be below the second' });
+
 const domainSchema = z.strictObject({
   format: z.enum(DATASET_FORMATS),
   root: z.string().min(1),
   /** Images are brought to the largest size within these bounds, their ratio kept; left out: as they are. */
   scale: scaleSchema.optional(),
+  /** Of images of more than 8 bits: the stored numbers that are black and white; left out: the whole scale. */
+  range: rangeSchema.optional(),
 });
 
 const channel = z.number().int().min(0).max(255);

@@ -10,6 +10,7 @@ import {
   openDataset,
   readMappingFile,
   type SegmentationDataset,
+  type ValueRange,
 } from '@pgpc/datasets';
 import { UsageError } from '../config/usage-error.js';
 import { enterProcess, type ProcessOptions } from '../machine.js';
@@ -31,6 +32,8 @@ export interface EvaluateOptions extends ProcessOptions {
   format?: DatasetFormat | undefined;
   /** 'val' by default. */
   split?: string | undefined;
+  /** Of images of more than 8 bits: the stored numbers that are black and white; left out: the whole scale. */
+  range?: ValueRange | undefined;
   /** How an image goes through the network; by default whole, as it is. */
   inference?: InferenceOptions | undefined;
   /**
@@ -70,7 +73,7 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
   const device = enterProcess(options);
   using segmentor = loadModel(checkpoint).to({ device });
   const format = options.format ?? (await detectFormat(target));
-  const own = await openDataset({ format, root: target, split });
+  const own = await openDataset({ format, root: target, split, range: options.range });
   const { dataset, mapped } = alignClasses(own, segmentor, mapping);
   if (typeof options.classes === 'number' && !isCityscapes(dataset.classes)) {
     throw new UsageError(`--classes ${options.classes}: the classes of ${target} are not Cityscapes'`);

@@ -10,6 +10,7 @@ import {
   listFiles,
   numberedClasses,
   type ReaderOptions,
+  type ValueRange,
 } from '@pgpc/datasets';
 import { enterProcess, type ProcessOptions } from '../machine.js';
 import { loadModel } from '../models/checkpoint.js';
@@ -33,6 +34,8 @@ export interface PredictOptions extends ProcessOptions, ReaderOptions {
   out: string;
   /** What they hold: 'trainIds' by default. */
   format?: PredictionFormat | undefined;
+  /** Of images of more than 8 bits: the stored numbers that are black and white; left out: the whole scale. */
+  range?: ValueRange | undefined;
   /** How an image goes through the network; by default whole, as it is. */
   inference?: InferenceOptions | undefined;
   /** Told of every image that is done, or failed. */
@@ -84,7 +87,7 @@ function classesOf(count: number): readonly ClassInfo[] {
  *   is no model; the signal's reason once it is aborted.
  */
 export async function predict(options: PredictOptions): Promise<Predictions> {
-  const { checkpoint, out, format = 'trainIds', inference, signal, onImage, onFault } = options;
+  const { checkpoint, out, format = 'trainIds', signal, onImage, onFault } = options;
   const device = enterProcess(options);
   const sources = await listImages(options);
   using segmentor = loadModel(checkpoint).to({ device });
@@ -94,7 +97,7 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
   let done = 0;
   for (const [id, file] of sources) {
     signal?.throwIfAborted();
-    const labels = await labelled(segmentor, file, inference).catch((error) => {
+    const labels = await labelled(segmentor, file, options).catch((error) => {
       if (!(error instanceof DatasetError && onFault)) throw error;
       onFault(error);
     });
@@ -108,9 +111,9 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
 async function labelled(
   segmentor: Segmentor,
   file: string,
-  inference: InferenceOptions | undefined,
+  { inference, range, onNote }: PredictOptions,
 ): Promise<LabelMap> {
-  const image = await decodeRgb(file);
+  const image = await decodeRgb(file, { range, onNote });
   try {
     using labels = predictLabels(segmentor, image, inference);
     return toLabelMap(labels);

@@ -79,7 +79,7 @@ export class PixelStore {
     }
     const { image, label, coding = dataset.labelCoding } = dataset.samples[index]!;
     const { crop, decoded } = await pool.run({
-      files: { image, label, coding },
+      files: { image, label, coding, range: dataset.range },
       decoded: this.#cache.get(index) ?? {},
       keep: this.#room > 0,
       request: whole,

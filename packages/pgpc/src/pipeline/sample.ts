@@ -19,6 +19,7 @@ import {
   sourceRect,
   UNKNOWN_LABEL,
   unknownValues,
+  type ValueRange,
 } from '@pgpc/datasets';
 import { Rng, type RngState } from '../random.js';
 import { type CropOptions, cropLabel, drawWindow, seenSize, type Wanted } from './window.js';
@@ -49,7 +50,7 @@ export interface DecodedSample {
 }
 
 export interface CropTask {
-  files: { image: string; label: string | undefined; coding: LabelCoding };
+  files: { image: string; label: string | undefined; coding: LabelCoding; range?: ValueRange | undefined };
   /** What is decoded already. */
   decoded: DecodedSample;
   /** Decode whole files and hand them back; otherwise no more of the image is decoded than the crop needs. */
@@ -70,8 +71,8 @@ export async function runCropTask({ files, decoded, keep, request }: CropTask): 
   const lazy = read && !keep && isByTable(read, files.coding) ? { ...read, data: read.values } : undefined;
   const whole = read && !lazy ? labelMapOf(files.label!, read, files.coding) : undefined;
   const label = request.labelled ? (lazy ?? whole ?? decoded.label) : undefined;
-  const image = decoded.image ?? (keep ? await decodeRgb(files.image) : undefined);
-  const file = image ? undefined : await openImage(files.image);
+  const image = decoded.image ?? (keep ? await decodeRgb(files.image, files) : undefined);
+  const file = image ? undefined : await openImage(files.image, files);
   try {
     const size: Size = image ?? file!;
     const mismatch = label && sizeMismatch(files.label!, label, size);

@@ -2,7 +2,7 @@
 
 import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import { z } from 'zod';
-import { scaleSchema } from '../config/data.js';
+import { rangeSchema, scaleSchema } from '../config/data.js';
 import { denoiseNames } from '../config/denoise.js';
 import { didYouMean } from '../config/did-you-mean.js';
 import { experimentSchema } from '../config/experiment.js';
@@ -25,6 +25,7 @@ const domain = z.union([
     root: z.string().min(1),
     format: z.enum(DATASET_FORMATS).optional(),
     scale: scaleSchema.optional(),
+    range: rangeSchema.optional(),
   }),
 ]);
 

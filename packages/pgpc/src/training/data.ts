@@ -99,10 +99,11 @@ function sameClasses(source: SegmentationDataset, target: SegmentationDataset): 
 async function openValidation({
   format,
   root,
+  range,
 }: DataConfig['target']): Promise<SegmentationDataset | undefined> {
   if (!(await availableSplits(format, root)).includes('val')) return undefined;
   try {
-    const dataset = await openDataset({ format, root, split: 'val' });
+    const dataset = await openDataset({ format, root, split: 'val', range });
     return dataset.samples.every(({ label }) => label !== undefined) ? dataset : undefined;
   } catch (error) {
     // Cityscapes demands the labels of `val`; a target of one's own may have images alone.

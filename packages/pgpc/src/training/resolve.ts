@@ -80,7 +80,7 @@ async function dataOf({ preset, ...choice }: ResolvedChoice): Promise<DataConfig
     typeof domain === 'string' ? { root: domain } : domain,
   ) as [DomainChoice, DomainChoice];
   const base = preset && drivingPresets[preset].data(source.root, target.root);
-  const domain = async (role: 'source' | 'target', { root, format, scale }: DomainChoice) => {
+  const domain = async (role: 'source' | 'target', { root, format, scale, range }: DomainChoice) => {
     const fixed = base?.[role];
     if (fixed && format && format !== fixed.format) {
       throw new UsageError(
@@ -92,6 +92,7 @@ async function dataOf({ preset, ...choice }: ResolvedChoice): Promise<DataConfig
       format: format ?? fixed?.format ?? (await detectFormat(root)),
       root,
       ...(chosen && { scale: chosen }),
+      ...(range && { range }),
     };
   };
   return {
@@ -105,6 +106,7 @@ interface DomainChoice {
   root: string;
   format?: DatasetFormat | undefined;
   scale?: DataConfig['source']['scale'];
+  range?: DataConfig['source']['range'];
 }
 
 /** The classes whose features are held to ImageNet's: DAFormer's on its classes, on others those labelled as things. */

@@ -10,7 +10,7 @@ import {
   type SourceLayout,
 } from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
-import { type Action, examples, option, type Register } from '../command.js';
+import { type Action, examples, option, type Register, rangeOption } from '../command.js';
 import { fileProgress, progress } from '../output/progress.js';
 import type { StatsOptions } from '../output/statistics.js';
 import { textTable } from '../output/table.js';
@@ -40,6 +40,8 @@ export interface DataSelection {
   readonly split: string | undefined;
   /** Class file of a format without classes of its own. */
   readonly classes: string | undefined;
+  /** Stored numbers that are black and white; undefined: the whole scale. */
+  readonly range: [low: number, high: number] | undefined;
   /** Files read at once; undefined: two for every core. */
   readonly jobs: number | undefined;
 }
@@ -97,8 +99,8 @@ export const registerData: Register = (parent, act) => {
     )
     .addOption(option('--json <file>', 'also write the faults to this file', outputFile))
     .addHelpText('after', examples('pgpc data check data/cityscapes', 'pgpc data check mine --split train'))
-    .action(async (root, { format, split, classes, jobs, json }) => {
-      await act('checkData', check, { root, format, split, classes, jobs, json });
+    .action(async (root, { format, split, classes, range, jobs, json }) => {
+      await act('checkData', check, { root, format, split, classes, range, jobs, json });
     });
   addSelection(data.command('stats'), 'split to count (default: what one trains on)')
     .summary('count the classes of a labelled split')
@@ -113,8 +115,8 @@ export const registerData: Register = (parent, act) => {
     .option('--by-content', 'tell changed files by SHA-256, not by size and time', false)
     .addOption(option('--json <file>', 'also write the counts to this file', outputFile))
     .addHelpText('after', examples('pgpc data stats data/gta5 --json gta5-classes.json'))
-    .action(async (root, { format, split, classes, jobs, crop, byContent, json }) => {
-      await act('dataStats', stats, { root, format, split, classes, jobs, crop, byContent, json });
+    .action(async (root, { format, split, classes, range, jobs, crop, byContent, json }) => {
+      await act('dataStats', stats, { root, format, split, classes, range, jobs, crop, byContent, json });
     });
   registerDataMap(data, act);
   addSelection(data.command('cache'), 'split to copy (default: all that are there)')
@@ -126,8 +128,8 @@ export const registerData: Register = (parent, act) => {
     .addOption(option('--out <folder>', 'folder to write to (required)', outputFolder).makeOptionMandatory())
     .addOption(option('--scale <WxH>', 'largest size, the ratio is kept (default: as it is)', size))
     .addHelpText('after', examples('pgpc data cache data/gta5 --out data/gta5-1280 --scale 1280x720'))
-    .action(async (root, { format, split, classes, jobs, out, scale }) => {
-      await act('cacheData', cache, { root, format, split, classes, jobs, out, scale });
+    .action(async (root, { format, split, classes, range, jobs, out, scale }) => {
+      await act('cacheData', cache, { root, format, split, classes, range, jobs, out, scale });
     });
 };
 
@@ -140,6 +142,7 @@ function addSelection(command: Command, splits: string) {
     )
     .option('--split <split>', splits)
     .addOption(option('--classes <file>', 'class file of your own data', existingFile))
+    .addOption(rangeOption())
     .addOption(option('--jobs <count>', 'files read at once (default: two a core)', integer(1, 256)));
 }
 
@@ -161,7 +164,7 @@ const render: Action<RenderOptions> = async ({ out, size, ...scenes }, io) => {
 
 const check: Action<DataSelection & { json: string | undefined }> = async (options, io) => {
   const { availableSplits, checkDataset, detectFormat } = await import('@pgpc/datasets');
-  const { root, classes, jobs, json } = options;
+  const { root, classes, range, jobs, json } = options;
   const format = options.format ?? (await detectFormat(root));
   const splits = options.split === undefined ? await availableSplits(format, root) : [options.split];
   const results: (CheckedSplit & { split: string })[] = [];
@@ -169,7 +172,7 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
   for (const split of splits.length > 0 ? splits : ['train']) {
     const bar = fileProgress(`check ${split}`, io);
     const checked = await checkDataset(
-      { format, root, split, classes },
+      { format, root, split, classes, range },
       { signal: io.signal, onProgress: bar.onProgress, ...(jobs !== undefined && { concurrency: jobs }) },
     );
     bar.done();
@@ -203,12 +206,12 @@ const cache: Action<DataSelection & { out: string; scale: Size | undefined }> = 
   const { availableSplits, cacheDataset, detectFormat, openDataset, trainingSplit } = await import(
     '@pgpc/datasets'
   );
-  const { root, out, scale, classes, jobs } = options;
+  const { root, out, scale, classes, range, jobs } = options;
   const format = options.format ?? (await detectFormat(root));
   const found = await availableSplits(format, root);
   const splits = options.split === undefined ? found : [options.split];
   for (const split of splits.length > 0 ? splits : [await trainingSplit(format, root)]) {
-    const dataset = await openDataset({ format, root, split, classes });
+    const dataset = await openDataset({ format, root, split, classes, range });
     const bar = fileProgress(`copy ${split}`, io);
     const { written, kept } = await cacheDataset(dataset, out, {
       scale,

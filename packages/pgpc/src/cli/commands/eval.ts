@@ -8,7 +8,7 @@ import type { EvaluateOptions } from '../../evaluation/evaluate-model.js';
 import type { InferenceOptions } from '../../evaluation/inference.js';
 import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
 import { CITYSCAPES_PROTOCOLS, type Protocol } from '../../evaluation/protocols.js';
-import { type Action, examples, option, type Register } from '../command.js';
+import { type Action, examples, option, type Register, rangeOption } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
 import { fileProgress } from '../output/progress.js';
 import { trainingOption } from '../training-options.js';
@@ -26,7 +26,7 @@ const protocolOrFile: z.ZodType<Protocol | string, string> = z.string().transfor
 });
 
 interface EvalOptions
-  extends Pick<EvaluateOptions, 'checkpoint' | 'format' | 'classes' | 'boundary' | 'device'> {
+  extends Pick<EvaluateOptions, 'checkpoint' | 'format' | 'range' | 'classes' | 'boundary' | 'device'> {
   readonly targetRoot: string;
   readonly split: string;
   readonly inference: InferenceOptions;
@@ -66,6 +66,7 @@ export const registerEval: Register = (parent, act) => {
       ),
     )
     .addOption(option('--split <split>', `split to evaluate: ${SPLITS.join(', ')}`, oneOf(SPLITS), 'val'));
+  command.addOption(rangeOption());
   addInferenceOptions(command)
     .addOption(trainingOption('device'))
     .addOption(
@@ -111,6 +112,7 @@ export const registerEval: Register = (parent, act) => {
         format,
         split,
         inference: inferenceOptions(flags),
+        range: flags.range,
         device: flags.device,
         classes: flags.classes,
         boundary: flags.boundary ?? false,

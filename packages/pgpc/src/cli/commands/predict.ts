@@ -1,7 +1,7 @@
 // `pgpc predict`: label maps of one's own images.
 import type { PredictOptions } from '../../evaluation/predict.js';
 import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
-import { type Action, examples, option, type Register } from '../command.js';
+import { type Action, count, examples, option, type Register, rangeOption } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
 import { fileProgress } from '../output/progress.js';
 import { trainingOption } from '../training-options.js';
@@ -42,6 +42,7 @@ export const registerPredict: Register = (parent, act) => {
         'trainIds',
       ),
     );
+  command.addOption(rangeOption());
   addInferenceOptions(command)
     .addOption(trainingOption('device'))
     .addHelpText(
@@ -52,9 +53,9 @@ export const registerPredict: Register = (parent, act) => {
       ),
     )
     .action(async ({ checkpoint, images, out, predictions, ...flags }) => {
-      const { device } = flags;
+      const { device, range } = flags;
       const inference = inferenceOptions(flags);
-      await act('predict', predictImages, { checkpoint, images, out, predictions, inference, device });
+      await act('predict', predictImages, { checkpoint, images, out, predictions, inference, range, device });
     });
 };
 
@@ -76,8 +77,6 @@ const predictImages: Action<PredictFlags> = async ({ predictions, ...options }, 
     },
   });
   bar.done();
-  io.stdout.write(`${counted(files.length, 'label map')} (${predictions}): ${options.out}\n`);
-  if (failed > 0) throw new Error(`${options.images}: ${counted(failed, 'image')} failed, named above`);
+  io.stdout.write(`${count(files.length, 'label map')} (${predictions}): ${options.out}\n`);
+  if (failed > 0) throw new Error(`${options.images}: ${count(failed, 'image')} failed, named above`);
 };
-
-const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;

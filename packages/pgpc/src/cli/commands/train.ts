@@ -16,9 +16,11 @@ interface NewRunOptions extends Omit<ResolvedChoice, 'source' | 'target' | 'plug
   readonly sourceRoot: string;
   readonly sourceFormat: DatasetFormat | undefined;
   readonly sourceScale: Size | undefined;
+  readonly sourceRange: [low: number, high: number] | undefined;
   readonly targetRoot: string;
   readonly targetFormat: DatasetFormat | undefined;
   readonly targetScale: Size | undefined;
+  readonly targetRange: [low: number, high: number] | undefined;
   readonly plugin: string[] | undefined;
   readonly memoryCheck: boolean;
   readonly name: string | undefined;
@@ -147,17 +149,19 @@ const newRun: Action<NewRunOptions> = async (options, io) => {
     sourceRoot,
     sourceFormat,
     sourceScale,
+    sourceRange,
     targetRoot,
     targetFormat,
     targetScale,
+    targetRange,
     ...choice
   } = rest;
   if (await launched(nproc, io)) return;
   const { runChoice, showTraining } = await import('../output/training.js');
   const chosen = {
     ...choice,
-    source: { root: sourceRoot, format: sourceFormat, scale: sourceScale },
-    target: { root: targetRoot, format: targetFormat, scale: targetScale },
+    source: { root: sourceRoot, format: sourceFormat, scale: sourceScale, range: sourceRange },
+    target: { root: targetRoot, format: targetFormat, scale: targetScale, range: targetRange },
     plugins: plugin,
   };
   const { device } = choice;

@@ -21,9 +21,9 @@ export interface StatsOptions extends DataSelection {
 }
 
 export async function showStatistics(options: StatsOptions, io: CommandIo): Promise<void> {
-  const { root, split, classes, jobs, crop, byContent, json } = options;
+  const { root, split, classes, range, jobs, crop, byContent, json } = options;
   const format = options.format ?? (await detectFormat(root));
-  const dataset = await openDataset({ format, root, split, classes });
+  const dataset = await openDataset({ format, root, split, classes, range });
   const bar = fileProgress(`count ${dataset.split}`, io);
   const statistics = await classStatistics(dataset, {
     signal: io.signal,
