@@ -1,14 +1,41 @@
 // Puts recognized weights into a network: strict by default, partial when asked, with an account of both.
 
 import { basename } from 'node:path';
-import { Generator, indexWeights, type nn, type Tensor, tidy, type WeightsEntry, type WeightsIndex } from '@pgpc/torch';
-import { type BackboneName, backboneNames, type HeadName, headNames, type SegmentorConfig, segmentorConfig } from '../../config/segmentor.js';
+import {
+  Generator,
+  indexWeights,
+  type nn,
+  type Tensor,
+  tidy,
+  type WeightsEntry,
+  type WeightsIndex,
+} from '@pgpc/torch';
+import {
+  type BackboneName,
+  backboneNames,
+  type HeadName,
+  headNames,
+  type SegmentorConfig,
+  segmentorConfig,
+} from '../../config/segmentor.js';
 import { withoutInitialValues } from '../initial-values.js';
 import { createBackbone, Segmentor } from '../segmentor.js';
 import { type Licence, licenceOfFile, RESNET_LICENCE, SEGFORMER_LICENCE } from './catalog.js';
 import { weightsFileOf } from './files.js';
-import { askFor, type FoundNetwork, findNetwork, type RecognizeOptions, type SkippedEntry, unwrapped } from './find-network.js';
-import { describeNetwork, type NetworkDescription, type RecognizedWeights, renamedNetwork } from './formats.js';
+import {
+  askFor,
+  type FoundNetwork,
+  findNetwork,
+  type RecognizeOptions,
+  type SkippedEntry,
+  unwrapped,
+} from './find-network.js';
+import {
+  describeNetwork,
+  type NetworkDescription,
+  type RecognizedWeights,
+  renamedNetwork,
+} from './formats.js';
 import { weightFormats } from './namings.js';
 
 /** An entry whose shape is not the network's. */

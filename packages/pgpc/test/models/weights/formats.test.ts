@@ -7,9 +7,9 @@ import { liveTensors, ops, saveSafetensors, type Tensor, tidy, zeros } from '@pg
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Learner } from '../../../src/adaptation/learner.js';
+import { segmentorConfig } from '../../../src/config/segmentor.js';
 import { mitConfigs } from '../../../src/models/mit.js';
 import { Segmentor } from '../../../src/models/segmentor.js';
-import { segmentorConfig } from '../../../src/config/segmentor.js';
 import { licenceOfFile } from '../../../src/models/weights/catalog.js';
 import {
   compareWeights,
@@ -21,8 +21,8 @@ import {
   openWeights,
 } from '../../../src/models/weights/fit.js';
 import { describeNetwork, recognizeWeights } from '../../../src/models/weights/formats.js';
-import type { WeightFormat } from '../../../src/models/weights/namings.js';
 import { toHuggingFace } from '../../../src/models/weights/huggingface.js';
+import type { WeightFormat } from '../../../src/models/weights/namings.js';
 import { digests, normal, tinySegmentor } from '../../support/method.js';
 
 type Entries = Map<string, Tensor>;
