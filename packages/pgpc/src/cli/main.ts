@@ -35,7 +35,7 @@ export type Handlers = Readonly<Record<string, Action<never>>>;
 export interface MainOptions {
   readonly stdout?: NodeJS.WritableStream;
   readonly stderr?: NodeJS.WritableStream;
-  /** Stops the command; by default the first Ctrl-C does, and the second ends the process. */
+  /** Stops the command; by default the first Ctrl-C, SIGTERM or SIGHUP does, and the second ends the process. */
   readonly signal?: AbortSignal;
   /** What is called in place of a command's own action, by the action's name. */
   readonly handlers?: Handlers;
@@ -43,8 +43,8 @@ export interface MainOptions {
 }
 
 /**
- * Runs one command line and returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C. A failure
- * is one line on stderr that starts with `pgpc: `; with PGPC_DEBUG=1 in the environment its stack follows.
+ * Runs one command line and returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (143 by SIGTERM,
+ * 129 by SIGHUP). A failure is one line on stderr that starts with `pgpc: `; with PGPC_DEBUG=1 in the environment its stack follows.
  *
  * @param args - the arguments after the program's name
  */
@@ -56,10 +56,11 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   const command = ['pgpc', ...args].map(shellQuoted).join(' ');
   try {
     await loadNamedPlugins(args);
-    await program(handlers, { signal, stdout, stderr, command }).parseAsync([...args], { from: 'user' });
+    const io = { signal, stdout, stderr, command, stage: () => {} };
+    await program(handlers, io).parseAsync([...args], { from: 'user' });
     if (!signal.aborted) return 0;
     say('stopped');
-    return 130;
+    return interruption?.code() ?? STOPPED.SIGINT;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof UsageError) {
@@ -68,7 +69,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
     }
     if (signal.aborted && isAbort(error, signal)) {
       say('stopped');
-      return 130;
+      return interruption?.code() ?? STOPPED.SIGINT;
     }
     say(error instanceof Error ? error.message : String(error));
     if (env.PGPC_DEBUG === '1' && error instanceof Error) stderr.write(`${error.stack}\n`);
@@ -101,10 +102,29 @@ function program(handlers: Handlers, io: CommandIo): Command {
       outputError: () => {},
     })
     .addHelpText('after', examples('pgpc demo --quick', 'pgpc help train'));
-  const act: Act = (name, own, options) => ((handlers[name] as typeof own | undefined) ?? own)(options, io);
+  const act: Act = (name, own, options) =>
+    withPulse(name, io, (watched) => ((handlers[name] as typeof own | undefined) ?? own)(options, watched));
   for (const register of COMMANDS) register(root, act);
   refuseClearly(root);
   return root;
+}
+
+/** A command that is silent for seconds shows that it is under way; on the process's own streams alone. */
+async function withPulse(name: string, io: CommandIo, run: (io: CommandIo) => Promise<void>): Promise<void> {
+  // A rank above 0 tells nothing but errors.
+  if (io.stderr !== process.stderr || Number(process.env.RANK) > 0) {
+    await run(io);
+    return;
+  }
+  const { startPulse } = await import('./output/pulse.js');
+  const pulse = startPulse(name);
+  try {
+    const { stage, watch } = pulse;
+    const stdout = io.stdout === process.stdout ? watch(process.stdout) : io.stdout;
+    await run({ ...io, stage, stderr: watch(process.stderr), stdout });
+  } finally {
+    pulse.end();
+  }
 }
 
 // Commander's errors become one line that names what is allowed.
@@ -140,15 +160,43 @@ function fullName(command: Command): string {
   return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`;
 }
 
-function interruptible(stderr: NodeJS.WritableStream): { signal: AbortSignal; release(): void } {
+/** Exit codes by what stopped the command: 128 and the signal's number, as shells have it. */
+const STOPPED = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+interface Interruption {
+  readonly signal: AbortSignal;
+  /** Of the signal that came. */
+  code(): number | undefined;
+  release(): void;
+}
+
+function interruptible(stderr: NodeJS.WritableStream): Interruption {
   const controller = new AbortController();
-  const onSignal = () => {
-    if (controller.signal.aborted) process.exit(130);
-    stderr.write('\npgpc: stopping; Ctrl-C again ends at once\n');
+  let code: number | undefined;
+  const onSignal = (name: NodeJS.Signals) => {
+    if (controller.signal.aborted) process.exit(STOPPED[name as keyof typeof STOPPED]);
+    code = STOPPED[name as keyof typeof STOPPED];
+    const how =
+      name === 'SIGINT' ? 'stopping; Ctrl-C again' : `stopping, as ${name} asks for it; a second signal`;
+    stderr.write(`\npgpc: ${how} ends at once\n`);
     controller.abort();
   };
-  process.on('SIGINT', onSignal);
-  return { signal: controller.signal, release: () => process.off('SIGINT', onSignal) };
+  for (const name of Object.keys(STOPPED)) process.on(name, onSignal);
+  for (const stream of [process.stdout, process.stderr]) {
+    if (!stream.listeners('error').includes(ignoreGone)) stream.on('error', ignoreGone);
+  }
+  return {
+    signal: controller.signal,
+    code: () => code,
+    release: () => {
+      for (const name of Object.keys(STOPPED)) process.off(name, onSignal);
+    },
+  };
+}
+
+/** The reader of a pipe has ended, or the terminal is closed: no reason to lose what is computed. */
+function ignoreGone(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
 }
 
 function isAbort(error: unknown, signal: AbortSignal): boolean {

@@ -10,8 +10,6 @@ import { fileURLToPath } from 'node:url';
 
 /** Errors of ranks that only lost another one come with it; so long the first failure is waited on for its cause. */
 const SETTLE_MS = 500;
-/** From the request to end until the kill. */
-const GRACE_MS = 3000;
 
 const PROGRAM = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
 const NPROC = '--nproc';
@@ -61,8 +59,7 @@ export async function launchTraining(
     const failed = ranks.filter(({ end }) => end);
     const cause = failed.find(({ lastLine }) => !/lost another rank/.test(lastLine)) ?? failed[0]!;
     const running = ranks.filter(({ end }) => end === undefined).map(({ rank }) => rank);
-    signalAll(ranks, 'SIGTERM');
-    await Promise.race([Promise.all(ended), setTimeout(GRACE_MS, undefined, { ref: false })]);
+    // A request to end would be one for a checkpoint, which they cannot agree on any more.
     signalAll(ranks, 'SIGKILL');
     await Promise.all(ended);
     const what = cause.lastLine ? `: ${cause.lastLine}` : '';
@@ -97,7 +94,12 @@ function start(
     // A terminal's Ctrl-C would reach the ranks twice, here and through the signal, and the second ends them at once.
     detached: true,
     // The channel tells a rank when this process is gone.
-    stdio: ['ignore', shown(io.stdout, process.stdout), shown(io.stderr, process.stderr), 'ipc'],
+    stdio: [
+      'ignore',
+      shown(io.stdout as object, process.stdout),
+      shown(io.stderr as object, process.stderr),
+      'ipc',
+    ],
   });
   const self: Rank = { rank, child, lastLine: '', end: undefined };
   child.stdout?.pipe(io.stdout, { end: false });
@@ -112,8 +114,8 @@ function start(
   return self;
 
   /** Rank 0 draws its progress on the terminal itself. */
-  function shown(stream: NodeJS.WritableStream, own: NodeJS.WriteStream): 'inherit' | 'pipe' {
-    return rank === 0 && stream === own && own.isTTY ? 'inherit' : 'pipe';
+  function shown(stream: { isTTY?: boolean }, own: NodeJS.WriteStream): 'inherit' | 'pipe' {
+    return rank === 0 && stream.isTTY && own.isTTY ? 'inherit' : 'pipe';
   }
 }
 

@@ -15,7 +15,7 @@ export interface StepMemory {
   peak: number;
   /** Bytes that the optimizer keeps from the first step on, where `peak` does not hold them yet. */
   optimizer: number;
-  /** Seconds of the step. */
+  /** Seconds of a step, without reading images. */
   seconds: number;
 }
 

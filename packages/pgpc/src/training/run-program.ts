@@ -81,8 +81,9 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
 }
 
 const stop = new AbortController();
-// Ctrl-C reaches every process of the terminal; when to stop is the parent's to say.
-process.on('SIGINT', () => {});
+// Ctrl-C and a closed terminal reach every process of the terminal, a scheduler's SIGTERM every one of the job; when to
+// stop is the parent's to say.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});
 process.on('disconnect', () => process.exit(1));
 process.on('message', (message: RunTask | 'stop') => {
   if (message === 'stop') {

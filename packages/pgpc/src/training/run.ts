@@ -10,8 +10,10 @@ import { BadFilesError, type OpenedData, openData } from './data.js';
 import { recordData, writeRecord } from './data-record.js';
 import { inTurn, joinGroup, ranksHere } from './distributed.js';
 import type { TrainingEvent, TrainingResult } from './events.js';
+import { networkFile } from './init.js';
 import { availableMemory, checkFits, measureStepMemory } from './memory.js';
 import { loadPlugins } from './plugins.js';
+import { isFollower } from './rank.js';
 import { resolveTraining } from './resolve.js';
 import { planResume, type ResumeChanges, settleChanges } from './resume.js';
 import { claimRun, type RunClaim } from './run-directory/claim.js';
@@ -25,6 +27,8 @@ export interface TrainingProcessOptions extends ProcessOptions {
 }
 
 export interface RunTrainingOptions extends TrainingProcessOptions {
+  /** A folder that was claimed for the run; then `out`, `name` and `overwrite` say nothing. */
+  claim?: RunClaim | undefined;
   /** Folder for run directories: 'runs' by default. */
   out?: string | undefined;
   /** Of the run; left out: the phase's, with a number where it is taken. */
@@ -82,7 +86,7 @@ async function trainNew(
   signal?.throwIfAborted();
   const claim = isFollower()
     ? undefined
-    : claimRun(out, name ?? phase, { overwrite, unique: name === undefined });
+    : (options.claim ?? claimRun(out, name ?? phase, { overwrite, unique: name === undefined }));
   try {
     if (claim) onEvent?.({ kind: 'run', directory: claim.path });
     return await inPlace(options, async (place) => trainClaimed(claim, await configured(), place, options));
@@ -98,7 +102,8 @@ async function trainClaimed(
   { weights, allowPartial, memoryCheck = true, title, command }: RunTrainingOptions,
 ): Promise<TrainingResult> {
   await loadPlugins(given.plugins);
-  const start = weights === undefined ? given.start : { weights, ...(allowPartial && { allowPartial }) };
+  const start =
+    weights === undefined ? located(given.start) : { weights, ...(allowPartial && { allowPartial }) };
   const config = parseTraining(withAbsoluteRoots({ ...given, ...(start && { start }) }));
   const { device, group, emit, signal } = place;
   const { data, run } = await inTurn(group, async () => {
@@ -167,9 +172,9 @@ async function inPlace<T>(
   return await use({ device, group, signal, emit: isFollower() || !onEvent ? () => {} : onEvent });
 }
 
-/** Whether this is a rank above 0, which writes nothing and tells nothing but errors. */
-function isFollower({ WORLD_SIZE, RANK } = process.env): boolean {
-  return Number(WORLD_SIZE) > 1 && Number(RANK) > 0;
+/** A run directory that is named to start from stands for its last checkpoint now. */
+function located(start: TrainingConfig['start']): TrainingConfig['start'] {
+  return start?.init === undefined ? start : { init: resolve(networkFile(start.init)) };
 }
 
 /** A run may be resumed from another folder. */

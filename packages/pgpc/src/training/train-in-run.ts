@@ -78,6 +78,7 @@ export async function trainInRun(
         if (!run || !folder || !selection) return;
         const due = clock.due(done, iterations);
         if (due === undefined) return;
+        emit({ kind: 'stage', stage: 'write a checkpoint' });
         trainer.save(folder);
         clock.saved();
         if (due === 'time') {
@@ -95,6 +96,7 @@ export async function trainInRun(
         group?.barrier();
         if (outcome === 'stopped' && folder) trainer.save(folder);
         emit({ kind: 'end', outcome });
+        if (outcome === 'finished' && run && validation) emit({ kind: 'stage', stage: 'evaluate' });
       },
     });
     const result = scores && { name: phase, label: phase, seconds, ...scores };

@@ -144,7 +144,9 @@ export class Trainer {
       ),
     );
     while (this.iteration < iterations) {
-      // The step blocks JavaScript; here signals and timers get their turn.
+      // The step blocks JavaScript; here signals and timers get their turn. Signals are looked for once in a turn, which
+      // the first may be the end of.
+      await setImmediate();
       await setImmediate();
       const aborted = signal?.aborted ?? false;
       if (this.#replica?.any(aborted) ?? aborted) return 'stopped';

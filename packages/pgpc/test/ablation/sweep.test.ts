@@ -66,7 +66,8 @@ async function sweepOf(
   const stdout = new Sink();
   const stderr = new Sink();
   const controller = new AbortController();
-  const io = { stdout, stderr, signal: controller.signal, command: 'pgpc ablate contrast-type' };
+  const command = 'pgpc ablate contrast-type';
+  const io = { stdout, stderr, signal: controller.signal, command, stage: () => {} };
   const trained: string[] = [];
   const train = async (
     run: PlannedRun,

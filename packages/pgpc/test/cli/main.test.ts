@@ -163,6 +163,7 @@ describe('what reaches the library', () => {
       memoryCheck: true,
       out: 'runs',
       overwrite: false,
+      seeds: 1,
     };
     expect(await optionsOf(['train', ...roots])).toEqual(defaults);
     const given = await optionsOf(
@@ -201,6 +202,17 @@ describe('what reaches the library', () => {
       workers: 0,
       name: 'mine',
       overwrite: true,
+    });
+    // Beside a run that is repeated stands only what was written.
+    expect(await optionsOf(['train', '--config', images, '--seed', '3', '--set', 'batch=1'])).toEqual({
+      config: images,
+      seed: 3,
+      set: { batch: 1 },
+      device: 'auto',
+      memoryCheck: true,
+      out: 'runs',
+      overwrite: false,
+      seeds: 1,
     });
     const resumed = { resume: images, device: 'auto', allowChangedData: false };
     expect(await optionsOf(['train', '--resume', images])).toEqual(resumed);
@@ -344,7 +356,7 @@ describe('refuses', () => {
     [['demo', '--name', '../up'], /--name '\.\.\/up': must be up to 100 letters/],
     [['demo', '--weights', 'no-such-file'], /--weights 'no-such-file': there is no such file$/],
     [['demo', '--out', 'package.json'], /--out 'package\.json': is a file, not a folder$/],
-    [['train'], /train needs --source-root <folder>, or --resume <run>$/],
+    [['train'], /train needs --source-root <folder>, or --resume <run>, or --config <run>$/],
     [['train', '--source-root', '.'], /train needs --target-root/],
     [
       ['train', '--resume', '.', '--lr', '1', '--seed', '2'],
@@ -464,6 +476,21 @@ describe('ends with', () => {
     }
   });
 
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('what a shell expects of a command that %s stopped', async (name, code) => {
+    const stderr = new Sink();
+    const demo = async (_: unknown, io: CommandIo) => {
+      process.emit(name, name);
+      io.signal.throwIfAborted();
+    };
+    expect(await main(['demo'], { stderr, handlers: { demo } })).toBe(code);
+    expect(stderr.text).toMatch(/^\npgpc: stopping.*\npgpc: stopped\n$/);
+    if (name !== 'SIGINT') expect(stderr.text).toContain(name);
+  });
+
   test('1 for a failure of another kind while stopping', async () => {
     const controller = new AbortController();
     const act = () => {
@@ -571,7 +598,7 @@ describe('the built program', () => {
   });
 
   // The command waits for its signal, or, when it is told to, for nothing but its end.
-  const interrupt = (stubborn: boolean) =>
+  const interrupt = (stubborn: boolean, signal: NodeJS.Signals = 'SIGINT') =>
     new Promise<{ code: number | null; err: string }>((resolve) => {
       const program = `
         import { main } from ${JSON.stringify(entry.href)};
@@ -585,9 +612,9 @@ describe('the built program', () => {
       let err = '';
       child.stderr.on('data', (chunk) => {
         err += chunk;
-        if (stubborn) child.kill('SIGINT');
+        if (stubborn) child.kill(signal);
       });
-      child.stdout.once('data', () => child.kill('SIGINT'));
+      child.stdout.once('data', () => child.kill(signal));
       child.on('close', (code) => resolve({ code, err }));
     });
 
@@ -598,10 +625,10 @@ describe('the built program', () => {
     });
   });
 
-  test('ends at once at the second', async () => {
-    expect(await interrupt(true)).toEqual({
-      code: 130,
-      err: '\npgpc: stopping; Ctrl-C again ends at once\n',
+  test('ends at once at the second signal, whichever it is', async () => {
+    expect(await interrupt(true, 'SIGTERM')).toEqual({
+      code: 143,
+      err: '\npgpc: stopping, as SIGTERM asks for it; a second signal ends at once\n',
     });
   });
 });

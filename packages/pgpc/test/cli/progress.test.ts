@@ -90,12 +90,15 @@ describe('on a terminal', () => {
 });
 
 describe('in a log', () => {
-  test('a slow loop writes a line a tenth', () => {
+  test('a loop writes a line a tenth, and one that is slower in nine seconds', () => {
     const stream = new Sink(false);
+    loop(stream, 60, 1000).done();
+    expect(stream.text.trimEnd().split('\n')).toHaveLength(11);
+    stream.text = '';
     loop(stream, 400, 1000).done();
     const lines = stream.text.trimEnd().split('\n');
-    expect(lines).toHaveLength(11);
-    expect(lines[0]).toBe('pgpc  self-training  40/400  loss 0.025  1 it/s  6m 0s left');
+    expect(lines).toHaveLength(45);
+    expect(lines[0]).toBe('pgpc  self-training  9/400  loss 0.111  1 it/s  6m 31s left');
     expect(lines.at(-1)).toBe('pgpc  self-training  400/400  loss 0.0025  6m 40s');
     expect(stream.text).not.toContain('\r');
     expect(stream.text).not.toContain('\x1b');
@@ -115,6 +118,39 @@ describe('in a log', () => {
     loop(stream, 400, 500, 310, 300);
     expect(stream.text.split('\r').at(-1)).toContain('  310/400  loss 0.00323  2 it/s  45s left');
   });
+});
+
+test('what comes besides the steps counts into the time left, and no step counts what was done between', () => {
+  const stream = new Sink(true);
+  let clock = 0;
+  const bar = progress({ label: 'x', total: 100, stream, now: () => clock, ahead: (done) => 1000 - done });
+  const last = () => stream.text.split('\r').at(-1)!;
+  for (let step = 1; step <= 10; step++) {
+    clock += 1000;
+    bar.update(step);
+  }
+  expect(last()).toContain('10/100  1 it/s  18m 0s left');
+  bar.hold({});
+  for (let image = 1; image <= 4; image++) {
+    clock += 20_000;
+    bar.hold({ 'scored images': image });
+    expect(last()).toContain(`10/100  scored images ${image}  1 it/s  18m 0s left`);
+  }
+  bar.hold(undefined);
+  clock += 1000;
+  bar.update(11, {});
+  expect(last()).toContain('11/100  1 it/s  17m 58s left');
+  // Where it is not said that something else has ended, the next step ends it.
+  bar.hold({});
+  clock += 60_000;
+  bar.update(12, {});
+  expect(last()).toContain('12/100  1.09 it/s');
+});
+
+test('a log gets a line of a slow loop within ten seconds', () => {
+  const stream = new Sink(false);
+  loop(stream, 10_000, 3000, 12);
+  expect(stream.text.trimEnd().split('\n')).toHaveLength(4);
 });
 
 test('a note gets a line of its own, after which the bar is drawn again', () => {

@@ -4,11 +4,14 @@ import type { DatasetFormat } from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
 import { UsageError } from '../../config/usage-error.js';
 import { type ResolvedChoice, refuseContradictions } from '../../training/choice.js';
+import { isFollower } from '../../training/rank.js';
+import type { RepeatChanges } from '../../training/repeat.js';
 import type { ResumeChanges } from '../../training/resume.js';
 import { type Action, examples, option, pluginHelp, type Register } from '../command.js';
 import type { CommandIo } from '../io.js';
 import { domainOptions, pluginOption, setOption, trainingOption } from '../training-options.js';
-import { existingFolder, integer, outputFolder, runName, type Size } from '../values.js';
+import { claimRuns, trainSeeds } from '../training-seeds.js';
+import { existingFolder, existingPath, integer, outputFolder, runName, type Size } from '../values.js';
 
 /** Options of a new run: fields of the choice as they are, and what says where the run goes. */
 interface NewRunOptions extends Omit<ResolvedChoice, 'source' | 'target' | 'plugins'> {
@@ -28,6 +31,15 @@ interface NewRunOptions extends Omit<ResolvedChoice, 'source' | 'target' | 'plug
   readonly out: string;
   /** Processes to start on this machine; undefined: train in this one. */
   readonly nproc: number | undefined;
+  /** Trainings one after another, counted up from `seed`. */
+  readonly seeds: number;
+}
+
+/** `--config`: what is not said is as in that run. */
+interface RepeatOptions
+  extends RepeatChanges,
+    Pick<NewRunOptions, 'name' | 'overwrite' | 'out' | 'nproc' | 'memoryCheck' | 'device' | 'seeds'> {
+  readonly config: string;
 }
 
 /** `--resume`: everything else comes from the run directory. */
@@ -36,6 +48,22 @@ interface ResumeOptions extends ResumeChanges {
   readonly device: string;
   readonly nproc: number | undefined;
 }
+
+/** What may be said beside `--config`: changes, and where the run goes. */
+const CHANGES = [
+  ...(['seed', 'iterations', 'batch', 'lr', 'precision', 'activationCheckpointing', 'set'] as const),
+  ...([
+    'sourceRoot',
+    'targetRoot',
+    'weights',
+    'allowPartial',
+    'init',
+    'skipBad',
+    'workers',
+    'select',
+  ] as const),
+] satisfies (keyof RepeatChanges)[];
+const PLACE = ['config', 'name', 'overwrite', 'out', 'nproc', 'memoryCheck', 'device', 'seeds'];
 
 /** What may be said beside `--resume`. */
 const WITH_RESUME = [
@@ -87,6 +115,21 @@ export const registerTrain: Register = (parent, act) => {
         integer(1, 1024),
       ),
     )
+    .addOption(
+      option(
+        '--seeds <count>',
+        'trainings to run one after another, counted up from --seed',
+        integer(1, 100),
+        1,
+      ),
+    )
+    .addOption(
+      option(
+        '--config <run>',
+        'run directory, or its run.json, to train again, with other options on top',
+        existingPath,
+      ),
+    )
     .addOption(option('--resume <run>', 'run directory to resume, from its last checkpoint', existingFolder))
     .option('--allow-changed-data', 'resume on data that is not that which the run began with', false)
     .addHelpText('after', pluginHelp())
@@ -97,6 +140,8 @@ export const registerTrain: Register = (parent, act) => {
         'pgpc train --source-root data/simulator --target-root data/camera --method pgpc --crop 256x256',
         'pgpc train --source-root data/simulator --target-root data/camera --set method.contrast.rank=3',
         'pgpc train --source-root data/simulator --target-root data/camera --init runs/source-only --method self-training',
+        'pgpc train --config runs/pgpc --seed 2',
+        'pgpc train --source-root data/simulator --target-root data/camera --seeds 3',
         'pgpc train --resume runs/pgpc',
         'pgpc train --resume runs/pgpc --iterations 60000',
         'pgpc train --nproc 4 --source-root data/simulator --target-root data/camera',
@@ -124,16 +169,47 @@ export const registerTrain: Register = (parent, act) => {
       await act('train', resumeRun, chosen as ResumeOptions);
       return;
     }
+    if (nproc !== undefined && nproc > 1 && options.seeds > 1) {
+      throw new UsageError(
+        '--seeds trains in one process: leave out --nproc, or start each --seed by itself',
+      );
+    }
     if (allowChangedData) throw new UsageError('--allow-changed-data goes with --resume <run>');
+    if (options.config !== undefined) {
+      await act('train', repeatRun, repeatOptions(train, { ...options, nproc } as RepeatOptions));
+      return;
+    }
     for (const flag of ['--source-root', '--target-root']) {
       if (given(train).includes(flag)) continue;
-      throw new UsageError(`train needs ${flag} <folder>, or --resume <run>`);
+      throw new UsageError(`train needs ${flag} <folder>, or --resume <run>, or --config <run>`);
     }
     const run = { ...options, nproc, resume: undefined } as NewRunOptions;
     refuseContradictions(run);
     await act('train', newRun, run);
   });
 };
+
+/** What is written beside `--config`. @throws UsageError for what only a new run can be told. */
+function repeatOptions(train: Command, options: RepeatOptions): RepeatOptions {
+  const known: readonly string[] = [...CHANGES, ...PLACE];
+  const written = train.options.filter(
+    (one) =>
+      train.getOptionValueSource(one.attributeName()) === 'cli' && !known.includes(one.attributeName()),
+  );
+  if (written.length > 0) {
+    const flags = written.map(({ long }) => long).join(', ');
+    throw new UsageError(`--config takes this from the run: leave out ${flags}, or change it with --set`);
+  }
+  if (options.init !== undefined && options.weights !== undefined) {
+    throw new UsageError('--init is a whole network, --weights an encoder alone: leave out one of them');
+  }
+  const kept = train.options
+    .map((one) => one.attributeName())
+    .filter((name) => PLACE.includes(name) || train.getOptionValueSource(name) === 'cli');
+  return Object.fromEntries(
+    kept.map((name) => [name, options[name as keyof RepeatOptions]]),
+  ) as unknown as RepeatOptions;
+}
 
 /** The flags that were written on the command line. */
 function given(command: Command): string[] {
@@ -143,7 +219,7 @@ function given(command: Command): string[] {
 }
 
 const newRun: Action<NewRunOptions> = async (options, io) => {
-  const { nproc, name, overwrite, out, memoryCheck, plugin, ...rest } = options;
+  const { nproc, name, overwrite, out, memoryCheck, plugin, seeds, ...rest } = options;
   const {
     resume: _,
     sourceRoot,
@@ -156,26 +232,42 @@ const newRun: Action<NewRunOptions> = async (options, io) => {
     targetRange,
     ...choice
   } = rest;
-  if (await launched(nproc, io)) return;
-  const { runChoice, showTraining } = await import('../output/training.js');
   const chosen = {
     ...choice,
     source: { root: sourceRoot, format: sourceFormat, scale: sourceScale, range: sourceRange },
     target: { root: targetRoot, format: targetFormat, scale: targetScale, range: targetRange },
     plugins: plugin,
   };
+  if (await launched(nproc, io)) return;
+  const runs = claimRuns({ out, name, overwrite, phase: choice.method, seed: choice.seed, seeds });
   const { device } = choice;
   const { command, signal } = io;
-  const whereTo = { name, overwrite, out, command };
-  await showTraining(io, (onEvent) =>
-    runChoice(chosen, { ...whereTo, device, memoryCheck, signal, onEvent }),
-  );
+  await trainSeeds(runs, io, async ({ seed, claim }, onEvent) => {
+    const { runChoice } = await import('../output/training.js');
+    return runChoice({ ...chosen, seed }, { claim, device, memoryCheck, command, signal, onEvent });
+  });
+};
+
+const repeatRun: Action<RepeatOptions> = async (options, io) => {
+  const { config: path, nproc, name, overwrite, out, memoryCheck, device, seeds, ...changes } = options;
+  if (await launched(nproc, io)) return;
+  const { repeatedTraining } = await import('../../training/repeat.js');
+  const config = await repeatedTraining(path, changes);
+  const { seed } = config.experiment;
+  const runs = claimRuns({ out, name, overwrite, phase: config.phase, seed, seeds });
+  const { command, signal } = io;
+  await trainSeeds(runs, io, async ({ seed, claim }, onEvent) => {
+    const { runTraining } = await import('../output/training.js');
+    const one = { ...config, experiment: { ...config.experiment, seed } };
+    return runTraining(one, { claim, device, memoryCheck, command, signal, onEvent });
+  });
 };
 
 const resumeRun: Action<ResumeOptions> = async ({ resume, nproc, ...changes }, io) => {
   if (await launched(nproc, io)) return;
   const { resumeTraining, showTraining } = await import('../output/training.js');
   const { signal } = io;
+  if (!isFollower()) io.stdout.write(`run: ${resume}\n`);
   await showTraining(io, (onEvent) => resumeTraining(resume, { ...changes, signal, onEvent }));
 };
 
@@ -183,6 +275,7 @@ const resumeRun: Action<ResumeOptions> = async ({ resume, nproc, ...changes }, i
 async function launched(nproc: number | undefined, io: CommandIo): Promise<boolean> {
   const { endWithLauncher, launchTraining } = await import('../../training/launch.js');
   if (nproc !== undefined && nproc > 1) {
+    io.stage(undefined);
     await launchTraining(nproc, io);
     return true;
   }

@@ -1,36 +1,67 @@
 // `pgpc train` at work: what the library tells of a training, as lines and bars.
 
+import { withSpread } from '../../ablation/table.js';
 import { protocolMiou } from '../../evaluation/protocols.js';
 import { describeDevice, useCores } from '../../machine.js';
 import { describeReport } from '../../models/weights/fit.js';
 import { percent } from '../../report/format.js';
+import { meanAndSpread } from '../../report/series.js';
 import type { TrainingEvent, TrainingResult } from '../../training/events.js';
 import { gib } from '../../training/memory.js';
+import type { MethodResult } from '../../training/run-directory/schema.js';
 import { count } from '../command.js';
 import type { CommandIo } from '../io.js';
+import { forecast, isLong } from './forecast.js';
+import { Pace } from './pace.js';
 import { fileProgress, type Progress, progress } from './progress.js';
-import { iouTable } from './table.js';
+import { iouTable, textTable } from './table.js';
 
-export { resumeTraining, runChoice } from '../../training/run.js';
+export { resumeTraining, runChoice, runTraining } from '../../training/run.js';
 
 /** Shows a training while it is under way, and what has come of it. */
 export async function showTraining(
   io: CommandIo,
   train: (onEvent: (event: TrainingEvent) => void) => Promise<TrainingResult>,
-): Promise<void> {
+): Promise<TrainingResult> {
   useCores();
-  printResult(await train(teller(io)), io);
+  const result = await train(teller(io));
+  printResult(result, io);
+  return result;
+}
+
+/** Mean and spread over trainings that differ in their seed. */
+export function showSeeds(trained: readonly TrainingResult[], { stdout }: CommandIo): void {
+  const results = trained.flatMap(({ result }) => result ?? []);
+  const { classes } = trained[0]!;
+  if (results.length < 2) return;
+  const over = (value: (result: MethodResult) => number) => withSpread(meanAndSpread(results.map(value)));
+  const rows = classes.map(({ name }, i) => [name, over(({ iou }) => iou[i]!)]);
+  const means = [
+    ['mIoU', over(({ miou }) => miou)],
+    ['pixel accuracy', over(({ accuracy }) => accuracy)],
+  ];
+  const head = `mean ± standard deviation of ${results.length} seeds`;
+  stdout.write(`\n${textTable(['IoU, %', head], [...rows, ...means])}`);
 }
 
 function teller(io: CommandIo): (event: TrainingEvent) => void {
   const say = (...lines: string[]) => io.stderr.write(lines.map((line) => `${line}\n`).join(''));
   const files = new Map<string, ReturnType<typeof fileProgress>>();
+  const showFiles = (stage: string, done: number, total: number, unit?: string) => {
+    const bar = files.get(stage) ?? fileProgress(stage, io, unit);
+    files.set(stage, bar);
+    bar.onProgress(done, total);
+    if (done === total) bar.done();
+  };
   let bar: Progress | undefined;
+  let pace: Pace | undefined;
   let shown = {};
+  let forecasted = false;
   return (event) => {
     switch (event.kind) {
-      case 'run':
-        io.stdout.write(`run: ${event.directory}\n`);
+      case 'stage':
+        bar?.hold(shown);
+        io.stage(event.stage);
         return;
       case 'remark':
         say(event.message);
@@ -38,14 +69,9 @@ function teller(io: CommandIo): (event: TrainingEvent) => void {
       case 'init':
         say(`init: ${event.entries} of ${event.entries} entries of ${event.file}, for student and teacher`);
         return;
-      case 'data': {
-        const { stage, done, total } = event;
-        const stageBar = files.get(stage) ?? fileProgress(stage, io);
-        files.set(stage, stageBar);
-        stageBar.onProgress(done, total);
-        if (done === total) stageBar.done();
+      case 'data':
+        showFiles(event.stage, event.done, event.total);
         return;
-      }
       case 'bad-files': {
         const { faults, leftOut } = event;
         say(...faults.map(({ message }) => (leftOut ? `left out: ${message}` : message)));
@@ -55,34 +81,63 @@ function teller(io: CommandIo): (event: TrainingEvent) => void {
       case 'description':
         say(...describe(event));
         return;
-      case 'memory':
+      case 'memory': {
+        const { measured, device, iterations } = event;
         say(describeMemory(event));
+        if (measured) say(`time: ${forecast(iterations, measured.seconds, device)}`);
+        forecasted = measured !== undefined;
         return;
+      }
       case 'weights':
         say(...describeReport(event.report));
         return;
       case 'begin': {
         const { phase: label, iterations: total, iteration: start } = event;
-        bar = progress({ label, total, start, stream: io.stderr });
+        const steps = new Pace(event);
+        pace = steps;
+        io.stage('the first step');
+        bar = progress({
+          label,
+          total,
+          start,
+          stream: io.stderr,
+          ahead: (done, seconds) => steps.ahead(done, seconds),
+        });
         return;
       }
       case 'log':
         shown = { loss: event.values['loss/total']! };
         return;
-      case 'step':
+      case 'step': {
         bar!.update(event.done, shown);
+        const seconds = pace!.step(event.done);
+        if (forecasted || seconds === undefined) return;
+        forecasted = true;
+        const left = pace!.iterations - event.done;
+        if (isLong(left, seconds)) bar!.note(`time: ${forecast(left, seconds, 'this machine')}`);
+        return;
+      }
+      case 'score':
+        bar!.hold({ ...shown, 'scored images': event.done });
+        return;
+      case 'checkpoint':
+      case 'saved':
+        pace!.checkpoint(event.kind === 'checkpoint');
+        bar!.hold(undefined);
+        io.stage('the next step');
         return;
       case 'warning':
         bar!.note(`warning: step ${event.iteration}: ${event.message}`);
         return;
       case 'end':
         bar!.done(event.outcome);
+        bar = undefined;
         return;
-      case 'stage':
-      case 'score':
-      case 'checkpoint':
-      case 'saved':
+      // Said when it was claimed, or written on the command line.
+      case 'run':
+        return;
       case 'evaluate':
+        showFiles('evaluate', event.done, event.total, 'images');
         return;
     }
   };

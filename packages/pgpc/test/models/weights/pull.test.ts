@@ -346,6 +346,7 @@ describe('pgpc weights pull', () => {
       stdout: new Sink(),
       stderr: new Sink(),
       command: '',
+      stage: () => {},
     };
     const options = { name: 'mit_b5', hub, out: folder, sha256: undefined };
     await expect(pullWeights(options, io)).rejects.toThrow(
