@@ -1,7 +1,7 @@
 // The classes of a run from those of any data set, by name: several to one, some ignored, some absent.
 
 import { DatasetError, fault } from '../errors.js';
-import { FileDataset } from '../readers/file-dataset.js';
+import { FileDataset, partsOf } from '../readers/file-dataset.js';
 import type { ClassStatistics } from '../statistics.js';
 import {
   type ClassInfo,
@@ -97,7 +97,7 @@ export function mapClasses(
   mapping: ClassMapping,
   classes: readonly ClassInfo[] = mappedClasses(mapping),
 ): MappedDataset {
-  const { name, root, split, samples, labelCoding, range } = dataset;
+  const { root, samples, labelCoding } = dataset;
   const destination = destinations(mapping);
   const trainIds = dataset.classes.map((info) => destination(info.name));
   const unnamed = dataset.classes.filter((_, i) => trainIds[i] === undefined);
@@ -116,13 +116,10 @@ export function mapClasses(
   const taken = new Set(trainIds);
   return {
     dataset: new FileDataset({
-      name,
-      root,
-      split,
+      ...partsOf(dataset),
       samples: samples.map((sample) =>
         sample.coding ? { ...sample, coding: recoded(sample.coding, table) } : sample,
       ),
-      range,
       classes,
       labelCoding: recoded(labelCoding, table),
     }),

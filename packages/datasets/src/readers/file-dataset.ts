@@ -164,7 +164,8 @@ export function withRange(dataset: SegmentationDataset, range: ValueRange): Segm
   return new FileDataset({ ...partsOf(dataset), range });
 }
 
-function partsOf(dataset: SegmentationDataset): FileDatasetParts {
+/** What a dataset is made of, to make another of it. */
+export function partsOf(dataset: SegmentationDataset): FileDatasetParts {
   const { name, root, split, classes, labelCoding, samples, range } = dataset;
   return { name, root, split, classes, labelCoding, samples, range };
 }

@@ -39,6 +39,7 @@ type Row<T> = readonly [flags: string, values?: readonly T[] | z.ZodType<T, stri
 
 const rows: { readonly [F in Field]-?: Row<NonNullable<ResolvedChoice[F]>> } = {
   preset: ['--preset <name>', drivingPresetNames, 'none'],
+  classes: ['--classes <file>', existingFile],
   method: ['--method <method>', methodNames],
   style: ['--style <name>', styleNames],
   fdaBeta: ['--fda-beta <share>', upTo(0.5)],

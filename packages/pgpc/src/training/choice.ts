@@ -2,7 +2,7 @@
 
 import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import { z } from 'zod';
-import { rangeSchema, scaleSchema } from '../config/data.js';
+import { classMappingSchema, rangeSchema, scaleSchema } from '../config/data.js';
 import { denoiseNames } from '../config/denoise.js';
 import { didYouMean } from '../config/did-you-mean.js';
 import { experimentSchema } from '../config/experiment.js';
@@ -33,6 +33,10 @@ export const choiceSchema = z.strictObject({
   preset: field(z.enum(drivingPresetNames), 'experiment of the paper').optional(),
   source: field(domain, 'labelled source images'),
   target: field(domain, 'target images; labels are never trained on'),
+  classes: field(
+    z.union([z.string().min(1), classMappingSchema]),
+    "file with the run's classes, and which of each domain's classes they take in, by name (default: both have the same)",
+  ).optional(),
   method: field(z.string(), 'what to train').default('pgpc'),
   style: field(z.enum(styleNames), "source images in the target's style, with every method").default('none'),
   fdaBeta: field(

@@ -12,12 +12,16 @@ import {
   type SegmentationDataset,
 } from '@pgpc/datasets';
 import type { DataConfig } from '../config/data.js';
+import type { CountedClasses } from '../evaluation/classes.js';
 import { PixelStore } from '../pipeline/pixels.js';
+import { refuseOtherClasses, toRunClasses } from './class-mapping.js';
 import type { TrainingData } from './trainer.js';
 
 /** What a run reads. */
 export interface OpenedData extends TrainingData {
   classes: SegmentationDataset['classes'];
+  /** How the source's and the validation split's own classes were brought to these; none where there is no mapping. */
+  brought: readonly CountedClasses[];
   /** The target's labelled validation split; undefined where there is none. */
   validation: SegmentationDataset | undefined;
   /** What was wrong and left out. */
@@ -35,8 +39,8 @@ export interface OpenDataOptions {
 /**
  * Opens both domains, reads every file once to find what is wrong, and counts the source's classes (from a cache where
  * the files are as they were).
- * @throws BadFilesError if any file is bad and `skipBad` is not set; DatasetError if nothing is left, or if source and
- * target do not have the same classes
+ * @throws BadFilesError if any file is bad and `skipBad` is not set; DatasetError if nothing is left, if source and
+ * target do not have the same classes, or if the mapping leaves out a class
  */
 export async function openData(config: DataConfig, options: OpenDataOptions = {}): Promise<OpenedData> {
   const { skipBad = false, signal, onProgress } = options;
@@ -52,21 +56,27 @@ export async function openData(config: DataConfig, options: OpenDataOptions = {}
   };
   const faults = [...checked.source.faults, ...checked.target.faults];
   if (faults.length > 0 && !skipBad) throw new BadFilesError(faults);
-  const source = usable(checked.source, config.source.root);
-  const target = usable(checked.target, config.target.root);
-  sameClasses(source, target);
-  const sourceStatistics = await classStatistics(source, {
-    signal,
-    onProgress: (done, total) => onProgress?.('count classes', done, total),
-  });
-  const validation = await openValidation(config.target);
-  if (validation) sameClasses(source, validation);
+  const ownSource = usable(checked.source, config.source.root);
+  const source = toRunClasses(ownSource, config.classes);
+  const target = toRunClasses(usable(checked.target, config.target.root), config.classes);
+  refuseOtherClasses(source.dataset, target.dataset);
+  const count = (stage: string, dataset: SegmentationDataset) =>
+    classStatistics(dataset, { signal, onProgress: (done, total) => onProgress?.(stage, done, total) });
+  const ownStatistics = await count('count classes', ownSource);
+  const ownValidation = await openValidation(config.target);
+  const validation = ownValidation && toRunClasses(ownValidation, config.classes);
+  if (validation) refuseOtherClasses(source.dataset, validation.dataset);
+  const brought = [source.count(ownStatistics)];
+  if (validation && config.classes) {
+    brought.push(validation.count(await count('count validation', ownValidation)));
+  }
   return {
-    source: new PixelStore(source, { scale: config.source.scale }),
-    sourceStatistics,
-    target: new PixelStore(target, { scale: config.target.scale }),
-    classes: source.classes,
-    validation,
+    source: new PixelStore(source.dataset, { scale: config.source.scale }),
+    sourceStatistics: source.statistics(ownStatistics),
+    target: new PixelStore(target.dataset, { scale: config.target.scale }),
+    classes: source.dataset.classes,
+    brought: brought.filter((one) => one !== undefined),
+    validation: validation?.dataset,
     faults,
   };
 }
@@ -85,14 +95,6 @@ export class BadFilesError extends Error {
 function usable({ dataset, faults }: CheckedSplit, root: string): SegmentationDataset {
   if (dataset && dataset.samples.length > 0) return dataset;
   throw new DatasetError(`${root}: no usable image is left; ${faults[0]?.message ?? 'the folder is empty'}`);
-}
-
-function sameClasses(source: SegmentationDataset, target: SegmentationDataset): void {
-  const names = ({ classes }: SegmentationDataset) => classes.map(({ name }) => name).join(', ');
-  if (names(source) === names(target)) return;
-  throw new DatasetError(
-    `${source.root} and ${target.root} must have the same classes in the same order, but one has ${names(source)} and the other ${names(target)}`,
-  );
 }
 
 /** Real targets may have no labelled split. */

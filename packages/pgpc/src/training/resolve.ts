@@ -21,6 +21,7 @@ import { chosenDevice } from '../machine.js';
 import { daformerRecipe } from '../recipes/daformer.js';
 import { drivingExperiment, drivingPresets } from '../recipes/driving.js';
 import { choiceSchema, type ResolvedChoice, refuseContradictions, type TrainingChoice } from './choice.js';
+import { settledMapping, toRunClasses } from './class-mapping.js';
 import { describeNetworkFile, networkFile, refuseOtherNetwork } from './init.js';
 import { loadPlugins } from './plugins.js';
 
@@ -43,10 +44,19 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
   const device = chosenDevice(choice.device);
   const init = choice.init === undefined ? undefined : resolve(networkFile(choice.init));
   const network = init === undefined ? undefined : describeNetworkFile(init);
-  const data = await dataOf(choice);
+  const own = await dataOf(choice);
   // Files that are bad are told of when all are read.
-  const { format, root } = data.source;
-  const { classes } = await openDataset({ format, root, onFault: () => {} });
+  const { format, root } = own.source;
+  const source = await openDataset({ format, root, onFault: () => {} });
+  const mapping =
+    choice.classes === undefined ? undefined : await settledMapping(choice.classes, source, own.target);
+  const data: DataConfig = mapping ? { ...own, classes: mapping } : own;
+  const { classes } = toRunClasses(source, mapping).dataset;
+  if (choice.preset && mapping && !isCityscapes(classes)) {
+    throw new UsageError(
+      `--classes: the preset ${choice.preset} has the 19 classes of Cityscapes, which these are not; leave --preset out`,
+    );
+  }
   const chosen = experimentOf(choice, classes, device);
   if (network && choice.network !== undefined) {
     refuseOtherNetwork(init!, network, chosen.segmentor, classes);

@@ -286,7 +286,7 @@ describe('help', () => {
   });
 
   test('of every command describes every option, with defaults and an example', async () => {
-    const data = ['render', 'check', 'stats', 'cache'].map((name) => ['data', name]);
+    const data = ['render', 'check', 'stats', 'map', 'cache'].map((name) => ['data', name]);
     for (const args of [['demo'], ['ablate'], ...data, ['train'], ['eval'], ['predict'], ['report']]) {
       const { code, out } = await run([...args, '--help']);
       expect(code).toBe(0);
@@ -331,7 +331,7 @@ describe('refuses', () => {
     ],
     [
       ['data', 'rendr'],
-      /unknown command 'rendr' \(did you mean 'render'\?\); commands of 'pgpc data': render, check, stats, cache$/,
+      /unknown command 'rendr' \(did you mean 'render'\?\); commands of 'pgpc data': render, check, stats, map, cache$/,
     ],
     [
       ['demo', '--qick'],

@@ -71,9 +71,9 @@ export const registerEval: Register = (parent, act) => {
     .addOption(trainingOption('device'))
     .addOption(
       option(
-        '--classes <count or file>',
-        `classes of Cityscapes to average: ${PROTOCOLS.join(', ')}; or a file that says which classes of the images ` +
-          "each of the model's takes in (default: all, by name)",
+        '--classes <file>',
+        "file that says which classes of the images each of the model's takes in (default: those of its name); or " +
+          `the number of Cityscapes classes to average: ${PROTOCOLS.join(', ')} (default: all)`,
         protocolOrFile,
       ),
     )

@@ -11,6 +11,7 @@ import { gib } from '../../training/memory.js';
 import type { MethodResult } from '../../training/run-directory/schema.js';
 import { count } from '../command.js';
 import type { CommandIo } from '../io.js';
+import { classesTable } from './classes.js';
 import { forecast, isLong } from './forecast.js';
 import { Pace } from './pace.js';
 import { fileProgress, type Progress, progress } from './progress.js';
@@ -79,6 +80,7 @@ function teller(io: CommandIo): (event: TrainingEvent) => void {
         return;
       }
       case 'description':
+        for (const one of event.data.brought) io.stderr.write(classesTable(one));
         say(...describe(event));
         return;
       case 'memory': {

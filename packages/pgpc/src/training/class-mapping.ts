@@ -1,0 +1,73 @@
+// The classes of a run that both domains are brought to, and what each domain has of them.
+
+import {
+  type ClassMapping,
+  type ClassStatistics,
+  DatasetError,
+  mapClasses,
+  mapStatistics,
+  openDataset,
+  proposedEntries,
+  proposeMapping,
+  readMappingFile,
+  refuseUnknownNames,
+  type SegmentationDataset,
+  settleMapping,
+} from '@pgpc/datasets';
+import type { DataConfig } from '../config/data.js';
+import { type CountedClasses, countMapped } from '../evaluation/classes.js';
+
+/**
+ * The mapping of a choice with everything filled in, so that a run needs no file to resume.
+ * @param source opened in its own classes. @param given the mapping, or its file.
+ * @throws DatasetError for a file that is not valid, for names that neither domain has, for classes that are named nowhere.
+ */
+export async function settledMapping(
+  given: string | ClassMapping,
+  source: SegmentationDataset,
+  { format, root }: DataConfig['target'],
+): Promise<ClassMapping> {
+  const mapping = typeof given === 'string' ? await readMappingFile(given) : given;
+  // What is wrong with the target is told when all is read.
+  const target = await openDataset({ format, root, onFault: () => {} }).catch((error: unknown) => {
+    if (error instanceof DatasetError) return undefined;
+    throw error;
+  });
+  const both = target ? [source, target] : [source];
+  refuseUnknownNames(mapping, both);
+  const settled = settleMapping(mapping, both);
+  for (const dataset of both) toRunClasses(dataset, settled);
+  return settled;
+}
+
+/** A data set in the classes of the run. */
+export interface InRunClasses {
+  readonly dataset: SegmentationDataset;
+  /** Counts of the data set's own classes as counts of the run's. */
+  statistics(own: ClassStatistics): ClassStatistics;
+  /** What became of the data set's own classes; undefined where there is no mapping. */
+  count(own: ClassStatistics): CountedClasses | undefined;
+}
+
+/** @throws DatasetError for a class that the mapping names nowhere, in a data set that has labels. */
+export function toRunClasses(dataset: SegmentationDataset, mapping: ClassMapping | undefined): InRunClasses {
+  if (mapping === undefined) return { dataset, statistics: (own) => own, count: () => undefined };
+  const labelled = dataset.samples.some(({ label }) => label !== undefined);
+  const mapped = mapClasses(dataset, labelled ? mapping : { ...mapping, ignore: 'rest' });
+  return {
+    dataset: mapped.dataset,
+    statistics: (own) => mapStatistics(own, mapped),
+    count: (own) => countMapped(mapped, own),
+  };
+}
+
+/** @throws DatasetError for classes that differ, with the beginning of a mapping. */
+export function refuseOtherClasses(source: SegmentationDataset, target: SegmentationDataset): void {
+  const names = ({ classes }: SegmentationDataset) => classes.map(({ name }) => name).join(', ');
+  if (names(source) === names(target)) return;
+  const proposed = proposedEntries(proposeMapping(source.classes, target.classes)).slice(0, 3);
+  const begins = proposed.length === 0 ? '' : `, which begins: classes: [${proposed.join(', ')}, ...]`;
+  throw new DatasetError(
+    `${source.root} and ${target.root} must have the same classes in the same order, but one has ${names(source)} and the other ${names(target)}; --classes FILE says which are the same, and pgpc data map proposes one${begins}`,
+  );
+}
