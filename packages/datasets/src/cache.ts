@@ -3,6 +3,7 @@ import { cp, mkdir, readdir, readFile, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { formatClassFile } from './classes/class-file.js';
+import { CLASS_FILES } from './classes/find.js';
 import { DatasetError } from './errors.js';
 import { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
 import { writeJson, writeWhole } from './files/write-whole.js';
@@ -20,7 +21,6 @@ import {
 } from './images/index.js';
 import { type LabelValues, readLabelValues } from './labels/decode.js';
 import { labelFiles, sizeMismatch } from './readers/file-dataset.js';
-import { CLASS_FILES } from './readers/folder.js';
 import type { LabelCoding, SegmentationDataset } from './types.js';
 
 export interface CacheOptions extends ConcurrentOptions {
@@ -43,6 +43,8 @@ const MANIFEST = 'pgpc-cache.json';
 const manifestSchema = z.object({
   version: z.literal(1),
   source: z.string(),
+  /** Layout of the original and so of the copy; absent in the first copies. */
+  format: z.string().optional(),
   scale: z.object({ width: z.number(), height: z.number() }).nullable(),
   range: z.tuple([z.number(), z.number()]).optional(),
 });
@@ -94,7 +96,7 @@ export async function cacheDataset(
 /** Makes `out` this copy's folder, or finds that it is. */
 async function claim(
   out: string,
-  { root, range }: SegmentationDataset,
+  { root, name, range }: SegmentationDataset,
   scale: Size | undefined,
 ): Promise<void> {
   const inside = path.relative(path.resolve(root), path.resolve(out));
@@ -105,6 +107,7 @@ async function claim(
   const wanted = {
     version: 1,
     source: path.resolve(root),
+    format: name,
     scale: scale ?? null,
     ...(range && { range }),
   };
@@ -118,7 +121,10 @@ async function claim(
     return;
   }
   const found = manifestSchema.safeParse(JSON.parse(await readFile(file, 'utf8')));
-  if (JSON.stringify(found.data) !== JSON.stringify(wanted)) {
+  const same = (['source', 'scale', 'range'] as const).every(
+    (key) => JSON.stringify(found.data?.[key]) === JSON.stringify(wanted[key]),
+  );
+  if (!same) {
     throw new DatasetError(
       `${out}: holds a copy of other data, or of another scale or range; name a new folder`,
     );
@@ -224,4 +230,15 @@ function encodeColors(width: number, height: number, values: LabelValues['values
   const data = new Uint8Array(3 * values.length);
   for (let i = 0; i < values.length; i++) data.set(channels(values[i]!), 3 * i);
   return encodePng({ width, height, data, channels: 3 });
+}
+
+/** The layout that a copy was made of, as its manifest says; undefined for folders that are no copies. */
+export async function formatOfCopy(root: string): Promise<string | undefined> {
+  const text = await readFile(path.join(root, MANIFEST), 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    return manifestSchema.parse(JSON.parse(text)).format;
+  } catch {
+    return undefined;
+  }
 }

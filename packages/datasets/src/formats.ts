@@ -9,6 +9,7 @@ export const DATASET_FORMATS = [
   'bdd100k',
   'camvid',
   'folder',
+  'photos',
 ] as const;
 export type DatasetFormat = (typeof DATASET_FORMATS)[number];
 

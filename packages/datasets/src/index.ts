@@ -40,7 +40,14 @@ export { type Proposal, proposeMapping } from './classes/proposal.js';
 export { formatProposal, type ProposedDomain, proposedEntries } from './classes/proposal-text.js';
 export { DatasetError, type FaultKind } from './errors.js';
 export { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
-export { type FileSearch, IMAGE_ENDINGS, listFiles, type OnFault, type ReaderOptions } from './files/list.js';
+export {
+  type FileSearch,
+  IMAGE_ENDINGS,
+  type LabelUse,
+  listFiles,
+  type OnFault,
+  type ReaderOptions,
+} from './files/list.js';
 export { writeJson, writeWhole, writeWholeSync } from './files/write-whole.js';
 export {
   DATASET_FORMATS,
@@ -74,7 +81,16 @@ export {
   readLabelValues,
   unknownValues,
 } from './labels/decode.js';
-export { availableSplits, detectFormat, type OpenOptions, openDataset, trainingSplit } from './open.js';
+export {
+  availableSplits,
+  type DetectedLayout,
+  describeLayout,
+  detectFormat,
+  detectLayout,
+  type OpenOptions,
+  openDataset,
+  trainingSplit,
+} from './open.js';
 export {
   ACDC_CONDITIONS,
   type AcdcCondition,

@@ -2,9 +2,9 @@
 import { symlink } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { decodeLabel } from '../src/labels/decode.js';
-import { availableSplits, detectFormat, openDataset } from '../src/open.js';
+import { availableSplits, describeLayout, detectFormat, detectLayout, openDataset } from '../src/open.js';
 import { openSynthia } from '../src/readers/synthia.js';
-import { failure, grey, rgb, Workspace, wide } from './support/files.js';
+import { failure, grey, indexed, rgb, Workspace, wide } from './support/files.js';
 
 const space = new Workspace();
 
@@ -23,7 +23,10 @@ describe('opening by name', () => {
       ['dark-zurich', ['rgb_anon/val/night/a/b_rgb_anon.png'], ['val']],
       ['synthia', ['RGB/a.png'], ['all']],
       ['bdd100k', ['images/10k/test/a.jpg'], ['test']],
-      ['gta5', ['images/a.png', 'labels/a.png'], ['all']],
+      ['folder', ['train/images/a.png', 'train/masks/a.png', 'valid/images/a.png'], ['train', 'val']],
+      ['folder', ['train/a.png', 'train_labels/a.png', 'test/a.png'], ['train', 'test']],
+      ['photos', ['a.jpg', 'monday/b.jpg'], ['all']],
+      ['photos', ['monday/b.jpg'], ['all']],
       ['folder', ['images/train/a.png'], ['train']],
       ['folder', ['images/a.png', 'val.txt'], ['val']],
       ['folder', ['SegmentationClass/a.png', 'ImageSets/Segmentation/train.txt'], ['train']],
@@ -34,8 +37,45 @@ describe('opening by name', () => {
       expect(await availableSplits(format as 'gta5', space.path(`${index}`))).toEqual(splits);
     }
     expect(await failure(detectFormat(space.root))).toMatch(
-      /no dataset of a known layout; expected .*leftImg8bit/,
+      /no images in a known layout: .*name the folder of one data set, such as .*0 \(cityscapes: leftImg8bit/,
     );
+  });
+
+  it('takes images and labels for GTA5 where the labels show it, and not by the names of folders', async () => {
+    const taken = async (name: string) => detectLayout(space.path(name));
+    const pair = async (root: string, id: string, label: Uint8Array) => {
+      await space.put(`${root}/images/${id}.png`, rgb(4, 1));
+      await space.put(`${root}/labels/${id}.png`, label);
+    };
+    await pair('palette', 'any', indexed(4, 1, [7, 7, 8, 11]));
+    expect(await taken('palette')).toEqual({ format: 'gta5', why: expect.stringMatching(/palette/) });
+    await pair('ids', '00001', grey(4, 1, [7, 21, 23, 26]));
+    expect(await taken('ids')).toEqual({
+      format: 'gta5',
+      why: expect.stringMatching(/values up to 26, as of label ids/),
+    });
+    await pair('eleven', '00001', grey(4, 1, [0, 7, 8, 10]));
+    expect(await taken('eleven')).toEqual({
+      format: 'folder',
+      why: expect.stringMatching(/not gta5, as labels of values up to 10/),
+    });
+    await pair('listed', '00001', indexed(4, 1, [7, 7, 8, 11]));
+    await space.put('listed/classes.yaml', 'classes: [a, b]');
+    expect(await taken('listed')).toEqual({
+      format: 'folder',
+      why: expect.stringMatching(/classes.yaml lists the classes/),
+    });
+    await pair('split', 'train/00001', indexed(4, 1, [7, 7, 8, 11]));
+    expect(await taken('split')).toEqual({
+      format: 'folder',
+      why: expect.stringMatching(/a folder for each split/),
+    });
+    await pair('colours', '00001', rgb(4, 1));
+    expect(await taken('colours')).toEqual({
+      format: 'folder',
+      why: expect.stringMatching(/has 3 channels/),
+    });
+    expect(await describeLayout('gta5', space.path('eleven'))).toMatch(/^gta5 in .*eleven \(as asked for/);
   });
 
   it('opens what one trains on by default', async () => {

@@ -183,8 +183,16 @@ export function formatClassFile({ classes, labelCoding }: ClassDefinition): stri
  * @param count 1 to `MAX_CLASSES`
  */
 export function numberedClasses(count: number): ClassDefinition {
+  return namedClasses(Array.from({ length: count }, (_, i) => `class${i}`));
+}
+
+/** Classes by name: masks hold the place in the list. @throws Error for two classes of one name, or none */
+export function namedClasses(names: readonly string[]): ClassDefinition {
+  if (names.length === 0 || names.length > MAX_CLASSES) {
+    throw new Error(`lists ${names.length} classes; 1 to ${MAX_CLASSES} are possible`);
+  }
   return byValue(
-    Array.from({ length: count }, (_, i) => ({ name: `class${i}` })),
+    names.map((name) => ({ name })),
     [],
   );
 }

@@ -1,11 +1,11 @@
 // Readers of ACDC and Dark Zurich: rgb_anon images and gt labels of streets in fog, rain, snow and at night.
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
-import { fault } from '../errors.js';
 import { isFolder, listFiles, type ReaderOptions } from '../files/list.js';
-import type { PublishedSplit } from '../formats.js';
-import type { LabelCoding, SegmentationDataset } from '../types.js';
-import { FileDataset, pairSamples, unlabelledSamples } from './file-dataset.js';
+import { PUBLISHED_SPLITS, type PublishedSplit } from '../formats.js';
+import type { SegmentationDataset } from '../types.js';
+import { FileDataset, samplesOfSplit } from './file-dataset.js';
+import { type DatasetReader, publishedSplit, splitsBy } from './reader.js';
 
 export const ACDC_CONDITIONS = ['fog', 'night', 'rain', 'snow'] as const;
 export type AcdcCondition = (typeof ACDC_CONDITIONS)[number];
@@ -58,17 +58,11 @@ interface Request extends ReaderOptions {
   readonly conditions: readonly string[];
 }
 
-async function open({
-  name,
-  root,
-  split,
-  conditions,
-  onFault,
-  onNote,
-}: Request): Promise<SegmentationDataset> {
+async function open(request: Request): Promise<SegmentationDataset> {
+  const { name, root, split, conditions, labels: use, onFault, onNote } = request;
   const images = new Map<string, string>();
   const labels = new Map<string, string>();
-  const byTrainId = await holdsTrainIds(root, split, conditions);
+  const byTrainId = use === 'none' || (await holdsTrainIds(root, split, conditions));
   const suffix = byTrainId ? TRAIN_ID_SUFFIX : LABEL_ID_SUFFIX;
   const folders = new Map<string, string>();
   for (const condition of conditions) {
@@ -77,23 +71,25 @@ async function open({
     const what = `${name} ${split} images of ${condition}`;
     merge(images, condition, await listFiles(folder, { what, endings: [IMAGE_SUFFIX], onFault, onNote }));
     const gt = await arranged(path.join(root, 'gt'), condition, split);
-    if (!(await isFolder(gt))) continue;
+    if (use === 'none' || !(await isFolder(gt))) continue;
     const labelsHere = `${name} ${split} labels of ${condition}`;
     merge(labels, condition, await listFiles(gt, { what: labelsHere, endings: [suffix], onFault, onNote }));
-  }
-  if (labels.size === 0 && split === 'val') {
-    const gt = path.join(root, 'gt');
-    throw fault('missing', gt, `no labels of the validation split; unpack them here`);
   }
   const place = (kind: string, end: string) => (id: string) => {
     const [condition = '', ...rest] = id.split('/');
     const folder = folders.get(condition)!.replace(path.join(root, 'rgb_anon'), path.join(root, kind));
     return path.join(folder, ...rest) + end;
   };
-  const coding: LabelCoding = {
-    kind: 'values',
-    table: byTrainId ? TRAIN_ID_TABLE : CITYSCAPES_LABEL_TO_TRAIN_ID,
-  };
+  const samples = await samplesOfSplit({
+    images,
+    split,
+    labels: use,
+    labelFolder: path.join(root, 'gt'),
+    findLabels: async () => (labels.size > 0 ? labels : undefined),
+    imageOf: place('rgb_anon', IMAGE_SUFFIX),
+    labelOf: place('gt', suffix),
+    onFault,
+  });
   return new FileDataset({
     name,
     root,
@@ -101,17 +97,8 @@ async function open({
     classes: byTrainId
       ? CITYSCAPES_CLASSES.map((info) => ({ ...info, labelId: info.trainId }))
       : CITYSCAPES_CLASSES,
-    labelCoding: coding,
-    samples:
-      labels.size === 0
-        ? unlabelledSamples(images)
-        : pairSamples({
-            images,
-            labels,
-            imageOf: place('rgb_anon', IMAGE_SUFFIX),
-            labelOf: place('gt', suffix),
-            onFault,
-          }),
+    labelCoding: { kind: 'values', table: byTrainId ? TRAIN_ID_TABLE : CITYSCAPES_LABEL_TO_TRAIN_ID },
+    samples,
   });
 }
 
@@ -140,3 +127,43 @@ async function holdsTrainIds(root: string, split: string, conditions: readonly s
 function merge(all: Map<string, string>, condition: string, found: ReadonlyMap<string, string>): void {
   for (const [id, file] of found) all.set(`${condition}/${id}`, file);
 }
+
+/** Of ACDC the weather tells, which Dark Zurich does not have. */
+async function hasWeather(root: string): Promise<boolean> {
+  const folders = ['fog', 'rain', 'snow'].flatMap((condition) => [
+    ['rgb_anon', condition],
+    ...PUBLISHED_SPLITS.map((split) => ['rgb_anon', split, condition]),
+  ]);
+  const found = await Promise.all(folders.map((parts) => isFolder(path.join(root, ...parts))));
+  return found.includes(true);
+}
+
+function readerOf(
+  name: 'acdc' | 'dark-zurich',
+  conditions: readonly string[],
+  openSplit: (root: string, split: PublishedSplit, options: ReaderOptions) => Promise<SegmentationDataset>,
+): DatasetReader {
+  return {
+    detect: async (root) => {
+      if (!(await isFolder(path.join(root, 'rgb_anon')))) return undefined;
+      const weather = await hasWeather(root);
+      if (weather !== (name === 'acdc')) return undefined;
+      return weather ? 'rgb_anon/ with folders of weather' : 'rgb_anon/ without folders of weather';
+    },
+    splits: (root) =>
+      splitsBy(async (split) => {
+        const orders = conditions.flatMap((condition) => [
+          [condition, split],
+          [split, condition],
+        ]);
+        const found = await Promise.all(
+          orders.map((parts) => isFolder(path.join(root, 'rgb_anon', ...parts))),
+        );
+        return found.includes(true);
+      }),
+    open: (root, split, options) => openSplit(root, publishedSplit(root, name, split), options),
+  };
+}
+
+export const acdcReader: DatasetReader = readerOf('acdc', ACDC_CONDITIONS, openAcdc);
+export const darkZurichReader: DatasetReader = readerOf('dark-zurich', ['night'], openDarkZurich);

@@ -4,7 +4,8 @@ import { CITYSCAPES_CLASSES, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
 import { IMAGE_ENDINGS, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import type { PublishedSplit } from '../formats.js';
 import type { SegmentationDataset } from '../types.js';
-import { FileDataset, samplesOfFolders } from './file-dataset.js';
+import { FileDataset, labelsIn, samplesOfSplit } from './file-dataset.js';
+import { type DatasetReader, publishedSplit, splitsBy } from './reader.js';
 
 /**
  * Opens a split of BDD100K (Yu et al., CVPR 2020): `root/images/10k/SPLIT/*.jpg` with
@@ -16,7 +17,7 @@ import { FileDataset, samplesOfFolders } from './file-dataset.js';
 export async function openBdd100k(
   root: string,
   split: PublishedSplit,
-  { onFault, onNote }: ReaderOptions = {},
+  { labels, onFault, onNote }: ReaderOptions = {},
 ): Promise<SegmentationDataset> {
   const earlier = await isFolder(path.join(root, 'seg', 'images'));
   const imageFolder = path.join(root, ...(earlier ? ['seg', 'images'] : ['images', '10k']), split);
@@ -32,13 +33,15 @@ export async function openBdd100k(
     onFault,
     onNote,
   });
-  const samples = await samplesOfFolders({
+  const labelSearch = { what: `BDD100K ${split} labels`, endings: [labelEnding], onFault, onNote };
+  const samples = await samplesOfSplit({
     images,
+    split,
+    labels,
     labelFolder,
-    labelSearch: { what: `BDD100K ${split} labels`, endings: [labelEnding], onFault, onNote },
+    findLabels: labelsIn(labelFolder, labelSearch),
     imageOf: (id) => path.join(imageFolder, `${id}.jpg`),
     labelOf: (id) => path.join(labelFolder, id + labelEnding),
-    needsLabels: split === 'val',
     onFault,
   });
   return new FileDataset({
@@ -50,3 +53,19 @@ export async function openBdd100k(
     samples,
   });
 }
+
+const IMAGE_FOLDERS = [
+  ['images', '10k'],
+  ['seg', 'images'],
+] as const;
+
+async function anyFolder(root: string, ...end: string[]): Promise<boolean> {
+  const found = await Promise.all(IMAGE_FOLDERS.map((parts) => isFolder(path.join(root, ...parts, ...end))));
+  return found.includes(true);
+}
+
+export const bdd100kReader: DatasetReader = {
+  detect: async (root) => ((await anyFolder(root)) ? 'images/10k/ or seg/images/' : undefined),
+  splits: (root) => splitsBy((split) => anyFolder(root, split)),
+  open: (root, split, options) => openBdd100k(root, publishedSplit(root, 'bdd100k', split), options),
+};

@@ -2,14 +2,15 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { CAMVID_11, CAMVID_32, readLabelColors } from '../classes/camvid.js';
-import { type ClassDefinition, readClassFile } from '../classes/class-file.js';
+import type { ClassDefinition } from '../classes/class-file.js';
+import { findClassFile, readFoundClasses } from '../classes/find.js';
 import { fault } from '../errors.js';
 import { IMAGE_ENDINGS, isFile, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import { PUBLISHED_SPLITS } from '../formats.js';
 import { readPng } from '../images/index.js';
 import type { Sample, SegmentationDataset } from '../types.js';
-import { FileDataset, samplesOfFolders } from './file-dataset.js';
-import { CLASS_FILES } from './folder.js';
+import { FileDataset, labelsIn, samplesOfSplit } from './file-dataset.js';
+import type { DatasetReader } from './reader.js';
 import { readNameList, selectIds } from './splits.js';
 
 /** Of the original archives. */
@@ -40,7 +41,7 @@ export async function openCamvid(
   split: string,
   options: ReaderOptions = {},
 ): Promise<SegmentationDataset> {
-  const { onFault } = options;
+  const { labels, onFault } = options;
   const folders = await foldersOf(root, split);
   const imageOf = (id: string) => path.join(folders.images, `${id}.png`);
   const suffix = path.basename(folders.labels) === ORIGINAL_LABELS ? '_L.png' : '.png';
@@ -49,25 +50,27 @@ export async function openCamvid(
   const list = path.join(root, `${split}.txt`);
   const keep = (await isFile(list)) ? new Set((await readNameList(list, images)).map(imageName)) : undefined;
   if (keep !== undefined) images = selectIds(images, [...keep], imageOf, onFault);
-  const samples = await samplesOfFolders({
+  const labelSearch = {
+    what: 'CamVid labels',
+    endings: [suffix],
+    ...(keep && { except: (id: string) => !keep.has(id) }),
+    ...options,
+  };
+  const samples = await samplesOfSplit({
     images,
+    split,
+    labels,
     labelFolder: folders.labels,
-    labelSearch: {
-      what: 'CamVid labels',
-      endings: [suffix],
-      ...(keep && { except: (id: string) => !keep.has(id) }),
-      ...options,
-    },
+    findLabels: labelsIn(folders.labels, labelSearch),
     imageOf,
     labelOf,
-    needsLabels: split === 'val',
     onFault,
   });
   return new FileDataset({ name: 'camvid', root, split, samples, ...(await definitionOf(root, samples)) });
 }
 
 /** Whether a folder is laid out as CamVid's. */
-export async function isCamvid(root: string): Promise<boolean> {
+async function isCamvid(root: string): Promise<boolean> {
   const under = (name: string) => isFolder(path.join(root, name));
   if (await under(ORIGINAL_LABELS)) return true;
   const pairs = [...PUBLISHED_SPLITS, WITHOUT_SPLITS].map(
@@ -77,7 +80,7 @@ export async function isCamvid(root: string): Promise<boolean> {
 }
 
 /** The splits whose images are there. */
-export async function camvidSplits(root: string): Promise<string[]> {
+async function camvidSplits(root: string): Promise<string[]> {
   const original = await isFolder(path.join(root, ORIGINAL_LABELS));
   const found = await Promise.all(
     PUBLISHED_SPLITS.map((split) =>
@@ -121,9 +124,8 @@ function imageName(line: string): string {
 
 /** A class file, or else the form of the first label that can be read; all are checked against it when they are. */
 async function definitionOf(root: string, samples: readonly Sample[]): Promise<ClassDefinition> {
-  for (const name of CLASS_FILES) {
-    if (await isFile(path.join(root, name))) return readClassFile(path.join(root, name));
-  }
+  const listed = await findClassFile(root);
+  if (listed !== undefined) return readFoundClasses(listed);
   const file = path.join(root, LABEL_COLORS);
   const colored = async () => ((await isFile(file)) ? readLabelColors(file) : CAMVID_32);
   for (const { label } of samples) {
@@ -133,3 +135,12 @@ async function definitionOf(root: string, samples: readonly Sample[]): Promise<C
   }
   return CAMVID_11;
 }
+
+export const camvidReader: DatasetReader = {
+  detect: async (root) =>
+    (await isCamvid(root))
+      ? `${ORIGINAL_LABELS}/, or folders of splits with others of the same name + annot`
+      : undefined,
+  splits: camvidSplits,
+  open: openCamvid,
+};

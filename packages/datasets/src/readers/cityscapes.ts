@@ -1,26 +1,28 @@
 // Reader of Cityscapes: leftImg8bit/SPLIT/CITY images and gtFine/SPLIT/CITY label ids.
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID } from '../classes/cityscapes.js';
-import { listFiles, type ReaderOptions } from '../files/list.js';
+import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
+import { isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import type { PublishedSplit } from '../formats.js';
 import type { SegmentationDataset } from '../types.js';
-import { FileDataset, samplesOfFolders } from './file-dataset.js';
+import { FileDataset, labelsIn, samplesOfSplit } from './file-dataset.js';
+import { type DatasetReader, publishedSplit, splitsBy } from './reader.js';
 
 const IMAGE_SUFFIX = '_leftImg8bit.png';
-const LABEL_SUFFIX = '_gtFine_labelIds.png';
+const LABEL_ID_SUFFIX = '_gtFine_labelIds.png';
+const TRAIN_ID_SUFFIX = '_gtFine_labelTrainIds.png';
 
 /**
  * Opens a split of Cityscapes (Cordts et al., CVPR 2016): `root/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` with
- * `root/gtFine/SPLIT/CITY/*_gtFine_labelIds.png`. Label ids become trainIds as they are read; no other label
- * file is needed. The labels of `train` and `test` may be absent as a whole (no folder `gtFine/SPLIT`): the
- * samples then carry none. The labels of `val` must be there.
+ * `root/gtFine/SPLIT/CITY/*_gtFine_labelIds.png`. Label ids become trainIds as they are read; where no file of that
+ * name is there, `*_gtFine_labelTrainIds.png` is read. The labels of `train` and `test` may be absent as a whole (no
+ * folder `gtFine/SPLIT`): the samples then carry none.
  * @throws {DatasetError} when a folder is missing or empty; also, unless there is an `onFault`, when an image or label
  * lacks its partner or a link leads in a circle
  */
 export async function openCityscapes(
   root: string,
   split: PublishedSplit,
-  { onFault, onNote }: ReaderOptions = {},
+  { labels, onFault, onNote }: ReaderOptions = {},
 ): Promise<SegmentationDataset> {
   const imageFolder = path.join(root, 'leftImg8bit', split);
   const labelFolder = path.join(root, 'gtFine', split);
@@ -30,21 +32,45 @@ export async function openCityscapes(
     onFault,
     onNote,
   });
-  const samples = await samplesOfFolders({
+  const byTrainId = labels !== 'none' && (await holdsTrainIds(labelFolder));
+  const suffix = byTrainId ? TRAIN_ID_SUFFIX : LABEL_ID_SUFFIX;
+  const labelSearch = { what: `Cityscapes ${split} labels`, endings: [suffix], onFault, onNote };
+  const samples = await samplesOfSplit({
     images,
+    split,
+    labels,
     labelFolder,
-    labelSearch: { what: `Cityscapes ${split} labels`, endings: [LABEL_SUFFIX], onFault, onNote },
+    findLabels: labelsIn(labelFolder, labelSearch),
     imageOf: (id) => path.join(imageFolder, id + IMAGE_SUFFIX),
-    labelOf: (id) => path.join(labelFolder, id + LABEL_SUFFIX),
-    needsLabels: split === 'val',
+    labelOf: (id) => path.join(labelFolder, id + suffix),
     onFault,
   });
   return new FileDataset({
     name: 'cityscapes',
     root,
     split,
-    classes: CITYSCAPES_CLASSES,
-    labelCoding: { kind: 'values', table: CITYSCAPES_LABEL_TO_TRAIN_ID },
+    classes: byTrainId
+      ? CITYSCAPES_CLASSES.map((info) => ({ ...info, labelId: info.trainId }))
+      : CITYSCAPES_CLASSES,
+    labelCoding: { kind: 'values', table: byTrainId ? TRAIN_ID_TABLE : CITYSCAPES_LABEL_TO_TRAIN_ID },
     samples,
   });
 }
+
+/** Whether a label folder has labels by trainId and none by label id. */
+async function holdsTrainIds(folder: string): Promise<boolean> {
+  if (!(await isFolder(folder))) return false;
+  const endings = [TRAIN_ID_SUFFIX, LABEL_ID_SUFFIX];
+  const found = await listFiles(folder, { what: 'labels', endings, onFault: () => {} }).catch(
+    () => undefined,
+  );
+  if (found === undefined) return false;
+  const files = [...found.values()];
+  return !files.some((file) => file.endsWith(LABEL_ID_SUFFIX));
+}
+
+export const cityscapesReader: DatasetReader = {
+  detect: async (root) => ((await isFolder(path.join(root, 'leftImg8bit'))) ? 'leftImg8bit/' : undefined),
+  splits: (root) => splitsBy((split) => isFolder(path.join(root, 'leftImg8bit', split))),
+  open: (root, split, options) => openCityscapes(root, publishedSplit(root, 'cityscapes', split), options),
+};

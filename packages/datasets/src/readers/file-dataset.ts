@@ -1,7 +1,7 @@
 // A dataset whose samples are files: the part that all readers share.
 
 import { DatasetError, fault } from '../errors.js';
-import { type FileSearch, isFolder, listFiles, type OnFault, report } from '../files/list.js';
+import { type FileSearch, isFolder, type LabelUse, listFiles, type OnFault, report } from '../files/list.js';
 import {
   decodeRgb,
   imageSize,
@@ -108,7 +108,7 @@ export function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairi
     fault(
       'missing-pair',
       file,
-      `no ${what} (${partner} is missing)${more > 0 ? `, and ${more} more like it` : ''}; add the missing file or remove its partner`,
+      `no ${what} (${partner} is missing)${more > 0 ? `, and ${more} more like it` : ''}; add the missing file, or take the other out of the split`,
     );
   const unlabelled = [...images].filter(([id]) => !labels.has(id));
   const orphans = [...labels].filter(([id]) => !images.has(id));
@@ -124,30 +124,33 @@ export function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairi
   });
 }
 
-/** Samples of images alone. */
-export function unlabelledSamples(images: ReadonlyMap<string, string>): Sample[] {
-  return Array.from(images, ([id, image]) => ({ id, image }));
-}
-
-/** A split whose labels lie in a folder of their own, which may be absent. */
-export interface SplitFolders extends Omit<Pairing, 'labels'> {
+/** Images of a split, and how its labels are found. */
+export interface SplitFiles extends Omit<Pairing, 'labels'> {
+  /** Lists the labels; undefined where their folder is missing. */
+  readonly findLabels: () => Promise<ReadonlyMap<string, string> | undefined>;
+  /** Where the labels should be, for the message. */
   readonly labelFolder: string;
-  readonly labelSearch: FileSearch;
-  /** Whether the labels have to be there, as for validation. */
-  readonly needsLabels: boolean;
+  readonly split: string;
+  readonly labels: LabelUse | undefined;
 }
 
 /**
- * Pairs images with the labels in `labelFolder`; without that folder the samples carry none.
- * @throws {DatasetError} when labels are needed and the folder is missing, or as {@link pairSamples}
+ * The samples of a split: images with their labels, or alone where labels are not read or there are none.
+ * @throws {DatasetError} when labels are needed and their folder is missing, or as {@link pairSamples}
  */
-export async function samplesOfFolders(folders: SplitFolders): Promise<Sample[]> {
-  const { labelFolder, labelSearch, needsLabels, images } = folders;
-  if (await isFolder(labelFolder)) {
-    return pairSamples({ ...folders, labels: await listFiles(labelFolder, labelSearch) });
+export async function samplesOfSplit(files: SplitFiles): Promise<Sample[]> {
+  const { images, findLabels, labelFolder, split, labels: use = 'paired' } = files;
+  const found = use === 'none' ? undefined : await findLabels();
+  if (found !== undefined) return pairSamples({ ...files, labels: found });
+  if (use === 'none' || (use === 'paired' && split !== 'val')) {
+    return Array.from(images, ([id, image]) => ({ id, image }));
   }
-  if (!needsLabels) return unlabelledSamples(images);
-  throw fault('missing', labelFolder, `not found; the labels of the validation split should be here`);
+  throw fault('missing', labelFolder, `not found; the labels of '${split}' should be here`);
+}
+
+/** Finds labels that lie in one folder. */
+export function labelsIn(folder: string, search: FileSearch): SplitFiles['findLabels'] {
+  return async () => ((await isFolder(folder)) ? listFiles(folder, search) : undefined);
 }
 
 /** The dataset without the samples at `indices`, for training in spite of bad files. */

@@ -1,5 +1,4 @@
-// Reader of your own data: images/SPLIT with masks/SPLIT, and CVAT's export "Segmentation mask 1.1".
-import { readdir } from 'node:fs/promises';
+// Reader of your own data: folders of images and of masks, and the exports of CVAT and labelme in the layout of VOC.
 import path from 'node:path';
 import {
   type ClassDefinition,
@@ -7,50 +6,34 @@ import {
   MAX_CLASSES,
   numberedClasses,
   readClassFile,
-  readCvatLabelMap,
 } from '../classes/class-file.js';
-import { DatasetError, fault } from '../errors.js';
-import {
-  IMAGE_ENDINGS,
-  isFile,
-  isFolder,
-  listFiles,
-  type OnFault,
-  type ReaderOptions,
-} from '../files/list.js';
+import { CLASS_FILES, findClassFile, readFoundClasses } from '../classes/find.js';
+import { type DatasetError, fault } from '../errors.js';
+import { IMAGE_ENDINGS, isFile, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import { labelHistograms } from '../labels/histograms.js';
-import {
-  type ClassInfo,
-  IGNORE_INDEX,
-  type Sample,
-  type SegmentationDataset,
-  UNKNOWN_LABEL,
-} from '../types.js';
-import { FileDataset, pairSamples, samplesOfFolders } from './file-dataset.js';
+import { IGNORE_INDEX, type Sample, type SegmentationDataset } from '../types.js';
+import { FileDataset, samplesOfSplit } from './file-dataset.js';
+import { labelIdEvidence } from './label-id-evidence.js';
+import { maskNames } from './mask-names.js';
+import { type OwnLayout, ownLayout, type SplitPlace } from './own-layout.js';
+import { type DatasetReader, firstFolder, type SplitOptions } from './reader.js';
 import { readNameList, selectIds } from './splits.js';
+import { isVoc, VOC_LABELS, vocSamples, vocSplits } from './voc.js';
 
-export interface FolderOptions extends ReaderOptions {
-  /**
-   * The classes: a class file (see `readClassFile`), or classes whose trainIds the masks hold. Default: the root's
-   * `classes.yaml`, `classes.yml`, `classes.json` or CVAT's `labelmap.txt`; where there is none, the values that occur
-   * in the masks of all splits decide how many there are.
-   */
-  readonly classes?: string | readonly ClassInfo[] | undefined;
-}
-
-/** Names of class files, in the order in which they are looked for. */
-export const CLASS_FILES: readonly string[] = ['classes.yaml', 'classes.yml', 'classes.json'];
-const LABEL_MAP = 'labelmap.txt';
+/** The classes: `classes`, else the root's class file, else `defaultClasses`, else the values in the masks. */
+export type FolderOptions = SplitOptions;
 
 /**
- * Opens your own data. Three layouts are read:
- * - `root/images/SPLIT` with masks of the same names, `root/masks/SPLIT/*.png`;
- * - `root/images` with `root/masks`, and lists of names `root/SPLIT.txt`; without lists, split 'all' takes all;
- * - CVAT's "Segmentation mask 1.1": `SegmentationClass/*.png`, images in `JPEGImages` or `images`, and lists of names
- *   in `ImageSets/Segmentation` (`default.txt` stands for every split that has no list of its own).
+ * Opens your own data. These layouts are read, the first that fits:
+ * - VOC's, as CVAT's "Segmentation mask 1.1" and labelme have it, see `vocSamples`;
+ * - `images/SPLIT` with masks of the same names in `masks/SPLIT`;
+ * - `images` with `masks`, and lists of names `SPLIT.txt`; without lists, split 'all' takes all;
+ * - `SPLIT/images` with `SPLIT/masks`;
+ * - `SPLIT` with `SPLIT_masks` or `SPLIT_labels`.
  *
- * Masks have one channel, whose value is the class and 255 ignored, or colours where the class file says so. The masks
- * of a split may be absent as a whole, except in `val`.
+ * Folders may have other common names, such as `imgs` and `labels` (see `ownLayout`), and the masks' names a suffix,
+ * such as `street_mask.png` for `street.jpg`. Masks have one channel, whose value is the class and 255 ignored, or
+ * colours where the class file says so.
  * @throws {DatasetError} when a folder is missing or empty, or classes are not defined; also, unless there is an
  * `onFault`, when an image or mask lacks its partner, a listed name does not exist or a link leads in a circle
  */
@@ -59,9 +42,8 @@ export async function openFolder(
   split: string,
   options: FolderOptions = {},
 ): Promise<SegmentationDataset> {
-  const samples = (await isFolder(path.join(root, 'SegmentationClass')))
-    ? await cvatSamples(root, split, options)
-    : await ownSamples(root, split, options);
+  const voc = await isVoc(root);
+  const samples = voc ? await vocSamples(root, split, options) : await ownSamples(root, split, options);
   const definition = await classesOf(root, samples, options);
   return new FileDataset({ name: 'folder', root, split, samples, ...definition });
 }
@@ -69,98 +51,59 @@ export async function openFolder(
 async function ownSamples(
   root: string,
   split: string,
-  { onFault, onNote }: ReaderOptions,
+  { labels, onFault, onNote }: ReaderOptions,
 ): Promise<Sample[]> {
-  const bySplit = await isFolder(path.join(root, 'images', split));
-  const imageFolder = bySplit ? path.join(root, 'images', split) : path.join(root, 'images');
-  const labelFolder = bySplit ? path.join(root, 'masks', split) : path.join(root, 'masks');
+  const { imageFolder, labelFolder, list } = await placeOf(root, split);
   const imageOf = (id: string) => path.join(imageFolder, `${id}.png`);
   const labelOf = (id: string) => path.join(labelFolder, `${id}.png`);
-  let images = await listFiles(imageFolder, { what: 'images', endings: IMAGE_ENDINGS, onFault, onNote });
-  let keep: readonly string[] | undefined;
-  if (!bySplit && split !== 'all') {
-    const list = path.join(root, `${split}.txt`);
-    if (!(await isFile(list))) {
-      throw new DatasetError(
-        `${path.join(imageFolder, split)}: not found, and no list ${list} either; one of them defines the split`,
-        { kind: 'missing', file: path.join(imageFolder, split) },
-      );
-    }
-    keep = await readNameList(list, images);
-    images = selectIds(images, keep, imageOf, onFault);
-  }
-  const kept = keep && new Set(keep);
-  return samplesOfFolders({
-    images,
-    labelFolder,
-    labelSearch: {
-      what: 'masks',
-      endings: ['.png'],
-      ...(kept && { except: (id: string) => !kept.has(id) }),
-      onFault,
-      onNote,
-    },
-    imageOf,
-    labelOf,
-    needsLabels: split === 'val',
-    onFault,
+  const heard = { onFault, onNote };
+  let images: ReadonlyMap<string, string> = await listFiles(imageFolder, {
+    what: 'images',
+    endings: IMAGE_ENDINGS,
+    ...heard,
   });
+  const kept = list === undefined ? undefined : new Set(await readNameList(list, images));
+  if (kept) images = selectIds(images, [...kept], imageOf, onFault);
+  const findLabels = async () => {
+    if (!(await isFolder(labelFolder))) return undefined;
+    const found = await listFiles(labelFolder, { what: 'masks', endings: ['.png'], ...heard });
+    const named = maskNames(images, found);
+    if (named.suffix !== '') {
+      const rest =
+        named.passedOver.length > 0 ? `; ${named.passedOver.length} without it are passed over` : '';
+      onNote?.(`${labelFolder}: masks are named as their images, with ${named.suffix} behind${rest}`);
+    }
+    return kept ? new Map([...named.labels].filter(([id]) => kept.has(id))) : named.labels;
+  };
+  return samplesOfSplit({ images, split, labels, labelFolder, findLabels, imageOf, labelOf, onFault });
 }
 
-async function cvatSamples(
-  root: string,
-  split: string,
-  { onFault, onNote }: ReaderOptions,
-): Promise<Sample[]> {
-  const jpegImages = path.join(root, 'JPEGImages');
-  const imageFolder = (await isFolder(jpegImages)) ? jpegImages : path.join(root, 'images');
-  const labelFolder = path.join(root, 'SegmentationClass');
-  const imageOf = (id: string) => path.join(imageFolder, `${id}.jpg`);
-  const labelOf = (id: string) => path.join(labelFolder, `${id}.png`);
-  let images = await listFiles(imageFolder, { what: 'images', endings: IMAGE_ENDINGS, onFault, onNote });
-  let labels = await listFiles(labelFolder, { what: 'masks', endings: ['.png'], onFault, onNote });
-  const ids = split === 'all' ? undefined : await cvatList(root, split, images);
-  if (ids !== undefined) {
-    images = selectIds(images, ids, imageOf, onFault);
-    labels = selectIds(labels, ids, labelOf, onFault);
+async function placeOf(root: string, split: string): Promise<SplitPlace> {
+  const layout = await ownLayout(root);
+  const place = layout?.splits.get(split);
+  if (place) return place;
+  // A list may also make a split of another name than the usual ones.
+  const whole = layout?.splits.get('all') ?? [...(layout?.splits.values() ?? [])].find(({ list }) => list);
+  if (whole && split === 'all') return { ...whole, list: undefined };
+  const list = path.join(root, `${split}.txt`);
+  if (whole && (await isFile(list))) return { ...whole, list };
+  if (layout && !whole) {
+    throw fault('missing', root, `has no split '${split}'; it has ${[...layout.splits.keys()].join(', ')}`);
   }
-  return pairSamples({ images, labels, imageOf, labelOf, onFault });
-}
-
-/** CVAT names its lists after its subsets, such as Train, Validation or default. */
-async function cvatList(root: string, split: string, images: ReadonlyMap<string, string>): Promise<string[]> {
-  const folder = path.join(root, 'ImageSets', 'Segmentation');
-  const lists = (await isFolder(folder)) ? await readdir(folder) : [];
-  const wanted = split === 'val' ? ['val.txt', 'validation.txt'] : [`${split}.txt`];
-  const list =
-    lists.find((name) => wanted.includes(name.toLowerCase())) ??
-    lists.find((name) => name.toLowerCase() === 'default.txt');
-  if (list !== undefined) return readNameList(path.join(folder, list), images);
-  throw fault(
-    'missing',
-    folder,
-    `no list ${wanted.join(' or ')}${lists.length > 0 ? `; it has ${lists.join(', ')}` : ''}`,
-  );
+  const folder = path.join(whole?.imageFolder ?? path.join(root, 'images'), split);
+  throw fault('missing', folder, `not found, and no list ${list} either; one of them defines the split`);
 }
 
 async function classesOf(
   root: string,
   samples: readonly Sample[],
-  { classes, onFault }: FolderOptions,
+  { classes, defaultClasses, onFault }: FolderOptions,
 ): Promise<ClassDefinition> {
   if (typeof classes === 'string') return readClassFile(classes);
   if (classes !== undefined) return classesByTrainId(classes);
-  const file = await classFileOf(root);
-  if (file !== undefined) return file.endsWith(LABEL_MAP) ? readCvatLabelMap(file) : readClassFile(file);
-  return classesFromMasks(root, samples, onFault);
-}
-
-/** The file in `root` that defines the classes, if there is one. */
-async function classFileOf(root: string): Promise<string | undefined> {
-  for (const name of [...CLASS_FILES, LABEL_MAP]) {
-    if (await isFile(path.join(root, name))) return path.join(root, name);
-  }
-  return undefined;
+  const file = await findClassFile(root);
+  if (file !== undefined) return readFoundClasses(file);
+  return defaultClasses ?? classesFromMasks(root, samples, onFault);
 }
 
 /** Any value counts here: what is above the most classes is then refused with its file. */
@@ -170,30 +113,77 @@ const ANY_VALUE = { kind: 'values', table: Uint8Array.from({ length: 256 }, (_, 
 async function classesFromMasks(
   root: string,
   samples: readonly Sample[],
-  onFault: OnFault | undefined,
+  onFault: ReaderOptions['onFault'],
 ): Promise<ClassDefinition> {
-  const folder = path.join(root, 'masks');
-  const files = (await isFolder(folder))
-    ? await listFiles(folder, { what: 'masks', endings: ['.png'], onFault: () => {} })
-    : new Map(samples.flatMap(({ id, label }) => (label === undefined ? [] : [[id, label]])));
-  if (files.size === 0) {
+  const files = await allMasks(root, samples);
+  if (files.length === 0) {
     throw fault(
       'definition',
       root,
       `neither masks nor a list of classes; write ${CLASS_FILES[0]} with the names of the classes`,
     );
   }
-  // The check of the samples reports masks that cannot be read.
-  const tolerant = onFault && { onFault: () => {} };
-  const histograms = await labelHistograms(root, [...files.values()], ANY_VALUE, tolerant);
-  const values = [...histograms.values()].flatMap(({ counts }) => counts.map(([value]) => value));
-  const largest = values.reduce((top, value) => (value < UNKNOWN_LABEL ? Math.max(top, value) : top), -1);
+  const unreadable: DatasetError[] = [];
+  const histograms = await labelHistograms(root, files, ANY_VALUE, {
+    onFault: (fault) => unreadable.push(fault),
+  });
+  // Of some that cannot be read the check of the samples tells.
+  if (unreadable.length > 0 && (histograms.size === 0 || onFault === undefined)) throw unreadable[0]!;
+  const shown = new Set([...histograms.values()].flatMap(({ counts }) => counts.map(([value]) => value)));
+  const ignored = shown.delete(IGNORE_INDEX);
+  const values = [...shown].sort((a, b) => a - b);
+  const largest = values.at(-1) ?? -1;
   if (largest < 1) {
+    const only = largest < 0 ? 'no class' : 'one class only, 0';
+    const hint = ignored
+      ? `${IGNORE_INDEX} is ignored: if it is a class, write ${CLASS_FILES[0]} with a class of value: ${IGNORE_INDEX}`
+      : 'at least two are needed, such as values 0 and 1';
     throw fault(
       'definition',
-      folder,
-      `the masks show ${largest < 0 ? 'no class' : 'one class only, 0'}, besides ${IGNORE_INDEX} = ignore; at least two are needed, such as values 0 and 1`,
+      path.dirname(files[0]!),
+      `the masks show ${only}, besides ${IGNORE_INDEX} = ignore; ${hint}`,
+    );
+  }
+  if (4 * values.length <= largest) {
+    const listed = `${values.slice(0, 12).join(', ')}${values.length > 12 ? ' ...' : ''}`;
+    throw fault(
+      'definition',
+      path.dirname(files[0]!),
+      `the masks hold the values ${listed}, too far apart to be the numbers of classes; write ${CLASS_FILES[0]} in ${root} with a name and value for each, such as - { name: road, value: ${largest} }`,
     );
   }
   return numberedClasses(Math.min(largest + 1, MAX_CLASSES));
 }
+
+/** The masks of all splits, so that the classes do not depend on which of them is opened. */
+async function allMasks(root: string, samples: readonly Sample[]): Promise<string[]> {
+  const own = samples.flatMap(({ label }) => label ?? []);
+  if (await isVoc(root)) return own;
+  const layout: OwnLayout | undefined = await ownLayout(root);
+  const folders = new Set([...(layout?.splits.values() ?? [])].map(({ labelFolder }) => labelFolder));
+  const masks = new Set(own);
+  for (const folder of folders) {
+    if (!(await isFolder(folder))) continue;
+    const found = await listFiles(folder, { what: 'masks', endings: ['.png'], onFault: () => {} }).catch(
+      () => new Map(),
+    );
+    // Beside masks whose names have a suffix may lie others that are not read.
+    const passedOver = own.some((file) => path.dirname(file) === folder) && own.length < found.size;
+    if (!passedOver) for (const file of found.values()) masks.add(file);
+  }
+  return [...masks].sort();
+}
+
+export const folderReader: DatasetReader = {
+  detect: async (root) => {
+    const voc = await firstFolder(root, ...VOC_LABELS);
+    if (voc !== undefined) return `${voc}/, as VOC, CVAT and labelme have it`;
+    const layout = await ownLayout(root);
+    if (layout === undefined) return undefined;
+    const evidence = await labelIdEvidence(root);
+    return evidence ? `${layout.why}; not gta5, as ${evidence.why}` : layout.why;
+  },
+  splits: async (root) =>
+    (await isVoc(root)) ? vocSplits(root) : [...((await ownLayout(root))?.splits.keys() ?? ['all'])],
+  open: openFolder,
+};

@@ -5,7 +5,9 @@ import { DatasetError, fault } from '../errors.js';
 import { IMAGE_ENDINGS, listFiles, type ReaderOptions } from '../files/list.js';
 import { imageSize } from '../images/index.js';
 import type { Sample, SegmentationDataset } from '../types.js';
-import { FileDataset, pairSamples } from './file-dataset.js';
+import { FileDataset, samplesOfSplit } from './file-dataset.js';
+import { labelIdEvidence } from './label-id-evidence.js';
+import type { DatasetReader } from './reader.js';
 import { selectIds, splitIds } from './splits.js';
 
 export interface Gta5Options extends ReaderOptions {
@@ -37,34 +39,37 @@ export const isDerivedLabel = (id: string): boolean => id.endsWith('_labelTrainI
  * there is an `onFault`, when an image or label lacks its partner, an id does not exist or a link leads in a circle
  */
 export async function openGta5(root: string, options: Gta5Options = {}): Promise<SegmentationDataset> {
-  const { split = 'all', onFault, onNote } = options;
+  const { split = 'all', labels, onFault, onNote } = options;
   const imageOf = (id: string) => path.join(root, 'images', `${id}.png`);
   const labelOf = (id: string) => path.join(root, 'labels', `${id}.png`);
-  let images = await listFiles(path.join(root, 'images'), {
+  const heard = { onFault, onNote };
+  const found = await listFiles(path.join(root, 'images'), {
     what: 'GTA5 images',
     endings: IMAGE_ENDINGS,
-    onFault,
-    onNote,
+    ...heard,
   });
-  let labels = await listFiles(path.join(root, 'labels'), {
-    what: 'GTA5 labels',
-    endings: ['.png'],
-    except: isDerivedLabel,
-    onFault,
-    onNote,
-  });
-  const ids = options.ids ?? (split === 'all' ? undefined : await idsOf(root, split, images));
+  const ids = options.ids ?? (split === 'all' ? undefined : await idsOf(root, split, found));
   if (ids?.length === 0) {
     throw new DatasetError('gta5: `ids` is empty; name at least one sample or leave it out');
   }
-  if (ids !== undefined) {
-    images = selectIds(images, ids, imageOf, onFault);
-    labels = selectIds(labels, ids, labelOf, onFault);
-  }
-  const pairs = pairSamples({ images, labels, imageOf, labelOf, onFault });
+  const selected = (files: ReadonlyMap<string, string>, fileOf: (id: string) => string) =>
+    ids === undefined ? files : selectIds(files, ids, fileOf, onFault);
+  const labelFolder = path.join(root, 'labels');
+  const labelSearch = { what: 'GTA5 labels', endings: ['.png'], except: isDerivedLabel, ...heard };
+  const pairs = await samplesOfSplit({
+    images: selected(found, imageOf),
+    split,
+    labels,
+    labelFolder,
+    findLabels: async () => selected(await listFiles(labelFolder, labelSearch), labelOf),
+    imageOf,
+    labelOf,
+    onFault,
+  });
   const samples: Sample[] = [];
   for (const sample of pairs) {
-    if (!isKnownDamaged(sample.id) || (await sameSize(sample))) samples.push(sample);
+    if (sample.label === undefined || !isKnownDamaged(sample.id) || (await sameSize(sample)))
+      samples.push(sample);
   }
   return new FileDataset({
     name: 'gta5',
@@ -100,3 +105,12 @@ async function sameSize({ image, label }: Sample): Promise<boolean> {
     return true;
   }
 }
+
+export const gta5Reader: DatasetReader = {
+  detect: async (root) => {
+    const evidence = await labelIdEvidence(root);
+    return evidence?.labelIds ? `images/ and labels/, ${evidence.why}` : undefined;
+  },
+  splits: async () => ['all'],
+  open: (root, split, options) => openGta5(root, { ...options, split }),
+};

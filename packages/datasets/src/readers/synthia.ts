@@ -2,10 +2,11 @@
 import path from 'node:path';
 import { CITYSCAPES_CLASSES } from '../classes/cityscapes.js';
 import { fault } from '../errors.js';
-import { IMAGE_ENDINGS, listFiles, type ReaderOptions } from '../files/list.js';
+import { IMAGE_ENDINGS, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import { IGNORE_INDEX, type SegmentationDataset, UNKNOWN_LABEL } from '../types.js';
-import { FileDataset, pairSamples } from './file-dataset.js';
+import { FileDataset, samplesOfSplit } from './file-dataset.js';
 import { isDerivedLabel } from './gta5.js';
+import type { DatasetReader } from './reader.js';
 import { selectIds, splitIds } from './splits.js';
 
 export interface SynthiaOptions extends ReaderOptions {
@@ -63,40 +64,52 @@ export function synthiaLabelId(trainId: number): number {
  * `onFault`, when an image or label lacks its partner, a listed name does not exist or a link leads in a circle
  */
 export async function openSynthia(root: string, options: SynthiaOptions = {}): Promise<SegmentationDataset> {
-  const { split = 'all', onFault, onNote } = options;
+  const { split = 'all', labels, onFault, onNote } = options;
   const imageOf = (id: string) => path.join(root, 'RGB', `${id}.png`);
   const labelOf = (id: string) => path.join(root, 'GT', 'LABELS', `${id}.png`);
-  let images = await listFiles(path.join(root, 'RGB'), {
+  const heard = { onFault, onNote };
+  const found = await listFiles(path.join(root, 'RGB'), {
     what: 'SYNTHIA images',
     endings: IMAGE_ENDINGS,
-    onFault,
-    onNote,
+    ...heard,
   });
-  let labels = await listFiles(path.join(root, 'GT', 'LABELS'), {
-    what: 'SYNTHIA labels',
-    endings: ['.png'],
-    except: isDerivedLabel,
+  const ids = split === 'all' ? undefined : await idsOf(root, split, found);
+  const selected = (files: ReadonlyMap<string, string>, fileOf: (id: string) => string) =>
+    ids === undefined ? files : selectIds(files, ids, fileOf, onFault);
+  const labelFolder = path.join(root, 'GT', 'LABELS');
+  const labelSearch = { what: 'SYNTHIA labels', endings: ['.png'], except: isDerivedLabel, ...heard };
+  const samples = await samplesOfSplit({
+    images: selected(found, imageOf),
+    split,
+    labels,
+    labelFolder,
+    findLabels: async () => selected(await listFiles(labelFolder, labelSearch), labelOf),
+    imageOf,
+    labelOf,
     onFault,
-    onNote,
   });
-  if (split !== 'all') {
-    const ids = await splitIds(root, split, images);
-    if (ids === undefined) {
-      throw fault(
-        'missing',
-        root,
-        `nothing defines the split '${split}' of SYNTHIA; put a ${split}.txt here, or use 'all'`,
-      );
-    }
-    images = selectIds(images, ids, imageOf, onFault);
-    labels = selectIds(labels, ids, labelOf, onFault);
-  }
   return new FileDataset({
     name: 'synthia',
     root,
     split,
     classes: CITYSCAPES_CLASSES.map((info) => ({ ...info, labelId: LABEL_IDS[info.name]! })),
     labelCoding: { kind: 'first-of-16-bit', table: SYNTHIA_LABEL_TO_TRAIN_ID },
-    samples: pairSamples({ images, labels, imageOf, labelOf, onFault }),
+    samples,
   });
 }
+
+async function idsOf(root: string, split: string, images: ReadonlyMap<string, string>): Promise<string[]> {
+  const ids = await splitIds(root, split, images);
+  if (ids !== undefined) return ids;
+  throw fault(
+    'missing',
+    root,
+    `nothing defines the split '${split}' of SYNTHIA; put a ${split}.txt here, or use 'all'`,
+  );
+}
+
+export const synthiaReader: DatasetReader = {
+  detect: async (root) => ((await isFolder(path.join(root, 'RGB'))) ? 'RGB/' : undefined),
+  splits: async () => ['all'],
+  open: (root, split, options) => openSynthia(root, { ...options, split }),
+};

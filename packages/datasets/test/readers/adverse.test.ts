@@ -37,7 +37,9 @@ describe('ACDC', () => {
 
   it('names an image without label, and validation without labels', async () => {
     await image('fog/val/G/1');
-    expect(await failure(openAcdc(space.root, 'val', { conditions: ['fog'] }))).toMatch(/gt: no labels/);
+    expect(await failure(openAcdc(space.root, 'val', { conditions: ['fog'] }))).toMatch(
+      /gt: not found; the labels of 'val'/,
+    );
     await image('fog/val/G/2');
     await label('fog/val/G/1', [0, 0]);
     expect(await failure(openAcdc(space.root, 'val', { conditions: ['fog'] }))).toMatch(

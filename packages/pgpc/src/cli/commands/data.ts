@@ -163,7 +163,7 @@ const render: Action<RenderOptions> = async ({ out, size, ...scenes }, io) => {
 };
 
 const check: Action<DataSelection & { json: string | undefined }> = async (options, io) => {
-  const { availableSplits, checkDataset, detectFormat } = await import('@pgpc/datasets');
+  const { availableSplits, checkDataset, describeLayout, detectFormat } = await import('@pgpc/datasets');
   const { root, classes, range, jobs, json } = options;
   const format = options.format ?? (await detectFormat(root));
   const splits = options.split === undefined ? await availableSplits(format, root) : [options.split];
@@ -182,7 +182,7 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
   const rows = results.map(({ split, samples, labelled, faults }) =>
     [split, samples, labelled, faults.length].map(String),
   );
-  io.stdout.write(`${format} in ${root}\n`);
+  io.stdout.write(`${await describeLayout(format, root)}\n`);
   io.stdout.write(textTable(['split', 'images', 'labels', 'faults'], rows));
   if (json !== undefined) {
     const splitsOut = results.map(({ split, samples, labelled, faults }) => ({
@@ -203,11 +203,11 @@ const stats: Action<StatsOptions> = async (options, io) => {
 };
 
 const cache: Action<DataSelection & { out: string; scale: Size | undefined }> = async (options, io) => {
-  const { availableSplits, cacheDataset, detectFormat, openDataset, trainingSplit } = await import(
-    '@pgpc/datasets'
-  );
+  const { availableSplits, cacheDataset, describeLayout, detectFormat, openDataset, trainingSplit } =
+    await import('@pgpc/datasets');
   const { root, out, scale, classes, range, jobs } = options;
   const format = options.format ?? (await detectFormat(root));
+  io.stdout.write(`${await describeLayout(format, root)}\n`);
   const found = await availableSplits(format, root);
   const splits = options.split === undefined ? found : [options.split];
   for (const split of splits.length > 0 ? splits : [await trainingSplit(format, root)]) {

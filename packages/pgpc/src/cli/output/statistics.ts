@@ -1,7 +1,13 @@
 // What `pgpc data stats` shows: how often each class occurs, and what rare class sampling makes of it.
 import { writeFile } from 'node:fs/promises';
 import type { SegmentationDataset } from '@pgpc/datasets';
-import { type ClassStatistics, classStatistics, detectFormat, openDataset } from '@pgpc/datasets';
+import {
+  type ClassStatistics,
+  classStatistics,
+  describeLayout,
+  detectFormat,
+  openDataset,
+} from '@pgpc/datasets';
 import { daformerRareClasses } from '../../config/rare-classes.js';
 import { rareClasses } from '../../pipeline/rare-class-sampling.js';
 import { percent } from '../../report/format.js';
@@ -32,7 +38,8 @@ export async function showStatistics(options: StatsOptions, io: CommandIo): Prom
     ...(jobs !== undefined && { concurrency: jobs }),
   });
   bar.done();
-  io.stdout.write(`${format} ${dataset.split} in ${root}: ${dataset.samples.length} labelled images\n`);
+  io.stdout.write(`${await describeLayout(format, root)}\n`);
+  io.stdout.write(`${dataset.split}: ${dataset.samples.length} labelled images\n`);
   io.stdout.write(statisticsTable(dataset, statistics));
   io.stdout.write(constants(statistics, crop));
   if (json !== undefined) await writeFile(json, `${JSON.stringify(asJson(dataset, statistics))}\n`);
