@@ -103,7 +103,7 @@ export interface Pairing {
  * @throws {DatasetError} unless there is an `onFault`: naming the first image without a label or label without an
  * image, and how many more
  */
-export function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairing): Sample[] {
+function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairing): Sample[] {
   const lacks = (file: string, what: string, partner: string, more: number) =>
     fault(
       'missing-pair',
