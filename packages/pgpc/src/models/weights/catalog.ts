@@ -23,7 +23,7 @@ export interface CatalogEntry {
   readonly licence: Licence;
 }
 
-export const HUGGING_FACE = 'https://huggingface.co';
+const HUGGING_FACE = 'https://huggingface.co';
 const OPEN_MMLAB = 'https://download.openmmlab.com';
 
 /** Section 3.3 of the licence: "may be used or intended for use non-commercially", for research or evaluation. */
@@ -38,7 +38,7 @@ export const RESNET_LICENCE: Licence = {
   url: 'https://github.com/open-mmlab/mmcv',
 };
 
-export const HRNET_LICENCE: Licence = {
+const HRNET_LICENCE: Licence = {
   text: 'unknown: the authors license their code (MIT), the files say nothing (trained on ImageNet); check with them',
   url: 'https://github.com/HRNet/HRNet-Image-Classification',
 };
