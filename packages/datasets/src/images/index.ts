@@ -2,7 +2,6 @@
 
 export { decodeRgb, imageSize, openImage } from './decode.js';
 export { encodePng, encodeRgb, type PngImage } from './encode.js';
-export type { ReadOptions } from './libvips.js';
 export { type Png, readPng } from './png.js';
 export type { ValueRange } from './range.js';
 export { resizeWindow, type ScaledLabel, scaledSize, scaleLabel, sourceRect } from './resize.js';
