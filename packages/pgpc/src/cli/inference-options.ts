@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { UsageError } from '../config/usage-error.js';
-import type { InferenceOptions } from '../evaluation/inference.js';
+import type { ModelInferenceOptions } from '../evaluation/as-trained.js';
 import { option } from './command.js';
 import { integer, oneOf, positiveNumber, type Size, size } from './values.js';
 
@@ -15,12 +15,21 @@ const numbers: z.ZodType<number[], string> = z
   .transform((text) => text.split(','))
   .pipe(z.array(positiveNumber, { error: 'must be positive numbers between commas, such as 0.5,1,1.5' }));
 
+/** `full`, or bounds as of {@link size}. */
+const inputSize: z.ZodType<Size | 'full', string> = z.string().transform((text, context) => {
+  if (text === 'full') return text;
+  const parsed = size.safeParse(text);
+  if (parsed.success) return parsed.data;
+  context.addIssue(`${parsed.error.issues[0]!.message}, or 'full'`);
+  return z.NEVER;
+});
+
 interface InferenceFlags {
   readonly mode: (typeof MODES)[number];
   readonly window?: Size;
   readonly stride?: Size;
   readonly windowBatch?: number;
-  readonly inputSize?: Size;
+  readonly inputSize?: Size | 'full';
   readonly scales: readonly number[];
   readonly flip?: true;
 }
@@ -37,8 +46,8 @@ export function addInferenceOptions(command: Command): Command {
     .addOption(
       option(
         '--input-size <size>',
-        "bounds for the network's input, the ratio kept (default: as it is)",
-        size,
+        "bounds for the network's input, the ratio kept, or 'full': as it is (default: as the model was trained)",
+        inputSize,
       ),
     )
     .addOption(option('--scales <factors>', 'average over these factors of that size', numbers, [1], '1'))
@@ -46,14 +55,14 @@ export function addInferenceOptions(command: Command): Command {
 }
 
 /** The options as the library takes them. @throws UsageError for options that contradict each other. */
-export function inferenceOptions(flags: InferenceFlags): InferenceOptions {
-  const { mode, window = DEFAULT_WINDOW, windowBatch: batch = 1, inputSize, scales, flip = false } = flags;
+export function inferenceOptions(flags: InferenceFlags): ModelInferenceOptions {
+  const { mode, window = DEFAULT_WINDOW, windowBatch: batch = 1, scales, flip = false } = flags;
   if (mode === 'whole') {
     const stray = (['window', 'stride', 'windowBatch'] as const).find((name) => flags[name] !== undefined);
     if (stray) {
       throw new UsageError(`--${stray === 'windowBatch' ? 'window-batch' : stray} needs --mode slide`);
     }
-    return { size: inputSize, scales, flip };
+    return { size: flags.inputSize, scales, flip };
   }
   const half = (length: number) => Math.ceil(length / 2);
   const stride = flags.stride ?? { width: half(window.width), height: half(window.height) };
@@ -62,5 +71,5 @@ export function inferenceOptions(flags: InferenceFlags): InferenceOptions {
       `--stride ${stride.width}x${stride.height} must not exceed the window, ${window.width}x${window.height}: pixels between windows would have no class`,
     );
   }
-  return { size: inputSize, scales, flip, slide: { window, stride, batch } };
+  return { size: flags.inputSize, scales, flip, slide: { window, stride, batch } };
 }

@@ -1,10 +1,14 @@
 // `pgpc weights inspect` and `pgpc weights convert` at work.
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { CITYSCAPES_CLASSES } from '@pgpc/datasets';
+import { CITYSCAPES_CLASSES, type ClassInfo, readClassFile } from '@pgpc/datasets';
 import { saveSafetensors, type Tensor, tidy } from '@pgpc/torch';
+import type { MitName } from '../config/segmentor.js';
+import { UsageError } from '../config/usage-error.js';
 import { saveSegmentor } from '../models/checkpoint.js';
+import { locateModel } from '../models/locate.js';
 import { mitConfigs } from '../models/mit.js';
+import type { Segmentor } from '../models/segmentor.js';
 import {
   compareWithDescribed,
   describeLicence,
@@ -18,7 +22,8 @@ import {
   openWeights,
   type WeightsFile,
 } from '../models/weights/fit.js';
-import { huggingFaceConfig, toHuggingFace } from '../models/weights/huggingface.js';
+import { toHuggingFace } from '../models/weights/huggingface.js';
+import { type DescribedNetwork, writeHuggingFaceFiles } from '../models/weights/huggingface-files.js';
 import { weightFormats } from '../models/weights/namings.js';
 import type { CommandIo } from './io.js';
 import { textTable } from './output/table.js';
@@ -29,20 +34,24 @@ interface NetworkChoice {
 }
 
 export interface InspectWeightsOptions extends NetworkChoice {
-  /** Existing file, or folder with one. */
+  /** Existing file, folder with one, or run directory. */
   readonly file: string;
+  readonly best: boolean;
   readonly json: boolean;
 }
 
 export interface ConvertWeightsOptions extends NetworkChoice {
-  /** Existing file, or folder with one. */
+  /** Existing file, folder with one, or run directory. */
   readonly file: string;
+  readonly best: boolean;
   readonly to: 'pgpc' | 'hf';
   /** File to write; of `hf` the folder. */
   readonly out: string;
   /** Leave a decoder out. */
   readonly encoder: boolean;
   readonly allowPartial: boolean;
+  /** Class file with the network's classes, or 'cityscapes'; undefined: as the file says. */
+  readonly classes: string | undefined;
 }
 
 /** Longest text of the metadata that is shown; configurations of whole experiments are longer. */
@@ -50,11 +59,11 @@ const MOST_SHOWN = 100;
 
 /** Prints what a weights file holds, as text with the summary at its end, or as JSON. */
 export async function inspectWeights(
-  { file: path, network, json }: InspectWeightsOptions,
+  { file: given, best, network, json }: InspectWeightsOptions,
   io: CommandIo,
 ): Promise<void> {
   tidy(() => {
-    const file = openWeights(path, { ...(network && { network }) });
+    const file = openWeights(locateModel(given, { best }), { ...(network && { network }) });
     const entries = [...file.entries].map(([name, { shape, dtype }]) => ({ name, shape, dtype }));
     const compared = compareWithDescribed(file);
     const faults = compared ? fitFaults(compared.fit) : [];
@@ -123,7 +132,9 @@ function countParameters(tensors: ReadonlyMap<string, Tensor>): number {
 
 /** Writes a weights file in another form. @throws Error if it does not fit that form, unless partial is allowed. */
 export async function convertWeights(options: ConvertWeightsOptions, io: CommandIo): Promise<void> {
-  const { file: path, to, out, network, allowPartial } = options;
+  const { file: given, best, to, out, network, allowPartial } = options;
+  const path = locateModel(given, { best });
+  const classes = await namedBy(options.classes);
   const choice = { ...(network && { network }), allowPartial };
   const { encoder, lines } = tidy(() => {
     const file = openWeights(path, choice);
@@ -131,24 +142,34 @@ export async function convertWeights(options: ConvertWeightsOptions, io: Command
     return { encoder, lines: encoder ? convertEncoder(file, options) : undefined };
   });
   if (encoder) {
+    if (classes !== undefined) throw new UsageError('--classes: an encoder alone has no classes');
     io.stdout.write(`${[...lines!, `written: ${out}`].join('\n')}\n`);
     return;
   }
   const { segmentor, report } = importSegmentor(path, choice);
   try {
-    const { classes, head, backbone, channels } = segmentor.config;
+    const { head, backbone } = segmentor.config;
+    if (classes !== undefined) {
+      if (classes.length !== segmentor.config.classes) {
+        throw new UsageError(
+          `--classes ${options.classes}: ${classes.length} classes, the network has ${segmentor.config.classes}`,
+        );
+      }
+      segmentor.classInfo = classes;
+    }
     if (to === 'pgpc') {
       mkdirSync(dirname(out), { recursive: true });
-      const { licence } = report;
-      saveSegmentor(out, segmentor, licence ? { licence: licenceSentence(licence) } : {});
+      saveSegmentor(out, segmentor);
     } else if (head !== 'segformer' || !(backbone in mitConfigs)) {
       throw new Error(
         `${path} is ${backbone} with ${head}, which HuggingFace's SegFormer has no names for: --encoder converts its encoder`,
       );
     } else {
-      writeHuggingFace(out, segmentor.stateDict(), backbone, { width: channels, classes });
+      writeHuggingFace(out, segmentor.stateDict(), { segmentor });
     }
-    io.stdout.write(`${[...describeReport(report), `written: ${out}`].join('\n')}\n`);
+    io.stdout.write(
+      `${[...describeReport(report), describeClasses(segmentor), `written: ${out}`].join('\n')}\n`,
+    );
   } finally {
     segmentor.dispose();
   }
@@ -169,7 +190,7 @@ function convertEncoder(file: WeightsFile, { to, out, allowPartial }: ConvertWei
     if (!(compared.network in mitConfigs)) {
       throw new Error(`${path} is ${compared.network}, which HuggingFace's SegFormer has no names for`);
     }
-    writeHuggingFace(out, loaded, compared.network, undefined);
+    writeHuggingFace(out, loaded, { encoder: compared.network as MitName });
   } else {
     mkdirSync(dirname(out), { recursive: true });
     saveSafetensors(out, loaded, {
@@ -190,19 +211,25 @@ function convertEncoder(file: WeightsFile, { to, out, allowPartial }: ConvertWei
 function writeHuggingFace(
   folder: string,
   official: ReadonlyMap<string, Tensor>,
-  backbone: string,
-  head: { width: number; classes: number } | undefined,
+  network: DescribedNetwork,
 ): void {
-  const { embedDims, depths } = mitConfigs[backbone as keyof typeof mitConfigs];
-  const named = head?.classes === CITYSCAPES_CLASSES.length;
-  const classes = Array.from({ length: head?.classes ?? 0 }, (_, id) =>
-    named ? CITYSCAPES_CLASSES[id]!.name : `class ${id}`,
-  );
   mkdirSync(folder, { recursive: true });
   tidy(() => {
     const { tensors } = toHuggingFace(official);
     saveSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' });
   });
-  const config = huggingFaceConfig({ embedDims, depths, headWidth: head?.width, classes });
-  writeFileSync(join(folder, 'config.json'), `${JSON.stringify(config, undefined, 2)}\n`);
+  writeHuggingFaceFiles(folder, network);
+}
+
+async function namedBy(classes: string | undefined): Promise<readonly ClassInfo[] | undefined> {
+  if (classes === undefined) return undefined;
+  return classes === 'cityscapes' ? CITYSCAPES_CLASSES : (await readClassFile(classes)).classes;
+}
+
+/** The classes that are written, or that they have no names. */
+function describeClasses({ classInfo, config }: Segmentor): string {
+  if (classInfo === undefined) {
+    return `warning: neither the file nor a configuration beside it names its ${config.classes} classes, so what is written does not either; --classes names them`;
+  }
+  return `classes: ${classInfo.map(({ name }) => name).join(', ')}`;
 }

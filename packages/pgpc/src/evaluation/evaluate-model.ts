@@ -15,6 +15,7 @@ import {
 import { UsageError } from '../config/usage-error.js';
 import { enterProcess, type ProcessOptions } from '../machine.js';
 import { loadModel } from '../models/checkpoint.js';
+import { asTrained, type ModelInferenceOptions } from './as-trained.js';
 import { alignClasses, type CountedClasses, countMapped } from './classes.js';
 import { type Evaluation, evaluateSegmentor, toLabelMap } from './evaluate.js';
 import type { InferenceOptions } from './inference.js';
@@ -24,8 +25,10 @@ import type { PredictionFormat } from './prediction-format.js';
 import type { Protocol } from './protocols.js';
 
 export interface EvaluateOptions extends ProcessOptions {
-  /** Model file, or a checkpoint folder with one. */
+  /** Model file, a checkpoint folder with one, or a run directory. */
   checkpoint: string;
+  /** Of a run directory its best checkpoint, not its last. */
+  best?: boolean | undefined;
   /** Root of the labelled images. */
   target: string;
   /** Left out: told from the folder. */
@@ -34,8 +37,10 @@ export interface EvaluateOptions extends ProcessOptions {
   split?: string | undefined;
   /** Of images of more than 8 bits: the stored numbers that are black and white; left out: the whole scale. */
   range?: ValueRange | undefined;
-  /** How an image goes through the network; by default whole, as it is. */
-  inference?: InferenceOptions | undefined;
+  /** How an image goes through the network; by default whole, at the size that the model was trained at. */
+  inference?: ModelInferenceOptions | undefined;
+  /** Told once what was taken from the model's file, in a line or two. */
+  onModel?: ((said: string) => void) | undefined;
   /**
    * A number: classes of Cityscapes to average over, which the images must then have. A mapping, or its file: which of the
    * images' classes each of the model's takes in; left out: those of its name.
@@ -56,6 +61,8 @@ export interface ModelEvaluation extends Evaluation {
   classes: readonly ClassInfo[];
   /** In the model's classes. */
   dataset: SegmentationDataset;
+  /** How images went through the network. */
+  inference: InferenceOptions;
   /** Where it was computed: 'cpu', 'cuda:0', ... */
   device: string;
   seconds: number;
@@ -63,21 +70,23 @@ export interface ModelEvaluation extends Evaluation {
 
 /**
  * @throws UsageError if `classes` are asked for of images that have others; DatasetError for images that cannot be read;
- *   Error for a file that is no model, or a model of another number of classes; the signal's reason once it is aborted.
+ *   Error for a file that is no model, or a model of other classes; the signal's reason once it is aborted.
  */
 export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluation> {
-  const { checkpoint, target, split = 'val', inference, boundary, predictions, signal, onImage } = options;
+  const { checkpoint, best, target, split = 'val', boundary, predictions, signal, onImage } = options;
   const { onClasses } = options;
   // A file with a fault is refused before libtorch is set up and the images are listed.
   const mapping = await mappingOf(options.classes);
   const device = enterProcess(options);
-  using segmentor = loadModel(checkpoint).to({ device });
+  using segmentor = loadModel(checkpoint, { best }).to({ device });
   const format = options.format ?? (await detectFormat(target));
   const own = await openDataset({ format, root: target, split, range: options.range });
   const { dataset, mapped } = alignClasses(own, segmentor, mapping);
   if (typeof options.classes === 'number' && !isCityscapes(dataset.classes)) {
     throw new UsageError(`--classes ${options.classes}: the classes of ${target} are not Cityscapes'`);
   }
+  const { inference, said } = asTrained(segmentor, options.inference, false);
+  for (const line of said) options.onModel?.(line);
   if (predictions) {
     await keepInputs(
       dataset.samples.flatMap(({ image, label }) => (label === undefined ? [image] : [image, label])),
@@ -99,7 +108,7 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
     },
   });
   const seconds = (performance.now() - began) / 1000;
-  return { ...evaluation, classes: dataset.classes, dataset, device, seconds };
+  return { ...evaluation, classes: dataset.classes, dataset, inference, device, seconds };
 }
 
 async function mappingOf(classes: EvaluateOptions['classes']): Promise<ClassMapping | undefined> {

@@ -1,20 +1,19 @@
 // A saved model on images of one's own, of any sizes: label maps as files.
 
 import {
-  CITYSCAPES_CLASSES,
   type ClassInfo,
   DatasetError,
   decodeRgb,
   IMAGE_ENDINGS,
   type LabelMap,
   listFiles,
-  numberedClasses,
   type ReaderOptions,
   type ValueRange,
 } from '@pgpc/datasets';
 import { enterProcess, type ProcessOptions } from '../machine.js';
 import { loadModel } from '../models/checkpoint.js';
 import type { Segmentor } from '../models/segmentor.js';
+import { asTrained, type ModelInferenceOptions } from './as-trained.js';
 import { toLabelMap } from './evaluate.js';
 import { type InferenceOptions, predictLabels } from './inference.js';
 import { keepInputFolder, keepInputs } from './keep-inputs.js';
@@ -26,8 +25,10 @@ import type { PredictionFormat } from './prediction-format.js';
  * receives what was passed over.
  */
 export interface PredictOptions extends ProcessOptions, ReaderOptions {
-  /** Model file, or a checkpoint folder with one. */
+  /** Model file, a checkpoint folder with one, or a run directory. */
   checkpoint: string;
+  /** Of a run directory its best checkpoint, not its last. */
+  best?: boolean | undefined;
   /** Folder with images. */
   images: string;
   /** Folder for the label maps. */
@@ -36,8 +37,10 @@ export interface PredictOptions extends ProcessOptions, ReaderOptions {
   format?: PredictionFormat | undefined;
   /** Of images of more than 8 bits: the stored numbers that are black and white; left out: the whole scale. */
   range?: ValueRange | undefined;
-  /** How an image goes through the network; by default whole, as it is. */
-  inference?: InferenceOptions | undefined;
+  /** How an image goes through the network; by default whole, at the size that the model was trained at. */
+  inference?: ModelInferenceOptions | undefined;
+  /** Told once what was taken from the model's file, in a line or two. */
+  onModel?: ((said: string) => void) | undefined;
   /** Told of every image that is done, or failed. */
   onImage?: ((done: number, total: number) => void) | undefined;
 }
@@ -45,7 +48,7 @@ export interface PredictOptions extends ProcessOptions, ReaderOptions {
 export interface Predictions {
   /** Paths of the label maps, in the order of the images. */
   files: string[];
-  /** The model's classes; colours and numbers where its file does not say. */
+  /** The model's classes; what is taken for them where its file does not say. */
   classes: readonly ClassInfo[];
 }
 
@@ -75,11 +78,6 @@ async function listImages({ images, out, onFault, onNote }: PredictOptions): Pro
   return sources;
 }
 
-/** Cityscapes' classes for a model of 19; of a model of other classes only their number is known. */
-function classesOf(count: number): readonly ClassInfo[] {
-  return count === CITYSCAPES_CLASSES.length ? CITYSCAPES_CLASSES : numberedClasses(count).classes;
-}
-
 /**
  * Writes a label map for every image in a folder and its subfolders, under the image's name.
  * @throws UsageError where a label map would take the place of an image; DatasetError for a folder without images, two
@@ -87,17 +85,18 @@ function classesOf(count: number): readonly ClassInfo[] {
  *   is no model; the signal's reason once it is aborted.
  */
 export async function predict(options: PredictOptions): Promise<Predictions> {
-  const { checkpoint, out, format = 'trainIds', signal, onImage, onFault } = options;
+  const { checkpoint, best, out, format = 'trainIds', signal, onImage, onFault } = options;
   const device = enterProcess(options);
   const sources = await listImages(options);
-  using segmentor = loadModel(checkpoint).to({ device });
+  using segmentor = loadModel(checkpoint, { best }).to({ device });
   segmentor.eval();
-  const classes = segmentor.classInfo ?? classesOf(segmentor.config.classes);
+  const { classes, inference, said } = asTrained(segmentor, options.inference);
+  for (const line of said) options.onModel?.(line);
   const files: string[] = [];
   let done = 0;
   for (const [id, file] of sources) {
     signal?.throwIfAborted();
-    const labels = await labelled(segmentor, file, options).catch((error) => {
+    const labels = await labelled(segmentor, file, { ...options, inference }).catch((error) => {
       if (!(error instanceof DatasetError && onFault)) throw error;
       onFault(error);
     });
@@ -111,7 +110,7 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
 async function labelled(
   segmentor: Segmentor,
   file: string,
-  { inference, range, onNote }: PredictOptions,
+  { inference, range, onNote }: Pick<PredictOptions, 'range' | 'onNote'> & { inference: InferenceOptions },
 ): Promise<LabelMap> {
   const image = await decodeRgb(file, { range, onNote });
   try {

@@ -8,6 +8,7 @@ import {
   type SegmentorConfig,
   segmentorFaults,
 } from '../config/segmentor.js';
+import type { ModelAbout } from './about.js';
 import { DaformerHead } from './daformer-head.js';
 import type { Backbone, Checkpointable, DecodeHead, DecoderOutput } from './decoder.js';
 import { DeeplabV2Head } from './deeplabv2-head.js';
@@ -64,6 +65,8 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> imple
   readonly generator: Generator;
   /** The classes that the scores are of, where they are known; files keep them. */
   classInfo: readonly ClassInfo[] | undefined;
+  /** Where it comes from and how it was trained, where that is known; files keep it. */
+  about: ModelAbout | undefined;
 
   /**
    * @param seed of initial values, dropout and stochastic depth.

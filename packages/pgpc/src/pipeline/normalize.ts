@@ -1,10 +1,7 @@
 // ImageNet's colour statistics, by which every network here expects its input.
 
 import { keep, type Tensor, tensor } from '@pgpc/torch';
-
-/** Mean and standard deviation of RGB values in 0..255 (as mmsegmentation has them). */
-export const RGB_MEAN = [123.675, 116.28, 103.53] as const;
-export const RGB_STD = [58.395, 57.12, 57.375] as const;
+import { RGB_MEAN, RGB_STD } from '../config/normalisation.js';
 
 /** Both in the scale of 0 .. 1, (1, 3, 1, 1). */
 interface ColourStatistics {

@@ -18,11 +18,12 @@ import { styles } from '../config/style.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
 import { UsageError } from '../config/usage-error.js';
 import { chosenDevice } from '../machine.js';
+import { locateModel } from '../models/locate.js';
 import { daformerRecipe } from '../recipes/daformer.js';
 import { drivingExperiment, drivingPresets } from '../recipes/driving.js';
 import { choiceSchema, type ResolvedChoice, refuseContradictions, type TrainingChoice } from './choice.js';
 import { settledMapping, toRunClasses } from './class-mapping.js';
-import { describeNetworkFile, networkFile, refuseOtherNetwork } from './init.js';
+import { describeNetworkFile, refuseOtherNetwork } from './init.js';
 import { loadPlugins } from './plugins.js';
 
 /**
@@ -42,7 +43,7 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
   refuseContradictions(choice);
   for (const key of Object.keys(set)) checkKey(key);
   const device = chosenDevice(choice.device);
-  const init = choice.init === undefined ? undefined : resolve(networkFile(choice.init));
+  const init = choice.init === undefined ? undefined : resolve(locateModel(choice.init));
   const network = init === undefined ? undefined : describeNetworkFile(init);
   const own = await dataOf(choice);
   // Files that are bad are told of when all are read.

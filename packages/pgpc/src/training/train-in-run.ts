@@ -38,6 +38,7 @@ export async function trainInRun(
     emit({ kind: 'stage', stage: 'build the network' });
     const { outcome, seconds, scores } = await train({
       experiment,
+      origin: { run: run?.name, method: phase },
       data: { ...data, workers: data.workers ?? workers },
       start,
       device,

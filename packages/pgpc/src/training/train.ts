@@ -5,9 +5,15 @@ import type { ProcessGroup } from '@pgpc/torch';
 import type { Experiment } from '../config/experiment.js';
 import { evaluateSegmentor } from '../evaluation/evaluate.js';
 import type { Scores } from '../evaluation/scores.js';
+import type { ModelAbout } from '../models/about.js';
 import { loadModel } from '../models/checkpoint.js';
 import { findPulledFile } from '../models/weights/catalog.js';
-import { loadBackboneWeights, loadSegmentorWeights, type WeightsReport } from '../models/weights/fit.js';
+import {
+  licenceSentence,
+  loadBackboneWeights,
+  loadSegmentorWeights,
+  type WeightsReport,
+} from '../models/weights/fit.js';
 import { describeNetworkFile, refuseOtherNetwork } from './init.js';
 import { type LogEntry, Trainer, type TrainingData } from './trainer.js';
 
@@ -27,6 +33,8 @@ export interface TrainingStart {
 
 export interface TrainingTask {
   experiment: Experiment;
+  /** What the model's file says of where it comes from. */
+  origin?: Pick<ModelAbout, 'run' | 'method'>;
   data: TrainingData;
   start: TrainingStart;
   /** 'cpu', 'cuda:0', ... */
@@ -69,6 +77,8 @@ export async function train(task: TrainingTask): Promise<TrainedTask> {
   const trainer = new Trainer(experiment, data, { group, device });
   try {
     startFrom(trainer, task);
+    const { segmentor } = trainer.learner;
+    segmentor.about = { ...segmentor.about, ...task.origin };
     await task.onBegin?.(trainer);
     const began = performance.now();
     const outcome = await trainer.run({
@@ -81,7 +91,6 @@ export async function train(task: TrainingTask): Promise<TrainedTask> {
     if (outcome === 'stopped' || !evaluation) return { outcome, seconds, scores: undefined };
     // In float32, as what is saved is evaluated later.
     trainer.learner.autocast_(undefined);
-    const { segmentor } = trainer.learner;
     const { scores } = await evaluateSegmentor(segmentor, evaluation.dataset, evaluation);
     return { outcome, seconds, scores };
   } finally {
@@ -96,15 +105,21 @@ function startFrom(trainer: Trainer, { start, onWeights, onInit }: TrainingTask)
     return;
   }
   const { segmentor } = trainer.learner;
+  const startedFrom = (licence: string | undefined) => {
+    segmentor.about = { ...segmentor.about, licence };
+  };
   if (model !== undefined) {
     using start = loadModel(model);
     segmentor.loadStateDict(start.stateDict());
+    startedFrom(start.about?.licence);
   } else if (init !== undefined) {
     refuseOtherNetwork(init, describeNetworkFile(init), segmentor.config, segmentor.classInfo ?? []);
-    const { loaded } = loadSegmentorWeights(segmentor, init);
+    const { loaded, licence } = loadSegmentorWeights(segmentor, init);
+    startedFrom(licence && licenceSentence(licence));
     onInit?.(init, loaded.length);
   } else if (weights !== undefined) {
     const report = loadBackboneWeights(segmentor, findPulledFile(weights) ?? weights, { allowPartial });
+    startedFrom(report.licence && licenceSentence(report.licence));
     onWeights?.(report);
   }
   trainer.step.adoptStudent();

@@ -17,6 +17,7 @@ import { Learner } from '../adaptation/learner.js';
 import { AdaptationStep, type StepLosses } from '../adaptation/step.js';
 import type { Experiment } from '../config/experiment.js';
 import { usesTarget } from '../config/method.js';
+import { aboutTexts, readAbout } from '../models/about.js';
 import { MODEL_FILE, saveSegmentor } from '../models/checkpoint.js';
 import { type Batch, disposeBatch } from '../pipeline/batch.js';
 import { BatchLoader } from '../pipeline/loader.js';
@@ -104,6 +105,7 @@ export class Trainer {
     enterDevice(device, experiment.precision);
     this.learner = new Learner(segmentor, seed, method.contrast).to({ device });
     this.learner.segmentor.classInfo = source.dataset.classes;
+    this.learner.segmentor.about = { inputSize: (target ?? source).options.scale ?? 'full' };
     this.optimizer = buildOptimizer(this.learner, experiment.optimizer);
     this.#peaks = this.optimizer.groups.map(({ lr }) => lr);
     this.#scale = optim.polySchedule({ baseLr: 1, maxIters: iterations, ...schedule });
@@ -201,6 +203,7 @@ export class Trainer {
       ]);
       saveSafetensors(join(directory, CHECKPOINT_FILE), tensors, {
         format: FORMAT,
+        ...aboutTexts(this.learner.segmentor),
         experiment: JSON.stringify(this.experiment),
         state: JSON.stringify({
           iteration: this.iteration,
@@ -226,6 +229,8 @@ export class Trainer {
       if (!sameButLength(JSON.parse(metadata.experiment!), this.experiment)) {
         throw new Error(`${path} belongs to another experiment than the one to be resumed`);
       }
+      const { licence } = readAbout(metadata).about ?? {};
+      this.learner.segmentor.about = { ...this.learner.segmentor.about, licence };
       const state = JSON.parse(metadata.state!);
       const { parts, execution } = this.step;
       const part = (prefix: string) =>

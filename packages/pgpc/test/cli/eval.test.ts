@@ -104,7 +104,10 @@ describe('pgpc eval', () => {
   test('prints every class, and writes all results as JSON', async () => {
     const json = inside('results.json');
     const { code, out, err } = await evaluate('--boundary', '--json', json);
-    expect([code, err.startsWith('pgpc  evaluate val')]).toEqual([0, true]);
+    expect([code, err]).toEqual([
+      0,
+      expect.stringMatching(/^images as they are, 19 classes\nwarning: .*\npgpc {2}evaluate val/),
+    ]);
     const lines = out.split('\n');
     expect(lines[0]).toMatch(/^% +IoU +accuracy +boundary IoU$/);
     expect(lines.slice(2, 21).map((line) => line.split(/ {2,}/)[0])).toEqual(
@@ -306,6 +309,55 @@ describe('pgpc predict', () => {
       [0, 0, 128],
       [128, 0, 128],
     ]);
+  });
+
+  test('as the model was trained: its size, its values, its colours', async () => {
+    const trained = inside('trained.safetensors');
+    using segmentor = new Segmentor({ ...tinySegmentor, classes: 19 }, 1);
+    segmentor.classInfo = Array.from({ length: 19 }, (_, i) => ({
+      ...{ name: `plant ${i}`, trainId: i, labelId: 10 * i, kind: 'stuff' as const },
+      color: [i, 100, 255 - i] as const,
+    }));
+    segmentor.about = { inputSize: { width: 96, height: 96 } };
+    saveSegmentor(trained, segmentor);
+    const images = inside('cityscapes/leftImg8bit/val/aachen');
+    const on = async (out: string, ...args: string[]) => {
+      const run = ['predict', '--checkpoint', trained, '--images', images, '--out', inside(out), ...args];
+      const { code, err } = await pgpc(...run);
+      expect([code, err]).toEqual([0, expect.anything()]);
+      return { err, ...readPng(out, 'aachen_000000_000019_leftImg8bit.png') };
+    };
+    const own = await on('as-trained', '--predictions', 'labelIds');
+    expect(own.err).toMatch(/^as the model was trained: images within 96x96, 19 classes$/m);
+    expect(own.err).not.toContain('warning');
+    expect([...own.data].every((value) => value % 10 === 0)).toBe(true);
+    const asked = await on('asked', '--predictions', 'labelIds', '--input-size', '96x96');
+    expect(asked.data).toEqual(own.data);
+    const full = await on('full', '--predictions', 'labelIds', '--input-size', 'full');
+    expect(full.err).toMatch(
+      /^images as they are, where the model was trained with images within 96x96, 19 classes$/m,
+    );
+    expect(full.data).not.toEqual(own.data);
+    const colours = await on('colours', '--predictions', 'color');
+    expect(colours.data[1]).toBe(100);
+
+    const refused = await pgpc('eval', '--checkpoint', trained, '--target-root', inside('cityscapes'));
+    expect(refused).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(
+        /^pgpc: the classes of .*cityscapes are not the model's: class 0 is 'plant 0' in the model and 'road' in the images, .* and 16 more\n$/,
+      ),
+    });
+    segmentor.classInfo = CITYSCAPES_CLASSES;
+    saveSegmentor(trained, segmentor);
+    const json = inside('as-trained.json');
+    const run = ['eval', '--checkpoint', trained, '--target-root', inside('cityscapes'), '--json', json];
+    expect(await pgpc(...run)).toMatchObject({
+      code: 0,
+      err: expect.stringMatching(/^as the model was trained: images within 96x96, 19 classes\npgpc /),
+    });
+    const { inference } = JSON.parse(readFileSync(json, 'utf8'));
+    expect(inference).toMatchObject({ size: { width: 96, height: 96 } });
   });
 
   test('names the image that does not decode, an empty folder, and two images for one file', async () => {

@@ -230,6 +230,7 @@ describe('what reaches the library', () => {
     const images = path.join(folder, 'images');
     expect(await optionsOf(['eval', '--checkpoint', images, '--target-root', images])).toEqual({
       checkpoint: images,
+      best: false,
       targetRoot: images,
       format: undefined,
       split: 'val',
@@ -253,15 +254,19 @@ describe('what reaches the library', () => {
     });
     const windows = ['--mode', 'slide', '--window', '65x64', '--window-batch', '3'];
     expect(
-      await optionsOf(['predict', '--checkpoint', images, '--images', images, '--out', folder, ...windows]),
+      await optionsOf([
+        ...['predict', '--checkpoint', images, '--best', '--input-size', 'full'],
+        ...['--images', images, '--out', folder, ...windows],
+      ]),
     ).toEqual({
       checkpoint: images,
+      best: true,
       images,
       out: folder,
       predictions: 'trainIds',
       device: 'auto',
       inference: {
-        size: undefined,
+        size: 'full',
         scales: [1],
         flip: false,
         slide: { window: { width: 65, height: 64 }, stride: { width: 33, height: 32 }, batch: 3 },

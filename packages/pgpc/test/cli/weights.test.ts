@@ -4,17 +4,18 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { CITYSCAPES_CLASSES } from '@pgpc/datasets';
 import { liveTensors, loadSafetensors, saveSafetensors, type Tensor, tidy, zeros } from '@pgpc/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.js';
 import { segmentorConfig } from '../../src/config/segmentor.js';
-import { loadSegmentor, saveSegmentor } from '../../src/models/checkpoint.js';
+import { loadModel, loadSegmentor, saveSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { loadBackboneWeights } from '../../src/models/weights/fit.js';
 import { differing, tinySegmentor } from '../support/method.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-weights-cli-'));
-const path = (name: string) => join(folder, name);
+const path = (...names: string[]) => join(folder, ...names);
 const daformer = new Segmentor({ ...tinySegmentor, dropout: 0.1, dropPath: 0.1 }, 1);
 afterAll(() => {
   rmSync(folder, { recursive: true });
@@ -158,6 +159,7 @@ describe('convert', () => {
   test("HuggingFace's form: names, shapes, labels, and back to the same weights", async () => {
     const config = { ...segmentorConfig('mit_b0', 'segformer'), channels: 12, classes: 19 };
     using segformer = new Segmentor(config, 3);
+    segformer.classInfo = CITYSCAPES_CLASSES;
     saveSegmentor(path('segformer.safetensors'), segformer);
     const hf = ['convert', path('segformer.safetensors'), '--to', 'hf', '--out', path('hf')];
     expect((await pgpc(...hf)).code).toBe(0);
@@ -174,6 +176,64 @@ describe('convert', () => {
     expect((await pgpc(...back)).code).toBe(0);
     using model = loadSegmentor(path('back.safetensors'));
     expect(differing(model, segformer)).toEqual([]);
+  });
+
+  test('what a model knows of itself goes to HuggingFace and back', async () => {
+    const config = { ...segmentorConfig('mit_b0', 'segformer'), channels: 12, classes: 3 };
+    using segformer = new Segmentor(config, 3);
+    segformer.classInfo = ['ok', 'crack', 'rust'].map((name, i) => ({
+      ...{ name, trainId: i, labelId: 100 * i, color: [i, 9, 8], kind: 'stuff' },
+    }));
+    segformer.about = { inputSize: { width: 96, height: 64 }, licence: 'free', run: 'mine', method: 'pgpc' };
+    saveSegmentor(path('known.safetensors'), segformer);
+    const { out } = await pgpc('convert', path('known.safetensors'), '--to', 'hf', '--out', path('known'));
+    expect(out).toContain('\nclasses: ok, crack, rust\n');
+    const json = (name: string) => JSON.parse(readFileSync(path('known', name), 'utf8'));
+    expect(json('config.json')).toMatchObject({
+      id2label: { 0: 'ok', 1: 'crack', 2: 'rust' },
+      label2id: { ok: 0, crack: 1, rust: 2 },
+    });
+    expect(json('preprocessor_config.json')).toMatchObject({
+      image_processor_type: 'SegformerImageProcessor',
+      ...{ do_resize: true, size: { height: 64, width: 96 }, do_rescale: true, do_reduce_labels: false },
+      ...{ image_mean: [0.485, 0.456, 0.406], image_std: [0.229, 0.224, 0.225] },
+    });
+    using back = loadModel(path('known'));
+    expect(back.about).toEqual(segformer.about);
+    expect(back.classInfo).toEqual(segformer.classInfo);
+    expect(differing(back, segformer)).toEqual([]);
+
+    // A folder of somebody else has names alone.
+    const { pgpc: _, ...theirs } = json('config.json');
+    writeFileSync(path('known', 'config.json'), JSON.stringify(theirs));
+    using other = loadModel(path('known'));
+    expect(other.classInfo!.map(({ name, labelId }) => [name, labelId])).toEqual([
+      ...[
+        ['ok', 0],
+        ['crack', 1],
+        ['rust', 2],
+      ],
+    ]);
+  });
+
+  test('classes of a file that does not say them are not made up, and can be given', async () => {
+    const config = { ...segmentorConfig('mit_b0', 'segformer'), channels: 12, classes: 19 };
+    using segformer = new Segmentor(config, 3);
+    saveSegmentor(path('unnamed.safetensors'), segformer);
+    const args = ['convert', path('unnamed.safetensors'), '--to', 'hf', '--out', path('unnamed')];
+    const { out } = await pgpc(...args);
+    expect(out).toMatch(
+      /^warning: neither the file nor a configuration beside it names its 19 classes.*--classes/m,
+    );
+    const id2label = () => JSON.parse(readFileSync(path('unnamed', 'config.json'), 'utf8')).id2label;
+    expect(id2label()[0]).toBe('class 0');
+    expect((await pgpc(...args, '--classes', 'cityscapes')).code).toBe(0);
+    expect(id2label()[0]).toBe('road');
+    writeFileSync(path('two.yaml'), 'classes: [a, b]');
+    expect(await pgpc(...args, '--classes', path('two.yaml'))).toMatchObject({
+      code: 2,
+      err: `pgpc: --classes ${path('two.yaml')}: 2 classes, the network has 19\n`,
+    });
   });
 
   test("refuses DAFormer's head for HuggingFace, and takes its encoder when told to", async () => {

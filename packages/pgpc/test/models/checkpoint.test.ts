@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { liveTensors, saveSafetensors, type Tensor, tidy, zeros } from '@pgpc/torch';
 import { afterAll, describe, expect, test } from 'vitest';
-import { loadSegmentor, saveSegmentor } from '../../src/models/checkpoint.js';
+import { loadModel, loadSegmentor, saveSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { loadBackboneWeights } from '../../src/models/weights/fit.js';
 import { differing, digests, normal, tinySegmentor } from '../support/method.js';
+import { type Pickled, savePth } from '../support/pth.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-weights-'));
 const original = new Segmentor({ ...tinySegmentor, dropout: 0.2, dropPath: 0.3 }, 1);
@@ -31,6 +32,47 @@ describe('saveSegmentor and loadSegmentor', () => {
     expect(loaded.config).toEqual(original.config);
     loaded.dispose();
     expect(liveTensors()).toBe(before);
+  });
+
+  test('keep classes, input size and origin; older files know nothing of it', () => {
+    using segmentor = new Segmentor(tinySegmentor, 1);
+    segmentor.classInfo = ['a', 'b', 'c', 'd', 'e'].map((name, i) => ({
+      ...{ name, trainId: i, labelId: 50 * i, kind: i === 1 ? 'thing' : 'stuff' },
+      color: [i, 2 * i, 3 * i],
+    }));
+    for (const inputSize of [{ width: 96, height: 48 }, 'full', undefined] as const) {
+      segmentor.about = { inputSize, licence: 'for nobody', run: 'mine', method: 'pgpc' };
+      saveSegmentor(file('about.safetensors'), segmentor);
+      using loaded = loadModel(file('about.safetensors'));
+      expect([loaded.classInfo, loaded.about]).toEqual([segmentor.classInfo, segmentor.about]);
+    }
+    const config = JSON.stringify(tinySegmentor);
+    saveSafetensors(file('old.safetensors'), segmentor.stateDict(), { format: 'pgpc-segmentor/1', config });
+    using old = loadModel(file('old.safetensors'));
+    expect([old.classInfo, old.about]).toEqual([undefined, undefined]);
+    const other = { format: 'pgpc-segmentor/1', config, mean: '0,0,0', std: '1,1,1' };
+    saveSafetensors(file('other.safetensors'), segmentor.stateDict(), other);
+    expect(() => loadModel(file('other.safetensors'))).toThrow('its input is normalised by mean 0,0,0');
+  });
+
+  test("loadModel also takes whole networks of others, with mmsegmentation's classes and colours", () => {
+    const state = new Map(original.stateDict());
+    const CLASSES = ['sky', 'sea', 'sand', 'wall', 'boat'];
+    const PALETTE = CLASSES.map((_, i) => [i, 0, 9]);
+    const metas: Pickled[] = [{ CLASSES, PALETTE }, { dataset_meta: { classes: CLASSES, palette: PALETTE } }];
+    for (const meta of metas) {
+      savePth(file('mmseg.pth'), { meta, state_dict: state });
+      using loaded = loadModel(file('mmseg.pth'));
+      expect(differing(loaded, original)).toEqual([]);
+      expect(loaded.classInfo!.map(({ name, labelId, color }) => [name, labelId, color])).toEqual(
+        CLASSES.map((name, i) => [name, i, [i, 0, 9]]),
+      );
+      expect(loaded.about?.licence).toContain('non-commercial');
+    }
+    // A list of another length is of something else.
+    savePth(file('mmseg.pth'), { meta: { CLASSES: ['a', 'b'] }, state_dict: state });
+    using unknown = loadModel(file('mmseg.pth'));
+    expect(unknown.classInfo).toBeUndefined();
   });
 
   test.each([

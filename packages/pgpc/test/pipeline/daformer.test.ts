@@ -4,9 +4,9 @@
 import { tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { RGB_MEAN, RGB_STD } from '../../src/config/normalisation.js';
 import { ComingBatch } from '../../src/pipeline/crop.js';
 import { DecodePool } from '../../src/pipeline/decode-pool.js';
-import { RGB_MEAN, RGB_STD } from '../../src/pipeline/normalize.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import type { CropOptions, Wanted } from '../../src/pipeline/window.js';
 import { Rng, type RngState } from '../../src/random.js';

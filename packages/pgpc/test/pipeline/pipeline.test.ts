@@ -5,12 +5,13 @@ import { resizeWindow, scaledSize, scaleLabel, sourceRect } from '@pgpc/datasets
 import { liveTensors, type Tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { RGB_MEAN, RGB_STD } from '../../src/config/normalisation.js';
 import { daformerRareClasses } from '../../src/config/rare-classes.js';
 import { disposeBatch } from '../../src/pipeline/batch.js';
 import { wholeImage } from '../../src/pipeline/crop.js';
 import { DecodePool } from '../../src/pipeline/decode-pool.js';
 import { BatchLoader, type LoaderOptions } from '../../src/pipeline/loader.js';
-import { denormalize, normalize, RGB_MEAN, RGB_STD } from '../../src/pipeline/normalize.js';
+import { denormalize, normalize } from '../../src/pipeline/normalize.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { classCounts, classProbabilities, RareClassSampler } from '../../src/pipeline/rare-class-sampling.js';
 import { type CropOptions, cropLabel, drawWindow, type Window } from '../../src/pipeline/window.js';

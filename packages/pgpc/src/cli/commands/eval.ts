@@ -4,15 +4,16 @@ import { writeFileSync } from 'node:fs';
 import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import { z } from 'zod';
 import { UsageError } from '../../config/usage-error.js';
+import type { ModelInferenceOptions } from '../../evaluation/as-trained.js';
 import type { EvaluateOptions } from '../../evaluation/evaluate-model.js';
-import type { InferenceOptions } from '../../evaluation/inference.js';
 import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
 import { CITYSCAPES_PROTOCOLS, type Protocol } from '../../evaluation/protocols.js';
+import { bestOption, checkpointOption } from '../checkpoint-options.js';
 import { type Action, examples, option, type Register, rangeOption } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
 import { fileProgress } from '../output/progress.js';
 import { trainingOption } from '../training-options.js';
-import { existingFile, existingFolder, existingPath, oneOf, outputFile, outputFolder } from '../values.js';
+import { existingFile, existingFolder, oneOf, outputFile, outputFolder } from '../values.js';
 
 /** `all` is that of the formats without splits. */
 const SPLITS = ['train', 'val', 'test', 'all'] as const;
@@ -26,10 +27,13 @@ const protocolOrFile: z.ZodType<Protocol | string, string> = z.string().transfor
 });
 
 interface EvalOptions
-  extends Pick<EvaluateOptions, 'checkpoint' | 'format' | 'range' | 'classes' | 'boundary' | 'device'> {
+  extends Pick<
+    EvaluateOptions,
+    'checkpoint' | 'best' | 'format' | 'range' | 'classes' | 'boundary' | 'device'
+  > {
   readonly targetRoot: string;
   readonly split: string;
-  readonly inference: InferenceOptions;
+  readonly inference: ModelInferenceOptions;
   /** Folder for predicted label maps; undefined: none are written. */
   readonly savePredictions: string | undefined;
   readonly predictions: PredictionFormat;
@@ -42,15 +46,11 @@ export const registerEval: Register = (parent, act) => {
     .command('eval')
     .summary('evaluate a checkpoint on labelled images')
     .description(
-      'Evaluate a checkpoint on labelled target images: IoU and accuracy of every class, and their means.',
+      'Evaluate a checkpoint on labelled target images: IoU and accuracy of every class, and their means. Images enter ' +
+        'the network at the size that it was trained at, as its file says.',
     )
-    .addOption(
-      option(
-        '--checkpoint <path>',
-        'checkpoint file or folder (required)',
-        existingPath,
-      ).makeOptionMandatory(),
-    )
+    .addOption(checkpointOption())
+    .addOption(bestOption())
     .addOption(
       option(
         '--target-root <folder>',
@@ -97,17 +97,18 @@ export const registerEval: Register = (parent, act) => {
       'after',
       examples(
         'pgpc eval --checkpoint runs/demo/checkpoints/pgpc --target-root data/street-synth/cityscapes',
-        'pgpc eval --checkpoint runs/x --target-root cityscapes --input-size 1024x512 --json x.json',
+        'pgpc eval --checkpoint runs/x --best --target-root cityscapes --input-size full --json x.json',
         'pgpc eval --checkpoint runs/x --target-root camvid --classes streets-to-camvid.yaml',
         'pgpc eval --checkpoint runs/x --target-root cityscapes --mode slide --window 1024x1024 --flip',
       ),
     )
-    .action(async ({ checkpoint, targetRoot, format, split, savePredictions, ...flags }) => {
+    .action(async ({ checkpoint, best, targetRoot, format, split, savePredictions, ...flags }) => {
       if (flags.predictions && !savePredictions) {
         throw new UsageError('--predictions needs --save-predictions with a folder');
       }
       await act('evaluate', evaluateCheckpoint, {
         checkpoint,
+        best,
         targetRoot,
         format,
         split,
@@ -138,6 +139,7 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, io) => {
     signal: io.signal,
     onClasses: (classes) => io.stderr.write(classesTable(classes)),
     onImage: bar.onProgress,
+    onModel: bar.note,
   });
   bar.done();
   io.stdout.write(
@@ -145,7 +147,7 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, io) => {
   );
   if (savePredictions) io.stdout.write(`predicted ${predictions}: ${savePredictions}\n`);
   if (json === undefined) return;
-  const results = resultsOf(evaluation, options.checkpoint, options.inference);
+  const results = resultsOf(evaluation, options.checkpoint);
   writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`);
   io.stdout.write(`results: ${json}\n`);
 };

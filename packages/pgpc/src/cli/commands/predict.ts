@@ -1,11 +1,12 @@
 // `pgpc predict`: label maps of one's own images.
 import type { PredictOptions } from '../../evaluation/predict.js';
 import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
+import { bestOption, checkpointOption } from '../checkpoint-options.js';
 import { type Action, count, examples, option, type Register, rangeOption } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
 import { fileProgress } from '../output/progress.js';
 import { trainingOption } from '../training-options.js';
-import { existingFolder, existingPath, oneOf, outputFolder } from '../values.js';
+import { existingFolder, oneOf, outputFolder } from '../values.js';
 
 type PredictFlags = PredictOptions & { readonly predictions: PredictionFormat };
 
@@ -17,13 +18,8 @@ export const registerPredict: Register = (parent, act) => {
       'Write the predicted label map of every image in a folder and its subfolders, of any sizes. Images that ' +
         'cannot be read are named and the others done; the exit code is then 1. Images are never overwritten.',
     )
-    .addOption(
-      option(
-        '--checkpoint <path>',
-        'checkpoint file or folder (required)',
-        existingPath,
-      ).makeOptionMandatory(),
-    )
+    .addOption(checkpointOption())
+    .addOption(bestOption())
     .addOption(
       option('--images <folder>', 'folder with images (required)', existingFolder).makeOptionMandatory(),
     )
@@ -52,10 +48,11 @@ export const registerPredict: Register = (parent, act) => {
         'pgpc predict --checkpoint runs/x --images cityscapes/leftImg8bit/test --out submission --predictions labelIds',
       ),
     )
-    .action(async ({ checkpoint, images, out, predictions, ...flags }) => {
+    .action(async ({ checkpoint, best, images, out, predictions, ...flags }) => {
       const { device, range } = flags;
       const inference = inferenceOptions(flags);
-      await act('predict', predictImages, { checkpoint, images, out, predictions, inference, range, device });
+      const where = { checkpoint, best, images, out, predictions };
+      await act('predict', predictImages, { ...where, inference, range, device });
     });
 };
 
@@ -71,6 +68,7 @@ const predictImages: Action<PredictFlags> = async ({ predictions, ...options }, 
     signal: io.signal,
     onImage: bar.onProgress,
     onNote: bar.note,
+    onModel: bar.note,
     onFault: ({ message }) => {
       failed++;
       bar.note(message);

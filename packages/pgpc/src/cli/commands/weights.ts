@@ -2,8 +2,9 @@
 import { z } from 'zod';
 import { didYouMean } from '../../config/did-you-mean.js';
 import { catalog, findCatalogEntry, weightsFolder } from '../../models/weights/catalog.js';
+import { bestOption } from '../checkpoint-options.js';
 import { type Action, examples, option, type Register } from '../command.js';
-import { checkedBy, existingPath, oneOf, outputFolder } from '../values.js';
+import { checkedBy, existingFile, existingPath, oneOf, outputFolder } from '../values.js';
 import type { ConvertWeightsOptions, InspectWeightsOptions } from '../weights.js';
 import type { PullWeightsOptions } from '../weights-pull.js';
 
@@ -29,6 +30,14 @@ const weightsName = z.string().transform((text, context) => {
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/i, { error: 'must be 64 hexadecimal digits' });
 
+const classFile = z.string().transform((text, context) => {
+  if (text === 'cityscapes') return text;
+  const parsed = existingFile.safeParse(text);
+  if (parsed.success) return parsed.data;
+  context.addIssue(parsed.error.issues[0]!.message);
+  return z.NEVER;
+});
+
 const hub = z
   .url({ protocol: /^https?$/, error: 'must be an address such as https://hub.example.org' })
   .transform((text) => text.replace(/\/+$/, ''));
@@ -46,15 +55,20 @@ export const registerWeights: Register = (parent, act) => {
       'Say what a weights file (safetensors, .pth, a folder of HuggingFace) holds: its tensors, whose names they have, which network they ' +
         'fit and under which licence they are, as far as the file tells.',
     )
-    .argument('<file>', 'weights file, index of shards, or folder with one', checkedBy(existingPath))
+    .argument(
+      '<file>',
+      'weights file, index of shards, folder with one, or run directory',
+      checkedBy(existingPath),
+    )
     .addOption(networkOption())
+    .addOption(bestOption())
     .option('--json', 'print JSON', false)
     .addHelpText(
       'after',
       examples('pgpc weights inspect mit_b5.pth', 'pgpc weights inspect hub/segformer --network teacher'),
     )
-    .action(async (file: string, { network, json }) => {
-      await act('inspectWeights', inspect, { file, network, json });
+    .action(async (file: string, { network, best, json }) => {
+      await act('inspectWeights', inspect, { file, network, best, json });
     });
 
   weights
@@ -62,26 +76,38 @@ export const registerWeights: Register = (parent, act) => {
     .summary('write a weights file in another form')
     .description(
       "Write a weights file in another form. 'pgpc': safetensors under this project's names; of a whole network a " +
-        "model that pgpc eval takes. 'hf': a folder with model.safetensors and config.json as HuggingFace's " +
-        'transformers load them, for MiT encoders and SegFormer networks.',
+        "model that pgpc eval takes. 'hf': a folder with model.safetensors, config.json (with the names of the classes) and " +
+        "preprocessor_config.json as HuggingFace's transformers load them, for MiT encoders and SegFormer networks.",
     )
-    .argument('<file>', 'weights file of any known form, index of shards, or folder', checkedBy(existingPath))
+    .argument(
+      '<file>',
+      'weights file of any known form, index of shards, folder with one, or run directory',
+      checkedBy(existingPath),
+    )
     .addOption(
       option('--to <form>', `form to write: ${WEIGHT_TARGETS.join(', ')}`, oneOf(WEIGHT_TARGETS), 'pgpc'),
     )
     .requiredOption('--out <path>', 'file to write (of hf: folder); required')
     .addOption(networkOption())
+    .addOption(bestOption())
     .option('--encoder', 'the encoder alone', false)
     .option('--allow-partial', 'convert what fits instead of refusing the file', false)
+    .addOption(
+      option(
+        '--classes <file>',
+        "class file with the network's classes, or cityscapes (default: as the weights file says)",
+        classFile,
+      ),
+    )
     .addHelpText(
       'after',
       examples(
         'pgpc weights convert latest.pth --network student --out daformer.safetensors',
-        'pgpc weights convert runs/mine/checkpoints/pgpc/model.safetensors --to hf --out hub/mine',
+        'pgpc weights convert runs/mine --best --to hf --out hub/mine',
       ),
     )
-    .action(async (file: string, { to, out, network, encoder, allowPartial }) => {
-      await act('convertWeights', convert, { file, to, out, network, encoder, allowPartial });
+    .action(async (file: string, { to, out, network, best, encoder, allowPartial, classes }) => {
+      await act('convertWeights', convert, { file, to, out, network, best, encoder, allowPartial, classes });
     });
 
   weights

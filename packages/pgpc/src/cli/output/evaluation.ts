@@ -2,7 +2,6 @@
 
 import { isCityscapes } from '@pgpc/datasets';
 import type { ModelEvaluation } from '../../evaluation/evaluate-model.js';
-import type { InferenceOptions } from '../../evaluation/inference.js';
 import { CITYSCAPES_PROTOCOLS, type Protocol, protocolMiou } from '../../evaluation/protocols.js';
 import { meanOfKnown } from '../../evaluation/scores.js';
 import { describeDevice, versions } from '../../machine.js';
@@ -49,8 +48,8 @@ function names(classes: readonly { readonly name: string }[]): string {
 }
 
 /** What `--json` writes; a number that does not exist is null. */
-export function resultsOf(evaluation: ModelEvaluation, checkpoint: string, inference: InferenceOptions) {
-  const { scores, confusion, boundary, classes, dataset, seconds, device } = evaluation;
+export function resultsOf(evaluation: ModelEvaluation, checkpoint: string) {
+  const { scores, confusion, boundary, classes, dataset, inference, seconds, device } = evaluation;
   const { name, root, split, samples } = dataset;
   const protocols = Object.keys(CITYSCAPES_PROTOCOLS).map((count) => Number(count) as Protocol);
   return {

@@ -21,6 +21,7 @@ import {
 import { withoutInitialValues } from '../initial-values.js';
 import { createBackbone, Segmentor } from '../segmentor.js';
 import { type Licence, licenceOfFile, RESNET_LICENCE, SEGFORMER_LICENCE } from './catalog.js';
+import { type DescribedFile, described } from './described.js';
 import { weightsFileOf } from './files.js';
 import {
   askFor,
@@ -78,9 +79,7 @@ export interface LoadWeightsOptions extends RecognizeOptions {
 }
 
 /** A weights file with its names recognized. */
-export interface WeightsFile extends RecognizedWeights {
-  readonly path: string;
-  readonly metadata: Readonly<Record<string, string>>;
+export interface WeightsFile extends RecognizedWeights, DescribedFile {
   /** All of the file, under its own names. */
   readonly entries: ReadonlyMap<string, WeightsEntry>;
   readonly network: NetworkDescription;
@@ -317,7 +316,8 @@ const isHead = (name: string | undefined): name is HeadName =>
   (headNames as readonly (string | undefined)[]).includes(name);
 
 /**
- * Builds the network that a file holds and fills it.
+ * Builds the network that a file holds and fills it; classes and input size are taken from the file, and from HuggingFace's
+ * configuration beside it, where they say them.
  * @throws Error as {@link describedConfig} and {@link loadSegmentorWeights}
  */
 export function importSegmentor(
@@ -332,6 +332,10 @@ export function importSegmentor(
       : withoutInitialValues(() => new Segmentor(config, 0));
     try {
       const network = `${config.backbone} with ${config.head}`;
+      const { classInfo, about } = described(file, config.classes);
+      segmentor.classInfo = classInfo;
+      const licence = about?.licence ?? (file.licence && licenceSentence(file.licence));
+      segmentor.about = about || licence ? { ...about, ...(licence && { licence }) } : undefined;
       return { segmentor, report: fill(segmentor, segmentor.stateDict(), file, network, options) };
     } catch (error) {
       segmentor.dispose();

@@ -1,0 +1,59 @@
+// Classes and input size of a network from what others' files say, and from HuggingFace's configuration beside them.
+
+import type { ClassInfo } from '@pgpc/datasets';
+import { type Described, namedClasses, readAbout } from '../about.js';
+import { readHuggingFaceFiles } from './huggingface-files.js';
+
+/** A file whose header was read. */
+export interface DescribedFile {
+  readonly path: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Keys under which training programs keep the names of classes, with those of their colours. */
+const CLASS_KEYS: readonly (readonly [names: string, colors: string])[] = [
+  ['meta.CLASSES', 'meta.PALETTE'],
+  ['meta.dataset_meta.classes', 'meta.dataset_meta.palette'],
+  ['dataset_meta.classes', 'dataset_meta.palette'],
+  ['hyper_parameters.class_names', 'hyper_parameters.palette'],
+  ['hyper_parameters.classes', 'hyper_parameters.palette'],
+  ['class_names', 'palette'],
+  ['classes', 'palette'],
+];
+
+/**
+ * What is known of a network of so many classes from its file and what lies beside it.
+ * @throws Error as {@link readAbout} does
+ */
+export function described({ path, metadata }: DescribedFile, count: number): Described {
+  if (metadata.format?.startsWith('pgpc-')) return readAbout(metadata);
+  const hub = readHuggingFaceFiles(path);
+  if (hub?.own) return readAbout(hub.own);
+  const listed = CLASS_KEYS.map(([names, colors]) => classesFrom(metadata[names], metadata[colors]));
+  const classInfo = [...listed, hub?.names && namedClasses(hub.names)].find((list) => list?.length === count);
+  return { classInfo, about: undefined };
+}
+
+function classesFrom(
+  names: string | undefined,
+  colors: string | undefined,
+): readonly ClassInfo[] | undefined {
+  const list = parsed(names);
+  if (!list?.every((name): name is string => typeof name === 'string')) return undefined;
+  const palette = parsed(colors)?.filter(isColor);
+  return namedClasses(list, palette?.length === list.length ? palette : []);
+}
+
+function parsed(text: string | undefined): unknown[] | undefined {
+  if (!text?.startsWith('[')) return undefined;
+  const value: unknown = JSON.parse(text);
+  return Array.isArray(value) ? value : undefined;
+}
+
+function isColor(value: unknown): value is [number, number, number] {
+  return (
+    Array.isArray(value) &&
+    value.length === 3 &&
+    value.every((one) => Number.isInteger(one) && one >= 0 && one < 256)
+  );
+}
