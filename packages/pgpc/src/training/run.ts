@@ -5,12 +5,12 @@ import { basename, resolve } from 'node:path';
 import { cudaAvailable, type ProcessGroup } from '@pgpc/torch';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
 import { describeDevice, enterProcess, type ProcessOptions, versions } from '../machine.js';
+import { locateModel } from '../models/locate.js';
 import type { TrainingChoice } from './choice.js';
 import { BadFilesError, type OpenedData, openData } from './data.js';
 import { recordData, writeRecord } from './data-record.js';
 import { inTurn, joinGroup, ranksHere } from './distributed.js';
 import type { TrainingEvent, TrainingResult } from './events.js';
-import { networkFile } from './init.js';
 import { availableMemory, checkFits, measureStepMemory } from './memory.js';
 import { loadPlugins } from './plugins.js';
 import { isFollower } from './rank.js';
@@ -174,7 +174,7 @@ async function inPlace<T>(
 
 /** A run directory that is named to start from stands for its last checkpoint now. */
 function located(start: TrainingConfig['start']): TrainingConfig['start'] {
-  return start?.init === undefined ? start : { init: resolve(networkFile(start.init)) };
+  return start?.init === undefined ? start : { init: resolve(locateModel(start.init)) };
 }
 
 /** A run may be resumed from another folder. */
