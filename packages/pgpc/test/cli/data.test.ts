@@ -118,6 +118,32 @@ describe('stats', () => {
   });
 });
 
+describe('--classes of check and stats', () => {
+  it('shows what a mapping makes of a data set, in place of a class file', async () => {
+    await pair('g', '1', [7, 8, 20, 26]);
+    const file = await space.put(
+      'map.yaml',
+      'classes: [{ name: flat, from: [road, sidewalk] }, car, train]\nignore: rest',
+    );
+    const checked = await pgpc('check', space.path('g'), '--classes', file);
+    expect([checked.code, checked.out]).toEqual([0, expect.stringMatching(/^sidewalk +8 +flat +25\.000$/m)]);
+    expect(checked.out).toMatch(/^traffic sign +20 +ignored +25\.000$/m);
+    const counted = await pgpc('stats', space.path('g'), '--classes', file);
+    expect(counted.out).toMatch(/^sidewalk +8 +flat +25\.000$/m);
+    expect(counted.out).toMatch(/^flat +66\.667 +1 /m);
+    expect(counted.out).toMatch(/^ignored, of all pixels +25\.000$/m);
+    await space.put('map.yaml', 'classes: [{ name: flat, from: [road, sidewalk] }, car]\nignore: []');
+    expect(await pgpc('check', space.path('g'), '--classes', file)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/its classes 'building', .* are named nowhere in the mapping of classes/),
+    });
+    await space.put('f/images/train/1.png', rgb(2, 1));
+    await space.put('f/masks/train/1.png', grey(2, 1, [0, 1]));
+    await space.put('map.yaml', 'classes: [first, second]');
+    expect((await pgpc('stats', space.path('f'), '--classes', file)).out).toMatch(/^second +50\.000 /m);
+  });
+});
+
 describe('map', () => {
   it('proposes a mapping with shares, to the terminal or a file', async () => {
     await pair('g', '1', [7, 8, 8, 19, 255]);

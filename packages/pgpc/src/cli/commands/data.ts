@@ -90,7 +90,7 @@ export const registerData: Register = (parent, act) => {
     .action(async ({ out, seed, size, sourceLayout, ...counts }) => {
       await act('render', render, { out, seed, size, sourceLayout, ...counts });
     });
-  addSelection(data.command('check'), 'splits to read (default: all that are there)')
+  addSelection(data.command('check'), 'splits to read (default: all that are there)', OR_MAPPING)
     .summary('read every file and say what is wrong with which')
     .description(
       'Read every image and label of a data set, in parallel, and report each fault in one line: missing partners, ' +
@@ -102,7 +102,7 @@ export const registerData: Register = (parent, act) => {
     .action(async (root, { format, split, classes, range, jobs, json }) => {
       await act('checkData', check, { root, format, split, classes, range, jobs, json });
     });
-  addSelection(data.command('stats'), 'split to count (default: what one trains on)')
+  addSelection(data.command('stats'), 'split to count (default: what one trains on)', OR_MAPPING)
     .summary('count the classes of a labelled split')
     .description(
       'Count the pixels of every class in every label and show what rare class sampling makes of them. Counts are ' +
@@ -133,15 +133,18 @@ export const registerData: Register = (parent, act) => {
     });
 };
 
+const OWN_CLASSES = 'class file of your own data';
+const OR_MAPPING = `${OWN_CLASSES}, or a mapping of classes by name, as train takes it`;
+
 /** What says which data a command is about. */
-function addSelection(command: Command, splits: string) {
+function addSelection(command: Command, splits: string, classes = OWN_CLASSES) {
   return command
     .argument('<folder>', 'root of the data set', checkedBy(existingFolder))
     .addOption(
       option('--format <layout>', `${DATASET_FORMATS.join(', ')} (default: found)`, oneOf(DATASET_FORMATS)),
     )
     .option('--split <split>', splits)
-    .addOption(option('--classes <file>', 'class file of your own data', existingFile))
+    .addOption(option('--classes <file>', classes, existingFile))
     .addOption(rangeOption())
     .addOption(option('--jobs <count>', 'files read at once (default: two a core)', integer(1, 256)));
 }
@@ -165,14 +168,16 @@ const render: Action<RenderOptions> = async ({ out, size, ...scenes }, io) => {
 const check: Action<DataSelection & { json: string | undefined }> = async (options, io) => {
   const { availableSplits, checkDataset, describeLayout, detectFormat } = await import('@pgpc/datasets');
   const { root, classes, range, jobs, json } = options;
+  const { brought, classesOf, classesTable } = await import('../output/classes.js');
   const format = options.format ?? (await detectFormat(root));
+  const { definition, mapping } = await classesOf(classes, format);
   const splits = options.split === undefined ? await availableSplits(format, root) : [options.split];
   const results: (CheckedSplit & { split: string })[] = [];
   // A folder without the splits of its format is a fault too: opening one names what is missing.
   for (const split of splits.length > 0 ? splits : ['train']) {
     const bar = fileProgress(`check ${split}`, io);
     const checked = await checkDataset(
-      { format, root, split, classes, range },
+      { format, root, split, classes: definition, range },
       { signal: io.signal, onProgress: bar.onProgress, ...(jobs !== undefined && { concurrency: jobs }) },
     );
     bar.done();
@@ -184,6 +189,10 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
   );
   io.stdout.write(`${await describeLayout(format, root)}\n`);
   io.stdout.write(textTable(['split', 'images', 'labels', 'faults'], rows));
+  for (const { dataset } of results) {
+    const counted = dataset && (await brought(dataset, mapping, io.signal));
+    if (counted) io.stdout.write(classesTable(counted));
+  }
   if (json !== undefined) {
     const splitsOut = results.map(({ split, samples, labelled, faults }) => ({
       split,

@@ -1,8 +1,41 @@
-// How the classes of a data set are brought to those of a run, as a table.
+// The files of `--classes`, and how the classes of a data set are brought to those of a run as a table.
 
-import { IGNORE_INDEX } from '@pgpc/datasets';
+import {
+  type ClassMapping,
+  classStatistics,
+  IGNORE_INDEX,
+  isMappingFile,
+  readMappingFile,
+  type SegmentationDataset,
+  withoutSamples,
+} from '@pgpc/datasets';
+import type { DatasetFormat } from '@pgpc/datasets/formats';
 import type { CountedClasses } from '../../evaluation/classes.js';
+import { toRunClasses } from '../../training/class-mapping.js';
 import { textTable } from './table.js';
+
+/** What a file of `--classes` of a command on one data set is: the classes of its masks, or a mapping by names. */
+export async function classesOf(
+  file: string | undefined,
+  format: DatasetFormat,
+): Promise<{ definition?: string | undefined; mapping?: ClassMapping }> {
+  if (file === undefined) return {};
+  // Plain names can be either; only one's own data has no classes of its own.
+  const mapping = (await isMappingFile(file)) ?? format !== 'folder';
+  return mapping ? { mapping: await readMappingFile(file) } : { definition: file };
+}
+
+/** What the mapping makes of the labelled samples; undefined where there is no mapping or no label. */
+export async function brought(
+  dataset: SegmentationDataset,
+  mapping: ClassMapping | undefined,
+  signal: AbortSignal,
+): Promise<CountedClasses | undefined> {
+  const unlabelled = dataset.samples.flatMap(({ label }, i) => (label === undefined ? [i] : []));
+  const labelled = withoutSamples(dataset, new Set(unlabelled));
+  if (mapping === undefined || labelled.samples.length === 0) return undefined;
+  return toRunClasses(labelled, mapping).count(await classStatistics(labelled, { signal }));
+}
 
 /** Of each class of the data set: its values, name, class in the run, and share of all pixels. */
 export function classesTable({ root, split, classes, from, ignored, absent }: CountedClasses): string {

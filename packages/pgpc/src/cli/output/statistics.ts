@@ -11,9 +11,11 @@ import {
 import { daformerRareClasses } from '../../config/rare-classes.js';
 import { rareClasses } from '../../pipeline/rare-class-sampling.js';
 import { percent } from '../../report/format.js';
+import { toRunClasses } from '../../training/class-mapping.js';
 import type { DataSelection } from '../commands/data.js';
 import type { CommandIo } from '../io.js';
 import type { Size } from '../values.js';
+import { classesOf, classesTable } from './classes.js';
 import { fileProgress } from './progress.js';
 import { textTable } from './table.js';
 
@@ -29,16 +31,21 @@ export interface StatsOptions extends DataSelection {
 export async function showStatistics(options: StatsOptions, io: CommandIo): Promise<void> {
   const { root, split, classes, range, jobs, crop, byContent, json } = options;
   const format = options.format ?? (await detectFormat(root));
-  const dataset = await openDataset({ format, root, split, classes, range });
+  const { definition, mapping } = await classesOf(classes, format);
+  const own = await openDataset({ format, root, split, classes: definition, range });
+  const { dataset, statistics: mapped, count } = toRunClasses(own, mapping);
   const bar = fileProgress(`count ${dataset.split}`, io);
-  const statistics = await classStatistics(dataset, {
+  const counted = await classStatistics(own, {
     signal: io.signal,
     onProgress: bar.onProgress,
     verify: byContent ? 'content' : 'modified',
     ...(jobs !== undefined && { concurrency: jobs }),
   });
   bar.done();
+  const statistics = mapped(counted);
+  const brought = count(counted);
   io.stdout.write(`${await describeLayout(format, root)}\n`);
+  if (brought) io.stdout.write(classesTable(brought));
   io.stdout.write(`${dataset.split}: ${dataset.samples.length} labelled images\n`);
   io.stdout.write(statisticsTable(dataset, statistics));
   io.stdout.write(constants(statistics, crop));
