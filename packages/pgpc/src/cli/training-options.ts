@@ -22,6 +22,7 @@ import {
   existingFolder,
   existingPath,
   integer,
+  networkName,
   oneOf,
   positiveNumber,
   seed,
@@ -35,7 +36,13 @@ import { weightsSource } from './weights-source.js';
 type Special = 'source' | 'target' | 'set' | 'plugins';
 type Field = Exclude<keyof ResolvedChoice, Special>;
 /** Flags; the words that it can be, or how its text is read; the default in words where there is no value. */
-type Row<T> = readonly [flags: string, values?: readonly T[] | z.ZodType<T, string>, shown?: string];
+type Row<T> = readonly [
+  flags: string,
+  values?: readonly T[] | z.ZodType<T, string>,
+  shown?: string,
+  /** How one of the words is read; left out: as it is spelled. */
+  read?: z.ZodType<T, string>,
+];
 
 const rows: { readonly [F in Field]-?: Row<NonNullable<ResolvedChoice[F]>> } = {
   preset: ['--preset <name>', drivingPresetNames, 'none'],
@@ -45,7 +52,7 @@ const rows: { readonly [F in Field]-?: Row<NonNullable<ResolvedChoice[F]>> } = {
   fdaBeta: ['--fda-beta <share>', upTo(0.5)],
   denoise: ['--denoise <name>', denoiseNames],
   lossWeights: ['--loss-weights <name>', lossWeightNames],
-  network: ['--network <name>', networkChoices, 'mit-b5 with a preset, else mit-b0'],
+  network: ['--network <name>', networkChoices, 'mit-b5 with a preset, else mit-b0', networkName],
   iterations: ['--iterations <count>', integer(1)],
   batch: ['--batch <count>', integer(1, 1024)],
   crop: ['--crop <WxH>', size],
@@ -66,11 +73,11 @@ const describe = (schema: z.ZodType) => schema.description ?? inner(schema).desc
 
 /** The option of a field. */
 export function trainingOption(field: Field): Option {
-  const [flags, values, words] = rows[field] as Row<unknown>;
+  const [flags, values, words, read] = rows[field] as Row<unknown>;
   const schema: z.ZodType = choiceSchema.shape[field];
   const listed = Array.isArray(values) ? `: ${values.join(', ')}` : '';
   const made = new Option(flags, `${describe(schema)}${listed}${words ? ` (default: ${words})` : ''}`);
-  if (Array.isArray(values)) made.argParser(checkedBy(oneOf(values as string[])));
+  if (Array.isArray(values)) made.argParser(checkedBy(read ?? oneOf(values as string[])));
   else if (values) made.argParser(checkedBy(values as z.ZodType<unknown, string>));
   if (!(schema instanceof z.ZodDefault)) return made;
   const fallback = schema.def.defaultValue;

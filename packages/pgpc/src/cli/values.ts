@@ -1,12 +1,13 @@
 // Values of options: from the text on the command line to a checked value, or a message that says what is allowed.
 
-import { statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Size } from '@pgpc/datasets';
 import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import { rangeSchema } from '../config/data.js';
 import { didYouMean } from '../config/did-you-mean.js';
+import { type NetworkName, networkChoices, networkNamed } from '../config/segmentor.js';
 import { isRunName, RUN_NAME_RULE } from '../training/run-directory/run-name.js';
 
 export type { Size };
@@ -82,6 +83,14 @@ export function oneOf<T extends string>(words: readonly T[]): z.ZodType<T, strin
   });
 }
 
+/** Networks by name, in any spelling. */
+export const networkName: z.ZodType<NetworkName, string> = z.string().transform((text, context) => {
+  const name = networkNamed(text);
+  if (name !== undefined) return name;
+  context.addIssue(`must be one of ${networkChoices.join(', ')}${didYouMean(text, networkChoices)}`);
+  return z.NEVER;
+});
+
 /** Names of runs. */
 export const runName: z.ZodType<string, string> = z
   .string()
@@ -116,17 +125,35 @@ export const existingPath: z.ZodType<string, string> = z
 export const outputFolder: z.ZodType<string, string> = z
   .string()
   .min(1, { error: 'must name a folder' })
-  .refine((folder) => kindOf(folder) !== 'file', { error: 'is a file, not a folder' });
+  .refine((folder) => kindOf(folder) !== 'file', { error: 'is a file, not a folder' })
+  .refine((folder) => isWritable(folder), { error: 'cannot be written to' });
 
-/** Paths of files to write to, in folders that exist. */
+/** Paths of files to write to, in folders that exist; `-` is standard output. */
 export const outputFile: z.ZodType<string, string> = z
   .string()
   .min(1, { error: 'must name a file' })
   .refine((file) => kindOf(file) !== 'folder', { error: 'is a folder, not a file' })
-  .refine((file) => kindOf(dirname(file)) === 'folder', { error: 'there is no such folder' });
+  .refine((file) => kindOf(dirname(file)) === 'folder', { error: 'there is no such folder' })
+  .refine((file) => file === '-' || isWritable(file), { error: 'cannot be written to' });
+
+/** Whether a path, or the nearest that is there of the folders that it is in, can be written to. */
+function isWritable(path: string): boolean {
+  if (kindOf(path) === undefined && dirname(path) !== path) {
+    return kindOf(dirname(path)) !== 'file' && isWritable(dirname(path));
+  }
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function kindOf(path: string): 'file' | 'folder' | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined) return undefined;
-  return stats.isDirectory() ? 'folder' : 'file';
+  try {
+    return statSync(path).isDirectory() ? 'folder' : 'file';
+  } catch {
+    // Not there, inside of a file, or nothing that may be looked at.
+    return undefined;
+  }
 }

@@ -152,3 +152,24 @@ export const networks = {
 } as const satisfies Record<string, readonly [BackboneName, HeadName]>;
 export type NetworkName = keyof typeof networks;
 export const networkChoices = Object.keys(networks) as NetworkName[];
+
+/** A name without what people write differently: capitals, and what stands between its words. */
+export function spelling(name: string): string {
+  return name
+    .toLowerCase()
+    .replace(/\+$/, 'plus')
+    .replace(/[-_+\s]/g, '');
+}
+
+/**
+ * A network by any spelling of its name, of its encoder and decoder, or of an encoder that has one network here:
+ * `mit-b5`, `MiT_B5`, `mit_b5+daformer`, `segformer_mit-b5`.
+ * @returns undefined for a name that is none.
+ */
+export function networkNamed(text: string): NetworkName | undefined {
+  const asked = spelling(text);
+  return networkChoices.find((name) => {
+    const [backbone, head] = networks[name];
+    return [name, backbone + head, head + backbone, name + head].some((one) => spelling(one) === asked);
+  });
+}

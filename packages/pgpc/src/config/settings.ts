@@ -5,6 +5,7 @@ import { didYouMean } from './did-you-mean.js';
 import { type Experiment, experimentSchema, parseExperiment } from './experiment.js';
 import { inner } from './fields.js';
 import { partsSchema, registeredParts } from './parts.js';
+import { spelling } from './segmentor.js';
 
 /** Values by dotted key; null leaves an optional part out. */
 export type Settings = Readonly<Record<string, unknown>>;
@@ -35,7 +36,7 @@ export function withSettings(experiment: Experiment, settings: Settings): Experi
       place = inner as Record<string, unknown>;
     }
     if (value === null) delete place[last];
-    else place[last] = value;
+    else place[last] = spelled(value, schemaOf(key));
   }
   return parseExperiment(changed);
 }
@@ -55,18 +56,33 @@ export function hasPlaceFor(experiment: Experiment, key: string): boolean {
   return place !== undefined;
 }
 
+/** A word as the schema spells it: `mit-b5` is `mit_b5`. What is none of its words stays, to be refused. */
+function spelled(value: unknown, schema: z.ZodType): unknown {
+  if (typeof value !== 'string' || !(schema instanceof z.ZodEnum)) return value;
+  const words = schema.options as string[];
+  if (words.includes(value)) return value;
+  return words.find((word) => spelling(word) === spelling(value)) ?? value;
+}
+
 /** @throws Error if no experiment has the key, with the nearest that one can have. */
 export function checkKey(key: string): void {
+  schemaOf(key);
+}
+
+function schemaOf(key: string): z.ZodType {
   const path = key.split('.');
   let keys = keysOf(experimentSchema);
+  let schema: z.ZodType = experimentSchema;
   for (const [depth, name] of path.entries()) {
-    const inner = keys.get(name);
-    if (inner === undefined) {
+    const found = keys.get(name);
+    if (found === undefined) {
       const part = path.slice(0, depth).join('.');
       throw new Error(`setting ${key}: ${explained(part, name, keys)}`);
     }
-    keys = keysOf(inner);
+    keys = keysOf(found);
+    schema = inner(found);
   }
+  return schema;
 }
 
 function explained(part: string, name: string, keys: Keys): string {

@@ -37,6 +37,13 @@ describe('settings of an experiment', () => {
     expect(experiment.method.contrast!.rank).toBe(4);
   });
 
+  test('take the words of a field in any spelling', () => {
+    const changes = { 'segmentor.backbone': 'MiT-B1', 'method.contrast.type': 'pixel_to_pixel' };
+    const { segmentor, method } = withSettings(experiment, changes);
+    expect([segmentor.backbone, method.contrast!.type]).toEqual(['mit_b1', 'pixel-to-pixel']);
+    expect(() => withSettings(experiment, { 'segmentor.backbone': 'mit-b9' })).toThrow(/mit_b0/);
+  });
+
   test('put in a part, and leave one out', () => {
     const style = { kind: 'fda', beta: 0.05 };
     expect(withSettings(experiment, { 'method.style': style }).method.style).toEqual(style);

@@ -59,6 +59,16 @@ describe('check', () => {
     ]);
   });
 
+  it('writes JSON alone to standard output where that is named', async () => {
+    await pair('g', '1', [7, 8]);
+    const checked = await pgpc('check', space.path('g'), '--json', '-');
+    expect(JSON.parse(checked.out)).toMatchObject({ format: 'gta5' });
+    expect(checked.err).toMatch(/split +images/);
+    const counted = await pgpc('stats', space.path('g'), '--json', '-');
+    expect(JSON.parse(counted.out)).toBeTypeOf('object');
+    expect(counted.err).toContain('road');
+  });
+
   it('reads all splits, or one', async () => {
     for (const split of ['train', 'val']) {
       await space.put(`f/images/${split}/1.png`, rgb(2, 1));

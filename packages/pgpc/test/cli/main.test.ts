@@ -226,6 +226,27 @@ describe('what reaches the library', () => {
     });
   });
 
+  test('a network, however it is spelled', async () => {
+    for (const [given, name] of Object.entries({
+      'mit-b5': 'mit-b5',
+      mit_b5: 'mit-b5',
+      MiT_B5: 'mit-b5',
+      'mit_b5+daformer': 'mit-b5',
+      'mit-b5+segformer': 'segformer-b5',
+      'SegFormer-B5': 'segformer-b5',
+      'DeepLabV3+': 'deeplabv3plus',
+      'resnet101+deeplabv2': 'deeplabv2',
+      hrnet_w48: 'hrnet-w48',
+    })) {
+      expect(await optionsOf(['bench', '--network', given])).toMatchObject({ network: name });
+    }
+    const folders = ['--source-root', folder, '--target-root', folder];
+    const { network } = (await optionsOf(['train', ...folders, '--network', 'mit_b1'])) as {
+      network: string;
+    };
+    expect(network).toBe('mit-b1');
+  });
+
   test('eval, predict and report', async () => {
     const images = path.join(folder, 'images');
     expect(await optionsOf(['eval', '--checkpoint', images, '--target-root', images])).toEqual({
@@ -301,7 +322,7 @@ describe('help', () => {
         .split('\n\n')[0]!
         .replace(/\n {9,}/g, ' ')
         .split('\n');
-      for (const line of options) expect(line).toMatch(/^ +(-h, )?--[a-z-]+( <\w+>)? {2,}\S+/);
+      for (const line of options) expect(line).toMatch(/^ +(-h, )?--[a-z-]+( <[\w: ]+>)? {2,}\S+/);
     }
     const { out } = await run(['train', '--help']);
     for (const shown of [
@@ -361,6 +382,13 @@ describe('refuses', () => {
     [['demo', '--name', '../up'], /--name '\.\.\/up': must be up to 100 letters/],
     [['demo', '--weights', 'no-such-file'], /--weights 'no-such-file': there is no such file$/],
     [['demo', '--out', 'package.json'], /--out 'package\.json': is a file, not a folder$/],
+    [['demo', '--out', 'package.json/runs'], /--out 'package\.json\/runs': cannot be written to$/],
+    [['eval', '--json', 'no/x.json'], /--json 'no\/x\.json': there is no such folder$/],
+    [['bench', '--network', 'mit-b9'], /must be one of mit-b0, .* \(did you mean 'mit-b0'\?\)$/],
+    [
+      ['bench', '--profile', '--trace', '-', '--json', '-'],
+      /--trace - and --json -: standard output takes one of them$/,
+    ],
     [['train'], /train needs --source-root <folder>, or --resume <run>, or --config <run>$/],
     [['train', '--source-root', '.'], /train needs --target-root/],
     [

@@ -4,7 +4,7 @@ import { UsageError } from '../../config/usage-error.js';
 import { type Action, examples, option, type Register } from '../command.js';
 import type { BenchOptions } from '../output/bench.js';
 import { trainingOption } from '../training-options.js';
-import { integer, oneOf, outputFile } from '../values.js';
+import { integer, networkName, outputFile } from '../values.js';
 
 const DEFAULT_TOP = 20;
 
@@ -16,9 +16,7 @@ export const registerBench: Register = (parent, act) => {
       'Time training steps on random images and weights: steps a second, the parts of a step, and the peak of memory. ' +
         'With --profile: the time of every module and operator.',
     )
-    .addOption(
-      option('--network <name>', `network: ${networkChoices.join(', ')}`, oneOf(networkChoices), 'mit-b0'),
-    )
+    .addOption(option('--network <name>', `network: ${networkChoices.join(', ')}`, networkName, 'mit-b0'))
     .addOption(trainingOption('method'))
     .addOption(trainingOption('batch'))
     .addOption(trainingOption('crop'))
@@ -42,7 +40,7 @@ export const registerBench: Register = (parent, act) => {
     .addOption(
       option('--trace <file>', 'Chrome trace of --profile to write, for chrome://tracing', outputFile),
     )
-    .addOption(option('--json <file>', 'file to write all results to', outputFile))
+    .addOption(option('--json <file>', 'file to write all results to, - for standard output', outputFile))
     .addHelpText(
       'after',
       examples(
@@ -53,6 +51,9 @@ export const registerBench: Register = (parent, act) => {
     .action(async ({ profile, top, trace, ...options }) => {
       const stray = top === undefined ? trace && '--trace' : '--top';
       if (!profile && stray) throw new UsageError(`${stray} goes with --profile`);
+      if (trace === '-' && options.json === '-') {
+        throw new UsageError('--trace - and --json -: standard output takes one of them');
+      }
       const chosen = { ...options, profile: profile ? { top: top ?? DEFAULT_TOP, trace } : undefined };
       await act('bench', bench, chosen as BenchOptions);
     });

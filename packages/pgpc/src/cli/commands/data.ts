@@ -1,6 +1,5 @@
 // `pgpc data`: making, checking, counting and copying data sets.
 
-import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { CheckedSplit } from '@pgpc/datasets';
 import {
@@ -14,6 +13,7 @@ import { type Action, examples, option, type Register, rangeOption } from '../co
 import { fileProgress, progress } from '../output/progress.js';
 import type { StatsOptions } from '../output/statistics.js';
 import { textTable } from '../output/table.js';
+import { beside, writeText } from '../output/text-file.js';
 import {
   checkedBy,
   existingFile,
@@ -97,7 +97,9 @@ export const registerData: Register = (parent, act) => {
         'labels of another size, files that do not decode, label values that are not defined (with their counts), ' +
         'links in a circle. The exit code is 1 when there is a fault.',
     )
-    .addOption(option('--json <file>', 'also write the faults to this file', outputFile))
+    .addOption(
+      option('--json <file>', 'also write the faults to this file, - for standard output', outputFile),
+    )
     .addHelpText('after', examples('pgpc data check data/cityscapes', 'pgpc data check mine --split train'))
     .action(async (root, { format, split, classes, range, jobs, json }) => {
       await act('checkData', check, { root, format, split, classes, range, jobs, json });
@@ -113,7 +115,9 @@ export const registerData: Register = (parent, act) => {
       option('--crop <WxH>', 'training crops that the constants are for', size, DEFAULT_CROP, '512x512'),
     )
     .option('--by-content', 'tell changed files by SHA-256, not by size and time', false)
-    .addOption(option('--json <file>', 'also write the counts to this file', outputFile))
+    .addOption(
+      option('--json <file>', 'also write the counts to this file, - for standard output', outputFile),
+    )
     .addHelpText('after', examples('pgpc data stats data/gta5 --json gta5-classes.json'))
     .action(async (root, { format, split, classes, range, jobs, crop, byContent, json }) => {
       await act('dataStats', stats, { root, format, split, classes, range, jobs, crop, byContent, json });
@@ -165,7 +169,8 @@ const render: Action<RenderOptions> = async ({ out, size, ...scenes }, io) => {
   io.stdout.write(`${out}: ${total} scenes, ${written} of them written now\n`);
 };
 
-const check: Action<DataSelection & { json: string | undefined }> = async (options, io) => {
+const check: Action<DataSelection & { json: string | undefined }> = async (options, own) => {
+  const io = beside(own, options.json);
   const { availableSplits, checkDataset, describeLayout, detectFormat } = await import('@pgpc/datasets');
   const { root, classes, range, jobs, json } = options;
   const { brought, classesOf, classesTable } = await import('../output/classes.js');
@@ -200,7 +205,7 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
       labels: labelled,
       faults,
     }));
-    await writeFile(json, `${JSON.stringify({ root, format, splits: splitsOut }, null, 2)}\n`);
+    writeText('faults', json, `${JSON.stringify({ root, format, splits: splitsOut }, null, 2)}\n`, own);
   }
   const total = results.reduce((sum, { faults }) => sum + faults.length, 0);
   if (total > 0) throw new Error(`${root}: ${total} ${total === 1 ? 'fault' : 'faults'} in ${format} data`);

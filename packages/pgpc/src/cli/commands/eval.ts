@@ -1,6 +1,5 @@
 // `pgpc eval`: a saved model on a labelled split.
 
-import { writeFileSync } from 'node:fs';
 import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import { z } from 'zod';
 import { UsageError } from '../../config/usage-error.js';
@@ -12,6 +11,7 @@ import { bestOption, checkpointOption } from '../checkpoint-options.js';
 import { type Action, examples, option, type Register, rangeOption } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
 import { fileProgress } from '../output/progress.js';
+import { beside, writeText } from '../output/text-file.js';
 import { trainingOption } from '../training-options.js';
 import { existingFile, existingFolder, oneOf, outputFile, outputFolder } from '../values.js';
 
@@ -92,7 +92,9 @@ export const registerEval: Register = (parent, act) => {
         oneOf(PREDICTION_FORMATS),
       ),
     )
-    .addOption(option('--json <file>', 'file for all results (default: none)', outputFile))
+    .addOption(
+      option('--json <file>', 'file for all results, - for standard output (default: none)', outputFile),
+    )
     .addHelpText(
       'after',
       examples(
@@ -124,12 +126,13 @@ export const registerEval: Register = (parent, act) => {
     });
 };
 
-const evaluateCheckpoint: Action<EvalOptions> = async (options, io) => {
+const evaluateCheckpoint: Action<EvalOptions> = async (options, own) => {
   const { targetRoot, split, savePredictions, predictions, json, ...given } = options;
   const { classesTable, evaluate, evaluationTable, resultsOf, useCores } = await import(
     '../output/evaluation.js'
   );
   useCores();
+  const io = beside(own, json);
   const bar = fileProgress(`evaluate ${split}`, io, 'images');
   const evaluation = await evaluate({
     ...given,
@@ -148,6 +151,5 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, io) => {
   if (savePredictions) io.stdout.write(`predicted ${predictions}: ${savePredictions}\n`);
   if (json === undefined) return;
   const results = resultsOf(evaluation, options.checkpoint);
-  writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`);
-  io.stdout.write(`results: ${json}\n`);
+  io.stdout.write(writeText('results', json, `${JSON.stringify(results, null, 2)}\n`, own));
 };

@@ -1,6 +1,6 @@
 // `pgpc bench`: times or profiles a configuration's steps, as tables and as JSON.
 
-import { existsSync, realpathSync, writeFileSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { buildInfo, deviceMemory, type Profile, setNumThreads } from '@pgpc/torch';
 import { pgpcContrast } from '../../config/contrast.js';
@@ -18,6 +18,7 @@ import type { CommandIo } from '../io.js';
 import type { Size } from '../values.js';
 import { progress } from './progress.js';
 import { textTable } from './table.js';
+import { beside, writeText } from './text-file.js';
 
 /** Iterations of the paper's runs, for which the time is given. */
 const PAPER_ITERATIONS = 40_000;
@@ -53,7 +54,8 @@ export interface ProfileOptions {
   readonly trace: string | undefined;
 }
 
-export const bench: Action<BenchOptions> = async (options, io) => {
+export const bench: Action<BenchOptions> = async (options, own) => {
+  const io = beside(own, options.json, options.profile?.trace);
   if (options.threads === undefined) useCores();
   else setNumThreads(options.threads);
   const device = chosenDevice(options.device);
@@ -82,7 +84,7 @@ export const bench: Action<BenchOptions> = async (options, io) => {
     onStep: (done) => bar.update(done),
   };
   const measure = profile ? profiled : timed;
-  const results = await measure(experiment, measuring, options, io, () => bar.done());
+  const results = await measure(experiment, measuring, options, { io, own }, () => bar.done());
   if (options.json) {
     const settings = {
       network,
@@ -95,7 +97,8 @@ export const bench: Action<BenchOptions> = async (options, io) => {
       precision,
       activationCheckpointing,
     };
-    writeFileSync(options.json, `${JSON.stringify({ settings, machine, ...results }, null, 2)}\n`);
+    const text = `${JSON.stringify({ settings, machine, ...results }, null, 2)}\n`;
+    writeText('results', options.json, text, own);
   }
 };
 
@@ -105,11 +108,11 @@ type Measure = (
   experiment: Experiment,
   measuring: MeasuringOptions,
   options: BenchOptions,
-  io: CommandIo,
+  surroundings: { io: CommandIo; own: CommandIo },
   measured: () => void,
 ) => Promise<Record<string, unknown>>;
 
-const timed: Measure = async (experiment, measuring, _options, io, measured) => {
+const timed: Measure = async (experiment, measuring, _options, { io }, measured) => {
   const { times, pipelined } = await timeSteps(experiment, measuring);
   const memory = memoryOf(measuring.device);
   measured();
@@ -149,7 +152,7 @@ function memoryOf(device: string): { text: string; bytes: Record<string, number>
   };
 }
 
-const profiled: Measure = async (experiment, measuring, options, io, measured) => {
+const profiled: Measure = async (experiment, measuring, options, { io, own }, measured) => {
   const taken = await profileSteps(experiment, measuring);
   measured();
   const { steps, profile } = options;
@@ -194,8 +197,7 @@ const profiled: Measure = async (experiment, measuring, options, io, measured) =
     );
   }
   if (trace) {
-    writeFileSync(trace, JSON.stringify(taken.chromeTrace()));
-    io.stdout.write(`trace: ${trace}\n`);
+    io.stdout.write(writeText('trace', trace, JSON.stringify(taken.chromeTrace()), own));
   }
   return results;
 };

@@ -1,5 +1,4 @@
 // What `pgpc data stats` shows: how often each class occurs, and what rare class sampling makes of it.
-import { writeFile } from 'node:fs/promises';
 import type { SegmentationDataset } from '@pgpc/datasets';
 import {
   type ClassStatistics,
@@ -18,6 +17,7 @@ import type { Size } from '../values.js';
 import { classesOf, classesTable } from './classes.js';
 import { fileProgress } from './progress.js';
 import { textTable } from './table.js';
+import { beside, writeText } from './text-file.js';
 
 export interface StatsOptions extends DataSelection {
   /** Size of the training crops that the printed constants are for. */
@@ -28,7 +28,8 @@ export interface StatsOptions extends DataSelection {
   readonly json: string | undefined;
 }
 
-export async function showStatistics(options: StatsOptions, io: CommandIo): Promise<void> {
+export async function showStatistics(options: StatsOptions, own: CommandIo): Promise<void> {
+  const io = beside(own, options.json);
   const { root, split, classes, range, jobs, crop, byContent, json } = options;
   const format = options.format ?? (await detectFormat(root));
   const { definition, mapping } = await classesOf(classes, format);
@@ -49,7 +50,7 @@ export async function showStatistics(options: StatsOptions, io: CommandIo): Prom
   io.stdout.write(`${dataset.split}: ${dataset.samples.length} labelled images\n`);
   io.stdout.write(statisticsTable(dataset, statistics));
   io.stdout.write(constants(statistics, crop));
-  if (json !== undefined) await writeFile(json, `${JSON.stringify(asJson(dataset, statistics))}\n`);
+  if (json !== undefined) writeText('counts', json, `${JSON.stringify(asJson(dataset, statistics))}\n`, own);
 }
 
 /** Of each class: share of the labelled pixels, probability in rare class sampling, and images it is drawn from. */

@@ -3,6 +3,7 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { spelling } from '../../config/segmentor.js';
 
 /** A licence in one line, and where it can be read. */
 export interface Licence {
@@ -113,11 +114,13 @@ export function catalogNames(): string[] {
 }
 
 /**
- * The entry of a name: one of the catalog, or `owner/repository` for any repository on the HuggingFace hub.
+ * The entry of a name: one of the catalog, in any spelling, or `owner/repository` for any repository on the HuggingFace hub.
  * @returns undefined for other names
  */
 export function findCatalogEntry(name: string): CatalogEntry | undefined {
-  const known = catalog.find((entry) => entry.name === name || entry.aliases.includes(name));
+  const known = catalog.find((entry) =>
+    [entry.name, ...entry.aliases].some((one) => spelling(one) === spelling(name)),
+  );
   if (known) return known;
   if (!/^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name) || name.startsWith('open-mmlab/')) return undefined;
   return {
