@@ -28,8 +28,8 @@ export interface StatsOptions extends DataSelection {
   readonly json: string | undefined;
 }
 
-export async function showStatistics(options: StatsOptions, own: CommandIo): Promise<void> {
-  const io = beside(own, options.json);
+export async function showStatistics(options: StatsOptions, given: CommandIo): Promise<void> {
+  const io = beside(given, options.json);
   const { root, split, classes, range, jobs, crop, byContent, json } = options;
   const format = options.format ?? (await detectFormat(root));
   const { definition, mapping } = await classesOf(classes, format);
@@ -50,7 +50,8 @@ export async function showStatistics(options: StatsOptions, own: CommandIo): Pro
   io.stdout.write(`${dataset.split}: ${dataset.samples.length} labelled images\n`);
   io.stdout.write(statisticsTable(dataset, statistics));
   io.stdout.write(constants(statistics, crop));
-  if (json !== undefined) writeText('counts', json, `${JSON.stringify(asJson(dataset, statistics))}\n`, own);
+  if (json !== undefined)
+    writeText('counts', json, `${JSON.stringify(asJson(dataset, statistics))}\n`, given);
 }
 
 /** Of each class: share of the labelled pixels, probability in rare class sampling, and images it is drawn from. */
