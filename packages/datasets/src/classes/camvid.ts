@@ -1,7 +1,7 @@
 // The class lists of CamVid: the original's 32 colours, and the 11 classes that SegNet made of them.
 
-import { readFile } from 'node:fs/promises';
 import { fault } from '../errors.js';
+import { readText } from '../files/text.js';
 import { type ClassInfo, IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
 import { type Color, packed, unpacked } from './colors.js';
 import { nameKey } from './names.js';
@@ -116,7 +116,7 @@ function classInfo([name, color]: Named, trainId: number): ClassInfo {
  */
 export async function readLabelColors(file: string): Promise<Definition> {
   const fail = (why: string) => fault('definition', file, why);
-  const lines = (await readFile(file, 'utf8')).replace(/^\uFEFF/, '').split(/\r?\n/);
+  const lines = (await readText(file)).split(/\r?\n/);
   const list: Named[] = [];
   for (const [index, line] of lines.entries()) {
     if (line.trim() === '' || line.startsWith('#')) continue;

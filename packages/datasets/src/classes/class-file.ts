@@ -1,8 +1,8 @@
 // Class lists of your own data: classes.yaml or classes.json, and CVAT's labelmap.txt.
-import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { fault } from '../errors.js';
+import { readText } from '../files/text.js';
 import { type ClassInfo, IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
 import { type Color, defaultColor, hexColor, packed } from './colors.js';
 import { colorSchema, misformed, readYaml } from './yaml.js';
@@ -212,7 +212,7 @@ export function classesByTrainId(classes: readonly ClassInfo[]): ClassDefinition
  */
 export async function readCvatLabelMap(file: string): Promise<ClassDefinition> {
   const fail = (why: string) => fault('definition', file, why);
-  const lines = (await readFile(file, 'utf8')).split(/\r?\n/).map((line) => line.trim());
+  const lines = (await readText(file)).split(/\r?\n/).map((line) => line.trim());
   const entries: ClassEntry[] = [];
   for (const [index, line] of lines.entries()) {
     if (line === '' || line.startsWith('#')) continue;

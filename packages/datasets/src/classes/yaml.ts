@@ -1,9 +1,9 @@
 // Reading the files that people write: YAML, and what is wrong with it in one line.
 
-import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { type DatasetError, fault } from '../errors.js';
+import { DatasetError, fault } from '../errors.js';
+import { readText } from '../files/text.js';
 import { type Color, unpacked } from './colors.js';
 
 /** `'#rrggbb'`, or three numbers of 0 to 255. */
@@ -23,8 +23,9 @@ export const colorSchema = z.union(
 /** What a YAML file holds (JSON is YAML). @throws {DatasetError} when it is missing or no YAML */
 export async function readYaml(file: string): Promise<unknown> {
   try {
-    return parse(await readFile(file, 'utf8'));
+    return parse(await readText(file));
   } catch (error) {
+    if (error instanceof DatasetError) throw error;
     const reason = (error as Error).message.split('\n')[0];
     throw fault('definition', file, `cannot be read (${reason}); see the guide to datasets`, error);
   }

@@ -78,6 +78,9 @@ ignore: [7]
   it('reads files that begin with a byte order mark', async () => {
     const { classes } = await readClassFile(await classFile('\uFEFFclasses: [a, b]\r\n'));
     expect(classes.map(({ name }) => name)).toEqual(['a', 'b']);
+    const wide = Buffer.from('\uFEFFclasses: [ä, b]', 'utf16le');
+    const notepad = await readClassFile(await space.put('classes.yaml', wide));
+    expect(notepad.classes.map(({ name }) => name)).toEqual(['ä', 'b']);
   });
 
   it('reads back what it writes', async () => {

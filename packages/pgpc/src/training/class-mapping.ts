@@ -18,27 +18,35 @@ import type { DataConfig } from '../config/data.js';
 import { type CountedClasses, countMapped } from '../evaluation/classes.js';
 
 /**
- * The mapping of a choice with everything filled in, so that a run needs no file to resume.
- * @param source opened in its own classes. @param given the mapping, or its file.
- * @throws DatasetError for a file that is not valid, for names that neither domain has, for classes that are named nowhere.
+ * The mapping of a choice with everything filled in, so that a run needs no file to resume; undefined where there is none,
+ * and none is needed. What does not go together is refused here, before files are read.
+ * @param given the mapping, or its file. @param source opened in its own classes.
+ * @throws DatasetError for a file that is not valid, for names that neither domain has, for classes that are named nowhere,
+ *   and for classes that differ without a mapping.
  */
-export async function settledMapping(
-  given: string | ClassMapping,
+export async function resolveClasses(
+  given: string | ClassMapping | undefined,
   source: SegmentationDataset,
   { format, root }: DataConfig['target'],
-): Promise<ClassMapping> {
+): Promise<ClassMapping | undefined> {
   const mapping = typeof given === 'string' ? await readMappingFile(given) : given;
   // What is wrong with the target is told when all is read.
   const target = await openDataset({ format, root, onFault: () => {} }).catch((error: unknown) => {
     if (error instanceof DatasetError) return undefined;
     throw error;
   });
+  if (mapping === undefined) {
+    if (target && isLabelled(target)) refuseOtherClasses(source, target);
+    return undefined;
+  }
   const both = target ? [source, target] : [source];
   refuseUnknownNames(mapping, both);
   const settled = settleMapping(mapping, both);
   for (const dataset of both) toRunClasses(dataset, settled);
   return settled;
 }
+
+const isLabelled = ({ samples }: SegmentationDataset) => samples.some(({ label }) => label !== undefined);
 
 /** A data set in the classes of the run. */
 export interface InRunClasses {
@@ -52,8 +60,7 @@ export interface InRunClasses {
 /** @throws DatasetError for a class that the mapping names nowhere, in a data set that has labels. */
 export function toRunClasses(dataset: SegmentationDataset, mapping: ClassMapping | undefined): InRunClasses {
   if (mapping === undefined) return { dataset, statistics: (own) => own, count: () => undefined };
-  const labelled = dataset.samples.some(({ label }) => label !== undefined);
-  const mapped = mapClasses(dataset, labelled ? mapping : { ...mapping, ignore: 'rest' });
+  const mapped = mapClasses(dataset, isLabelled(dataset) ? mapping : { ...mapping, ignore: 'rest' });
   return {
     dataset: mapped.dataset,
     statistics: (own) => mapStatistics(own, mapped),

@@ -22,7 +22,7 @@ import { locateModel } from '../models/locate.js';
 import { daformerRecipe } from '../recipes/daformer.js';
 import { drivingExperiment, drivingPresets } from '../recipes/driving.js';
 import { choiceSchema, type ResolvedChoice, refuseContradictions, type TrainingChoice } from './choice.js';
-import { settledMapping, toRunClasses } from './class-mapping.js';
+import { resolveClasses, toRunClasses } from './class-mapping.js';
 import { describeNetworkFile, refuseOtherNetwork } from './init.js';
 import { loadPlugins } from './plugins.js';
 
@@ -49,8 +49,7 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
   // Files that are bad are told of when all are read.
   const { format, root } = own.source;
   const source = await openDataset({ format, root, onFault: () => {} });
-  const mapping =
-    choice.classes === undefined ? undefined : await settledMapping(choice.classes, source, own.target);
+  const mapping = await resolveClasses(choice.classes, source, own.target);
   const data: DataConfig = mapping ? { ...own, classes: mapping } : own;
   const { classes } = toRunClasses(source, mapping).dataset;
   if (choice.preset && mapping && !isCityscapes(classes)) {

@@ -106,6 +106,7 @@ test('rendered streets to CamVid: 19 classes become 11, in labels, training and 
       ...more,
     );
   const refused = await train('--name', 'other');
+  expect(refused.err).not.toContain('check source');
   expect([refused.code, refused.err]).toEqual([
     1,
     expect.stringMatching(/--classes FILE says which .* begins: classes: \[sky, building, pole, \.\.\.\]\n$/),
@@ -117,6 +118,7 @@ test('rendered streets to CamVid: 19 classes become 11, in labels, training and 
   expect(trained.err).toMatch(/classes of .*camvid, val:\n/);
   expect(trained.err).toMatch(/11 classes, 2 source and 2 target images/);
   expect(trained.out).toMatch(/^bicyclist +–$/m);
+  expect(trained.out).toMatch(/left out of mIoU: pedestrian, bicyclist$/m);
   const run = JSON.parse(readFileSync(space.path('runs/camvid/run.json'), 'utf8'));
   expect(run.classes.map(({ name }: { name: string }) => name)).toEqual(
     mapping.classes.map(({ name }) => name),

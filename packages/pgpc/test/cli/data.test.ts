@@ -171,6 +171,8 @@ describe('map', () => {
     const written = await pgpc('map', source, target, '--out', file);
     expect([written.code, written.out]).toEqual([0, `${file}: 11 classes, 0 to decide\n`]);
     expect(await readFile(file, 'utf8')).toBe(out);
+    const again = await pgpc('map', source, target, '--out', file);
+    expect([again.code, again.err]).toEqual([1, expect.stringContaining(`${file} is there already`)]);
   });
 
   it('counts nothing without labels, and fails where no names tell anything', async () => {

@@ -37,7 +37,11 @@ export async function showProposal(options: ProposalOptions, io: CommandIo): Pro
   });
   if (options.out === '-') io.stdout.write(text);
   else {
-    await writeFile(options.out, text);
+    // What was decided by hand is not to be lost.
+    await writeFile(options.out, text, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+      throw new Error(`${options.out} is there already: name another file, or remove it`);
+    });
     io.stdout.write(
       `${options.out}: ${proposal.classes.length} classes, ${proposal.undecided.length} to decide\n`,
     );

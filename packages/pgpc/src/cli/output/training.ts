@@ -203,6 +203,10 @@ function printResult(trained: TrainingResult, { stdout }: CommandIo): void {
     return;
   }
   stdout.write(iouTable([result], classes));
+  const missing = classes.filter((_, i) => Number.isNaN(result.iou[i])).map(({ name }) => name);
+  if (missing.length > 0) {
+    stdout.write(`without a pixel in the validation images, left out of mIoU: ${missing.join(', ')}\n`);
+  }
   for (const protocol of protocols) {
     stdout.write(`mIoU over ${protocol} classes: ${percent(protocolMiou(result.iou, protocol))}\n`);
   }
