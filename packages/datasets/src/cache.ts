@@ -19,7 +19,7 @@ import {
   scaledSize,
   scaleLabel,
 } from './images/index.js';
-import { type LabelValues, readLabelValues } from './labels/decode.js';
+import { type LabelValues, readLabelValues } from './labels/values.js';
 import { labelFiles, sizeMismatch } from './readers/file-dataset.js';
 import type { LabelCoding, SegmentationDataset } from './types.js';
 

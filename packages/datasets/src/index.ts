@@ -73,14 +73,9 @@ export {
   sourceRect,
   type ValueRange,
 } from './images/index.js';
-export {
-  countValues,
-  decodeLabel,
-  type LabelValues,
-  labelMapOf,
-  readLabelValues,
-  unknownValues,
-} from './labels/decode.js';
+export { countValues, decodeLabel, labelMapOf, unknownValues } from './labels/decode.js';
+export { proposeClassFile } from './labels/propose.js';
+export { type LabelValues, readLabelValues } from './labels/values.js';
 export {
   availableSplits,
   type DetectedLayout,

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { checkDataset, checkSamples } from '../src/check.js';
 import { FileDataset } from '../src/readers/file-dataset.js';
 import { openGta5 } from '../src/readers/gta5.js';
-import { grey, rgb, Workspace } from './support/files.js';
+import { colored, grey, rgb, Workspace } from './support/files.js';
 
 const space = new Workspace();
 
@@ -34,7 +34,7 @@ describe('check', () => {
     await space.put('gta5/images/cut.png', whole.slice(0, whole.length - 20));
     await space.put('gta5/images/both.png', 'no image');
     await space.put('gta5/labels/both.png', 'no label');
-    await space.put('gta5/labels/coloured.png', rgb(2, 2));
+    await space.put('gta5/labels/coloured.png', colored(2, 2, [0x804080, 0, 0, 0]));
     await space.put('gta5/images/alone.png', rgb(1, 1));
     await space.put('gta5/labels/orphan.png', grey(1, 1, [7]));
     await symlink('loop.png', space.path('gta5/images/loop.png'));

@@ -6,5 +6,6 @@ export { type Png, readPng } from './png.js';
 export type { ValueRange } from './range.js';
 export { resizeWindow, type ScaledLabel, scaledSize, scaleLabel, sourceRect } from './resize.js';
 export { encodeRowPng, MOST_COLUMNS } from './row-png.js';
+export { readSamples } from './samples.js';
 export type { LabelMap, Rect, RgbImage, Size } from './types.js';
 export { undecodable } from './unreadable.js';

@@ -1,9 +1,10 @@
 // Label files as trainIds.
 
 import { type DatasetError, fault } from '../errors.js';
-import { type LabelMap, type Png, readPng, type Size, undecodable } from '../images/index.js';
+import type { LabelMap } from '../images/index.js';
 import { IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
-import { readLayers } from './layers.js';
+import { colorName, MOST_DRAWN, SMOOTHED } from './colors.js';
+import { type LabelValues, readLabelValues } from './values.js';
 
 /**
  * Decodes a label file, or the several of a coding of layers, to trainIds. Needs nothing but its arguments, so that it also runs in a worker thread.
@@ -27,74 +28,6 @@ export function labelMapOf(
     throw unknownValues(file, countValues(values), coding);
   }
   return { width, height, data };
-}
-
-type OneFileCoding = Exclude<LabelCoding, { kind: 'layers' }>;
-
-/** What a label file holds before it is mapped to trainIds, row by row: ids, or colours as 0xRRGGBB. */
-export interface LabelValues extends Size {
-  readonly values: Uint8Array | Uint16Array | Uint32Array;
-}
-
-/**
- * Reads what a label file holds, known to `coding` or not.
- * @throws {DatasetError} when the file is missing, cannot be decoded or is not of the form that `coding` names
- */
-export async function readLabelValues(file: string, coding: LabelCoding): Promise<LabelValues> {
-  if (coding.kind === 'layers') return readLayers(coding.files);
-  let png: Png;
-  try {
-    png = await readPng(file);
-  } catch (error) {
-    throw await undecodable(file, 'PNG label', error);
-  }
-  return { width: png.width, height: png.height, values: valuesOf(file, png, coding) };
-}
-
-function valuesOf(file: string, png: Png, { kind }: OneFileCoding): Uint8Array | Uint16Array | Uint32Array {
-  const { channels, depth, samples } = png;
-  const has = `this has ${channels} of ${depth} bits`;
-  const refuse = (rule: string) => fault('label-format', file, rule);
-  switch (kind) {
-    case 'values':
-      if (channels === 1 && samples instanceof Uint8Array) return samples;
-      throw refuse(
-        `a label must be a PNG of one 8-bit channel (grey or palette), ${has}; is it a coloured picture of the label?`,
-      );
-    case 'first-of-16-bit':
-      if (depth === 16) return everyNth(samples as Uint16Array, channels);
-      throw refuse(
-        `a label must be a PNG of 16 bits a channel with the class in the first, ${has}; is it another rendering of the label?`,
-      );
-    case 'colors':
-      if (samples instanceof Uint8Array && (channels >= 3 || png.palette !== undefined))
-        return packColors(png);
-      throw refuse(
-        `a label must be a PNG of 8-bit colours or with a palette, ${has}; one-channel labels need classes without colours`,
-      );
-  }
-}
-
-function everyNth(samples: Uint16Array, channels: number): Uint16Array {
-  return channels === 1
-    ? samples
-    : Uint16Array.from({ length: samples.length / channels }, (_, i) => samples[i * channels]!);
-}
-
-function packColors({ samples, channels, palette }: Png): Uint32Array {
-  const pixels = new Uint32Array(samples.length / channels);
-  if (palette !== undefined) {
-    const color = Uint32Array.from({ length: 256 }, (_, i) => pack(palette, 3 * i));
-    for (let i = 0; i < pixels.length; i++) pixels[i] = color[samples[i]!]!;
-  } else {
-    for (let i = 0; i < pixels.length; i++) pixels[i] = pack(samples, i * channels);
-  }
-  return pixels;
-}
-
-/** Entries beyond a palette's end are black, as libpng has it. */
-function pack(rgb: ArrayLike<number>, at: number): number {
-  return ((rgb[at] ?? 0) << 16) | ((rgb[at + 1] ?? 0) << 8) | (rgb[at + 2] ?? 0);
 }
 
 /**
@@ -140,6 +73,11 @@ export function countValues(values: LabelValues['values']): [value: number, coun
   return [...counts].sort(([a], [b]) => a - b);
 }
 
+const NAME_THEM = 'name them in the list of classes, or ignore them there';
+const IDS = 'they are dark greys, as ids are: a mask of ids needs classes without colours';
+
+const isDarkGrey = (color: number) => color % 0x10101 === 0 && color < 64 * 0x10101;
+
 /** The error for a label file that holds values that its dataset does not define. `counts` may hold others too. */
 export function unknownValues(
   file: string,
@@ -152,17 +90,19 @@ export function unknownValues(
   );
   const unknown = counts.filter((_, i) => trainIds[i] === UNKNOWN_LABEL);
   const colored = coding.kind === 'colors';
-  const name = (value: number) => (colored ? `#${value.toString(16).padStart(6, '0')}` : String(value));
   const listed = unknown
     .slice(0, 5)
-    .map(([value, count]) => `${name(value)} (${count} ${count === 1 ? 'pixel' : 'pixels'})`);
+    .map(
+      ([value, count]) =>
+        `${colored ? colorName(value) : value} (${count} ${count === 1 ? 'pixel' : 'pixels'})`,
+    );
   const more = unknown.length > listed.length ? ` and ${unknown.length - listed.length} more` : '';
   const [what, rule] = colored
-    ? ['colours', 'name them in the list of classes, or ignore them there']
+    ? ['colours', unknown.every(([color]) => isDarkGrey(color)) ? IDS : NAME_THEM]
     : ['values', `the file must hold label ids, with ${IGNORE_INDEX} for pixels to ignore`];
   return fault(
     'unknown-value',
     file,
-    `label ${what} this dataset does not define: ${listed.join(', ')}${more}; ${rule}`,
+    `label ${what} this dataset does not define: ${listed.join(', ')}${more}; ${unknown.length > MOST_DRAWN ? SMOOTHED : rule}`,
   );
 }

@@ -7,7 +7,8 @@ import { type ConcurrentOptions, forEachConcurrently } from '../files/concurrent
 import { FileCache } from '../files/file-cache.js';
 import { type ReaderOptions, report } from '../files/list.js';
 import type { LabelCoding } from '../types.js';
-import { countValues, readLabelValues } from './decode.js';
+import { countValues } from './decode.js';
+import { readLabelValues } from './values.js';
 
 /** What one label file holds, before its values are mapped to trainIds. */
 export interface LabelHistogram {

@@ -34,7 +34,7 @@ async function readMask(file: string): Promise<Png> {
   try {
     return await readPng(file);
   } catch (error) {
-    throw undecodable(file, 'PNG mask', error);
+    throw await undecodable(file, 'PNG mask', error);
   }
 }
 

@@ -82,10 +82,11 @@ export function labelFiles({ label, coding }: Sample): readonly string[] {
 /** The error for a label that is not of its image's size; undefined where it is. */
 export function sizeMismatch(label: string, map: Size, image: Size): DatasetError | undefined {
   if (map.width === image.width && map.height === image.height) return undefined;
+  const turned = map.width === image.height && map.height === image.width;
   return fault(
     'size-mismatch',
     label,
-    `the label is ${map.width}x${map.height} but its image is ${image.width}x${image.height}; both must have the same size`,
+    `the label is ${map.width}x${map.height} but its image is ${image.width}x${image.height}${turned ? ' as viewers turn it by EXIF: was the label drawn on the picture as stored? Turn one of them' : '; both must have the same size'}`,
   );
 }
 

@@ -1,0 +1,60 @@
+// The samples of pictures whose numbers mean something, such as label maps: PNG, and what else keeps numbers as they are.
+import sharp from 'sharp';
+import { fault } from '../errors.js';
+import { type Png, readPng } from './png.js';
+import { undecodable } from './unreadable.js';
+
+/** Formats that keep every number. */
+const LOSSLESS: readonly string[] = ['tiff', 'gif'];
+
+/**
+ * Reads a PNG, or a TIFF or GIF without a palette of its own, as it is stored.
+ * @throws {DatasetError} when the file is missing, damaged, or compressed in a way that changes numbers
+ */
+export async function readSamples(file: string): Promise<Png> {
+  try {
+    return await readPng(file);
+  } catch (error) {
+    // A file of another format, whatever its name says.
+    const other = (error as Error).message === NO_PNG ? await readOther(file) : undefined;
+    if (other) return other;
+    throw await undecodable(file, 'label', error);
+  }
+}
+
+const NO_PNG = 'no PNG signature';
+
+/** Undefined for what is no picture. */
+async function readOther(file: string): Promise<Png | undefined> {
+  const header = await sharp(file)
+    .metadata()
+    .catch(() => undefined);
+  if (header === undefined) return undefined;
+  const { format, space, depth, orientation = 1 } = header;
+  if (!LOSSLESS.includes(format)) {
+    const kind = format.toUpperCase();
+    throw fault(
+      'label-format',
+      file,
+      `a ${kind}, whose compression changes label values; export labels as PNG`,
+    );
+  }
+  if (depth !== 'uchar' && depth !== 'ushort') {
+    throw fault('label-format', file, `numbers of the kind '${depth}'; export labels as PNG of 8 bits`);
+  }
+  const { data, info } = await sharp(file)
+    .pipelineColourspace(space)
+    .toColourspace(space)
+    .raw({ depth })
+    .toBuffer({ resolveWithObject: true });
+  const bytes = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength) as ArrayBuffer;
+  return {
+    width: info.width,
+    height: info.height,
+    channels: info.channels,
+    depth: depth === 'ushort' ? 16 : 8,
+    samples: depth === 'ushort' ? new Uint16Array(bytes) : new Uint8Array(bytes),
+    palette: undefined,
+    orientation,
+  };
+}
