@@ -1,9 +1,11 @@
 // `pgpc data check`, `stats` and `cache`: what they print, write and return.
 import { readFile } from 'node:fs/promises';
 import { Writable } from 'node:stream';
-import { openGta5 } from '@pgpc/datasets';
+import { openDataset, openGta5 } from '@pgpc/datasets';
+import { encode } from 'fast-png';
+import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { grey, indexed, rgb, Workspace } from '../../../datasets/test/support/files.js';
+import { colored, grey, indexed, rgb, Workspace } from '../../../datasets/test/support/files.js';
 import { main } from '../../src/cli/main.js';
 
 const space = new Workspace();
@@ -91,6 +93,51 @@ describe('check', () => {
       /must be one of gta5, synthia, cityscapes, acdc, dark-zurich, bdd100k, camvid, folder, photos/,
     );
     expect((await pgpc('check', space.path('nowhere'))).code).toBe(2);
+  });
+
+  it('prints a class file for masks of colours that have none', async () => {
+    await space.put('c/images/train/1.png', rgb(4, 1));
+    await space.put('c/masks/train/1.png', colored(4, 1, [0, 0, 0, 0xff8000]));
+    const { code, out } = await pgpc('check', space.path('c'));
+    expect(code).toBe(1);
+    expect(out).toMatch(
+      /1\.png: a label must have one 8-bit channel, this is coloured \(2 colours: #000000 75\.0 %, /,
+    );
+    const text = out.slice(out.indexOf('\nmasks: colors'));
+    await space.put('c/classes.yaml', text.replace('class 1', 'crack'));
+    expect(await pgpc('check', space.path('c'))).toMatchObject({ code: 0 });
+  });
+
+  it('notes what it passes over and reads in spite of a flaw', async () => {
+    await space.put('n/images/train/1.gif', await sharp(rgb(4, 4)).gif().toBuffer());
+    await space.put('n/images/train/2.bmp', 'BM');
+    await space.put('n/classes.yaml', 'classes: [a, b]');
+    const { code, out } = await pgpc('check', space.path('n'), '--split', 'train');
+    expect(out).toMatch(
+      /^note: .*train: 1 \.bmp file passed over \(2\.bmp\); such files are not read; convert them to PNG$/m,
+    );
+    expect(code).toBe(0);
+  });
+
+  it('refuses numbers of another scale, until the range is given', async () => {
+    const data = Uint16Array.from([7300, 7400, 7500, 7550]);
+    await space.put('r/images/train/1.png', encode({ width: 2, height: 2, data, channels: 1, depth: 16 }));
+    await space.put('r/classes.yaml', 'classes: [a, b]');
+    const { code, out } = await pgpc('check', space.path('r'));
+    expect([code, out.split('\n')[0]]).toEqual([
+      1,
+      expect.stringMatching(/1\.png: a 16-bit image with values from 7300 to 7550/),
+    ]);
+    expect(await pgpc('check', space.path('r'), '--range', '7300:7555')).toMatchObject({ code: 0 });
+    const copied = await pgpc('cache', space.path('r'), '--range', '7300:7555', '--out', space.path('copy'));
+    expect(copied.code).toBe(0);
+    const copy = await openDataset({ format: 'folder', root: space.path('copy'), split: 'train' });
+    expect([...(await copy.readImage(0)).data].filter((_, i) => i % 3 === 0)).toEqual([0, 100, 200, 250]);
+    const other = await pgpc('cache', space.path('r'), '--range', '7000:8000', '--out', space.path('copy'));
+    expect(other.err).toMatch(/of another scale or range/);
+    expect((await pgpc('check', space.path('r'), '--range', '9:1')).err).toMatch(
+      /the first of a range must be below the second/,
+    );
   });
 });
 

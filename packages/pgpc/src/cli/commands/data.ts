@@ -1,6 +1,7 @@
 // `pgpc data`: making, checking, counting and copying data sets.
 
 import { availableParallelism } from 'node:os';
+import path from 'node:path';
 import type { CheckedSplit } from '@pgpc/datasets';
 import {
   DATASET_FORMATS,
@@ -171,7 +172,9 @@ const render: Action<RenderOptions> = async ({ out, size, ...scenes }, io) => {
 
 const check: Action<DataSelection & { json: string | undefined }> = async (options, own) => {
   const io = beside(own, options.json);
-  const { availableSplits, checkDataset, describeLayout, detectFormat } = await import('@pgpc/datasets');
+  const { availableSplits, checkDataset, describeLayout, detectFormat, proposeClassFile } = await import(
+    '@pgpc/datasets'
+  );
   const { root, classes, range, jobs, json } = options;
   const { brought, classesOf, classesTable } = await import('../output/classes.js');
   const format = options.format ?? (await detectFormat(root));
@@ -181,12 +184,14 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
   // A folder without the splits of its format is a fault too: opening one names what is missing.
   for (const split of splits.length > 0 ? splits : ['train']) {
     const bar = fileProgress(`check ${split}`, io);
+    const notes = new Set<string>();
     const checked = await checkDataset(
-      { format, root, split, classes: definition, range },
+      { format, root, split, classes: definition, range, onNote: (note) => notes.add(note) },
       { signal: io.signal, onProgress: bar.onProgress, ...(jobs !== undefined && { concurrency: jobs }) },
     );
     bar.done();
     results.push({ ...checked, split });
+    for (const note of notes) io.stdout.write(`note: ${note}\n`);
     for (const { message } of checked.faults) io.stdout.write(`${message}\n`);
   }
   const rows = results.map(({ split, samples, labelled, faults }) =>
@@ -207,7 +212,16 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
     }));
     writeText('faults', json, `${JSON.stringify({ root, format, splits: splitsOut }, null, 2)}\n`, own);
   }
-  const total = results.reduce((sum, { faults }) => sum + faults.length, 0);
+  const faults = results.flatMap((result) => result.faults);
+  const coloured = faults.filter(({ kind }) => kind === 'label-format').map(({ file }) => file);
+  const proposed = await proposeClassFile(coloured);
+  if (proposed !== undefined) {
+    const file = path.join(root, 'classes.yaml');
+    io.stdout.write(
+      `\nIf these colours are the classes, give them names and save this as ${file}:\n\n${proposed}\n`,
+    );
+  }
+  const total = faults.length;
   if (total > 0) throw new Error(`${root}: ${total} ${total === 1 ? 'fault' : 'faults'} in ${format} data`);
 };
 
