@@ -90,7 +90,7 @@ describe('class statistics', () => {
     await pair('3', [7]);
     await space.put('gta5/labels/3.png', 'broken');
     const set = await openGta5(gta5().root);
-    expect(await failure(classStatistics(set, { concurrency: 1 }))).toMatch(/3\.png: not a readable PNG/);
+    expect(await failure(classStatistics(set, { concurrency: 1 }))).toMatch(/3\.png: not a readable label/);
     const cacheFile = space.path('gta5/.pgpc/label-values.values.json');
     expect(Object.keys(JSON.parse(await readFile(cacheFile, 'utf8')).files)).toEqual([
       'labels/1.png',
