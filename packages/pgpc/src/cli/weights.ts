@@ -15,6 +15,7 @@ import {
   describeOthers,
   describeReport,
   describeSkipped,
+  encoderOrigin,
   fitFaults,
   hasDecoder,
   importSegmentor,
@@ -196,7 +197,7 @@ function convertEncoder(file: WeightsFile, { to, out, allowPartial }: ConvertWei
     saveSafetensors(out, loaded, {
       format: 'pgpc-backbone/1',
       backbone: compared.network,
-      ...(licence && { licence: licenceSentence(licence) }),
+      ...encoderOrigin(file),
     });
   }
   return [

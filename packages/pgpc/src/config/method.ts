@@ -136,3 +136,9 @@ export function methodConfig(name: string, given: MethodParts = {}): MethodConfi
     ...(parts && { parts }),
   };
 }
+
+/** How results and reports call a method: by its name, and by what it lacks of its composition. */
+export function methodLabel(name: string, method: MethodConfig): string {
+  const isWhole = method.featureDistance || !compositions[name]?.adds.includes('featureDistance');
+  return isWhole ? name : `${name} without its feature distance`;
+}

@@ -1,11 +1,13 @@
 // A whole trained network that a training starts from: found, described and compared before data is trained on.
 
+import { existsSync } from 'node:fs';
 import type { ClassInfo } from '@pgpc/datasets';
 import { tidy } from '@pgpc/torch';
 import { type SegmentorConfig, sameNetwork } from '../config/segmentor.js';
 import { UsageError } from '../config/usage-error.js';
+import { findPulledFile } from '../models/weights/catalog.js';
 import { described } from '../models/weights/described.js';
-import { describedConfig, openWeights } from '../models/weights/fit.js';
+import { describedConfig, hasDecoder, openWeights, trainedNetwork } from '../models/weights/fit.js';
 
 /** What a network file says of itself. */
 export interface DescribedNetwork {
@@ -21,6 +23,27 @@ export function describeNetworkFile(file: string): DescribedNetwork {
     const config = describedConfig(weights);
     return { config, classes: described(weights, config.classes).classInfo?.map(({ name }) => name) };
   });
+}
+
+/**
+ * The feature distance holds the encoder near to what its weights are. They must be ImageNet's for that.
+ * @param weights a file, or the name of pulled weights.
+ * @throws UsageError for a whole trained network, and for the encoder of one, with the way out.
+ */
+export function refuseTrainedNetwork(weights: string): void {
+  const path = findPulledFile(weights) ?? weights;
+  // What is not there is refused where it is loaded.
+  if (!existsSync(path)) return;
+  const { isWhole, network } = tidy(() => {
+    const file = openWeights(path);
+    return { isWhole: hasDecoder(file), network: trainedNetwork(file) };
+  });
+  if (network === undefined) return;
+  const what = isWhole ? 'a whole trained network' : 'the encoder of a trained network';
+  const whole = isWhole ? `start from all of it with --init ${weights}, or ` : '';
+  throw new UsageError(
+    `--weights ${weights}: ${what} (${network}), and the feature distance would hold to it as if it were ImageNet's: ${whole}take its encoder without a feature distance, --set method.featureDistance=null`,
+  );
 }
 
 /**

@@ -23,7 +23,7 @@ import { daformerRecipe } from '../recipes/daformer.js';
 import { drivingExperiment, drivingPresets } from '../recipes/driving.js';
 import { choiceSchema, type ResolvedChoice, refuseContradictions, type TrainingChoice } from './choice.js';
 import { resolveClasses, toRunClasses } from './class-mapping.js';
-import { describeNetworkFile, refuseOtherNetwork } from './init.js';
+import { describeNetworkFile, refuseOtherNetwork, refuseTrainedNetwork } from './init.js';
 import { loadPlugins } from './plugins.js';
 
 /**
@@ -65,6 +65,7 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
   const experiment = withSettings({ ...chosen, segmentor }, set);
   if (network) refuseOtherNetwork(init!, network, experiment.segmentor, classes);
   const start = startOf(choice, init);
+  if (start?.weights !== undefined && experiment.method.featureDistance) refuseTrainedNetwork(start.weights);
   return parseTraining({
     data,
     reading: { skipBad, workers },

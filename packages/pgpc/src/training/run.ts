@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { basename, resolve } from 'node:path';
 import { cudaAvailable, type ProcessGroup } from '@pgpc/torch';
+import { methodLabel } from '../config/method.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
 import { describeDevice, enterProcess, type ProcessOptions, versions } from '../machine.js';
 import { locateModel } from '../models/locate.js';
@@ -127,7 +128,9 @@ async function trainClaimed(
       versions: versions(),
       device: describeDevice(device),
       gitRevision: gitRevision(),
-      title: title ?? `${phase} from ${basename(from.source.root)} to ${basename(from.target.root)}`,
+      title:
+        title ??
+        `${methodLabel(phase, experiment.method)} from ${basename(from.source.root)} to ${basename(from.target.root)}`,
       command,
     });
     writeRecord(run.path, record);

@@ -1,6 +1,7 @@
 // The steps of a training, its checkpoints, and its evaluation, in a run directory.
 
 import type { ProcessGroup } from '@pgpc/torch';
+import { methodLabel } from '../config/method.js';
 import type { TrainingConfig } from '../config/training.js';
 import type { UnlabelledScores } from '../evaluation/unlabelled.js';
 import { CheckpointClock, STEPS_BETWEEN } from './checkpoint-clock.js';
@@ -100,7 +101,8 @@ export async function trainInRun(
         if (outcome === 'finished' && run && validation) emit({ kind: 'stage', stage: 'evaluate' });
       },
     });
-    const result = scores && { name: phase, label: phase, seconds, ...scores };
+    const label = methodLabel(phase, experiment.method);
+    const result = scores && { name: phase, label, seconds, ...scores };
     if (result) run?.addResult(result);
     run?.finish(outcome);
     const kept = selection?.selection.state.best;

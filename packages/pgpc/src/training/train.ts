@@ -14,7 +14,7 @@ import {
   loadSegmentorWeights,
   type WeightsReport,
 } from '../models/weights/fit.js';
-import { describeNetworkFile, refuseOtherNetwork } from './init.js';
+import { describeNetworkFile, refuseOtherNetwork, refuseTrainedNetwork } from './init.js';
 import { type LogEntry, Trainer, type TrainingData } from './trainer.js';
 
 /** What a training starts from; with nothing given, from random values. */
@@ -118,6 +118,7 @@ function startFrom(trainer: Trainer, { start, onWeights, onInit }: TrainingTask)
     startedFrom(licence && licenceSentence(licence));
     onInit?.(init, loaded.length);
   } else if (weights !== undefined) {
+    if (trainer.experiment.method.featureDistance) refuseTrainedNetwork(weights);
     const report = loadBackboneWeights(segmentor, findPulledFile(weights) ?? weights, { allowPartial });
     startedFrom(report.licence && licenceSentence(report.licence));
     onWeights?.(report);

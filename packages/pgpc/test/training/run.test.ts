@@ -8,6 +8,7 @@ import { writeStreetSynth } from '@pgpc/street-synth';
 import { liveTensors } from '@pgpc/torch';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { main } from '../../src/cli/main.js';
+import { methodLabel } from '../../src/config/method.js';
 import { UsageError } from '../../src/config/usage-error.js';
 import { evaluate } from '../../src/evaluation/evaluate-model.js';
 import { predict } from '../../src/evaluation/predict.js';
@@ -82,6 +83,27 @@ describe('a training', () => {
     const { scores } = await evaluate({ checkpoint: result.checkpoint!, target, device: 'cpu' });
     expect(scores.miou).toBe(result.result!.miou);
   }, 60_000);
+
+  test('a trained network is not taken for the ImageNet encoder that the feature distance holds to', async () => {
+    const whole = join(out, 'whole/checkpoints/pgpc/model.safetensors');
+    const take = (weights: string, more = {}) => resolveTraining({ ...choice, ...more, weights });
+    await expect(take(whole)).rejects.toThrow(
+      `--weights ${whole}: a whole trained network (mit_b0 with daformer, 19 classes), and the feature distance would hold to it as if it were ImageNet's: start from all of it with --init ${whole}, or take its encoder without`,
+    );
+    const encoder = join(folder, 'encoder.safetensors');
+    await main(['weights', 'convert', whole, '--encoder', '--out', encoder], {
+      stdout: new Writable({ write: (_, __, done) => done() }),
+    });
+    await expect(take(encoder)).rejects.toThrow(
+      'the encoder of a trained network (mit_b0 with daformer, 19 classes)',
+    );
+    const { experiment, phase } = await take(whole, { set: { 'method.featureDistance': null } });
+    expect(methodLabel(phase, experiment.method)).toBe('pgpc without its feature distance');
+    const plain = await take(whole, { method: 'self-training' });
+    expect(methodLabel(plain.phase, plain.experiment.method)).toBe('self-training');
+    // What is said of a run that was trained so.
+    expect(openRun(join(out, 'whole')).results[0]!.label).toBe('pgpc without its feature distance');
+  });
 
   test('stops at a whole step, and resumes to what it would have become', async () => {
     const controller = new AbortController();

@@ -127,7 +127,13 @@ export const registerWeights: Register = (parent, act) => {
       ),
     )
     .addOption(option('--sha256 <digits>', 'SHA-256 that the file must have', sha256))
-    .addHelpText('after', examples('pgpc weights pull mit_b5', 'pgpc train --weights mit_b5 ...'))
+    .addHelpText(
+      'after',
+      examples(
+        'pgpc weights pull mit_b5',
+        'pgpc train --weights mit_b5 --source-root data/simulator --target-root data/camera',
+      ),
+    )
     .action(async (name: string, { hub, out, sha256 }) => {
       await act('pullWeights', pull, { name, hub, out: out ?? weightsFolder(), sha256 });
     });

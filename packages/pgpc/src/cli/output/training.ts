@@ -1,6 +1,7 @@
 // `pgpc train` at work: what the library tells of a training, as lines and bars.
 
 import { withSpread } from '../../ablation/table.js';
+import { methodLabel } from '../../config/method.js';
 import { protocolMiou } from '../../evaluation/protocols.js';
 import { describeDevice, useCores } from '../../machine.js';
 import { describeReport } from '../../models/weights/fit.js';
@@ -168,12 +169,15 @@ function describe({
         `${percent(minImageShare)} % of its pixels, a crop on more than ${inCrop} of ${crop.width * crop.height}`,
     );
   }
-  if (!weights && phase !== 'source-only') {
-    lines.push(
-      'no --weights: the encoder starts from random values, and there is no feature distance to ImageNet',
-    );
-  } else if (!method.featureDistance && ['daformer', 'pgpc'].includes(phase)) {
-    lines.push('no feature distance: none of the classes is a thing');
+  const label = methodLabel(phase, method);
+  if (!weights && config.start?.init === undefined && phase !== 'source-only') {
+    lines.push('no --weights: the encoder starts from random values');
+  }
+  if (label !== phase) {
+    const why = weights
+      ? 'none of the classes is a thing'
+      : 'there are no weights of ImageNet to stay near to';
+    lines.push(`this is ${label}: ${why}`);
   }
   if (processes > 1) lines.push(`${processes} processes: ${processes * batch} images a step`);
   return lines;

@@ -367,6 +367,25 @@ export function hasDecoder(file: WeightsFile): boolean {
   return [...file.tensors.keys()].some((name) => name.startsWith('decode_head.'));
 }
 
+/** Under this key an encoder that was converted from a whole network says which. */
+const TRAINED = 'trained';
+
+/** The whole network that a file holds or that its encoder comes from, in words; undefined for an encoder of ImageNet's. */
+export function trainedNetwork(file: WeightsFile): string | undefined {
+  if (!hasDecoder(file)) return file.metadata[TRAINED];
+  const { backbone = 'an unknown encoder', head = 'an unknown decoder', classes } = file.network;
+  return `${backbone} with ${head}${classes === undefined ? '' : `, ${classes} classes`}`;
+}
+
+/** What the header of a converted encoder keeps of where it comes from. */
+export function encoderOrigin(file: WeightsFile): Record<string, string> {
+  const trained = trainedNetwork(file);
+  return {
+    ...(file.licence && { licence: licenceSentence(file.licence) }),
+    ...(trained !== undefined && { [TRAINED]: trained }),
+  };
+}
+
 function prefixed(encoder: nn.StateModule): Map<string, Tensor> {
   return new Map([...encoder.stateDict()].map(([name, tensor]) => [ENCODER + name, tensor]));
 }
