@@ -22,6 +22,8 @@ export interface MappedClass {
   readonly color?: ClassInfo['color'] | undefined;
   /** Left out: that of the first class that it takes in. */
   readonly kind?: ClassInfo['kind'] | undefined;
+  /** Value where predictions are written as label ids; left out: its place in the list. */
+  readonly labelId?: number | undefined;
 }
 
 /** The classes of a run, in the order of their trainIds, and the classes of data sets that are ignored. */
@@ -75,13 +77,14 @@ export function refuseUnknownNames(mapping: ClassMapping, lists: readonly ClassL
 export function settleMapping(mapping: ClassMapping, lists: readonly ClassList[]): ClassMapping {
   const named = lists.map(({ classes }) => new NamedEntries(classes));
   const find = (name: string) => named.map((entries) => entries.get(name)).find((found) => found);
-  const classes = mapping.classes.map(({ name, from, color, kind }, trainId) => {
+  const classes = mapping.classes.map(({ name, from, color, kind, labelId }, trainId) => {
     const first = [...from, name].map(find).find((found) => found);
     return {
       name,
       from,
       color: color ?? first?.color ?? defaultColor(trainId),
       kind: kind ?? first?.kind ?? 'stuff',
+      ...(labelId !== undefined && { labelId }),
     };
   });
   return { classes, ignore: mapping.ignore };
@@ -150,11 +153,10 @@ export function mapStatistics(
   };
 }
 
-/** The run's classes; in its predictions the value of a class is its place in the list. */
 function mappedClasses({ classes }: ClassMapping): ClassInfo[] {
-  return classes.map(({ name, color, kind = 'stuff' }, trainId) => ({
+  return classes.map(({ name, color, kind = 'stuff', labelId }, trainId) => ({
     trainId,
-    labelId: trainId,
+    labelId: labelId ?? trainId,
     name,
     color: color ?? defaultColor(trainId),
     kind,

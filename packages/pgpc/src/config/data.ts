@@ -32,6 +32,7 @@ export const classMappingSchema: z.ZodType<ClassMapping, ClassMapping> = z.stric
         from: z.array(z.string().min(1)),
         color: z.tuple([channel, channel, channel]).optional(),
         kind: z.enum(['thing', 'stuff']).optional(),
+        labelId: channel.optional(),
       }),
     )
     .min(2),

@@ -1,11 +1,13 @@
 // The classes of a run that both domains are brought to, and what each domain has of them.
 
 import {
+  type ClassInfo,
   type ClassMapping,
   type ClassStatistics,
   DatasetError,
   mapClasses,
   mapStatistics,
+  nameKey,
   openDataset,
   proposedEntries,
   proposeMapping,
@@ -19,7 +21,7 @@ import { type CountedClasses, countMapped } from '../evaluation/classes.js';
 
 /**
  * The mapping of a choice with everything filled in, so that a run needs no file to resume; undefined where there is none,
- * and none is needed. What does not go together is refused here, before files are read.
+ * and none is needed. Without one, classes of the same names in another order are brought to the source's. What does not go together is refused here, before files are read.
  * @param given the mapping, or its file. @param source opened in its own classes.
  * @throws DatasetError for a file that is not valid, for names that neither domain has, for classes that are named nowhere,
  *   and for classes that differ without a mapping.
@@ -36,14 +38,30 @@ export async function resolveClasses(
     throw error;
   });
   if (mapping === undefined) {
-    if (target && isLabelled(target)) refuseOtherClasses(source, target);
-    return undefined;
+    if (!target || !isLabelled(target)) return undefined;
+    const byName = sameInOtherOrder(source.classes, target.classes);
+    if (byName === undefined) refuseOtherClasses(source, target);
+    return byName;
   }
   const both = target ? [source, target] : [source];
   refuseUnknownNames(mapping, both);
   const settled = settleMapping(mapping, both);
   for (const dataset of both) toRunClasses(dataset, settled);
   return settled;
+}
+
+/** The mapping for names that are the same, but for their order and spelling; undefined where they are not, or just so. */
+function sameInOtherOrder(
+  source: readonly ClassInfo[],
+  target: readonly ClassInfo[],
+): ClassMapping | undefined {
+  const keys = (classes: readonly ClassInfo[]) => classes.map(({ name }) => nameKey(name)).toSorted();
+  const [own, other] = [keys(source), keys(target)];
+  if (own.length !== other.length || own.some((key, i) => key !== other[i])) return undefined;
+  if (new Set(own).size < own.length || source.every(({ name }, i) => name === target[i]!.name))
+    return undefined;
+  const classes = source.map(({ name, color, kind, labelId }) => ({ name, from: [], color, kind, labelId }));
+  return { classes, ignore: [] };
 }
 
 const isLabelled = ({ samples }: SegmentationDataset) => samples.some(({ label }) => label !== undefined);
