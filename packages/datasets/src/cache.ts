@@ -6,6 +6,7 @@ import { formatClassFile } from './classes/class-file.js';
 import { CLASS_FILES } from './classes/find.js';
 import { DatasetError } from './errors.js';
 import { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
+import { isFile } from './files/list.js';
 import { writeJson, writeWhole } from './files/write-whole.js';
 import {
   decodeRgb,
@@ -139,6 +140,11 @@ async function copyDefinitions(dataset: SegmentationDataset, out: string): Promi
   for (const name of names) {
     await cp(path.join(dataset.root, name), path.join(out, name), { recursive: true });
   }
+  for (const file of dataset.definitions ?? []) {
+    const copy = path.join(out, path.relative(dataset.root, file));
+    await mkdir(path.dirname(copy), { recursive: true });
+    if (await isFile(file)) await cp(file, copy);
+  }
   // Resized masks may no longer show every class.
   if (dataset.name === 'folder') await writeWhole(path.join(out, CLASS_FILES[0]!), formatClassFile(dataset));
 }
@@ -196,7 +202,7 @@ async function encodeImage(image: RgbImage): Promise<Uint8Array> {
 }
 
 /**
- * In the form that the coding asks for, with one channel.
+ * In the form that the coding asks for.
  * @param index of the file, where several make the label
  */
 function encodeValues(
@@ -209,6 +215,11 @@ function encodeValues(
       return encodePng({ width, height, data: Uint8Array.from(values), channels: 1 });
     case 'first-of-16-bit':
       return encodePng({ width, height, data: Uint16Array.from(values), channels: 1, depth: 16 });
+    case 'first-channel': {
+      const data = new Uint16Array(3 * values.length);
+      for (let i = 0; i < values.length; i++) data[3 * i] = values[i]!;
+      return encodePng({ width, height, data, channels: 3, depth: 16 });
+    }
     case 'colors':
       return encodeColors(width, height, values);
     case 'layers': {

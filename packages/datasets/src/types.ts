@@ -29,6 +29,7 @@ export interface ClassInfo {
  *   `table` holds the trainId of each of the 256 values.
  * - `first-of-16-bit`: the first channel of a PNG of 16 bits a channel; `table` is as above, higher values are
  *   unknown.
+ * - `first-channel`: the first channel of a PNG of several channels of 8 or 16 bits; `table` as above.
  * - `colors`: a PNG whose pixels are, with alpha dropped and a palette applied, `colors[i]` as 0xRRGGBB for
  *   `trainIds[i]`; other colours are unknown.
  * - `layers`: of one sample, several masks of the same size, one for each drawn region, which is above 127 in its grey
@@ -38,6 +39,7 @@ export interface ClassInfo {
 export type LabelCoding =
   | { readonly kind: 'values'; readonly table: Uint8Array }
   | { readonly kind: 'first-of-16-bit'; readonly table: Uint8Array }
+  | { readonly kind: 'first-channel'; readonly table: Uint8Array }
   | { readonly kind: 'colors'; readonly colors: Uint32Array; readonly trainIds: Uint8Array }
   | { readonly kind: 'layers'; readonly files: readonly string[]; readonly table: Uint8Array };
 
@@ -64,6 +66,8 @@ export interface SegmentationDataset {
   readonly labelCoding: LabelCoding;
   /** Of images of more than 8 bits: the stored numbers that are black and white; left out: the whole scale. */
   readonly range?: ValueRange | undefined;
+  /** Files in the root besides images and labels that say what the labels mean; a copy needs them. */
+  readonly definitions?: readonly string[] | undefined;
   /** In the order of their ids (by UTF-16 code unit: the same on every machine). */
   readonly samples: readonly Sample[];
   /**

@@ -42,6 +42,13 @@ function valuesOf(file: string, png: Png, kind: OneFileKind): Values {
       `a label must have 16 bits a channel with the class in the first, this has ${channels} of ${depth} bits; is it another rendering of the label?`,
     );
   }
+  if (kind === 'first-channel') {
+    if (depth >= 8 && channels > 1) return everyNth(samples, channels);
+    throw refuse(
+      file,
+      `a label must have several channels with the class in the first, this has ${channels} of ${depth} bits; is it another rendering of the label?`,
+    );
+  }
   if (channels === 1 && samples instanceof Uint8Array) return samples;
   const values = oneChannel(png);
   if (values === undefined) {

@@ -21,7 +21,7 @@ import {
 /** What makes a {@link FileDataset}. */
 export type FileDatasetParts = Pick<
   SegmentationDataset,
-  'name' | 'root' | 'split' | 'classes' | 'labelCoding' | 'samples' | 'range'
+  'name' | 'root' | 'split' | 'classes' | 'labelCoding' | 'samples' | 'range' | 'definitions'
 >;
 
 /** Samples on disk. */
@@ -33,6 +33,7 @@ export class FileDataset implements SegmentationDataset {
   readonly labelCoding: LabelCoding;
   readonly samples: readonly Sample[];
   readonly range: ValueRange | undefined;
+  readonly definitions: readonly string[] | undefined;
   readonly ignoreIndex = IGNORE_INDEX;
 
   constructor(parts: FileDatasetParts) {
@@ -43,6 +44,7 @@ export class FileDataset implements SegmentationDataset {
     this.labelCoding = parts.labelCoding;
     this.samples = parts.samples;
     this.range = parts.range;
+    this.definitions = parts.definitions;
   }
 
   async readImage(index: number): Promise<RgbImage> {
@@ -170,6 +172,6 @@ export function withRange(dataset: SegmentationDataset, range: ValueRange): Segm
 
 /** What a dataset is made of, to make another of it. */
 export function partsOf(dataset: SegmentationDataset): FileDatasetParts {
-  const { name, root, split, classes, labelCoding, samples, range } = dataset;
-  return { name, root, split, classes, labelCoding, samples, range };
+  const { name, root, split, classes, labelCoding, samples, range, definitions } = dataset;
+  return { name, root, split, classes, labelCoding, samples, range, definitions };
 }
