@@ -102,10 +102,10 @@ export { type FolderOptions, openFolder } from './readers/folder.js';
 export { type Gta5Options, openGta5 } from './readers/gta5.js';
 export {
   openSynthia,
-  SYNTHIA_LABEL_TO_TRAIN_ID,
   type SynthiaOptions,
   synthiaLabelId,
 } from './readers/synthia.js';
+export { SYNTHIA_LABEL_TO_TRAIN_ID } from './readers/synthia-subsets.js';
 export { type ClassStatistics, classStatistics } from './statistics.js';
 export { compiledProgram, serveTasks, ThreadPool } from './threads.js';
 export {

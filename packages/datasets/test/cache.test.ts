@@ -75,7 +75,7 @@ describe('cached copies', () => {
 
   it('keep 16-bit labels, colours, palettes of any size and the classes', async () => {
     await space.put('s/RGB/1.png', rgb(2, 1));
-    await space.put('s/GT/LABELS/1.png', wide(2, 1, [12, 300]));
+    await space.put('s/GT/LABELS/1.png', wide(2, 1, [21, 300]));
     const synthia = await openDataset({ format: 'synthia', root: space.path('s') });
     await cacheDataset(synthia, space.path('s2'));
     const again = await openDataset({ format: 'synthia', root: space.path('s2') });

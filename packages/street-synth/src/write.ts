@@ -103,6 +103,7 @@ export async function writeStreetSynth(
   )) {
     await mkdir(folder, { recursive: true });
   }
+  if (manifest.sourceLayout === 'synthia') await nameSubset(root, manifest);
   const { threads = 0, signal, onProgress } = options;
   const pool = threads > 0 ? new ThreadPool<SceneTask, void>(PROGRAM, threads) : undefined;
   let written = 0;
@@ -195,6 +196,14 @@ async function claim(root: string, manifest: Manifest): Promise<void> {
   throw new DatasetError(
     `${root}: holds scenes made with other parameters (${differing.join(', ') || 'its hash was changed'}); give an empty or new folder`,
   );
+}
+
+/** Few scenes may not show an id that only this subset of SYNTHIA has. */
+async function nameSubset(root: string, { counts }: Manifest): Promise<void> {
+  const { source, sourceVal } = streetSynthFolders(root, 'synthia');
+  const text = 'Rendered by street-synth, with the label ids of SYNTHIA-RAND-CITYSCAPES.\n';
+  if (counts.sourceTrain > 0) await put(path.join(source, 'README.txt'), text);
+  if (counts.sourceVal > 0) await put(path.join(sourceVal, 'README.txt'), text);
 }
 
 /** Folders of images and labels, and the digits of a file's name. */

@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { SegmentationDataset } from '@pgpc/datasets';
 import {
   CITYSCAPES_LABEL_TO_TRAIN_ID,
+  detectLayout,
   LABEL_PALETTE,
   openCityscapes,
   openGta5,
@@ -177,6 +178,7 @@ it('writes the source as SYNTHIA has it, where terrain, truck and train are void
   const folders = streetSynthFolders(root, 'synthia');
   const set = await openSynthia(folders.source);
   expect(set.samples.map(({ id }) => id)).toEqual([0, 1, 2, 3, 4, 5].map((i) => `000000${i}`));
+  expect((await detectLayout(folders.source)).why).toBe('SYNTHIA-RAND-CITYSCAPES, by README.txt');
   const absent = [9, 14, 16];
   const seen = new Set<number>();
   for (let index = 0; index < 6; index++) {

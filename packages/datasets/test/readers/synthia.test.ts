@@ -1,7 +1,8 @@
 // The reader of SYNTHIA on tiny folders.
 import { describe, expect, it } from 'vitest';
 import { CITYSCAPES_CLASSES } from '../../src/classes/cityscapes.js';
-import { openSynthia, SYNTHIA_LABEL_TO_TRAIN_ID } from '../../src/readers/synthia.js';
+import { openSynthia } from '../../src/readers/synthia.js';
+import { SYNTHIA_LABEL_TO_TRAIN_ID } from '../../src/readers/synthia-subsets.js';
 import { failure, grey, rgb, Workspace, wide } from '../support/files.js';
 
 const space = new Workspace();
