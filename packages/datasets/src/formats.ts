@@ -8,6 +8,7 @@ export const DATASET_FORMATS = [
   'dark-zurich',
   'bdd100k',
   'camvid',
+  'mapillary',
   'folder',
   'photos',
 ] as const;

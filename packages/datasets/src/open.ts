@@ -11,6 +11,7 @@ import { cityscapesReader } from './readers/cityscapes.js';
 import { withRange } from './readers/file-dataset.js';
 import { folderReader } from './readers/folder.js';
 import { gta5Reader } from './readers/gta5.js';
+import { mapillaryReader } from './readers/mapillary.js';
 import { foldersIn } from './readers/own-layout.js';
 import { photosReader } from './readers/photos.js';
 import type { DatasetReader, SplitOptions } from './readers/reader.js';
@@ -35,6 +36,7 @@ const READERS: Readonly<Record<DatasetFormat, DatasetReader>> = {
   synthia: synthiaReader,
   bdd100k: bdd100kReader,
   camvid: camvidReader,
+  mapillary: mapillaryReader,
   gta5: gta5Reader,
   folder: folderReader,
   photos: photosReader,
