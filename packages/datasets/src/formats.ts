@@ -9,6 +9,8 @@ export const DATASET_FORMATS = [
   'bdd100k',
   'camvid',
   'mapillary',
+  'kitti',
+  'idd',
   'folder',
   'photos',
 ] as const;

@@ -100,6 +100,8 @@ export { openCityscapes } from './readers/cityscapes.js';
 export { FileDataset, sizeMismatch, withoutSamples } from './readers/file-dataset.js';
 export { type FolderOptions, openFolder } from './readers/folder.js';
 export { type Gta5Options, openGta5 } from './readers/gta5.js';
+export { openIdd } from './readers/idd.js';
+export { openKitti } from './readers/kitti.js';
 export { openMapillary } from './readers/mapillary.js';
 export {
   openSynthia,

@@ -11,6 +11,8 @@ import { cityscapesReader } from './readers/cityscapes.js';
 import { withRange } from './readers/file-dataset.js';
 import { folderReader } from './readers/folder.js';
 import { gta5Reader } from './readers/gta5.js';
+import { iddReader } from './readers/idd.js';
+import { kittiReader } from './readers/kitti.js';
 import { mapillaryReader } from './readers/mapillary.js';
 import { foldersIn } from './readers/own-layout.js';
 import { photosReader } from './readers/photos.js';
@@ -30,6 +32,7 @@ export interface OpenOptions extends SplitOptions {
 
 /** In the order in which a folder is looked at: the more a layout asks for, the earlier. */
 const READERS: Readonly<Record<DatasetFormat, DatasetReader>> = {
+  idd: iddReader,
   cityscapes: cityscapesReader,
   acdc: acdcReader,
   'dark-zurich': darkZurichReader,
@@ -37,6 +40,7 @@ const READERS: Readonly<Record<DatasetFormat, DatasetReader>> = {
   bdd100k: bdd100kReader,
   camvid: camvidReader,
   mapillary: mapillaryReader,
+  kitti: kittiReader,
   gta5: gta5Reader,
   folder: folderReader,
   photos: photosReader,
