@@ -11,6 +11,7 @@ export const DATASET_FORMATS = [
   'mapillary',
   'kitti',
   'idd',
+  'coco',
   'folder',
   'photos',
 ] as const;

@@ -97,6 +97,7 @@ export {
 export { openBdd100k } from './readers/bdd100k.js';
 export { openCamvid } from './readers/camvid.js';
 export { openCityscapes } from './readers/cityscapes.js';
+export { openCoco } from './readers/coco.js';
 export { FileDataset, sizeMismatch, withoutSamples } from './readers/file-dataset.js';
 export { type FolderOptions, openFolder } from './readers/folder.js';
 export { type Gta5Options, openGta5 } from './readers/gta5.js';

@@ -8,6 +8,7 @@ import { acdcReader, darkZurichReader } from './readers/adverse.js';
 import { bdd100kReader } from './readers/bdd100k.js';
 import { camvidReader } from './readers/camvid.js';
 import { cityscapesReader } from './readers/cityscapes.js';
+import { cocoReader } from './readers/coco.js';
 import { withRange } from './readers/file-dataset.js';
 import { folderReader } from './readers/folder.js';
 import { gta5Reader } from './readers/gta5.js';
@@ -41,6 +42,7 @@ const READERS: Readonly<Record<DatasetFormat, DatasetReader>> = {
   camvid: camvidReader,
   mapillary: mapillaryReader,
   kitti: kittiReader,
+  coco: cocoReader,
   gta5: gta5Reader,
   folder: folderReader,
   photos: photosReader,
