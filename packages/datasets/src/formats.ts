@@ -12,6 +12,7 @@ export const DATASET_FORMATS = [
   'kitti',
   'idd',
   'coco',
+  'supervisely',
   'folder',
   'photos',
 ] as const;

@@ -104,6 +104,7 @@ export { type Gta5Options, openGta5 } from './readers/gta5.js';
 export { openIdd } from './readers/idd.js';
 export { openKitti } from './readers/kitti.js';
 export { openMapillary } from './readers/mapillary.js';
+export { openSupervisely } from './readers/supervisely.js';
 export {
   openSynthia,
   type SynthiaOptions,

@@ -18,6 +18,7 @@ import { mapillaryReader } from './readers/mapillary.js';
 import { foldersIn } from './readers/own-layout.js';
 import { photosReader } from './readers/photos.js';
 import type { DatasetReader, SplitOptions } from './readers/reader.js';
+import { superviselyReader } from './readers/supervisely.js';
 import { synthiaReader } from './readers/synthia.js';
 import type { SegmentationDataset } from './types.js';
 
@@ -43,6 +44,7 @@ const READERS: Readonly<Record<DatasetFormat, DatasetReader>> = {
   mapillary: mapillaryReader,
   kitti: kittiReader,
   coco: cocoReader,
+  supervisely: superviselyReader,
   gta5: gta5Reader,
   folder: folderReader,
   photos: photosReader,
