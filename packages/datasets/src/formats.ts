@@ -13,6 +13,7 @@ export const DATASET_FORMATS = [
   'idd',
   'coco',
   'supervisely',
+  'label-studio',
   'folder',
   'photos',
 ] as const;

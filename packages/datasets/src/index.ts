@@ -103,6 +103,7 @@ export { type FolderOptions, openFolder } from './readers/folder.js';
 export { type Gta5Options, openGta5 } from './readers/gta5.js';
 export { openIdd } from './readers/idd.js';
 export { openKitti } from './readers/kitti.js';
+export { openLabelStudio } from './readers/label-studio.js';
 export { openMapillary } from './readers/mapillary.js';
 export { openSupervisely } from './readers/supervisely.js';
 export {

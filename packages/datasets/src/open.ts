@@ -14,6 +14,7 @@ import { folderReader } from './readers/folder.js';
 import { gta5Reader } from './readers/gta5.js';
 import { iddReader } from './readers/idd.js';
 import { kittiReader } from './readers/kitti.js';
+import { labelStudioReader } from './readers/label-studio.js';
 import { mapillaryReader } from './readers/mapillary.js';
 import { foldersIn } from './readers/own-layout.js';
 import { photosReader } from './readers/photos.js';
@@ -45,6 +46,7 @@ const READERS: Readonly<Record<DatasetFormat, DatasetReader>> = {
   kitti: kittiReader,
   coco: cocoReader,
   supervisely: superviselyReader,
+  'label-studio': labelStudioReader,
   gta5: gta5Reader,
   folder: folderReader,
   photos: photosReader,

@@ -1,0 +1,253 @@
+// Reader of Label Studio's export "Brush labels to PNG": a mask for each drawn region, beside the images.
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import type { ClassDefinition } from '../classes/class-file.js';
+import { findClassFile, readFoundClasses } from '../classes/find.js';
+import { listedClasses } from '../classes/listed-classes.js';
+import { fault } from '../errors.js';
+import { IMAGE_ENDINGS, isFile, listFiles, report } from '../files/list.js';
+import { IGNORE_INDEX, type LabelCoding, type SegmentationDataset } from '../types.js';
+import { FileDataset, samplesOfSplit } from './file-dataset.js';
+import { type RegionMask, readTasks, regionMask, type Task, withoutUploadId } from './label-studio-masks.js';
+import { foldersIn } from './own-layout.js';
+import { type DatasetReader, firstFolder, type SplitOptions, splitsBy } from './reader.js';
+import { readNameList, selectIds } from './splits.js';
+
+const IMAGE_FOLDERS = ['images', 'image', 'imgs', 'img', 'upload'];
+/** A class of this name is what no region covers. */
+const BACKGROUND = /^(background|bg|__background__)$/i;
+
+/**
+ * Opens what Label Studio exports of brush labels: images in `root/images`, masks
+ * `task-N-annotation-M-by-USER-TAG-LABEL-K.png` in the root or a folder in it, and beside them the export "JSON" or
+ * "JSON-MIN", which says which image a task is of. The regions of a task's last annotation are laid over each other in the
+ * order in which they were drawn (without the full export, by K). Classes are the labels by name, or those of a class file in the root. What
+ * no region covers is ignored, unless the class file has a class `background`. Lists of names `root/SPLIT.txt` make splits.
+ * @throws {DatasetError} when images, masks or the JSON are missing, or classes are not defined; also, unless there is an
+ * `onFault`, when a task has no image here or is in no JSON, a label is no class or an image lacks its masks
+ */
+export async function openLabelStudio(
+  root: string,
+  split: string,
+  { labels, defaultClasses, onFault, onNote }: SplitOptions = {},
+): Promise<SegmentationDataset> {
+  const heard = { onFault, onNote };
+  const imageFolder = path.join(root, (await firstFolder(root, ...IMAGE_FOLDERS)) ?? IMAGE_FOLDERS[0]!);
+  const maskFolder = path.join(root, (await maskFolderOf(root)) ?? '');
+  let images = await listFiles(imageFolder, { what: 'images', endings: IMAGE_ENDINGS, ...heard });
+  const imageOf = (id: string) => path.join(imageFolder, `${id}.jpg`);
+  const list = path.join(root, `${split}.txt`);
+  const all = images;
+  if (await isFile(list)) images = selectIds(images, await readNameList(list, images), imageOf, onFault);
+  else if (split !== 'all')
+    throw fault('missing', list, `not found; a list of names defines the split '${split}'`);
+  const exports = labels === 'none' ? [] : await exportsIn(root, maskFolder);
+  const tasks = new Map((await Promise.all(exports.map(readTasks))).flatMap((found) => [...found]));
+  const masks = labels === 'none' ? [] : await lastAnnotations(maskFolder, onNote);
+  if (masks.length > 0 && tasks.size === 0) {
+    throw fault(
+      'missing',
+      maskFolder,
+      'no JSON of tasks here or in the root, which says which image the masks of a task belong to; export "JSON-MIN" too',
+    );
+  }
+  const listed = await findClassFile(root);
+  const own = listed === undefined ? undefined : (await readFoundClasses(listed)).classes;
+  const known = own ?? (masks.length === 0 ? defaultClasses?.classes : undefined);
+  const regions = masks.map((mask) => ({ ...mask, name: labelOf(mask, tasks.get(mask.task), known) }));
+  const { classes, background } = classesOf(
+    root,
+    regions.map(({ name }) => name),
+    known,
+  );
+  const trainIds = new Map(classes.map(({ name, trainId }) => [name, trainId]));
+  const codings = new Map<string, Extract<LabelCoding, { kind: 'layers' }>>();
+  const ids = idsByName(all);
+  const byTask = new Map<number, typeof regions>();
+  for (const region of regions) byTask.set(region.task, [...(byTask.get(region.task) ?? []), region]);
+  for (const [number, layers] of byTask) {
+    const first = layers[0]!;
+    const id = imageIdOf(tasks.get(number), ids);
+    if (id === undefined) {
+      const why = tasks.has(number)
+        ? `no image of task ${number} in ${imageFolder}`
+        : `task ${number} is in no JSON here`;
+      report(onFault, fault('missing-pair', first.file, `${why}; add it, or take the masks away`));
+      continue;
+    }
+    const strange = layers.find(({ name }) => !trainIds.has(name));
+    if (strange) {
+      const why = `the label '${strange.name}' is no class of ${path.basename(listed!)}; add it there`;
+      report(onFault, fault('definition', strange.file, why));
+      continue;
+    }
+    if (!images.has(id)) continue;
+    const drawn = inDrawingOrder(layers, tasks.get(number));
+    codings.set(id, {
+      kind: 'layers',
+      files: drawn.map(({ file }) => file),
+      table: Uint8Array.from([background, ...drawn.map(({ name }) => trainIds.get(name)!)]),
+    });
+  }
+  const samples = await samplesOfSplit({
+    images,
+    split,
+    labels,
+    labelFolder: maskFolder,
+    findLabels: async () =>
+      masks.length === 0 ? undefined : new Map([...codings].map(([id, { files }]) => [id, files[0]!])),
+    imageOf,
+    labelOf: () => path.join(maskFolder, 'task-N-annotation-M-by-USER-TAG-LABEL-K.png'),
+    onFault,
+  });
+  if (background === IGNORE_INDEX && masks.length > 0) {
+    onNote?.(
+      `${root}: pixels that no region covers are ignored; if they are a class, list all in classes.yaml, with one named background`,
+    );
+  }
+  return new FileDataset({
+    name: 'label-studio',
+    root,
+    split,
+    classes,
+    labelCoding: { kind: 'layers', files: [], table: Uint8Array.of(background) },
+    samples: samples.map((sample) => {
+      const coding = sample.label === undefined ? undefined : codings.get(sample.id);
+      return coding ? { ...sample, coding } : sample;
+    }),
+    definitions: [...exports, ...(listed === undefined ? [] : [listed])],
+  });
+}
+
+/** The folder with masks: '' for the root itself; undefined where there is none. */
+async function maskFolderOf(root: string): Promise<string | undefined> {
+  for (const folder of ['', ...(await foldersIn(root))]) {
+    const names = await readdir(path.join(root, folder)).catch(() => []);
+    if (names.some((name) => regionMask(name) !== undefined)) return folder;
+  }
+  return undefined;
+}
+
+async function exportsIn(root: string, maskFolder: string): Promise<string[]> {
+  const files: string[] = [];
+  for (const folder of new Set([root, maskFolder])) {
+    const names = await readdir(folder).catch(() => []);
+    files.push(
+      ...names
+        .filter((name) => /^[^.].*\.json$/i.test(name))
+        .sort()
+        .map((name) => path.join(folder, name)),
+    );
+  }
+  return files;
+}
+
+/** The masks of the last annotation of each task. */
+async function lastAnnotations(folder: string, onNote: SplitOptions['onNote']): Promise<RegionMask[]> {
+  const names = (await readdir(folder).catch(() => [])).sort();
+  const masks = names.flatMap((name) => regionMask(path.join(folder, name)) ?? []);
+  const last = new Map<number, number>();
+  const several = new Set<number>();
+  for (const { task, annotation } of masks) {
+    const known = last.get(task) ?? annotation;
+    if (known !== annotation) several.add(task);
+    last.set(task, Math.max(known, annotation));
+  }
+  if (several.size > 0) {
+    onNote?.(
+      `${folder}: ${several.size} ${several.size === 1 ? 'task has' : 'tasks have'} several annotations; the last of each is read`,
+    );
+  }
+  return masks.filter(({ task, annotation }) => last.get(task) === annotation);
+}
+
+/** Those of the mask's annotation. */
+const regionsOf = ({ regions }: Task, mask: RegionMask) =>
+  regions.filter(({ annotation = mask.annotation }) => annotation === mask.annotation);
+
+/** The label's name, behind the tag's. */
+function labelOf(
+  mask: RegionMask,
+  task: Task | undefined,
+  known: readonly { name: string }[] | undefined,
+): string {
+  const region = task && regionsOf(task, mask).find(({ label }) => label === mask.label);
+  if (region?.labels.length === 1) return region.labels[0]!;
+  const fitting = (known ?? []).filter(({ name }) => mask.label.endsWith(`-${name}`));
+  const [longest] = fitting.sort((a, b) => b.name.length - a.name.length);
+  return longest?.name ?? mask.label.slice(mask.label.indexOf('-') + 1);
+}
+
+function classesOf(
+  root: string,
+  names: readonly string[],
+  known: ClassDefinition['classes'] | undefined,
+): { classes: ClassDefinition['classes']; background: number } {
+  if (known) {
+    const background = known.find(({ name }) => BACKGROUND.test(name))?.trainId;
+    return { classes: known, background: background ?? IGNORE_INDEX };
+  }
+  const labels = [...new Set(names)].sort();
+  if (labels.length === 1) {
+    throw fault(
+      'definition',
+      root,
+      `the masks show one class only, '${labels[0]}'; for what no mask covers write classes.yaml with the classes background and ${labels[0]}`,
+    );
+  }
+  const classes =
+    labels.length === 0
+      ? []
+      : listedClasses(
+          root,
+          labels.map((name, value) => ({ name, value })),
+        );
+  return { classes, background: IGNORE_INDEX };
+}
+
+/** Ids by the last part of the file's name, with and without what an upload puts before it; several of one name: none. */
+function idsByName(images: ReadonlyMap<string, string>): Map<string, string | undefined> {
+  const ids = new Map<string, string | undefined>();
+  for (const [id, file] of images) {
+    const name = path.basename(file).normalize('NFC');
+    for (const key of new Set([name, withoutEnding(name)])) ids.set(key, ids.has(key) ? undefined : id);
+  }
+  return ids;
+}
+
+const withoutEnding = (name: string) => path.parse(name).name;
+
+function imageIdOf(task: Task | undefined, ids: ReadonlyMap<string, string | undefined>): string | undefined {
+  for (const name of task?.images ?? []) {
+    for (const one of [name, withoutUploadId(name)]) {
+      const id = ids.get(one) ?? ids.get(withoutEnding(one));
+      if (id !== undefined) return id;
+    }
+  }
+  return undefined;
+}
+
+/** The lowest first. */
+function inDrawingOrder<Mask extends RegionMask>(masks: readonly Mask[], task: Task | undefined): Mask[] {
+  const counts = new Map<string, number>();
+  const order = new Map<string, number>();
+  for (const [place, { label }] of (task ? regionsOf(task, masks[0]!) : []).entries()) {
+    const count = counts.get(label) ?? 0;
+    counts.set(label, count + 1);
+    order.set(`${label}-${count}`, place);
+  }
+  const placeOf = ({ label, count }: RegionMask) =>
+    order.get(`${label}-${count}`) ?? Number.POSITIVE_INFINITY;
+  const compare = (a: RegionMask, b: RegionMask) =>
+    placeOf(a) - placeOf(b) || a.count - b.count || (a.label < b.label ? -1 : 1);
+  return [...masks].sort(compare);
+}
+
+export const labelStudioReader: DatasetReader = {
+  detect: async (root) => {
+    const folder = await maskFolderOf(root);
+    return folder === undefined ? undefined : `masks ${path.join(folder, 'task-N-annotation-M-...')}.png`;
+  },
+  splits: async (root) => ['all', ...(await splitsBy((split) => isFile(path.join(root, `${split}.txt`))))],
+  open: openLabelStudio,
+};
