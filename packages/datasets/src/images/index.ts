@@ -8,4 +8,3 @@ export { resizeWindow, type ScaledLabel, scaledSize, scaleLabel, sourceRect } fr
 export { encodeRowPng, MOST_COLUMNS } from './row-png.js';
 export { readSamples } from './samples.js';
 export type { LabelMap, Rect, RgbImage, Size } from './types.js';
-export { undecodable } from './unreadable.js';

@@ -1,6 +1,6 @@
 // Labels that are several masks, one for each drawn region, read as one: each pixel's value is the last mask over it.
 import { fault } from '../errors.js';
-import { type Png, readPng, type Size, undecodable } from '../images/index.js';
+import { type Png, readSamples, type Size } from '../images/index.js';
 
 /** Row by row: the number of the last file whose mask covers a pixel, from 1; 0 where none does. */
 interface Layers extends Size {
@@ -15,7 +15,7 @@ interface Layers extends Size {
 export async function readLayers(files: readonly string[]): Promise<Layers> {
   let merged: Layers | undefined;
   for (const [i, file] of files.entries()) {
-    const mask = await readMask(file);
+    const mask = await readSamples(file);
     const { width, height } = mask;
     merged ??= { width, height, values: new (files.length < 256 ? Uint8Array : Uint16Array)(width * height) };
     if (width !== merged.width || height !== merged.height) {
@@ -28,14 +28,6 @@ export async function readLayers(files: readonly string[]): Promise<Layers> {
     cover(merged.values, mask, i + 1);
   }
   return merged!;
-}
-
-async function readMask(file: string): Promise<Png> {
-  try {
-    return await readPng(file);
-  } catch (error) {
-    throw await undecodable(file, 'PNG mask', error);
-  }
 }
 
 /** A pixel is covered where more than half of the channel's range is reached: brushes have soft edges. */

@@ -1,10 +1,9 @@
 // Reader of Mapillary Vistas: training/images and training/v1.2/labels, with the classes of config_v1.2.json.
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import type { ClassDefinition } from '../classes/class-file.js';
+import { readJson } from '../classes/json.js';
 import { valueClasses } from '../classes/listed-classes.js';
-import { misformed } from '../classes/yaml.js';
 import { fault } from '../errors.js';
 import { IMAGE_ENDINGS, isFile, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import type { PublishedSplit } from '../formats.js';
@@ -116,16 +115,7 @@ async function editionsOf(root: string): Promise<Edition[]> {
 
 /** The entries that are evaluated, by their readable names where those are all different. */
 async function readConfig(file: string): Promise<ClassDefinition> {
-  let json: unknown;
-  try {
-    json = JSON.parse(await readFile(file, 'utf8'));
-  } catch (error) {
-    throw fault('definition', file, `not a readable JSON file (${(error as Error).message})`, error);
-  }
-  const parsed = configSchema.safeParse(json);
-  if (!parsed.success)
-    throw misformed(file, parsed.error, "a list 'labels' of names and colours is expected");
-  const { labels } = parsed.data;
+  const { labels } = await readJson(file, configSchema, "'labels' with names and colours");
   const evaluated = labels.map((label, value) => ({ ...label, value })).filter(({ evaluate }) => evaluate);
   const readable = new Set(evaluated.map(({ readable }) => readable));
   const plain = readable.size === evaluated.length && !readable.has(undefined);

@@ -1,16 +1,16 @@
 // Reader of Supervisely's export "as masks": meta.json, DATASET/img and DATASET/masks_machine.
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import type { ClassDefinition } from '../classes/class-file.js';
 import { packed } from '../classes/colors.js';
 import { findClassFile, readFoundClasses } from '../classes/find.js';
+import { readJson } from '../classes/json.js';
 import { listedClasses, valueClasses } from '../classes/listed-classes.js';
-import { colorSchema, misformed } from '../classes/yaml.js';
+import { colorSchema } from '../classes/yaml.js';
 import { fault } from '../errors.js';
 import { IMAGE_ENDINGS, isFile, isFolder, listFiles } from '../files/list.js';
 import { PUBLISHED_SPLITS } from '../formats.js';
-import { imageSize, readPng } from '../images/index.js';
+import { imageSize } from '../images/index.js';
 import { IGNORE_INDEX, type LabelCoding, type Sample, type SegmentationDataset } from '../types.js';
 import { FileDataset, samplesOfSplit } from './file-dataset.js';
 import { foldersIn } from './own-layout.js';
@@ -151,13 +151,7 @@ async function definitionOf(
   const uneven = listed.find(({ channels }) => new Set(channels).size > 1);
   if (uneven)
     throw fault('definition', file, `'${uneven.name}' is [${uneven.channels}], not three times one value`);
-  const definition = valueClasses(file, listed, listed[0]?.value === 0 ? [] : [0]);
-  const { channels = 1 } = (first && (await readPng(first.label!).catch(() => undefined))) || {};
-  if (channels < 3) return definition;
-  // Three channels that hold the same value.
-  const codes = new Map(listed.map(({ value }, trainId) => [packed([value, value, value]), trainId]));
-  if (!codes.has(0)) codes.set(0, IGNORE_INDEX);
-  return { ...definition, labelCoding: colorCoding(codes) };
+  return valueClasses(file, listed, listed[0]?.value === 0 ? [] : [0]);
 }
 
 const colorCoding = (codes: ReadonlyMap<number, number>): LabelCoding => ({
@@ -175,22 +169,6 @@ async function refusePictures({ image, label }: Sample): Promise<void> {
     label!,
     `shows the image twice, with and without its masks; export ${MACHINE} too, which hold the classes`,
   );
-}
-
-async function readJson<T>(file: string, schema: z.ZodType<T>, expected: string): Promise<T> {
-  let json: unknown;
-  try {
-    json = JSON.parse(await readFile(file, 'utf8'));
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    const why = missing
-      ? 'not found, but it names the classes'
-      : `not a readable JSON file (${(error as Error).message})`;
-    throw fault(missing ? 'missing' : 'definition', file, `${why}; export the project again`, error);
-  }
-  const parsed = schema.safeParse(json);
-  if (!parsed.success) throw misformed(file, parsed.error, `${expected} are expected`);
-  return parsed.data;
 }
 
 export const superviselyReader: DatasetReader = {

@@ -86,7 +86,7 @@ describe('subsets of SYNTHIA', () => {
     await space.put('sf/SEQ1/GTLeft/0000001.png', rgb(5, 1));
     expect(await failure(set.readLabel(0))).toMatch(/90 \(5 pixels\)/);
     await space.put('sf/SEQ1/GTLeft/0000001.png', grey(5, 1, [0, 1, 2, 3, 4]));
-    expect(await failure(set.readLabel(0))).toMatch(/PNG of several channels .*1 of 8 bits/);
+    expect(await failure(set.readLabel(0))).toMatch(/must have several channels .*1 of 8 bits/);
   });
 
   it('that are not read are named', async () => {
