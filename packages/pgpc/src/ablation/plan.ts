@@ -1,16 +1,17 @@
 // From a sweep and a choice of seeds and steps to the runs that it takes, each known by what it depends on.
 
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { STREET_SYNTH_VERSION } from '@pgpc/street-synth';
 import type { Experiment } from '../config/experiment.js';
 import { checkKey, hasPlaceFor, type Settings, withSettings } from '../config/settings.js';
 import { loadSegmentor, MODEL_FILE } from '../models/checkpoint.js';
+import { locateModel } from '../models/locate.js';
 import { type ScaleName, type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
 import type { SweepName } from './names.js';
 import { folderOf, type RunResult, readResult, seedFolder } from './results.js';
-import { type Cell, sweeps } from './sweeps.js';
+import { type Cell, type Sweep, sweeps } from './sweeps.js';
 
 export interface PlanOptions {
   /** Folder of all runs and tables. */
@@ -25,8 +26,32 @@ export interface PlanOptions {
   steps?: number | undefined;
   /** Changes to every cell that has the part. Changes of the network and the crops hold for the source and the oracle, too. */
   set: Settings;
-  /** Folder with a source's network as `seedK/model.safetensors`, instead of training one. */
+  /**
+   * Folder with a source's network as `seedK/model.safetensors`, or one network for all seeds, as a run directory, checkpoint
+   * or file, instead of training one.
+   */
   start?: string | undefined;
+  /** Other data than rendered streets. */
+  own?: OwnData | undefined;
+}
+
+/** What the runs of a sweep depend on in data that is not rendered. */
+export interface OwnData {
+  /** Digest of the data. */
+  digest: string;
+  /** Number of its classes. */
+  classes: number;
+  /** Whether the target's training images have labels, for the oracle. */
+  oracle: boolean;
+}
+
+/** The cells of a sweep that the data has what they need for: labels of the target, and more classes than ranks. */
+export function cellsOn({ cells }: Sweep, own: OwnData | undefined): readonly Cell[] {
+  if (!own) return cells;
+  return cells.filter(({ method, settings }) => {
+    const rank = settings['method.contrast.rank'];
+    return method === 'oracle' ? own.oracle : rank === undefined || Number(rank) < own.classes;
+  });
 }
 
 /** One training, which several cells and sweeps may share. */
@@ -74,11 +99,11 @@ function takes({ cell, experiment }: PlannedRun, key: string): boolean {
 }
 
 function runsOfSeed(sweep: SweepName, seed: number, options: PlanOptions): PlannedRun[] {
-  const { out, set } = options;
-  const preset = streetSynthPreset({ ...options, seed });
+  const { out, set, own } = options;
+  const preset = streetSynthPreset({ ...options, seed, classes: own?.classes });
   const pretraining = changed(preset.pretraining, set, isShared);
   const given = options.start === undefined ? undefined : givenStart(options.start, seed, pretraining);
-  const identified = (run: Training): Identified => ({ ...run, key: keyOf(preset, run) });
+  const identified = (run: Training): Identified => ({ ...run, key: keyOf(own ?? preset, run) });
   const placed = (name: string, run: Identified): PlannedRun => {
     const folder = folderOf(out, seed, run.key) ?? join(seedFolder(out, seed), `${name}-${run.key}`);
     return { ...run, name, seed, folder };
@@ -101,8 +126,8 @@ function runsOfSeed(sweep: SweepName, seed: number, options: PlanOptions): Plann
     return identified({ experiment, onTarget: false, ...origin, cell });
   };
   // A run that the table of methods has too goes by its name there, whichever sweep comes to it first.
-  const methods = new Map(sweeps.methods.cells.map((cell) => [runOf(cell).key, cell.name] as const));
-  const cells = sweeps[sweep].cells.map((cell) => {
+  const methods = new Map(cellsOn(sweeps.methods, own).map((cell) => [runOf(cell).key, cell.name] as const));
+  const cells = cellsOn(sweeps[sweep], own).map((cell) => {
     const run = runOf(cell);
     return placed(methods.get(run.key) ?? `${sweep}-${cell.name}`, run);
   });
@@ -131,8 +156,9 @@ function givenStart(
   seed: number,
   { segmentor }: Experiment,
 ): { folder: string; sha256: string } {
-  const folder = join(root, `seed${seed}`);
-  const file = join(folder, MODEL_FILE);
+  const bySeed = join(root, `seed${seed}`, MODEL_FILE);
+  const isOne = !existsSync(bySeed) && (!statSync(root).isDirectory() || hasNetwork(root));
+  const file = isOne ? locateModel(root) : bySeed;
   if (!existsSync(file)) {
     throw new Error(`${file} is missing: --start needs a source's network for every seed of the sweep`);
   }
@@ -145,15 +171,22 @@ function givenStart(
       );
     }
   }
+  const folder = isOne ? file : dirname(file);
   return { folder, sha256: createHash('sha256').update(readFileSync(file)).digest('hex') };
 }
 
-/** Twelve hexadecimal digits of SHA-256 over what was rendered, the experiment, and what it starts from. */
+/** Whether a folder is a run or a checkpoint. */
+function hasNetwork(folder: string): boolean {
+  return ['run.json', MODEL_FILE].some((name) => existsSync(join(folder, name)));
+}
+
+/** Twelve hexadecimal digits of SHA-256 over the data, the experiment, and what it starts from. */
 function keyOf(
-  { data }: StreetSynthPreset,
+  on: OwnData | StreetSynthPreset,
   { experiment, onTarget, startKey }: Pick<PlannedRun, 'experiment' | 'onTarget' | 'startKey'>,
 ): string {
-  const dependsOn = { rendered: STREET_SYNTH_VERSION, data, experiment, onTarget, start: startKey };
+  const data = 'digest' in on ? { own: on.digest } : { rendered: STREET_SYNTH_VERSION, data: on.data };
+  const dependsOn = { ...data, experiment, onTarget, start: startKey };
   return createHash('sha256')
     .update(JSON.stringify(canonical(dependsOn)))
     .digest('hex')

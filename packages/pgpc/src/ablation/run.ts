@@ -3,7 +3,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { classStatistics, openGta5, writeWholeSync } from '@pgpc/datasets';
-import type { StreetSynthFolders } from '@pgpc/street-synth';
 import { didYouMean } from '../config/did-you-mean.js';
 import { chosenPrecision } from '../config/precision.js';
 import { UsageError } from '../config/usage-error.js';
@@ -19,20 +18,24 @@ import {
 } from '../training/parallel-runs.js';
 import { loadPlugins } from '../training/plugins.js';
 import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../training/rendered-streets.js';
+import type { TaskData } from '../training/run-program.js';
 import type { TrainedTask } from '../training/train.js';
 import type { LogEntry } from '../training/trainer.js';
 import type { SweepName } from './names.js';
+import { type OpenEvent, openOwnData, type SweepData, type SweepDomains } from './own-data.js';
 import { writeSweep } from './page.js';
-import { finished, type PlannedRun, type PlanOptions, plan } from './plan.js';
+import { cellsOn, finished, type OwnData, type PlannedRun, type PlanOptions, plan } from './plan.js';
 import { foldersNamed, METRICS_FILE, RESULT_FILE, writeResult } from './results.js';
 import { sweeps } from './sweeps.js';
 import { minorityClasses, rowsOf, type SweepTable, textCells } from './table.js';
 import { type RunWatch, TimeBudget } from './time-budget.js';
 
-export interface SweepOptions extends Omit<PlanOptions, 'seeds'> {
+export interface SweepOptions extends Omit<PlanOptions, 'seeds' | 'own'> {
   readonly name: SweepName;
   /** Folder of the rendered data; left out: the scale's. */
   readonly data?: string | undefined;
+  /** Other data than rendered streets. */
+  readonly domains?: SweepDomains | undefined;
   /** How many seeds to run, counted up from `seed`; at least 1. */
   readonly seeds: number;
   /** 0..2^32 - 1. */
@@ -57,6 +60,7 @@ export type SweepEvent =
   /** What is going to be run; `finished` of the runs were so before. */
   | { kind: 'plan'; title: string; runs: number; finished: number }
   | RenderEvent
+  | OpenEvent
   | ParallelEvent
   /** Why a run is trained again or not at all, or that it failed. */
   | { kind: 'remark'; message: string };
@@ -117,7 +121,12 @@ export async function runSweep(
   const trainedOn = describeDevice(device);
   const budget = minutes === undefined ? undefined : new TimeBudget(60_000 * minutes);
   const signal = budget ? AbortSignal.any([stopped, budget.signal]) : stopped;
-  const runs = planned(options);
+  const opening = { signal: stopped, onEvent };
+  const opened = options.domains && (await openOwnData(options.domains, opening));
+  const fitting = cellsOn(sweeps[name], opened?.own);
+  const unfit = sweeps[name].cells.filter((cell) => !fitting.includes(cell)).map(({ label }) => label);
+  if (unfit.length > 0) remark(`not on this data, which has too few labels or classes: ${unfit.join(', ')}`);
+  const runs = planned(options, opened?.own);
   const todo = missing(runs, cells);
   const asked = runs.filter(({ cell }) => cell && (cells?.includes(cell.name) ?? true)).length;
   const open = todo.filter(({ run }) => run.cell).length;
@@ -126,17 +135,12 @@ export async function runSweep(
     const reason = whyAgain(run, out);
     if (reason) remark(`${labelOf(run)}: ${reason}`);
   }
-  const { data } = streetSynthPreset(options);
-  const rendered = { signal: stopped, onEvent };
-  const roots = await renderStreetSynth(options.data ?? presetDataFolder(scale), data, rendered);
-  const source = await openGta5(roots.source);
-  const { counts } = await classStatistics(source);
-  const classes = source.classes.map((info) => info.name);
-  const minority = minorityClasses(counts);
-  const table = () => tableOf(options, runs, classes, minority);
+  const data = opened ?? (await renderedData(options, opening));
+  const minority = minorityClasses(data.counts);
+  const table = () => tableOf(options, runs, data, minority);
   const folder = join(out, name);
   writeSweep(folder, table());
-  const train = trainer(roots, { signal, onEvent }, options);
+  const train = trainer(data.task, { signal, onEvent }, options);
   onEvent({ kind: 'runs', steps: todo.reduce((sum, { run }) => sum + run.experiment.iterations, 0) });
   const failures: string[] = [];
   try {
@@ -175,8 +179,27 @@ export async function runSweep(
   return { ...textCells(table()), folder, runs: todo.length, left, failures };
 }
 
+/** Rendered streets, made where they are not there yet. */
+async function renderedData(
+  { data: folder, scale, seed }: SweepOptions,
+  surroundings: Surroundings,
+): Promise<SweepData> {
+  const { data } = streetSynthPreset({ scale, seed });
+  const task = await renderStreetSynth(folder ?? presetDataFolder(scale), data, surroundings);
+  const source = await openGta5(task.source);
+  const { counts } = await classStatistics(source);
+  const size = { demo: '', quick: ' in small (--quick)', large: ' in large (--scale large)' }[scale];
+  return {
+    own: undefined,
+    task,
+    classes: source.classes.map((info) => info.name),
+    counts,
+    where: `street-synth/1${size}`,
+  };
+}
+
 function inProcesses(
-  roots: StreetSynthFolders,
+  data: TaskData,
   { signal, onEvent }: Surroundings,
   { checkpoints, device, jobs = jobsOn(device), plugins }: SweepOptions,
 ): RunTrainer {
@@ -189,8 +212,7 @@ function inProcesses(
         name,
         experiment,
         plugins,
-        source: roots.source,
-        target: roots.target,
+        data,
         device,
         workers: workersOn(device, jobs),
         onTarget,
@@ -214,9 +236,9 @@ function inProcesses(
 }
 
 /** The sweep's runs with all seeds. @throws UsageError for a cell that the sweep does not have. */
-function planned(options: SweepOptions): PlannedRun[] {
+function planned(options: SweepOptions, own: OwnData | undefined): PlannedRun[] {
   const { name, seed, seeds, cells = [] } = options;
-  const known = sweeps[name].cells.map((cell) => cell.name);
+  const known = cellsOn(sweeps[name], own).map((cell) => cell.name);
   for (const cell of cells) {
     if (!known.includes(cell)) {
       throw new UsageError(
@@ -224,7 +246,7 @@ function planned(options: SweepOptions): PlannedRun[] {
       );
     }
   }
-  return plan(name, { ...options, seeds: Array.from({ length: seeds }, (_, i) => seed + i) });
+  return plan(name, { ...options, own, seeds: Array.from({ length: seeds }, (_, i) => seed + i) });
 }
 
 /** The runs of the chosen cells that have not ended, and what they start from; each once. */
@@ -262,7 +284,7 @@ function save(run: PlannedRun, { seconds, scores, log }: TrainedRun, device: str
 function tableOf(
   options: SweepOptions,
   runs: readonly PlannedRun[],
-  classes: readonly string[],
+  { classes, where }: SweepData,
   minority: readonly number[],
 ): SweepTable {
   const sweep = sweeps[options.name];
@@ -272,19 +294,18 @@ function tableOf(
     (cell) => results.flatMap((one) => (one.cell === cell && one.result ? [one.result] : [])),
     minority,
   );
-  return { sweep, classes, minority, rows, setting: settingOf(options), command: options.command };
+  return { sweep, classes, minority, rows, setting: settingOf(options, where), command: options.command };
 }
 
 /** What all runs of the sweep have in common. */
-function settingOf(options: SweepOptions): string {
-  const { scale, precision, start, seed, seeds } = options;
+function settingOf(options: SweepOptions, where: string): string {
+  const { precision, start, seed, seeds } = options;
   const preset = streetSynthPreset(options);
   const steps = preset.continuation('pgpc').iterations;
   const source = start ? 'given source networks' : `${preset.pretraining.iterations} steps on the source`;
   const which = seeds === 1 ? `seed ${seed}` : `seeds ${seed} to ${seed + seeds - 1}`;
-  const size = { demo: '', quick: ' in small (--quick)', large: ' in large (--scale large)' }[scale];
   const computed = precision ? `${precision}, ` : '';
-  return `On street-synth/1${size}: ${computed}${source}, then ${steps} steps of each cell; ${which}.`;
+  return `On ${where}: ${computed}${source}, then ${steps} steps of each cell; ${which}.`;
 }
 
 function labelOf({ seed, name }: PlannedRun): string {

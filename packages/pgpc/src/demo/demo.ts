@@ -17,6 +17,7 @@ import {
   workersOn,
 } from '../training/parallel-runs.js';
 import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../training/rendered-streets.js';
+import { claimRun, type RunClaim } from '../training/run-directory/claim.js';
 import { gitRevision } from '../training/run-directory/origin.js';
 import { RunDirectory } from '../training/run-directory/run-directory.js';
 import type { MethodResult } from '../training/run-directory/schema.js';
@@ -49,6 +50,8 @@ export interface DemoOptions {
 
 /** What the demo tells, from what it is going to do to its report, which is written however it ends. */
 export type DemoEvent =
+  /** The folder that the run has taken, before anything is rendered. */
+  | { kind: 'claimed'; directory: string }
   | { kind: 'description'; text: string }
   | RenderEvent
   | ParallelEvent
@@ -146,8 +149,7 @@ class DemoSeed {
       {
         name,
         experiment,
-        source: data.roots.source,
-        target: data.roots.target,
+        data: { source: data.roots.source, target: data.roots.target },
         device,
         workers: workersOn(device, jobsOn(device)),
         onTarget,
@@ -174,6 +176,26 @@ class DemoSeed {
  * @returns the run directory. @throws the signal's reason once it is aborted; what there is by then is saved.
  */
 export async function runDemo(options: DemoOptions, surroundings: Surroundings): Promise<RunDirectory> {
+  const { quick } = options;
+  const { onEvent } = surroundings;
+  const name = options.name ?? (quick ? 'demo-quick' : 'demo');
+  const claim = claimRun(options.out, name, {
+    overwrite: options.overwrite,
+    unique: options.name === undefined,
+  });
+  onEvent({ kind: 'claimed', directory: claim.path });
+  try {
+    return await runClaimed(claim, options, surroundings);
+  } finally {
+    claim.release();
+  }
+}
+
+async function runClaimed(
+  claim: RunClaim,
+  options: DemoOptions,
+  surroundings: Surroundings,
+): Promise<RunDirectory> {
   const { quick, sourceSteps, steps, seed, seeds, weights } = options;
   const { signal, onEvent } = surroundings;
   const device = chosenDevice(options.device);
@@ -195,27 +217,22 @@ export async function runDemo(options: DemoOptions, surroundings: Surroundings):
     openCityscapes(roots.target, 'val'),
   ]);
   const data = { roots, source, validation };
-  const run = RunDirectory.create(
-    options.out,
-    options.name ?? (quick ? 'demo-quick' : 'demo'),
-    {
-      config: {
-        preset: 'street-synth',
-        quick,
-        ...preset.data,
-        pretraining: preset.pretraining,
-        pgpc: preset.continuation('pgpc'),
-      },
-      seed,
-      versions: versions(),
-      device: describeDevice(device),
-      gitRevision: gitRevision(),
-      title: 'street-synth: from a rendered source to an unlabelled target',
-      description,
-      command: options.command,
+  const run = RunDirectory.begin(claim, {
+    config: {
+      preset: 'street-synth',
+      quick,
+      ...preset.data,
+      pretraining: preset.pretraining,
+      pgpc: preset.continuation('pgpc'),
     },
-    { overwrite: options.overwrite, unique: options.name === undefined },
-  );
+    seed,
+    versions: versions(),
+    device: describeDevice(device),
+    gitRevision: gitRevision(),
+    title: 'street-synth: from a rendered source to an unlabelled target',
+    description,
+    command: options.command,
+  });
   try {
     const gallery = new Gallery(run, data);
     await gallery.writeSamples();

@@ -91,16 +91,19 @@ export interface StreetSynthChoice {
   /** Steps on the source, and of each continuation, instead of the preset's. */
   sourceSteps?: number | undefined;
   steps?: number | undefined;
+  /** Number of classes of other data than rendered streets, which has no bonnet in its lowest rows. */
+  classes?: number | undefined;
 }
 
 export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset {
   const scale: Scale = scales[choice.scale ?? 'demo'];
   const { sourceSteps = scale.pretrainingIterations, steps = scale.iterations, precision } = choice;
+  const { classes } = choice;
   const segmentor: SegmentorConfig = {
     backbone: scale.backbone,
     head: 'daformer',
     channels: scale.channels,
-    classes: 19,
+    classes: classes ?? 19,
     // So short a training from random weights underfits: nothing is dropped.
     dropout: 0,
     dropPath: 0,
@@ -116,12 +119,15 @@ export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset 
   const optimizer = (lr: number) => ({ lr, headMultiplier: 5, weightDecay: 0.01 });
   // The teacher's memory of 1 / (1 - alpha) steps has to be short against the run. The target camera sees its own bonnet
   // in the lowest rows, as Cityscapes' does.
-  const selfTraining = { ...daformerSelfTraining, alpha: 0.99, ignoreBottom: Math.round(0.1 * scale.crop) };
+  const ignoreBottom = classes === undefined ? Math.round(0.1 * scale.crop) : 0;
+  const selfTraining = { ...daformerSelfTraining, alpha: 0.99, ignoreBottom };
   const contrast: ContrastOptions = {
     ...pgpcContrast,
     // Training on the source is the warm-up; what is left is for the banks to fill.
     warmup: 0.1,
     width: scale.channels,
+    // A pixel is a negative for all but its most likely classes: with few classes there are fewer of those.
+    rank: Math.min(pgpcContrast.rank, segmentor.classes - 1),
     ...scale.contrast,
   };
   const onLabels = (iterations: number) =>

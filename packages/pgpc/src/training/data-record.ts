@@ -67,6 +67,11 @@ function digest(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 8);
 }
 
+/** What tells data from other data, in so many hexadecimal digits. */
+export function digestOf(record: DataRecord): string {
+  return digest(record);
+}
+
 export function writeRecord(run: string, record: DataRecord): void {
   writeWholeSync(join(run, DATA_FILE), JSON.stringify(record));
 }

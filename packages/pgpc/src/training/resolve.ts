@@ -45,14 +45,8 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
   const device = chosenDevice(choice.device);
   const init = choice.init === undefined ? undefined : resolve(locateModel(choice.init));
   const network = init === undefined ? undefined : describeNetworkFile(init);
-  const own = await dataOf(choice);
-  // Files that are bad are told of when all are read.
-  const { format, root } = own.source;
-  const source = await openDataset({ format, root, onFault: () => {} });
-  const mapping = await resolveClasses(choice.classes, source, own.target);
-  const data: DataConfig = mapping ? { ...own, classes: mapping } : own;
-  const { classes } = toRunClasses(source, mapping).dataset;
-  if (choice.preset && mapping && !isCityscapes(classes)) {
+  const { data, classes } = await resolveData(choice);
+  if (choice.preset && data.classes && !isCityscapes(classes)) {
     throw new UsageError(
       `--classes: the preset ${choice.preset} has the 19 classes of Cityscapes, which these are not; leave --preset out`,
     );
@@ -77,6 +71,22 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
   });
 }
 
+/**
+ * The data of a choice, with formats and mapping filled in, and the classes of the run.
+ * @throws DatasetError for a source that cannot be opened, or a mapping that does not fit.
+ */
+export async function resolveData(
+  choice: Pick<ResolvedChoice, 'preset' | 'source' | 'target' | 'classes'>,
+): Promise<{ data: DataConfig; classes: readonly ClassInfo[] }> {
+  const own = await dataOf(choice);
+  // Files that are bad are told of when all are read.
+  const { format, root } = own.source;
+  const source = await openDataset({ format, root, onFault: () => {} });
+  const mapping = await resolveClasses(choice.classes, source, own.target);
+  const data = mapping ? { ...own, classes: mapping } : own;
+  return { data, classes: toRunClasses(source, mapping).dataset.classes };
+}
+
 function startOf(
   { weights, allowPartial }: ResolvedChoice,
   init: string | undefined,
@@ -86,7 +96,10 @@ function startOf(
   return { weights: existsSync(weights) ? resolve(weights) : weights, ...(allowPartial && { allowPartial }) };
 }
 
-async function dataOf({ preset, ...choice }: ResolvedChoice): Promise<DataConfig> {
+async function dataOf({
+  preset,
+  ...choice
+}: Pick<ResolvedChoice, 'preset' | 'source' | 'target'>): Promise<DataConfig> {
   const [source, target] = [choice.source, choice.target].map((domain) =>
     typeof domain === 'string' ? { root: domain } : domain,
   ) as [DomainChoice, DomainChoice];

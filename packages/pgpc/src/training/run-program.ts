@@ -2,15 +2,23 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { classStatistics, openCityscapes, openGta5 } from '@pgpc/datasets';
+import {
+  classStatistics,
+  openCityscapes,
+  openGta5,
+  type SegmentationDataset,
+  type Size,
+} from '@pgpc/datasets';
+import type { DataConfig } from '../config/data.js';
 import type { Experiment } from '../config/experiment.js';
 import { useCores } from '../machine.js';
 import { MODEL_FILE, saveSegmentor } from '../models/checkpoint.js';
 import type { WeightsReport } from '../models/weights/fit.js';
 import { PixelStore } from '../pipeline/pixels.js';
+import { openData } from './data.js';
 import { loadPlugins } from './plugins.js';
 import { type TrainedTask, type TrainingStart, train } from './train.js';
-import type { LogEntry } from './trainer.js';
+import type { LogEntry, TrainingData } from './trainer.js';
 
 /** What is to be trained. */
 export interface RunTask {
@@ -19,9 +27,7 @@ export interface RunTask {
   experiment: Experiment;
   /** Module files that register the parts of the experiment. */
   plugins?: readonly string[] | undefined;
-  /** Roots of the data. */
-  source: string;
-  target: string;
+  data: TaskData;
   /** 'cpu', or 'cuda:N', which several trainings can share. */
   device: string;
   /** Threads that decode; 0: that of the training. */
@@ -35,6 +41,9 @@ export interface RunTask {
   keep: 'training' | 'network' | 'nothing';
   evaluate: boolean;
 }
+
+/** Rendered streets by their roots; or data of any layout, whose files were checked before. */
+export type TaskData = { source: string; target: string } | { config: DataConfig; skipBad: boolean };
 
 export type RunEvent =
   | { kind: 'weights'; report: WeightsReport }
@@ -50,22 +59,15 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
   useCores(1);
   await loadPlugins(task.plugins);
   const { experiment, device, workers, start, keep, checkpoint } = task;
-  const target = await openCityscapes(task.target, 'train');
-  const labelled = task.onTarget ? target : await openGta5(task.source);
-  const sourceStatistics = await classStatistics(labelled);
+  const { validation, ...data } = await (task.onTarget ? onTarget : onSource)(task.data);
   const trained = await train({
     experiment,
-    data: {
-      source: new PixelStore(labelled),
-      sourceStatistics,
-      target: new PixelStore(target),
-      workers,
-    },
+    data: { ...data, workers },
     start,
     device,
     signal,
     // Seconds, which a stop may wait for: the scores of a network that is finished are worth having.
-    evaluation: task.evaluate ? { dataset: await openCityscapes(task.target, 'val') } : undefined,
+    evaluation: task.evaluate ? validation : undefined,
     onWeights: (report) => send({ kind: 'weights', report }),
     onStep: (done) => send({ kind: 'step', done }),
     onLog: (entry) => send({ kind: 'log', ...entry }),
@@ -78,6 +80,38 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
     },
   });
   send({ kind: 'end', ...trained });
+}
+
+type Opened = TrainingData & {
+  validation: { dataset: SegmentationDataset; size?: Size | undefined } | undefined;
+};
+
+async function onSource(data: TaskData): Promise<Opened> {
+  if ('config' in data) {
+    const { validation, ...opened } = await openData(data.config, data);
+    return {
+      ...opened,
+      validation: validation && { dataset: validation, size: data.config.target.scale },
+    };
+  }
+  const [source, target, validation] = await Promise.all([
+    openGta5(data.source),
+    openCityscapes(data.target, 'train'),
+    openCityscapes(data.target, 'val'),
+  ]);
+  return {
+    source: new PixelStore(source),
+    sourceStatistics: await classStatistics(source),
+    target: new PixelStore(target),
+    validation: { dataset: validation },
+  };
+}
+
+/** The target's labelled images in the place of the source's. */
+async function onTarget(data: TaskData): Promise<Opened> {
+  const { target, validation } = await onSource(data);
+  const sourceStatistics = await classStatistics(target!.dataset);
+  return { source: target!, sourceStatistics, target: target!, validation };
 }
 
 const stop = new AbortController();

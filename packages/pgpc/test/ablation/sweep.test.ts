@@ -1,6 +1,7 @@
 // `pgpc ablate` around the training: what runs, what is kept, what is said, how it stops; and its command line.
 
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -15,16 +16,19 @@ import { Writable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
+import { grey, rgb } from '../../../datasets/test/support/files.js';
+import { openOwnData } from '../../src/ablation/own-data.js';
 import type { PlannedRun } from '../../src/ablation/plan.js';
 import { readResult } from '../../src/ablation/results.js';
 import { runSweep, type SweepEvent, type SweepOptions, type TrainedRun } from '../../src/ablation/run.js';
 import { TimeBudget } from '../../src/ablation/time-budget.js';
 import { main } from '../../src/cli/main.js';
 import { showSweep } from '../../src/cli/output/sweep.js';
+import type { DataConfig } from '../../src/config/data.js';
 import { saveSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { streetSynthPreset } from '../../src/recipes/street-synth.js';
-import { inLanes } from '../../src/training/parallel-runs.js';
+import { inLanes, trainInProcess } from '../../src/training/parallel-runs.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-sweep-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -57,6 +61,24 @@ const options = (more: Partial<SweepOptions> = {}): SweepOptions => ({
   set: {},
   ...more,
 });
+
+const quiet = { signal: new AbortController().signal, onEvent: () => {} };
+
+/** Three classes in stripes: images in `train`, and labels in the splits that are named. */
+async function writeOwn(root: string, labelled: readonly string[]): Promise<string> {
+  for (const split of ['train', ...labelled]) {
+    const parts = labelled.includes(split) ? ['images', 'masks'] : ['images'];
+    for (const part of parts) mkdirSync(join(root, part, split), { recursive: true });
+    writeFileSync(join(root, 'images', split, '1.png'), rgb(64, 64));
+    const stripes = Array.from({ length: 64 * 64 }, (_, i) => Math.floor((i % 64) / 22));
+    if (labelled.includes(split)) writeFileSync(join(root, 'masks', split, '1.png'), grey(64, 64, stripes));
+  }
+  writeFileSync(
+    join(root, 'classes.yaml'),
+    'classes:\n  - {name: soil, value: 0}\n  - {name: crop, value: 1}\n  - {name: weed, value: 2}\n',
+  );
+  return root;
+}
 
 /** Runs a sweep whose training only takes notes; `act` may fail, or stop everything. */
 async function sweepOf(
@@ -150,6 +172,61 @@ describe('a sweep', () => {
     expect(trained).toEqual(['seed1/negatives-source', 'seed1/negatives-target']);
     expect(out).toContain('3 runs, 1 of them finished before');
   });
+
+  test('on data of your own has the cells that it can have, and runs of that data alone', async () => {
+    const source = await writeOwn(join(folder, 'own/sim'), ['train']);
+    const target = await writeOwn(join(folder, 'own/cam'), ['val']);
+    const domains = { source, target, skipBad: false };
+    // With three classes PGPC's own rank is 2.
+    const place = join(folder, 'own/runs');
+    const given = { name: 'rank', out: place, seeds: 1, domains, cells: ['r2'] } as const;
+    const { trained, out, err, error } = await sweepOf(given);
+    expect(error).toBeUndefined();
+    expect(trained).toEqual(['seed1/source', 'seed1/pgpc']);
+    expect(out).toContain('Rank r: 1 run, 0 of them');
+    expect(err).toContain('too few labels or classes: r = 3, r = 4');
+    expect(readFileSync(join(place, 'rank/table.md'), 'utf8')).toContain(`On ${source} to ${target}`);
+    expect((await sweepOf(given)).trained).toEqual([]);
+    // Its runs are of the data as it was.
+    writeFileSync(join(source, 'images/train/2.png'), rgb(64, 64));
+    copyFileSync(join(source, 'masks/train/1.png'), join(source, 'masks/train/2.png'));
+    expect((await sweepOf(given)).trained).toEqual(['seed1/source', 'seed1/pgpc']);
+    expect((await sweepOf({ ...given, cells: ['r4'] })).error).toMatchObject({
+      message: "--cells r4: rank has no such cell (did you mean 'r2'?); its cells: r2",
+    });
+    const { error: unlabelled } = await sweepOf({
+      ...given,
+      domains: { ...domains, target: await writeOwn(join(folder, 'own/bare'), []) },
+    });
+    expect(String(unlabelled)).toMatch(/bare has no labelled validation split \(val\): a sweep compares/);
+  });
+
+  test('of your own data is trained in a process of its own', async () => {
+    const source = await writeOwn(join(folder, 'own/small'), ['train', 'val']);
+    const { config } = (await openOwnData({ source, target: source, skipBad: false }, quiet)).task as {
+      config: DataConfig;
+    };
+    const { pretraining } = streetSynthPreset({ scale: 'quick', seed: 1, classes: 3 });
+    const end = await trainInProcess(
+      {
+        name: 'own',
+        experiment: { ...pretraining, iterations: 1, crop: { ...pretraining.crop, width: 32, height: 32 } },
+        data: { config, skipBad: false },
+        device: 'cpu',
+        workers: 0,
+        onTarget: true,
+        start: {},
+        checkpoint: join(folder, 'own/checkpoint'),
+        keep: 'network',
+        evaluate: true,
+      },
+      quiet,
+    );
+    expect(end).toMatchObject({
+      outcome: 'finished',
+      scores: { iou: [expect.any(Number), expect.any(Number), expect.any(Number)] },
+    });
+  }, 60_000);
 
   test('trains the chosen cells, and refuses one that there is not', async () => {
     const given = { name: 'rank', seeds: 1, cells: ['r4', 'r2'] } as const;
@@ -437,13 +514,21 @@ describe('the command line', () => {
       ['ablate', 'rank', '--quick', '--scale', 'large'],
       /--quick is --scale quick: leave out one of --quick and --scale large$/,
     ],
+    [
+      ['ablate', 'rank', '--source-root', '.'],
+      /data of your own needs both --source-root and --target-root$/,
+    ],
+    [
+      ['ablate', 'rank', '--source-root', '.', '--target-root', '.', '--data', 'd'],
+      /--data is of rendered streets: leave it out/,
+    ],
     [['ablate', 'rank', '--seeds', '0'], /--seeds '0': must be a whole number from 1 to 100$/],
     [['ablate', 'rank', '--cells', 'r2,'], /must be names with commas between them, such as r2,r4$/],
     [
       ['ablate', 'rank', '--set', 'rank'],
       /--set 'rank': must be KEY=VALUE, such as method\.contrast\.rank=3$/,
     ],
-    [['ablate', 'rank', '--start', 'nowhere'], /--start 'nowhere': there is no such folder$/],
+    [['ablate', 'rank', '--start', 'nowhere'], /--start 'nowhere': there is no such file or folder$/],
   ])('refuses %j', async (args, message) => {
     const { code, err } = await run(args);
     expect(code).toBe(2);

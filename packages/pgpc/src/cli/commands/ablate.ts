@@ -1,4 +1,6 @@
 // `pgpc ablate`
+import { basename, join, resolve } from 'node:path';
+import type { DatasetFormat } from '@pgpc/datasets/formats';
 import { Argument } from 'commander';
 import { z } from 'zod';
 import { sweepNames } from '../../ablation/names.js';
@@ -6,8 +8,17 @@ import type { SweepOptions } from '../../ablation/run.js';
 import { UsageError } from '../../config/usage-error.js';
 import { scaleNames } from '../../recipes/street-synth.js';
 import { type Action, examples, option, pluginHelp, type Register } from '../command.js';
-import { pluginOption, setOption, trainingOption } from '../training-options.js';
-import { checkedBy, existingFolder, integer, oneOf, outputFolder, positiveNumber, seed } from '../values.js';
+import { domainOptions, pluginOption, setOption, trainingOption } from '../training-options.js';
+import {
+  checkedBy,
+  existingPath,
+  integer,
+  oneOf,
+  outputFolder,
+  positiveNumber,
+  type Size,
+  seed,
+} from '../values.js';
 
 const cellNames = z
   .string()
@@ -16,26 +27,50 @@ const cellNames = z
 
 type AblateOptions = Omit<SweepOptions, 'plugins' | 'command'> & { readonly plugin: string[] | undefined };
 
+/** Flags that say which data, in place of rendered streets. */
+interface DomainFlags {
+  readonly sourceRoot?: string;
+  readonly targetRoot?: string;
+  readonly sourceFormat?: DatasetFormat;
+  readonly targetFormat?: DatasetFormat;
+  readonly sourceScale?: Size;
+  readonly targetScale?: Size;
+  readonly sourceRange?: [number, number];
+  readonly targetRange?: [number, number];
+  readonly classes?: string;
+  readonly skipBad?: boolean;
+}
+
 export const registerAblate: Register = (parent, act) => {
-  parent
+  const command = parent
     .command('ablate')
     .summary("run one of the paper's tables over several seeds")
     .description(
-      'Train every cell of a sweep on rendered streets, each from the same source network and for the same number ' +
+      'Train every cell of a sweep on rendered streets, or on data of your own (--source-root, --target-root), each from the same source network and for the same number ' +
         'of steps, and write one table with mean and spread over the seeds, with pictures. Runs that have finished ' +
         'are kept: the same command resumes where it was stopped, and sweeps that share runs share them in one folder.',
     )
     .addArgument(
       new Argument('<name>', `the sweep: ${sweepNames.join(', ')}`).argParser(checkedBy(oneOf(sweepNames))),
     )
-    .addOption(option('--out <folder>', 'folder for runs and tables', outputFolder, 'runs/ablations'))
+    .addOption(
+      option(
+        '--out <folder>',
+        'folder for runs and tables (default: runs/ablations, of your own data runs/ablations-TARGET)',
+        outputFolder,
+      ),
+    )
     .addOption(
       option(
         '--data <folder>',
         'folder of the rendered data (default: data/street-synth-1, with -quick or -large)',
         outputFolder,
       ),
-    )
+    );
+  for (const one of [...domainOptions('source'), ...domainOptions('target')]) command.addOption(one);
+  command
+    .addOption(trainingOption('classes'))
+    .addOption(trainingOption('skipBad'))
     .addOption(
       option('--seeds <count>', 'number of seeds to run, counted up from --seed', integer(1, 100), 3),
     )
@@ -83,9 +118,9 @@ export const registerAblate: Register = (parent, act) => {
     .addOption(trainingOption('precision'))
     .addOption(
       option(
-        '--start <folder>',
-        'folder with source networks as seed1/model.safetensors, ..., instead of training them',
-        existingFolder,
+        '--start <path>',
+        'folder with source networks as seed1/model.safetensors, ..., or one network, instead of training them',
+        existingPath,
       ),
     )
     .option('--no-checkpoints', 'do not keep the networks of the cells')
@@ -100,17 +135,45 @@ export const registerAblate: Register = (parent, act) => {
         'pgpc ablate methods',
         'pgpc ablate rank --cells r2,r4,r8 --seeds 5',
         'pgpc ablate bank-size --steps 600 --set method.contrast.warmup=0.25',
+        'pgpc ablate methods --source-root data/simulator --target-root data/camera --start runs/source-only',
         'pgpc ablate methods --scale large --device cuda --jobs 6 --minutes 60',
       ),
     )
-    .action(async (name, { quick, scale, ...options }) => {
+    .action(async (name, { quick, scale, sourceRoot, sourceFormat, sourceScale, sourceRange, ...others }) => {
+      const { targetRoot, targetFormat, targetScale, targetRange, classes, skipBad, ...options } = others;
       if (quick && scale !== undefined && scale !== 'quick') {
         throw new UsageError(`--quick is --scale quick: leave out one of --quick and --scale ${scale}`);
       }
-      const chosen = { name, ...options, scale: scale ?? (quick ? 'quick' : 'demo') };
+      const source = { sourceRoot, sourceFormat, sourceScale, sourceRange };
+      const target = { targetRoot, targetFormat, targetScale, targetRange };
+      const domains = domainsOf({ ...source, ...target, classes, skipBad });
+      if (domains && options.data !== undefined) {
+        throw new UsageError('--data is of rendered streets: leave it out, or the roots of your own data');
+      }
+      const ablations = domains ? `ablations-${basename(resolve(targetRoot!))}` : 'ablations';
+      const out = options.out ?? join('runs', ablations);
+      const chosen = { name, ...options, out, domains, scale: scale ?? (quick ? 'quick' : 'demo') };
       await act('ablate', ablate, chosen as AblateOptions);
     });
 };
+
+/** @throws UsageError for one root without the other, and for what goes with them alone. */
+function domainsOf(flags: DomainFlags): SweepOptions['domains'] {
+  const { sourceRoot, targetRoot, classes, skipBad = false } = flags;
+  if (sourceRoot === undefined || targetRoot === undefined) {
+    if (skipBad || Object.values(flags).some((value) => value !== undefined && value !== false)) {
+      throw new UsageError('data of your own needs both --source-root and --target-root');
+    }
+    return undefined;
+  }
+  const { sourceFormat, sourceScale, sourceRange, targetFormat, targetScale, targetRange } = flags;
+  return {
+    source: { root: sourceRoot, format: sourceFormat, scale: sourceScale, range: sourceRange },
+    target: { root: targetRoot, format: targetFormat, scale: targetScale, range: targetRange },
+    classes,
+    skipBad,
+  };
+}
 
 const ablate: Action<AblateOptions> = async ({ plugin: plugins, ...options }, io) => {
   const { runSweep } = await import('../../ablation/run.js');

@@ -65,7 +65,8 @@ const demo: Action<DemoOptions> = async (options, io) => {
     {
       signal,
       onEvent: (event) => {
-        if (event.kind === 'description') stdout.write(`${event.text}\n`);
+        if (event.kind === 'claimed') stdout.write(`run: ${event.directory}\n`);
+        else if (event.kind === 'description') stdout.write(`${event.text}\n`);
         else if (event.kind === 'report') {
           const { path, results, info } = event.run;
           if (results.length > 0) stdout.write(`\n${iouTable(results, info.classes)}`);
