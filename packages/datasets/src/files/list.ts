@@ -4,7 +4,7 @@ import path from 'node:path';
 import { DatasetError, fault } from '../errors.js';
 import { adviceFor, endingOf, escapedBytes, isOfTheSystem } from './names.js';
 
-export { IMAGE_ENDINGS } from './names.js';
+export { IMAGE_ENDINGS, LABEL_ENDINGS } from './names.js';
 
 /**
  * Receives what is wrong with single files while a dataset is opened; the other files are still read.

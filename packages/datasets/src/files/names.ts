@@ -15,6 +15,9 @@ export const IMAGE_ENDINGS: readonly string[] = [
   '.gif',
 ];
 
+/** Of the image formats in which numbers stay as they are, which labels need. */
+export const LABEL_ENDINGS: readonly string[] = ['.png', '.tif', '.tiff', '.gif'];
+
 /** Of pictures and arrays that are not read. */
 const OTHER_ENDINGS: ReadonlySet<string> = new Set(
   (
@@ -48,7 +51,9 @@ export const endingOf = (name: string): string => path.extname(name).toLowerCase
 export function adviceFor(ending: string, what: string, endings: readonly string[]): string | undefined {
   const read = [...new Set(endings.map((end) => end.slice(end.lastIndexOf('.')).toLowerCase()))];
   if (read.includes(ending)) return undefined;
-  if (IMAGE_ENDINGS.includes(ending)) return `${what} are read from ${read.join(', ')}`;
+  if (IMAGE_ENDINGS.includes(ending)) {
+    return `${what} are read from ${read.join(', ')}, which keep every number as it is`;
+  }
   return OTHER_ENDINGS.has(ending) ? 'such files are not read; convert them to PNG' : undefined;
 }
 

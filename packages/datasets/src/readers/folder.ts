@@ -9,7 +9,14 @@ import {
 } from '../classes/class-file.js';
 import { CLASS_FILES, findClassFile, readFoundClasses } from '../classes/find.js';
 import { type DatasetError, fault } from '../errors.js';
-import { IMAGE_ENDINGS, isFile, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
+import {
+  IMAGE_ENDINGS,
+  isFile,
+  isFolder,
+  LABEL_ENDINGS,
+  listFiles,
+  type ReaderOptions,
+} from '../files/list.js';
 import { labelHistograms } from '../labels/histograms.js';
 import { IGNORE_INDEX, type Sample, type SegmentationDataset } from '../types.js';
 import { FileDataset, samplesOfSplit } from './file-dataset.js';
@@ -66,7 +73,7 @@ async function ownSamples(
   if (kept) images = selectIds(images, [...kept], imageOf, onFault);
   const findLabels = async () => {
     if (!(await isFolder(labelFolder))) return undefined;
-    const found = await listFiles(labelFolder, { what: 'masks', endings: ['.png'], ...heard });
+    const found = await listFiles(labelFolder, { what: 'masks', endings: LABEL_ENDINGS, ...heard });
     const named = maskNames(images, found);
     if (named.suffix !== '') {
       const rest =
@@ -164,7 +171,7 @@ async function allMasks(root: string, samples: readonly Sample[]): Promise<strin
   const masks = new Set(own);
   for (const folder of folders) {
     if (!(await isFolder(folder))) continue;
-    const found = await listFiles(folder, { what: 'masks', endings: ['.png'], onFault: () => {} }).catch(
+    const found = await listFiles(folder, { what: 'masks', endings: LABEL_ENDINGS, onFault: () => {} }).catch(
       () => new Map(),
     );
     // Beside masks whose names have a suffix may lie others that are not read.

@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fault } from '../errors.js';
-import { IMAGE_ENDINGS, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
+import { IMAGE_ENDINGS, isFolder, LABEL_ENDINGS, listFiles, type ReaderOptions } from '../files/list.js';
 import type { Sample } from '../types.js';
 import { samplesOfSplit } from './file-dataset.js';
 import { firstFolder, splitsBy } from './reader.js';
@@ -44,7 +44,7 @@ export async function vocSamples(
   const selected = (files: ReadonlyMap<string, string>, fileOf: (id: string) => string) =>
     ids === undefined ? files : selectIds(files, ids, fileOf, onFault);
   const findLabels = async () => {
-    const found = await listFiles(labelFolder, { what: 'masks', endings: ['.png'], ...heard }).catch(
+    const found = await listFiles(labelFolder, { what: 'masks', endings: LABEL_ENDINGS, ...heard }).catch(
       (error) => {
         throw arraysOf(labelFolder, error);
       },

@@ -60,7 +60,7 @@ describe('files of a folder', () => {
     ]);
     await put('m.png');
     expect((await list({ endings: ['.png'] })).notes).toContain(
-      'ROOT: 1 .jpg file passed over (a.jpg); images are read from .png',
+      'ROOT: 1 .jpg file passed over (a.jpg); images are read from .png, which keep every number as it is',
     );
   });
 
@@ -102,7 +102,9 @@ describe('files of a folder', () => {
       failure(listFiles(space.root, { what: 'masks', endings: ['.png'], ...options }));
     expect(await failed()).toMatch(/no masks here \(no file ends in \.png\); check the path/);
     await put('1.jpg', '2.jpg', '._1.png');
-    expect(await failed()).toMatch(/there are 2 \.jpg files, 1 hidden\); masks are read from \.png$/);
+    expect(await failed()).toMatch(
+      /there are 2 \.jpg files, 1 hidden\); masks are read from \.png, which keep every number as it is$/,
+    );
     await put('a.png', 'b.png', 'c.png');
     expect(await failed({ except: () => true })).toMatch(
       /none of the 3 masks here is wanted \(they are named a, b, \.\.\.\)/,

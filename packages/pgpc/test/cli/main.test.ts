@@ -169,7 +169,7 @@ describe('what reaches the library', () => {
     const given = await optionsOf(
       (
         'train --preset synthia-cityscapes --method daformer --network hrnet-w48 --source-scale 640x380 ' +
-        '--target-scale 512x256 --source-format synthia --target-format cityscapes --iterations 5 --batch 1 ' +
+        '--target-scale 512x256 --source-range 0:4095 --target-range -40:85.5 --source-format synthia --target-format cityscapes --iterations 5 --batch 1 ' +
         '--style fda --fda-beta .05 --denoise agreement --loss-weights uncertainty --select density --crop 256x256 --lr 1e-4 --seed 3 --skip-bad --device cuda:1 --precision bfloat16 --activation-checkpointing --no-memory-check --workers 0 --name mine --overwrite'
       )
         .split(' ')
@@ -187,6 +187,8 @@ describe('what reaches the library', () => {
       network: 'hrnet-w48',
       sourceScale: { width: 640, height: 380 },
       targetScale: { width: 512, height: 256 },
+      sourceRange: [0, 4095],
+      targetRange: [-40, 85.5],
       sourceFormat: 'synthia',
       targetFormat: 'cityscapes',
       iterations: 5,

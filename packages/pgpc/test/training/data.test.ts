@@ -8,6 +8,9 @@ import { encode } from 'fast-png';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.js';
 import type { DataConfig } from '../../src/config/data.js';
+import { DecodePool } from '../../src/pipeline/decode-pool.js';
+import { PixelStore } from '../../src/pipeline/pixels.js';
+import { Rng } from '../../src/random.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { BadFilesError, openData } from '../../src/training/data.js';
 import { checkFits, measureStepMemory } from '../../src/training/memory.js';
@@ -49,6 +52,26 @@ const config = (source: string, target: string): DataConfig => ({
 });
 
 describe('openData', () => {
+  test('reads images of many bits by the range of their domain, in checks and in crops', async () => {
+    const source = ownData('bits', 1);
+    const values = Uint16Array.from({ length: SIDE * SIDE }, (_, i) => (i % 2 === 0 ? 7000 : 7510));
+    const wide = encode({ width: SIDE, height: SIDE, channels: 1, depth: 16, data: values });
+    writeFileSync(path.join(source, 'images/train/0.png'), wide);
+    const whole = config(source, ownData('bits-target', 1));
+    await expect(openData(whole)).rejects.toMatchObject({
+      faults: [{ kind: 'value-range', file: path.join(source, 'images/train/0.png') }],
+    });
+    const data = await openData({ ...whole, source: { ...whole.source, range: [7000, 7510] } });
+    const pool = new DecodePool({ workers: 0 });
+    const crop = { width: 4, height: 1, catMaxRatio: 1, flip: 0 };
+    for (const cacheBytes of [0, 2 ** 20]) {
+      const store = new PixelStore(data.source.dataset, { cacheBytes });
+      const request = { crop, labelled: false, wanted: undefined, rng: new Rng(1, 'crop').fork() };
+      const { image } = await store.crop(0, request, pool);
+      expect([...image].slice(0, 4).sort()).toEqual([0, 0, 255, 255]);
+    }
+  });
+
   test('opens both domains, counts the classes, finds the validation split', async () => {
     const stages = new Set<string>();
     const data = await openData(config(ownData('a', 3), ownData('b', 2)), {
