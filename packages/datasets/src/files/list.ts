@@ -57,7 +57,7 @@ interface Found {
 /**
  * Lists the files under `folder` as a map from id (the path relative to it with '/' separators, without the ending, in
  * Unicode's composed form, NFC) to path, sorted by UTF-16 code unit of the id. Links are followed; hidden files and
- * those that systems leave (`__MACOSX`, `Thumbs.db`) are passed over in silence, pictures of other endings with a note.
+ * what systems leave (`__MACOSX`, `Thumbs.db`) are passed over in silence, pictures of other endings with a note.
  * @throws {DatasetError} when the folder is missing or holds no such file; also, unless there is an `onFault`, when a
  * link in it leads in a circle or to nothing, two files have the same id, or a name is not UTF-8
  */
@@ -106,7 +106,7 @@ export function report(onFault: OnFault | undefined, fault: DatasetError): void 
 function whyEmpty(found: Found, { what, endings }: FileSearch, faults: number): string {
   const { excepted, others, hidden, leftOut } = found;
   if (excepted.length > 0) {
-    return `none of the ${excepted.length} ${what} here is wanted (they are named ${some(excepted)}); compare the names with those of the list or of the partners`;
+    return `none of the ${excepted.length} ${what} here is wanted (they are named ${some(excepted)}); compare the names with the list's or the partners'`;
   }
   const here = [...others]
     .sort(([, a], [, b]) => b.length - a.length)

@@ -40,7 +40,7 @@ const OF_THE_SYSTEM: ReadonlySet<string> = new Set([
   'lost+found',
 ]);
 
-/** Hidden files and folders, and those that systems leave, are no part of a data set. */
+/** Hidden files and folders, and what systems leave, are no part of a data set. */
 export const isOfTheSystem = (name: string): boolean =>
   name.startsWith('.') || OF_THE_SYSTEM.has(name.toLowerCase());
 

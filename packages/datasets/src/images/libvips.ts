@@ -29,7 +29,7 @@ export async function openByLibvips(file: string, options: ReadOptions = {}): Pr
     throw fault(
       'undecodable',
       file,
-      `an image of ${channels} channels, of which none is known to be red, green or blue; save these three alone`,
+      `an image of ${channels} channels, and none is known to be red, green or blue; save these three alone`,
     );
   }
   if (pages > 1) options.onNote?.(`${file}: has ${pages} pages; the first is read`);

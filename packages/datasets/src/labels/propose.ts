@@ -12,7 +12,7 @@ const FILES = 200;
 /**
  * A class file for masks of colours, with the colours that occur in them, the most frequent first.
  * @param files masks; of many only some are read
- * @returns undefined where they have too few or too many colours to be those of classes
+ * @returns undefined where they have too few or too many colours for classes
  */
 export async function proposeClassFile(files: readonly string[]): Promise<string | undefined> {
   const step = Math.max(1, Math.floor(files.length / FILES));

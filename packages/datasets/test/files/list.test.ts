@@ -39,7 +39,7 @@ describe('files of a folder', () => {
     expect([notes, faults]).toEqual([[], []]);
   });
 
-  it('are without those that systems leave', async () => {
+  it('are without what systems leave', async () => {
     const left = [
       '._1.jpg',
       '__MACOSX/._1.jpg',
@@ -97,7 +97,7 @@ describe('files of a folder', () => {
     ).toEqual([['name', true]]);
   });
 
-  it('that are not there are told from those that were not wanted', async () => {
+  it('that are not there are told from unwanted ones', async () => {
     const failed = (options = {}) =>
       failure(listFiles(space.root, { what: 'masks', endings: ['.png'], ...options }));
     expect(await failed()).toMatch(/no masks here \(no file ends in \.png\); check the path/);

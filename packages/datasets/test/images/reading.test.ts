@@ -183,7 +183,7 @@ describe('numbers of more than eight bits', () => {
 describe('colours', () => {
   const pixels = () => sharp(noise(6, 5), { raw: { width: 6, height: 5, channels: 3 } }).blur(2);
 
-  test('of CMYK, with its profile and without, are those of the picture', async () => {
+  test('of CMYK, with its profile and without, are what the picture shows', async () => {
     const red = sharp({ create: { width: 4, height: 4, channels: 3, background: '#c03020' } });
     const profiled = await red
       .clone()
@@ -219,7 +219,7 @@ describe('colours', () => {
     expect(await failure(decodeRgb(await put('tif', more)))).toMatch(/an image of 5 channels/);
   });
 
-  test('of several pages are those of the first, which is noted', async () => {
+  test('of several pages come from the first, which is noted', async () => {
     const frames = Buffer.concat([Buffer.alloc(48, 200), Buffer.alloc(48, 20)]);
     const animated = { raw: { width: 4, height: 8, channels: 3 as const, pageHeight: 4 } };
     const file = await put('gif', await sharp(frames, animated).gif({ loop: 0 }).toBuffer());
@@ -255,7 +255,7 @@ describe('files with a flaw', () => {
     expect(notes).toEqual([expect.stringContaining(`${file}: has a flaw that viewers pass over (`)]);
   });
 
-  test('of which pixels are missing are refused, and others say what they are', async () => {
+  test('that lack pixels are refused, and others say what they are', async () => {
     const good = await photo();
     expect(await failure(decodeRgb(await put('jpg', good.subarray(0, good.length >> 1))))).toMatch(
       /not a readable image \(.*premature end.*\); copy it again from where it came, or export it again$/,
