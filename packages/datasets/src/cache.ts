@@ -146,7 +146,8 @@ async function copyDefinitions(dataset: SegmentationDataset, out: string): Promi
     if (await isFile(file)) await cp(file, copy);
   }
   // Resized masks may no longer show every class.
-  if (dataset.name === 'folder') await writeWhole(path.join(out, CLASS_FILES[0]!), formatClassFile(dataset));
+  const listed = ['folder', 'camvid'].includes(dataset.name);
+  if (listed) await writeWhole(path.join(out, CLASS_FILES[0]!), formatClassFile(dataset));
 }
 
 /** A copy has its original's time of modification. */

@@ -1,16 +1,11 @@
 // The class lists of CamVid: the original's 32 colours, and the 11 classes that SegNet made of them.
 
-import { fault } from '../errors.js';
-import { readText } from '../files/text.js';
-import { type ClassInfo, IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
-import { type Color, packed, unpacked } from './colors.js';
-import { nameKey } from './names.js';
-
-type Definition = { readonly classes: readonly ClassInfo[]; readonly labelCoding: LabelCoding };
-type Named = readonly [name: string, color: number];
+import { IGNORE_INDEX, UNKNOWN_LABEL } from '../types.js';
+import type { ClassDefinition } from './class-file.js';
+import { classesOfColors, type NamedColor, namedColor } from './color-list.js';
 
 /** The label files of SegNet's version hold the place in this list (Badrinarayanan et al., PAMI 2017). */
-const ELEVEN: readonly Named[] = [
+const ELEVEN: readonly NamedColor[] = [
   ['sky', 0x808080],
   ['building', 0x800000],
   ['pole', 0xc0c080],
@@ -28,7 +23,7 @@ const ELEVEN: readonly Named[] = [
 const VOID = ELEVEN.length;
 
 /** The colours of the original's label files, by its label_colors.txt (Brostow, Fauqueur, Cipolla 2009). */
-const ORIGINAL: readonly Named[] = [
+const ORIGINAL: readonly NamedColor[] = [
   ['Animal', 0x408040],
   ['Archway', 0xc00080],
   ['Bicyclist', 0x0080c0],
@@ -63,21 +58,9 @@ const ORIGINAL: readonly Named[] = [
   ['Wall', 0x40c000],
 ];
 
-const THINGS = new Set(
-  [
-    ['animal', 'bicyclist', 'car', 'cart luggage pram', 'child', 'motorcycle scooter', 'other moving'],
-    ['pedestrian', 'SUV pickup truck', 'train', 'truck bus'],
-  ]
-    .flat()
-    .map(nameKey),
-);
-
-/** What people call the colour of what has no class. */
-const IGNORED = new Set(['void', 'unlabelled', 'unlabeled', 'ignore']);
-
 /** SegNet's version: 11 classes by value, and 11 for the rest. */
-export const CAMVID_11: Definition = {
-  classes: ELEVEN.map(classInfo),
+export const CAMVID_11: ClassDefinition = {
+  classes: ELEVEN.map(namedColor),
   labelCoding: {
     kind: 'values',
     table: Uint8Array.from({ length: 256 }, (_, value) => {
@@ -88,51 +71,4 @@ export const CAMVID_11: Definition = {
 };
 
 /** The original: 31 classes by colour, and Void. */
-export const CAMVID_32: Definition = byColor(ORIGINAL);
-
-function byColor(list: readonly Named[]): Definition {
-  const ignored = list.map(([name]) => IGNORED.has(nameKey(name)));
-  const classes = list.filter((_, i) => !ignored[i]).map(classInfo);
-  let trainId = 0;
-  return {
-    classes,
-    labelCoding: {
-      kind: 'colors',
-      colors: Uint32Array.from(list, ([, color]) => color),
-      trainIds: Uint8Array.from(ignored, (out) => (out ? IGNORE_INDEX : trainId++)),
-    },
-  };
-}
-
-function classInfo([name, color]: Named, trainId: number): ClassInfo {
-  const kind = THINGS.has(nameKey(name)) ? 'thing' : 'stuff';
-  return { trainId, labelId: trainId, name, color: unpacked(color), kind };
-}
-
-/**
- * Reads a label_colors.txt, which the original has and CVAT writes with its export "CamVid": lines `RED GREEN BLUE NAME`.
- * Colours that are named void or unlabelled are ignored.
- * @throws {DatasetError} when the file is missing, a line is not of this form, or a name or colour occurs twice
- */
-export async function readLabelColors(file: string): Promise<Definition> {
-  const fail = (why: string) => fault('definition', file, why);
-  const lines = (await readText(file)).split(/\r?\n/);
-  const list: Named[] = [];
-  for (const [index, line] of lines.entries()) {
-    if (line.trim() === '' || line.startsWith('#')) continue;
-    const found = /^\s*(\d{1,3})\s+(\d{1,3})\s+(\d{1,3})\s+(\S.*?)\s*$/.exec(line);
-    const color = found?.slice(1, 4).map(Number) as [number, number, number] | undefined;
-    if (found === null || color!.some((value) => value > 255)) {
-      throw fail(`line ${index + 1} '${line.trim()}' is not of the form RED GREEN BLUE NAME`);
-    }
-    const [name, code] = [found[4]!, packed(color as Color)];
-    if (list.some(([other, same]) => other === name || same === code)) {
-      throw fail(`line ${index + 1}: '${name}' or its colour is there twice`);
-    }
-    list.push([name, code]);
-  }
-  const definition = byColor(list);
-  if (definition.classes.length === 0) throw fail('lists no class');
-  if (definition.classes.length >= UNKNOWN_LABEL) throw fail(`lists more than ${UNKNOWN_LABEL} classes`);
-  return definition;
-}
+export const CAMVID_32 = classesOfColors(ORIGINAL);

@@ -1,8 +1,9 @@
 // Reader of CamVid: SPLIT with SPLITannot (SegNet's 11 classes, CVAT's export), or the original with its 32 colours.
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { CAMVID_11, CAMVID_32, readLabelColors } from '../classes/camvid.js';
+import { CAMVID_11, CAMVID_32 } from '../classes/camvid.js';
 import type { ClassDefinition } from '../classes/class-file.js';
+import { COLOR_LISTS } from '../classes/color-list.js';
 import { findClassFile, readFoundClasses } from '../classes/find.js';
 import { fault } from '../errors.js';
 import { IMAGE_ENDINGS, isFile, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
@@ -18,7 +19,6 @@ const ORIGINAL_IMAGES = ['701_StillsRaw_full', 'images'];
 const ORIGINAL_LABELS = 'LabeledApproved_full';
 /** The folder of CVAT's export of a task without subsets. */
 const WITHOUT_SPLITS = 'default';
-const LABEL_COLORS = 'label_colors.txt';
 
 interface Folders {
   readonly images: string;
@@ -31,8 +31,8 @@ interface Folders {
  * - `root/701_StillsRaw_full` with `root/LabeledApproved_full/*_L.png`, the original; split 'all' takes all.
  *
  * A list of names `root/SPLIT.txt` selects from the folder, so that a split can be the images of some sequences. Labels
- * of one channel hold SegNet's classes, coloured ones the original's or those of a `label_colors.txt` in the root; a
- * class file in the root (see `readClassFile`) comes before all of them.
+ * of one channel hold SegNet's classes, coloured ones the original's or those of a list of colours in the root (see
+ * `readColorList`); a class file in the root (see `readClassFile`) comes before all of them.
  * @throws {DatasetError} when a folder is missing or empty, or `split` is not defined; also, unless there is an
  * `onFault`, when an image or label lacks its partner, a listed name does not exist or a link leads in a circle
  */
@@ -125,13 +125,13 @@ function imageName(line: string): string {
 /** A class file, or else the form of the first label that can be read; all are checked against it when they are. */
 async function definitionOf(root: string, samples: readonly Sample[]): Promise<ClassDefinition> {
   const listed = await findClassFile(root);
-  if (listed !== undefined) return readFoundClasses(listed);
-  const file = path.join(root, LABEL_COLORS);
-  const colored = async () => ((await isFile(file)) ? readLabelColors(file) : CAMVID_32);
+  const colors = listed !== undefined && COLOR_LISTS.includes(path.basename(listed));
+  if (listed !== undefined && !colors) return readFoundClasses(listed);
   for (const { label } of samples) {
     const png = label === undefined ? undefined : await readPng(label).catch(() => undefined);
     if (png === undefined) continue;
-    return png.channels === 1 && png.palette === undefined ? CAMVID_11 : colored();
+    if (png.channels === 1 && png.palette === undefined) return CAMVID_11;
+    return listed === undefined ? CAMVID_32 : readFoundClasses(listed);
   }
   return CAMVID_11;
 }

@@ -1,5 +1,6 @@
 // CamVid in its two layouts, with lists of names, and as CVAT exports it.
 import { describe, expect, it } from 'vitest';
+import { cacheDataset } from '../../src/cache.js';
 import { CAMVID_11, CAMVID_32 } from '../../src/classes/camvid.js';
 import { availableSplits, detectFormat, openDataset } from '../../src/open.js';
 import { openCamvid } from '../../src/readers/camvid.js';
@@ -92,11 +93,32 @@ describe('camvid', () => {
       ['1 2 3\n', /line 1 '1 2 3' is not of the form/],
       ['1 2 300 a\n', /line 1/],
       ['1 2 3 a\n1 2 3 b\n', /line 2: 'b' or its colour is there twice/],
-      ['0 0 0 void\n', /lists no class/],
+      ['0 0 0 void\n', /lists 0 classes/],
     ];
     for (const [text, expected] of wrong) {
       await space.put('v/label_colors.txt', text);
       expect(await failure(openCamvid(root, 'all'))).toMatch(expected);
+    }
+  });
+
+  it('takes one-channel labels for the 11 classes also beside a list of colours; copies stay the same', async () => {
+    await eleven('train', '1', [3, 11]);
+    await space.put('c/label_colors.txt', '1 2 3 other\n4 5 6 another\n');
+    const set = await openCamvid(space.path('c'), 'train');
+    expect(set.classes).toEqual(CAMVID_11.classes);
+    await original('1', [0x804080, 0x000000, 0x40c000]);
+    const colors = await openCamvid(space.path('o'), 'all');
+    for (const [dataset, split] of [
+      [set, 'train'],
+      [colors, 'all'],
+    ] as const) {
+      const out = space.path(`copy-${split}`);
+      await cacheDataset(dataset, out);
+      const copy = await openCamvid(out, split);
+      expect(copy.classes.map(({ name, color }) => [name, color])).toEqual(
+        dataset.classes.map(({ name, color }) => [name, color]),
+      );
+      expect(await copy.readLabel(0)).toEqual(await dataset.readLabel(0));
     }
   });
 
