@@ -9,6 +9,7 @@ import { saveSegmentor } from '../models/checkpoint.js';
 import { locateModel } from '../models/locate.js';
 import { mitConfigs } from '../models/mit.js';
 import type { Segmentor } from '../models/segmentor.js';
+import { described } from '../models/weights/described.js';
 import {
   compareWithDescribed,
   describeLicence,
@@ -70,10 +71,10 @@ export async function inspectWeights(
     const faults = compared ? fitFaults(compared.fit) : [];
     const parameters = countParameters(file.tensors);
     if (json) {
-      const { format, naming, prefix, others, network: described, metadata, skipped, licence } = file;
+      const { format, naming, prefix, others, network: found, metadata, skipped, licence } = file;
       const fits = compared ? { network: compared.network, ...compared.fit } : null;
       io.stdout.write(
-        `${JSON.stringify({ file: file.path, format, naming, prefix, others, network: described, fits, parameters, metadata, skipped, licence: licence ?? null, tensors: entries }, undefined, 2)}\n`,
+        `${JSON.stringify({ file: file.path, format, naming, prefix, others, network: found, fits, parameters, metadata, skipped, licence: licence ?? null, tensors: entries }, undefined, 2)}\n`,
       );
       return;
     }
@@ -98,6 +99,7 @@ export async function inspectWeights(
       ],
       ['entries', [`${entries.length}; ${parameters.toLocaleString('en-US')} parameters of the network`]],
       ['left out', describeSkipped(file.skipped)],
+      ['classes', classesInWords(file)],
       ['metadata', metadata],
       ['licence', [file.licence ? licenceSentence(file.licence) : 'the file does not tell']],
     ];
@@ -225,6 +227,14 @@ function writeHuggingFace(
 async function namedBy(classes: string | undefined): Promise<readonly ClassInfo[] | undefined> {
   if (classes === undefined) return undefined;
   return classes === 'cityscapes' ? CITYSCAPES_CLASSES : (await readClassFile(classes)).classes;
+}
+
+/** Names of a network's classes; none of an encoder alone. */
+function classesInWords(file: WeightsFile): string[] {
+  const count = file.network.classes;
+  if (!hasDecoder(file) || count === undefined) return [];
+  const { classInfo } = described(file, count);
+  return [classInfo?.map(({ name }) => name).join(', ') ?? `${count}, whose names the file does not tell`];
 }
 
 /** The classes that are written, or that they have no names. */

@@ -1,9 +1,9 @@
 // The prefixes and containers that training programs put around a network, in any order and nesting.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { liveTensors, saveSafetensors, type Tensor, tidy, zeros } from '@pgpc/torch';
+import { liveTensors, loadPth, saveSafetensors, type Tensor, tidy, zeros } from '@pgpc/torch';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Segmentor } from '../../../src/models/segmentor.js';
@@ -242,6 +242,12 @@ describe('files of training programs', () => {
     const optimizer = tidy(() => zeros([3]));
     savePth(path, { model: dict(), optimizer: { state: optimizer } });
     optimizer.dispose();
+    // The last storage is lost: its name is another one.
+    const bytes = readFileSync(path);
+    const name = `a/data/${names.length}`;
+    for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name)) bytes.write('b', at, 'latin1');
+    writeFileSync(path, bytes);
+    expect(() => tidy(() => loadPth(path))).toThrow(`storage "${name}" is missing`);
     tidy(() => expect(openWeights(path).tensors.size).toBe(names.length));
   });
 });
