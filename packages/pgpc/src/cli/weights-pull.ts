@@ -1,8 +1,9 @@
 // `pgpc weights pull` at work: fetches a file, shows the progress, and says what to do where there is no network.
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type CatalogEntry, findCatalogEntry } from '../models/weights/catalog.js';
 import { ConnectionError, type Downloaded, download, HttpStatusError } from '../models/weights/download.js';
+import { configOf, shardsOf } from '../models/weights/files.js';
 import type { CommandIo } from './io.js';
 import { type Progress, progress } from './output/progress.js';
 
@@ -24,16 +25,66 @@ export async function pullWeights(options: PullWeightsOptions, io: CommandIo): P
   io.stdout.write(`${entry.name}: licence: ${entry.licence.text} (${entry.licence.url})\n`);
   const there = entry.sources.map(({ file }) => join(options.out, file)).find((path) => existsSync(path));
   if (there !== undefined) {
+    if (await fetchShards(there, entry, options, io)) return;
     io.stdout.write(`${there} is there already; delete it to fetch it anew\n`);
     return;
   }
   const { path, result } = await fetchFirst(entry, options, io);
-  const { bytes, sha256, checkedAgainst, resumedFrom } = result;
+  io.stdout.write(fetched(path, result));
+  await fetchShards(path, entry, options, io);
+  await fetchConfig(path, entry, options, io);
+}
+
+function fetched(path: string, { bytes, sha256, checkedAgainst, resumedFrom }: Downloaded): string {
   const checked = checkedAgainst
     ? `agrees with ${checkedAgainst}`
     : 'not checked: the server gives none; compare it, or give --sha256';
   const resumed = resumedFrom > 0 ? `, ${megabytes(resumedFrom)} of them from an earlier try` : '';
-  io.stdout.write(`${path}: ${megabytes(bytes)}${resumed}; SHA-256 ${sha256} (${checked})\n`);
+  return `${path}: ${megabytes(bytes)}${resumed}; SHA-256 ${sha256} (${checked})\n`;
+}
+
+/** Fetches what an index names and is not there yet. @returns whether there was anything to fetch */
+async function fetchShards(
+  index: string,
+  entry: CatalogEntry,
+  { name, hub = entry.hub }: PullWeightsOptions,
+  io: CommandIo,
+): Promise<boolean> {
+  if (!index.endsWith('.index.json')) return false;
+  const source = entry.sources.find(({ file }) => index.endsWith(file))!;
+  const missing = shardsOf(index).filter((shard) => !existsSync(join(dirname(index), shard)));
+  for (const [i, shard] of missing.entries()) {
+    const path = join(dirname(index), shard);
+    const url = `${hub}/${dirname(source.path)}/${shard}`;
+    const bar = new MegabyteBar(`${name} ${i + 1}/${missing.length}`, io);
+    try {
+      const { signal } = io;
+      io.stdout.write(fetched(path, await download({ url, path, signal, onProgress: bar.update.bind(bar) })));
+    } catch (error) {
+      throw new Error(`${(error as Error).message}; pull again to fetch what is missing`, { cause: error });
+    } finally {
+      bar.done();
+    }
+  }
+  return missing.length > 0;
+}
+
+/** Names of the classes are in the configuration; weights without one are of use, too. */
+async function fetchConfig(
+  weights: string,
+  { config, hub: own }: CatalogEntry,
+  { hub = own }: PullWeightsOptions,
+  { stdout, signal }: CommandIo,
+): Promise<void> {
+  if (config === undefined) return;
+  const path = configOf(weights);
+  try {
+    await download({ url: `${hub}/${config}`, path, signal });
+    stdout.write(`${path}: its configuration, with the names of its classes\n`);
+  } catch (error) {
+    signal.throwIfAborted();
+    stdout.write(`no configuration: ${(error as Error).message}; the weights' classes have no names\n`);
+  }
 }
 
 async function fetchFirst(

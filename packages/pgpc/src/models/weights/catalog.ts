@@ -22,6 +22,8 @@ export interface CatalogEntry {
   /** Paths on the hub in the order in which they are tried, and the name that the file gets here. */
   readonly sources: readonly { readonly path: string; readonly file: string }[];
   readonly licence: Licence;
+  /** Path on the hub of the configuration that names the classes; undefined for encoders of ImageNet. */
+  readonly config?: string;
 }
 
 const HUGGING_FACE = 'https://huggingface.co';
@@ -46,9 +48,13 @@ const HRNET_LICENCE: Licence = {
 
 function huggingFaceSources(repository: string): CatalogEntry['sources'] {
   const stem = repository.replace('/', '-');
-  // Some of these repositories have safetensors on their main branch, some only the older file.
+  // Some of these repositories have safetensors on their main branch, some in several files, some only the older file.
   return [
     { path: `${repository}/resolve/main/model.safetensors`, file: `${stem}.safetensors` },
+    {
+      path: `${repository}/resolve/main/model.safetensors.index.json`,
+      file: `${stem}/model.safetensors.index.json`,
+    },
     { path: `${repository}/resolve/main/pytorch_model.bin`, file: `${stem}.bin` },
   ];
 }
@@ -128,6 +134,7 @@ export function findCatalogEntry(name: string): CatalogEntry | undefined {
     aliases: [],
     hub: HUGGING_FACE,
     sources: huggingFaceSources(name),
+    config: `${name}/resolve/main/config.json`,
     licence: name.startsWith('nvidia/segformer-')
       ? SEGFORMER_LICENCE
       : { text: 'unknown: check with its publisher', url: `${HUGGING_FACE}/${name}` },

@@ -3,10 +3,13 @@
 import type { ClassInfo } from '@pgpc/datasets';
 import { type Described, namedClasses, readAbout } from '../about.js';
 import { readHuggingFaceFiles } from './huggingface-files.js';
+import type { WeightFormat } from './namings.js';
 
 /** A file whose header was read. */
 export interface DescribedFile {
   readonly path: string;
+  /** Whose names its entries have: HuggingFace's configuration counts for HuggingFace's names. */
+  readonly naming: WeightFormat;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -25,9 +28,9 @@ const CLASS_KEYS: readonly (readonly [names: string, colors: string])[] = [
  * What is known of a network of so many classes from its file and what lies beside it.
  * @throws Error as {@link readAbout} does
  */
-export function described({ path, metadata }: DescribedFile, count: number): Described {
+export function described({ path, naming, metadata }: DescribedFile, count: number): Described {
   if (metadata.format?.startsWith('pgpc-')) return readAbout(metadata);
-  const hub = readHuggingFaceFiles(path);
+  const hub = naming === 'mit-huggingface' ? readHuggingFaceFiles(path) : undefined;
   if (hub?.own) return readAbout(hub.own);
   const listed = CLASS_KEYS.map(([names, colors]) => classesFrom(metadata[names], metadata[colors]));
   const classInfo = [...listed, hub?.names && namedClasses(hub.names)].find((list) => list?.length === count);

@@ -1,6 +1,6 @@
-// The file that holds the weights, where a folder is named: as HuggingFace's libraries and this project write them.
+// What lies beside weights, and which file holds them where a folder is named. Without libtorch, as fetching needs none.
 
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** File names that are looked for in a folder, in this order. */
@@ -30,4 +30,30 @@ export function weightsFileOf(path: string): string {
       ? `${path}: a folder without weights (looked for: ${USUAL.join(', ')}, *.safetensors, *.pth)`
       : `${path}: a folder with ${candidates.length} weights files: name one of ${candidates.slice(0, 6).join(', ')}${candidates.length > 6 ? ', ...' : ''}`,
   );
+}
+
+/** HuggingFace's configuration of the weights in a folder. */
+export const CONFIG = 'config.json';
+
+/** The configuration of one of several weights files in a folder: `NAME.config.json`. */
+export function configOf(weights: string): string {
+  return `${weights.replace(/(\.index\.json|\.\w+)$/, '')}.${CONFIG}`;
+}
+
+/** The file names that an index of shards has. @throws Error for an index that is none, or that reaches out of its folder */
+export function shardsOf(index: string): string[] {
+  let map: unknown;
+  try {
+    map = (JSON.parse(readFileSync(index, 'utf8')) as { weight_map?: unknown }).weight_map;
+  } catch (error) {
+    throw new Error(`${index} cannot be read: ${(error as Error).message}; delete it to fetch it anew`);
+  }
+  const names = [...new Set(Object.values(map ?? {}))];
+  if (
+    names.length === 0 ||
+    names.some((name) => typeof name !== 'string' || !/^[^/\\]*[^/\\.]$/.test(name))
+  ) {
+    throw new Error(`${index} is no index of shards beside it; delete it to fetch it anew`);
+  }
+  return names as string[];
 }

@@ -37,6 +37,7 @@ import {
   type RecognizedWeights,
   renamedNetwork,
 } from './formats.js';
+import { readHuggingFaceFiles } from './huggingface-files.js';
 import { weightFormats } from './namings.js';
 
 /** An entry whose shape is not the network's. */
@@ -132,6 +133,8 @@ function licenceOf(
 ): WeightsLicence | undefined {
   if (metadata.licence) return { text: metadata.licence, url: '', certain: true };
   if (format.startsWith('pgpc-')) return undefined;
+  const own = naming === 'mit-huggingface' ? readHuggingFaceFiles(path)?.own?.licence : undefined;
+  if (own) return { text: own, url: '', certain: true };
   const known = licenceOfFile(basename(path));
   if (known) return { ...known, certain: true };
   if (naming.startsWith('mit-')) return { ...SEGFORMER_LICENCE, certain: false };

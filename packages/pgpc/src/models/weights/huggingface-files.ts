@@ -7,9 +7,9 @@ import type { MitName } from '../../config/segmentor.js';
 import { aboutTexts } from '../about.js';
 import { mitConfigs } from '../mit.js';
 import type { Segmentor } from '../segmentor.js';
+import { CONFIG, configOf } from './files.js';
 import { huggingFaceConfig } from './huggingface.js';
 
-const CONFIG = 'config.json';
 const PREPROCESSOR = 'preprocessor_config.json';
 
 /** What only this project reads stands under this key: values and colours of the classes, and the input size. */
@@ -65,10 +65,14 @@ export interface HuggingFaceDescription {
   readonly own: Readonly<Record<string, string>> | undefined;
 }
 
-/** @returns undefined where there is no such file. @throws Error for one that is no JSON. */
+/**
+ * Reads `config.json` in the folder of a weights file, or `NAME.config.json` beside `NAME.safetensors`, as `weights pull`
+ * calls it.
+ * @returns undefined where there is none. @throws Error for one that is no JSON.
+ */
 export function readHuggingFaceFiles(weights: string): HuggingFaceDescription | undefined {
-  const file = join(dirname(weights), CONFIG);
-  if (!existsSync(file)) return undefined;
+  const file = [configOf(weights), join(dirname(weights), CONFIG)].find((path) => existsSync(path));
+  if (file === undefined) return undefined;
   let config: Record<string, unknown>;
   try {
     config = JSON.parse(readFileSync(file, 'utf8')) ?? {};

@@ -1,7 +1,7 @@
 // Fetching weights by HTTP: whole, resumed, damaged and refused downloads, against a server on this machine.
 
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -17,6 +17,8 @@ import { ConnectionError, download, HttpStatusError } from '../../../src/models/
 /** What the server does; each test sets what it needs. */
 interface Behaviour {
   content: Buffer;
+  /** In place of `content`, by path. */
+  contentOf?: (path: string) => Buffer;
   etag: string | undefined;
   /** Answers parts, as RFC 9110 has it. */
   ranges: boolean;
@@ -77,7 +79,8 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
     response.writeHead(302, { location: `/store${path}`, 'x-linked-etag': `"${behaviour.linkedEtag}"` });
     return void response.end();
   }
-  const { content, etag, ranges, sizeKnown } = behaviour;
+  const { etag, ranges, sizeKnown } = behaviour;
+  const content = behaviour.contentOf?.(path) ?? behaviour.content;
   const start = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0) + behaviour.shift;
   const partial = ranges && range !== undefined && (ifRange === undefined || ifRange === etag);
   if (partial && start >= content.length) {
@@ -318,11 +321,37 @@ describe('pgpc weights pull', () => {
   });
 
   test('takes the older file where the hub has no safetensors', async () => {
-    behaviour.refuse = (path) => (path.endsWith('.safetensors') ? 404 : undefined);
+    behaviour.refuse = (path) => (path.includes('safetensors') ? 404 : undefined);
     const { code, out } = await pgpc('nvidia/mit-b5', '--hub', origin, '--out', folder);
     expect(code).toBe(0);
     expect(out).toContain(`${join(folder, 'nvidia-mit-b5.bin')}: 300000 bytes`);
     expect(out).toContain('not checked');
+  });
+
+  test('fetches all shards of an index, again what is missing, and the configuration', async () => {
+    const [first, second] = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'] as const;
+    const index = Buffer.from(JSON.stringify({ weight_map: { a: first, b: second, c: first } }));
+    behaviour.contentOf = (path) => (path.endsWith('index.json') ? index : content.subarray(0, 1000));
+    behaviour.refuse = (path) =>
+      path.endsWith('/model.safetensors') || path.endsWith(second) ? 404 : undefined;
+    const at = (...names: string[]) => join(folder, 'owner-net', ...names);
+    const failed = await pgpc('owner/net', '--hub', origin, '--out', folder);
+    expect([failed.code, failed.err]).toEqual([
+      1,
+      expect.stringMatching(/pull again to fetch what is missing\n$/),
+    ]);
+    behaviour.refuse = () => undefined;
+    requests = [];
+    const { code, out } = await pgpc('owner/net', '--hub', origin, '--out', folder);
+    expect([code, requests.map(({ path }) => path)]).toEqual([0, [`/owner/net/resolve/main/${second}`]]);
+    expect(out).toContain(`${at(second)}: 1000 bytes`);
+    expect(readdirSync(at()).sort()).toEqual([first, second, 'model.safetensors.index.json']);
+    expect((await pgpc('owner/net', '--hub', origin, '--out', folder)).out).toContain('is there already');
+    // In one go, with the configuration.
+    const whole = mkdtempSync(join(folder, 'whole-'));
+    behaviour.refuse = (path) => (path.endsWith('/model.safetensors') ? 404 : undefined);
+    expect((await pgpc('owner/net', '--hub', origin, '--out', whole)).code).toBe(0);
+    expect(readdirSync(join(whole, 'owner-net'))).toContain('model.safetensors.config.json');
   });
 
   test('where there is nothing it says how to place the file by hand', async () => {
