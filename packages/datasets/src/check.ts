@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { DatasetError, type FaultKind } from './errors.js';
 import { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
 import { FileCache } from './files/file-cache.js';
+import { Remarks } from './files/remarks.js';
 import { decodeRgb } from './images/index.js';
 import { decodeLabel } from './labels/decode.js';
 import { type OpenOptions, openDataset } from './open.js';
@@ -40,7 +41,7 @@ export interface CheckOptions extends ConcurrentOptions {
    * default: read everything. A training run starts at once with it where `pgpc data check` has been run.
    */
   readonly trustEarlier?: boolean;
-  /** Receives remarks on files that are read in spite of them, each one line that names the path. */
+  /** Receives remarks on files that are read in spite of them: one line for each kind, with a path and a number. */
   readonly onNote?: ((note: string) => void) | undefined;
 }
 
@@ -87,13 +88,14 @@ export async function checkSamples(
   const found = new Map<number, readonly DatasetFault[]>();
   const good = await FileCache.open(dataset.root, 'checked', z.string());
   const common = digest(dataset.labelCoding, dataset);
+  const remarks = check.onNote && new Remarks();
   try {
     await forEachConcurrently(
       dataset.samples,
       async (sample, index) => {
         const state = await stateOf(sample, sample.coding ? digest(sample.coding, dataset) : common);
         if (check.trustEarlier && state !== undefined && good.get(sample.image) === state) return;
-        const faults = await faultsOf(sample, dataset, check.onNote);
+        const faults = await faultsOf(sample, dataset, remarks);
         if (faults.length > 0) found.set(index, faults);
         else if (state !== undefined) good.set(sample.image, state);
       },
@@ -102,6 +104,7 @@ export async function checkSamples(
   } finally {
     await good.save();
   }
+  for (const line of remarks?.lines() ?? []) check.onNote!(line);
   return new Map([...found].sort(([a], [b]) => a - b));
 }
 
@@ -127,11 +130,11 @@ function digest(coding: LabelCoding, { range }: SegmentationDataset): string {
 async function faultsOf(
   sample: Sample,
   { labelCoding, range }: SegmentationDataset,
-  onNote: CheckOptions['onNote'],
+  remarks: Remarks | undefined,
 ): Promise<DatasetFault[]> {
   const { image, label, coding = labelCoding } = sample;
   const read = await Promise.allSettled([
-    decodeRgb(image, { range, onNote }),
+    decodeRgb(image, { range, onRemark: remarks && ((remark) => remarks.add(image, remark)) }),
     label === undefined ? undefined : decodeLabel(label, coding),
   ]);
   const faults = read.flatMap((part) => (part.status === 'rejected' ? [faultOf(part.reason)] : []));

@@ -48,6 +48,7 @@ export {
   type OnFault,
   type ReaderOptions,
 } from './files/list.js';
+export { Remarks } from './files/remarks.js';
 export { writeJson, writeWhole, writeWholeSync } from './files/write-whole.js';
 export {
   DATASET_FORMATS,

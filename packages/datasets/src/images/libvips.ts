@@ -8,8 +8,8 @@ import type { Rect, RgbImage, Size } from './types.js';
 export interface ReadOptions {
   /** Of images of more than 8 bits or of floats: the stored numbers that are black and white; see `toBytes`. */
   readonly range?: ValueRange | undefined;
-  /** Receives remarks, one line each: a flaw that does not hurt, pages that are not read. Costs some time. */
-  readonly onNote?: ((note: string) => void) | undefined;
+  /** Receives remarks without the file's name: a turn, a flaw that does not hurt, pages that are not read. */
+  readonly onRemark?: ((remark: string) => void) | undefined;
 }
 
 /** An image whose header is read. */
@@ -24,7 +24,7 @@ export interface LibvipsImage extends Size {
  */
 export async function openByLibvips(file: string, options: ReadOptions = {}): Promise<LibvipsImage> {
   const header = await sharp(file, LENIENT).metadata();
-  const { channels, space, depth, pages = 1 } = header;
+  const { channels, space, depth, orientation, pages = 1 } = header;
   if (space !== 'cmyk' && channels > 4) {
     throw fault(
       'undecodable',
@@ -32,7 +32,8 @@ export async function openByLibvips(file: string, options: ReadOptions = {}): Pr
       `an image of ${channels} channels, and none is known to be red, green or blue; save these three alone`,
     );
   }
-  if (pages > 1) options.onNote?.(`${file}: has ${pages} pages; the first is read`);
+  if (pages > 1) options.onRemark?.(`${pages} pages, the first is read`);
+  if ((orientation ?? 1) > 1) options.onRemark?.(TURNED);
   const size = shownSize(header);
   const isPlain = depth === 'uchar' || !WITH_SCALE.has(space);
   return { ...size, decode: isPlain ? plain(file, header, options) : wide(file, header, size, options) };
@@ -42,6 +43,8 @@ export async function openByLibvips(file: string, options: ReadOptions = {}): Pr
 export async function sizeByLibvips(file: string): Promise<Size> {
   return shownSize(await sharp(file, LENIENT).metadata());
 }
+
+const TURNED = 'turned, as the EXIF orientation says; labels must be drawn on what viewers show';
 
 /** Pixels that are damaged or missing are errors, flaws that leave them as they are are not. */
 const LENIENT = { failOn: 'error' } as const;
@@ -62,7 +65,7 @@ function shownSize({ autoOrient: { width, height } }: Metadata): Size {
   return { width, height };
 }
 
-function plain(file: string, header: Metadata, { onNote }: ReadOptions) {
+function plain(file: string, header: Metadata, { onRemark }: ReadOptions) {
   const pixels = async (failOn: typeof LENIENT | typeof STRICT, region: Rect | undefined) => {
     const { data, info } = await upright(file, failOn, header, region)
       .removeAlpha()
@@ -73,13 +76,13 @@ function plain(file: string, header: Metadata, { onNote }: ReadOptions) {
     return { width, height, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
   };
   return async (region?: Rect): Promise<RgbImage> => {
-    if (!onNote) return pixels(LENIENT, region);
+    if (!onRemark) return pixels(LENIENT, region);
     try {
       return await pixels(STRICT, region);
     } catch (error) {
       const image = await pixels(LENIENT, region);
       const [flaw] = (error as Error).message.trim().split('\n');
-      onNote(`${file}: has a flaw that viewers pass over (${flaw}), and is read as they do`);
+      onRemark(`a flaw that viewers pass over (${flaw}); it is read as they do`);
       return image;
     }
   };

@@ -23,6 +23,13 @@ export async function undecodable(file: string, what: string, error: unknown): P
   const missing =
     (error as NodeJS.ErrnoException).code === 'ENOENT' || text.startsWith('Input file is missing');
   if (missing) return fault('missing', file, `not found, though it was listed; put it back`, error);
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'EACCES' || code === 'EPERM') {
+    return fault('undecodable', file, `may not be read (${code}); give yourself the right to`, error);
+  }
+  if (text.includes('pixel limit')) {
+    return fault('undecodable', file, `has more than 268 million pixels; cut it into smaller images`, error);
+  }
   const why = await kindOf(file);
   const explained =
     why ?? `${text.trim().split('\n')[0]}); copy it again from where it came, or export it again`;

@@ -49,7 +49,7 @@ const PAIR = new RegExp(`^"?(.+\\.(?:${ENDING}))"?[\\s,;]+"?(\\S.*\\.(?:${ENDING
 /** The image of a line that names one or, with its label, two files. */
 function imageOf(line: string, where: string): string {
   const [, image, label] = PAIR.exec(line) ?? [];
-  if (image === undefined || label === undefined) return line;
+  if (image === undefined || label === undefined) return line.replace(/^"(.*)"$/, '$1');
   const [own, partner] = [image, label].map((name) => withoutEnding(path.basename(name)));
   if (partner!.startsWith(own!)) return image;
   throw fault(

@@ -224,9 +224,9 @@ describe('colours', () => {
     const animated = { raw: { width: 4, height: 8, channels: 3 as const, pageHeight: 4 } };
     const file = await put('gif', await sharp(frames, animated).gif({ loop: 0 }).toBuffer());
     const notes: string[] = [];
-    const { width, height, data } = await decodeRgb(file, { onNote: (note) => notes.push(note) });
+    const { width, height, data } = await decodeRgb(file, { onRemark: (remark) => notes.push(remark) });
     expect([width, height, data[0]]).toEqual([4, 4, 200]);
-    expect(notes).toEqual([`${file}: has 2 pages; the first is read`]);
+    expect(notes).toEqual(['2 pages, the first is read']);
   });
 });
 
@@ -251,8 +251,8 @@ describe('files with a flaw', () => {
     }
     const file = await put('jpg', scan);
     const notes: string[] = [];
-    expect((await decodeRgb(file, { onNote: (note) => notes.push(note) })).data).toEqual(expected.data);
-    expect(notes).toEqual([expect.stringContaining(`${file}: has a flaw that viewers pass over (`)]);
+    expect((await decodeRgb(file, { onRemark: (remark) => notes.push(remark) })).data).toEqual(expected.data);
+    expect(notes).toEqual([expect.stringContaining('a flaw that viewers pass over (')]);
   });
 
   test('that lack pixels are refused, and others say what they are', async () => {

@@ -102,7 +102,7 @@ describe('lists of names', () => {
     );
     expect(await listed(Buffer.from('\ufeff1.jpg\r\nsub/2.jpg\r\n', 'utf16le'))).toEqual(['1', 'sub/2']);
     const prefixed =
-      'images/1.jpg\n/home/me/mine/images/sub/2.jpg\nimages\\my photo.jpg\n./images/\u00e9t\u00e9.jpg';
+      'images/1.jpg\n/home/me/mine/images/sub/2.jpg\n"images\\my photo.jpg"\n./images/\u00e9t\u00e9.jpg';
     expect(await listed(prefixed)).toEqual(all);
     expect(await listed('/images/1.jpg /masks/1.png\nimages/my photo.jpg, masks/my photo.png')).toEqual([
       '1',

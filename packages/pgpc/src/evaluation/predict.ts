@@ -8,6 +8,7 @@ import {
   type LabelMap,
   listFiles,
   type ReaderOptions,
+  Remarks,
   type ValueRange,
 } from '@pgpc/datasets';
 import { enterProcess, type ProcessOptions } from '../machine.js';
@@ -85,7 +86,7 @@ async function listImages({ images, out, onFault, onNote }: PredictOptions): Pro
  *   is no model; the signal's reason once it is aborted.
  */
 export async function predict(options: PredictOptions): Promise<Predictions> {
-  const { checkpoint, best, out, format = 'trainIds', signal, onImage, onFault } = options;
+  const { checkpoint, best, out, format = 'trainIds', signal, onImage, onFault, onNote } = options;
   const device = enterProcess(options);
   const sources = await listImages(options);
   using segmentor = loadModel(checkpoint, { best }).to({ device });
@@ -93,16 +94,18 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
   const { classes, inference, said } = asTrained(segmentor, options.inference);
   for (const line of said) options.onModel?.(line);
   const files: string[] = [];
+  const remarks = new Remarks();
   let done = 0;
   for (const [id, file] of sources) {
     signal?.throwIfAborted();
-    const labels = await labelled(segmentor, file, { ...options, inference }).catch((error) => {
+    const labels = await labelled(segmentor, file, { ...options, inference }, remarks).catch((error) => {
       if (!(error instanceof DatasetError && onFault)) throw error;
       onFault(error);
     });
     if (labels) files.push(await writePrediction(out, id, labels, classes, format));
     onImage?.(++done, sources.size);
   }
+  for (const line of remarks.lines()) onNote?.(line);
   return { files, classes };
 }
 
@@ -110,9 +113,10 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
 async function labelled(
   segmentor: Segmentor,
   file: string,
-  { inference, range, onNote }: Pick<PredictOptions, 'range' | 'onNote'> & { inference: InferenceOptions },
+  { inference, range }: Pick<PredictOptions, 'range'> & { inference: InferenceOptions },
+  remarks: Remarks,
 ): Promise<LabelMap> {
-  const image = await decodeRgb(file, { range, onNote });
+  const image = await decodeRgb(file, { range, onRemark: (remark) => remarks.add(file, remark) });
   try {
     using labels = predictLabels(segmentor, image, inference);
     return toLabelMap(labels);

@@ -111,11 +111,14 @@ describe('check', () => {
   it('notes what it passes over and reads in spite of a flaw', async () => {
     await space.put('n/images/train/1.gif', await sharp(rgb(4, 4)).gif().toBuffer());
     await space.put('n/images/train/2.bmp', 'BM');
+    const turned = await sharp(rgb(4, 4)).withMetadata({ orientation: 6 }).jpeg().toBuffer();
+    for (const name of ['b', 'a', 'c']) await space.put(`n/images/train/${name}.jpg`, turned);
     await space.put('n/classes.yaml', 'classes: [a, b]');
     const { code, out } = await pgpc('check', space.path('n'), '--split', 'train');
     expect(out).toMatch(
       /^note: .*train: 1 \.bmp file passed over \(2\.bmp\); such files are not read; convert them to PNG$/m,
     );
+    expect(out).toMatch(/^note: .*a\.jpg and 2 more: turned, as the EXIF orientation says/m);
     expect(code).toBe(0);
   });
 
