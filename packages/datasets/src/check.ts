@@ -6,7 +6,7 @@ import { DatasetError, type FaultKind } from './errors.js';
 import { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
 import { FileCache } from './files/file-cache.js';
 import { Remarks } from './files/remarks.js';
-import { decodeRgb } from './images/index.js';
+import { decodeRgb, type RgbImage, type Size } from './images/index.js';
 import { decodeLabel } from './labels/decode.js';
 import { type OpenOptions, openDataset } from './open.js';
 import { labelFiles, sizeMismatch, withoutSamples } from './readers/file-dataset.js';
@@ -23,10 +23,23 @@ export interface DatasetFault {
 /** Changes with the rules by which images are read: what an earlier rule found good may not be by this one. */
 const READ_BY = 'orientation, range';
 
+/** What an image shows at a glance: its size in pixels, and its least and largest value, 0..255, of those looked at. */
+export interface ImageFacts extends Size {
+  readonly low: number;
+  readonly high: number;
+}
+
+const entrySchema = z.object({
+  state: z.string(),
+  facts: z.object({ width: z.number(), height: z.number(), low: z.number(), high: z.number() }),
+});
+
 /** What reading a split found. */
 export interface CheckedSplit {
   /** The samples without a fault; undefined where nothing could be opened. */
   readonly dataset: SegmentationDataset | undefined;
+  /** What the images of `dataset` show, in its order. */
+  readonly images: readonly ImageFacts[];
   /** Samples that were read, good and bad. */
   readonly samples: number;
   /** Samples that have a label. */
@@ -59,17 +72,18 @@ export async function checkDataset(
   const note = (error: unknown) => faults.push(faultOf(error));
   let dataset: SegmentationDataset;
   try {
-    dataset = await openDataset({ ...options, onFault: note });
+    dataset = await openDataset({ onNote: check.onNote, ...options, onFault: note });
   } catch (error) {
     note(error);
-    return { dataset: undefined, samples: 0, labelled: 0, faults };
+    return { dataset: undefined, images: [], samples: 0, labelled: 0, faults };
   }
-  const bad = await checkSamples(dataset, { onNote: options.onNote, ...check });
+  const { bad, facts } = await readSamples(dataset, { onNote: options.onNote, ...check });
   faults.push(...[...bad.values()].flat());
   const good = withoutSamples(dataset, new Set(bad.keys()));
   const { samples } = dataset;
   return {
     dataset: good,
+    images: facts.filter((_, index) => !bad.has(index)) as ImageFacts[],
     samples: samples.length,
     labelled: samples.filter(({ label }) => label !== undefined).length,
     faults,
@@ -85,8 +99,14 @@ export async function checkSamples(
   dataset: SegmentationDataset,
   check: CheckOptions = {},
 ): Promise<Map<number, readonly DatasetFault[]>> {
-  const found = new Map<number, readonly DatasetFault[]>();
-  const good = await FileCache.open(dataset.root, 'checked', z.string());
+  return (await readSamples(dataset, check)).bad;
+}
+
+/** As {@link checkSamples}; also what the images show, of those that can be read. */
+async function readSamples(dataset: SegmentationDataset, check: CheckOptions) {
+  const bad = new Map<number, readonly DatasetFault[]>();
+  const facts: (ImageFacts | undefined)[] = new Array(dataset.samples.length).fill(undefined);
+  const good = await FileCache.open(dataset.root, 'checked-images', entrySchema);
   const common = digest(dataset.labelCoding, dataset);
   const remarks = check.onNote && new Remarks();
   try {
@@ -94,10 +114,15 @@ export async function checkSamples(
       dataset.samples,
       async (sample, index) => {
         const state = await stateOf(sample, sample.coding ? digest(sample.coding, dataset) : common);
-        if (check.trustEarlier && state !== undefined && good.get(sample.image) === state) return;
-        const faults = await faultsOf(sample, dataset, remarks);
-        if (faults.length > 0) found.set(index, faults);
-        else if (state !== undefined) good.set(sample.image, state);
+        const earlier = check.trustEarlier && state !== undefined ? good.get(sample.image) : undefined;
+        if (earlier?.state === state && earlier !== undefined) {
+          facts[index] = earlier.facts;
+          return;
+        }
+        const read = await readSample(sample, dataset, remarks);
+        facts[index] = read.facts;
+        if (read.faults.length > 0) bad.set(index, read.faults);
+        else if (state !== undefined && read.facts) good.set(sample.image, { state, facts: read.facts });
       },
       check,
     );
@@ -105,7 +130,7 @@ export async function checkSamples(
     await good.save();
   }
   for (const line of remarks?.lines() ?? []) check.onNote!(line);
-  return new Map([...found].sort(([a], [b]) => a - b));
+  return { bad: new Map([...bad].sort(([a], [b]) => a - b)), facts };
 }
 
 /** Changes whenever the coding or a file of the sample may have; undefined where a file is missing. */
@@ -127,23 +152,40 @@ function digest(coding: LabelCoding, { range }: SegmentationDataset): string {
   return hash.digest('hex').slice(0, 16);
 }
 
-async function faultsOf(
+async function readSample(
   sample: Sample,
   { labelCoding, range }: SegmentationDataset,
   remarks: Remarks | undefined,
-): Promise<DatasetFault[]> {
+): Promise<{ faults: DatasetFault[]; facts: ImageFacts | undefined }> {
   const { image, label, coding = labelCoding } = sample;
-  const read = await Promise.allSettled([
+  const [pixels, trainIds] = await Promise.allSettled([
     decodeRgb(image, { range, onRemark: remarks && ((remark) => remarks.add(image, remark)) }),
     label === undefined ? undefined : decodeLabel(label, coding),
   ]);
-  const faults = read.flatMap((part) => (part.status === 'rejected' ? [faultOf(part.reason)] : []));
-  const [pixels, trainIds] = read.map((part) => (part.status === 'fulfilled' ? part.value : undefined));
-  if (pixels && trainIds) {
-    const fault = sizeMismatch(label!, trainIds, pixels);
+  const faults = [pixels, trainIds].flatMap((part) =>
+    part.status === 'rejected' ? [faultOf(part.reason)] : [],
+  );
+  if (pixels.status === 'rejected') return { faults, facts: undefined };
+  if (trainIds.status === 'fulfilled' && trainIds.value) {
+    const fault = sizeMismatch(label!, trainIds.value, pixels.value);
     if (fault !== undefined) faults.push(faultOf(fault));
   }
-  return faults;
+  return { faults, facts: factsOf(pixels.value) };
+}
+
+/** Enough to tell a flat image from one that shows something. */
+const MOST_LOOKED_AT = 50_000;
+
+function factsOf({ width, height, data }: RgbImage): ImageFacts {
+  // No multiple of 3, so that all channels are looked at.
+  const step = 3 * Math.floor(data.length / 3 / MOST_LOOKED_AT) + 1;
+  let [low, high] = [255, 0];
+  for (let i = 0; i < data.length; i += step) {
+    const value = data[i]!;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return { width, height, low, high };
 }
 
 function faultOf(error: unknown): DatasetFault {

@@ -7,6 +7,7 @@ export {
   checkDataset,
   checkSamples,
   type DatasetFault,
+  type ImageFacts,
 } from './check.js';
 export {
   CITYSCAPES_CLASSES,
@@ -74,6 +75,7 @@ export {
   sourceRect,
   type ValueRange,
 } from './images/index.js';
+export { type Finding, inspectImages, inspectLabels } from './inspect.js';
 export { countValues, decodeLabel, labelMapOf, unknownValues } from './labels/decode.js';
 export { proposeClassFile } from './labels/propose.js';
 export { type LabelValues, readLabelValues } from './labels/values.js';

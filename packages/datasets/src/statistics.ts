@@ -10,6 +10,8 @@ export interface ClassStatistics {
   readonly counts: readonly (readonly number[])[];
   /** Ignored pixels of every image. */
   readonly ignored: readonly number[];
+  /** Pixels of the value 255, where it is ignored, in all images. */
+  readonly ignored255: number;
   /** Width and height of every label. */
   readonly sizes: readonly (readonly [width: number, height: number])[];
 }
@@ -33,6 +35,7 @@ export async function classStatistics(
   const byFile = await labelHistograms(root, files, labelCoding, { ...options, codings });
   const histograms = files.map((file) => byFile.get(file)!);
   const ignored: number[] = [];
+  let ignored255 = 0;
   const counts = histograms.map(({ counts: found }, image) => {
     const coding = samples[image]!.coding ?? labelCoding;
     const trainIds = toTrainIds(
@@ -42,12 +45,14 @@ export async function classStatistics(
     if (trainIds.includes(UNKNOWN_LABEL)) throw unknownValues(files[image]!, found, coding);
     const row: number[] = new Array(classes.length).fill(0);
     let skipped = 0;
-    for (const [i, [, count]] of found.entries()) {
+    for (const [i, [value, count]] of found.entries()) {
       if (trainIds[i] === IGNORE_INDEX) skipped += count;
-      else row[trainIds[i]!]! += count;
+      if (trainIds[i] === IGNORE_INDEX && value === IGNORE_INDEX && coding.kind === 'values')
+        ignored255 += count;
+      if (trainIds[i] !== IGNORE_INDEX) row[trainIds[i]!]! += count;
     }
     ignored.push(skipped);
     return row;
   });
-  return { counts, ignored, sizes: histograms.map(({ width, height }) => [width, height]) };
+  return { counts, ignored, ignored255, sizes: histograms.map(({ width, height }) => [width, height]) };
 }

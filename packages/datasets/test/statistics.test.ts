@@ -120,7 +120,12 @@ describe('class statistics', () => {
     await space.put('f/images/train/1.png', rgb(3, 1));
     await space.put('f/masks/train/1.png', colored(3, 1, [0x010203, 0x010203, 0xffffff]));
     const folder = await openDataset({ format: 'folder', root: space.path('f') });
-    expect(await classStatistics(folder)).toEqual({ counts: [[2]], ignored: [1], sizes: [[3, 1]] });
+    expect(await classStatistics(folder)).toEqual({
+      counts: [[2]],
+      ignored: [1],
+      ignored255: 0,
+      sizes: [[3, 1]],
+    });
     await space.put('f/images/test/2.png', rgb(1, 1));
     const unlabelled = await openDataset({ format: 'folder', root: space.path('f'), split: 'test' });
     expect(await failure(classStatistics(unlabelled))).toMatch(/2\.png: no label/);

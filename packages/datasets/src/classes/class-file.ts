@@ -16,7 +16,7 @@ export interface ClassDefinition {
 /** trainIds end at 253: 254 marks unknown values and 255 is ignored. */
 export const MAX_CLASSES = UNKNOWN_LABEL;
 
-const valueSchema = z.int().min(0).max(254, 'must be at most 254: 255 is always ignored');
+const valueSchema = z.int().min(0).max(255);
 
 /** One, or a list of which the first stands for all where one is written or drawn. */
 function oneOrMore<T>(schema: z.ZodType<T>) {
@@ -87,14 +87,16 @@ function never(value: number): never {
 /** One-channel masks: each class has a value, by default its place in the list. */
 function byValue(entries: readonly ClassEntry[], ignore: readonly (number | Color)[]): ClassDefinition {
   const table = new Uint8Array(256).fill(UNKNOWN_LABEL);
-  const owner = new Map<number, string>([[IGNORE_INDEX, 'ignore']]);
+  // Masks of 0 and 255 are common: where a class has the value 255, it is that class and not ignored.
+  const named255 = entries.some(({ value }) => value?.includes(IGNORE_INDEX));
+  const owner = new Map<number, string>(named255 ? [] : [[IGNORE_INDEX, 'ignore']]);
   const claim = (value: number, name: string, trainId: number) => {
     const other = owner.get(value);
     if (other !== undefined) throw new Error(`the value ${value} is given to both '${other}' and '${name}'`);
     owner.set(value, name);
     table[value] = trainId;
   };
-  table[IGNORE_INDEX] = IGNORE_INDEX;
+  if (!named255) table[IGNORE_INDEX] = IGNORE_INDEX;
   const classes = describe(entries, (entry, trainId) => entry.value?.[0] ?? trainId);
   for (const [trainId, { name, value = [trainId], color = [] }] of entries.entries()) {
     if (color.length > 1) throw new Error(`'${name}' has several colours, but masks are 'values'`);
@@ -104,7 +106,7 @@ function byValue(entries: readonly ClassEntry[], ignore: readonly (number | Colo
     if (typeof value !== 'number') {
       throw new Error(`ignore: colours can be ignored only where masks are 'colors'; give values`);
     }
-    if (value !== IGNORE_INDEX) claim(value, 'ignore', IGNORE_INDEX);
+    if (value !== IGNORE_INDEX || named255) claim(value, 'ignore', IGNORE_INDEX);
   }
   return { classes, labelCoding: { kind: 'values', table } };
 }

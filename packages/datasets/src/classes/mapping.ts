@@ -137,7 +137,7 @@ export function mapClasses(
 
 /** Counts by the data set's own classes as counts by the run's. */
 export function mapStatistics(
-  { counts, ignored, sizes }: ClassStatistics,
+  { counts, ignored, ignored255, sizes }: ClassStatistics,
   { dataset, from }: MappedDataset,
 ): ClassStatistics {
   const mapped = counts.map((row) => {
@@ -149,6 +149,7 @@ export function mapStatistics(
   return {
     counts: mapped,
     ignored: ignored.map((count, image) => dropped.reduce((sum, i) => sum + counts[image]![i]!, count)),
+    ignored255,
     sizes,
   };
 }

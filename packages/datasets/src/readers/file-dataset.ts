@@ -101,25 +101,35 @@ export interface Pairing {
   readonly onFault?: OnFault | undefined;
 }
 
+/** Tools export no mask for a frame that nobody has annotated. */
+const NO_LABEL = 'annotate the image, or take it out of the split';
+const NO_IMAGE = 'add the image, or remove the label';
+
 /**
  * Brings images and labels of the same id together, in the order of the images.
  * @throws {DatasetError} unless there is an `onFault`: naming the first image without a label or label without an
  * image, and how many more
  */
 function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairing): Sample[] {
-  const lacks = (file: string, what: string, partner: string, more: number) =>
+  const lacks = (file: string, what: string, partner: string, advice: string, more: number) =>
     fault(
       'missing-pair',
       file,
-      `no ${what} (${partner} is missing)${more > 0 ? `, and ${more} more like it` : ''}; add the missing file, or take the other out of the split`,
+      `no ${what} (${partner} is missing)${more > 0 ? `, and ${more} more like it` : ''}; ${advice}`,
     );
   const unlabelled = [...images].filter(([id]) => !labels.has(id));
   const orphans = [...labels].filter(([id]) => !images.has(id));
   for (const [id, file] of unlabelled) {
-    report(onFault, lacks(file, 'label for this image', labelOf(id), onFault ? 0 : unlabelled.length - 1));
+    report(
+      onFault,
+      lacks(file, 'label for this image', labelOf(id), NO_LABEL, onFault ? 0 : unlabelled.length - 1),
+    );
   }
   for (const [id, file] of orphans) {
-    report(onFault, lacks(file, 'image for this label', imageOf(id), onFault ? 0 : orphans.length - 1));
+    report(
+      onFault,
+      lacks(file, 'image for this label', imageOf(id), NO_IMAGE, onFault ? 0 : orphans.length - 1),
+    );
   }
   return [...images].flatMap(([id, image]) => {
     const label = labels.get(id);

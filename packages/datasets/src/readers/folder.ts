@@ -17,8 +17,9 @@ import {
   listFiles,
   type ReaderOptions,
 } from '../files/list.js';
+import { toTrainIds } from '../labels/decode.js';
 import { labelHistograms } from '../labels/histograms.js';
-import { IGNORE_INDEX, type Sample, type SegmentationDataset } from '../types.js';
+import { IGNORE_INDEX, type Sample, type SegmentationDataset, UNKNOWN_LABEL } from '../types.js';
 import { FileDataset, samplesOfSplit } from './file-dataset.js';
 import { labelIdEvidence } from './label-id-evidence.js';
 import { maskNames } from './mask-names.js';
@@ -104,13 +105,35 @@ async function placeOf(root: string, split: string): Promise<SplitPlace> {
 async function classesOf(
   root: string,
   samples: readonly Sample[],
-  { classes, defaultClasses, onFault }: FolderOptions,
+  { classes, defaultClasses, labels, onFault, onNote }: FolderOptions,
 ): Promise<ClassDefinition> {
   if (typeof classes === 'string') return readClassFile(classes);
   if (classes !== undefined) return classesByTrainId(classes);
   const file = await findClassFile(root);
   if (file !== undefined) return readFoundClasses(file);
-  return defaultClasses ?? classesFromMasks(root, samples, onFault);
+  if (defaultClasses === undefined) return classesFromMasks(root, samples, onFault);
+  return labels === 'none' ? defaultClasses : codingOfMasks(root, samples, defaultClasses, onNote);
+}
+
+/** Masks without a class file hold the trainIds of the given classes or, where they do not fit, those classes' values. */
+async function codingOfMasks(
+  root: string,
+  samples: readonly Sample[],
+  given: ClassDefinition,
+  onNote: ReaderOptions['onNote'],
+): Promise<ClassDefinition> {
+  const files = samples.flatMap(({ label }) => label ?? []);
+  const histograms = await labelHistograms(root, files, ANY_VALUE, { onFault: () => {} });
+  const values = Uint32Array.from(
+    new Set([...histograms.values()].flatMap(({ counts }) => counts.map(([value]) => value))),
+  );
+  const byTrainId = classesByTrainId(given.classes);
+  const fits = ({ labelCoding }: ClassDefinition) => !toTrainIds(values, labelCoding).includes(UNKNOWN_LABEL);
+  const own = !fits(byTrainId) && given.labelCoding.kind !== 'layers' && fits(given);
+  onNote?.(
+    `${root}: no class file, so its masks are read in the source's classes, by ${own ? 'their values' : 'their numbers, from 0'}`,
+  );
+  return own ? given : byTrainId;
 }
 
 /** Any value counts here: what is above the most classes is then refused with its file. */

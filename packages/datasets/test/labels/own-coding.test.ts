@@ -86,7 +86,12 @@ describe('layers', () => {
   it('are merged, the later over the earlier, with soft edges cut at the half', async () => {
     const set = await layered(grey(4, 1, [255, 128, 127, 0]), grey(4, 1, [0, 255, 0, 1]));
     expect([...(await set.readLabel(0)).data]).toEqual([0, 1, 255, 255]);
-    expect(await classStatistics(set)).toEqual({ counts: [[1, 1]], ignored: [2], sizes: [[4, 1]] });
+    expect(await classStatistics(set)).toEqual({
+      counts: [[1, 1]],
+      ignored: [2],
+      ignored255: 0,
+      sizes: [[4, 1]],
+    });
   });
 
   it('are read from alpha where it is not the same everywhere', async () => {

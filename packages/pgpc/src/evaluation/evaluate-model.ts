@@ -3,14 +3,21 @@
 import {
   type ClassInfo,
   type ClassMapping,
+  checkSamples,
   classStatistics,
+  DatasetError,
+  type DatasetFault,
   type DatasetFormat,
+  describeLayout,
   detectFormat,
+  inspectLabels,
   isCityscapes,
+  mapStatistics,
   openDataset,
   readMappingFile,
   type SegmentationDataset,
   type ValueRange,
+  withoutSamples,
 } from '@pgpc/datasets';
 import { UsageError } from '../config/usage-error.js';
 import { enterProcess, type ProcessOptions } from '../machine.js';
@@ -52,6 +59,10 @@ export interface EvaluateOptions extends ProcessOptions {
   predictions?: { folder: string; format: PredictionFormat } | undefined;
   /** Told once how the images' classes are brought to the model's, where they differ. */
   onClasses?: ((classes: CountedClasses) => void) | undefined;
+  /** Told of every file that is read before, to leave out those with a fault. */
+  onCheck?: ((done: number, total: number) => void) | undefined;
+  /** Told of what is doubtful about the labels, and of files that are read in spite of a flaw; one line each. */
+  onWarning?: ((message: string) => void) | undefined;
   /** Told of every image that is done. */
   onImage?: ((done: number, total: number) => void) | undefined;
 }
@@ -59,8 +70,10 @@ export interface EvaluateOptions extends ProcessOptions {
 /** Scores are fractions 0..1, in the order of `classes`; NaN for a class that does not occur. */
 export interface ModelEvaluation extends Evaluation {
   classes: readonly ClassInfo[];
-  /** In the model's classes. */
+  /** In the model's classes; of the sound pairs alone. */
   dataset: SegmentationDataset;
+  /** What was wrong with what was left out. */
+  faults: readonly DatasetFault[];
   /** How images went through the network. */
   inference: InferenceOptions;
   /** Where it was computed: 'cpu', 'cuda:0', ... */
@@ -80,11 +93,28 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
   const device = enterProcess(options);
   using segmentor = loadModel(checkpoint, { best }).to({ device });
   const format = options.format ?? (await detectFormat(target));
-  const own = await openDataset({ format, root: target, split, range: options.range });
-  const { dataset, mapped } = alignClasses(own, segmentor, mapping);
-  if (typeof options.classes === 'number' && !isCityscapes(dataset.classes)) {
+  const faults: DatasetFault[] = [];
+  const note = ({ file, kind, message }: DatasetError) => {
+    if (file !== undefined && kind !== undefined) faults.push({ file, kind, message });
+  };
+  const { range, onCheck, onWarning } = options;
+  const data = { format, root: target, split, range, labels: 'required' } as const;
+  const listed = await openDataset({ ...data, onFault: note, onNote: onWarning });
+  // What does not fit is refused before all files are read.
+  if (typeof options.classes === 'number' && !isCityscapes(listed.classes)) {
     throw new UsageError(`--classes ${options.classes}: the classes of ${target} are not Cityscapes'`);
   }
+  alignClasses(listed, segmentor, mapping);
+  const bad = await checkSamples(listed, {
+    signal,
+    trustEarlier: true,
+    onProgress: onCheck,
+    onNote: onWarning,
+  });
+  faults.push(...[...bad.values()].flat());
+  const own = withoutSamples(listed, new Set(bad.keys()));
+  if (own.samples.length === 0) throw nothingSound(listed, faults);
+  const { dataset, mapped } = alignClasses(own, segmentor, mapping);
   const { inference, said } = asTrained(segmentor, options.inference, false);
   for (const line of said) options.onModel?.(line);
   if (predictions) {
@@ -93,7 +123,13 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
       dataset.samples.map(({ id }) => predictionFile(predictions.folder, id)),
     );
   }
-  if (mapped) onClasses?.(countMapped(mapped, await classStatistics(own, { signal })));
+  const statistics = await classStatistics(own, { signal });
+  if (mapped) onClasses?.(countMapped(mapped, statistics));
+  const counted = mapped ? mapStatistics(statistics, mapped) : statistics;
+  const findings = inspectLabels(dataset, counted, await describeLayout(format, target));
+  const useless = findings.find(({ level }) => level === 'error');
+  if (useless) throw new DatasetError(useless.message);
+  for (const { message } of findings) options.onWarning?.(message);
   const began = performance.now();
   const evaluation = await evaluateSegmentor(segmentor, dataset, {
     ...inference,
@@ -108,7 +144,12 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
     },
   });
   const seconds = (performance.now() - began) / 1000;
-  return { ...evaluation, classes: dataset.classes, dataset, inference, device, seconds };
+  return { ...evaluation, classes: dataset.classes, dataset, faults, inference, device, seconds };
+}
+
+function nothingSound({ root, split }: SegmentationDataset, [first]: readonly DatasetFault[]): DatasetError {
+  if (first === undefined) return new DatasetError(`${root}: '${split}' holds no labelled image`);
+  return new DatasetError(first.message, { kind: first.kind, file: first.file });
 }
 
 async function mappingOf(classes: EvaluateOptions['classes']): Promise<ClassMapping | undefined> {

@@ -1,20 +1,27 @@
-// Where a run's images come from: opened, checked and counted before training starts.
+// Where a run's images come from: opened, checked, counted and looked at as a whole before training starts.
 
 import {
   availableSplits,
   type CheckedSplit,
   type CheckOptions,
+  type ClassDefinition,
   checkDataset,
   classStatistics,
   DatasetError,
   type DatasetFault,
+  describeLayout,
+  type Finding,
+  inspectImages,
+  inspectLabels,
   openDataset,
   type SegmentationDataset,
+  type Size,
 } from '@pgpc/datasets';
 import type { DataConfig } from '../config/data.js';
 import type { CountedClasses } from '../evaluation/classes.js';
 import { PixelStore } from '../pipeline/pixels.js';
 import { refuseOtherClasses, toRunClasses } from './class-mapping.js';
+import { cropFindings, roleFindings } from './data-findings.js';
 import type { TrainingData } from './trainer.js';
 
 /** What a run reads. */
@@ -24,60 +31,104 @@ export interface OpenedData extends TrainingData {
   brought: readonly CountedClasses[];
   /** The target's labelled validation split; undefined where there is none. */
   validation: SegmentationDataset | undefined;
+  /** Why there is no validation split, in words. */
+  withoutValidation: string | undefined;
   /** What was wrong and left out. */
   faults: readonly DatasetFault[];
+  /** What each domain was read as, and what told it. */
+  layouts: readonly string[];
+  /** What a look at the whole makes doubtful; one line each. */
+  warnings: readonly string[];
+  /** Remarks on files that are read in spite of them, or passed over. */
+  notes: readonly string[];
 }
 
 export interface OpenDataOptions {
   /** Leave bad files out instead of refusing to start. */
   skipBad?: boolean;
+  /** Size of the training crops, to say how much of them is padding. */
+  crop?: Size;
   signal?: AbortSignal;
-  /** Told of each stage: reading a domain's files, counting the source's classes. */
+  /** Told of each stage: reading a domain's files, counting classes. */
   onProgress?: (stage: string, done: number, total: number) => void;
 }
 
 /**
- * Opens both domains, reads every file once to find what is wrong, and counts the source's classes (from a cache where
- * the files are as they were).
- * @throws BadFilesError if any file is bad and `skipBad` is not set; DatasetError if nothing is left, if source and
- * target do not have the same classes, or if the mapping leaves out a class
+ * Opens both domains, reads every file once to find what is wrong, counts the source's classes (from a cache where the
+ * files are as they were), and looks at the whole. The source's labels are needed; the target's are not looked for, so
+ * they do not decide which images there are; of the validation split the sound pairs are kept.
+ * @throws BadFilesError if a file of the source or target is bad and `skipBad` is not set; DatasetError if nothing is
+ * left, if source and target do not have the same classes, if the mapping leaves out a class, or if no label of the source
+ * shows a class
  */
 export async function openData(config: DataConfig, options: OpenDataOptions = {}): Promise<OpenedData> {
-  const { skipBad = false, signal, onProgress } = options;
+  const { skipBad = false, crop, signal, onProgress } = options;
+  const notes: string[] = [];
   const concurrent = (stage: string): CheckOptions => ({
     signal,
     // A file that was found good and has not been touched since is not read again.
     trustEarlier: true,
+    onNote: (note) => notes.push(note),
     onProgress: (done, total) => onProgress?.(stage, done, total),
   });
-  const checked = {
-    source: await checkDataset(config.source, concurrent('check source')),
-    target: await checkDataset(config.target, concurrent('check target')),
-  };
-  const faults = [...checked.source.faults, ...checked.target.faults];
+  const source = await checkDataset({ ...config.source, labels: 'required' }, concurrent('check source'));
+  const target = await checkDataset(
+    { ...config.target, labels: 'none', defaultClasses: definitionOf(source.dataset) },
+    concurrent('check target'),
+  );
+  const faults = [...source.faults, ...target.faults];
+  const [ownSource, ownTarget] = [usable(source), usable(target)];
+  if (ownSource === undefined) throw await unusable(source, config);
+  if (ownTarget === undefined) throw nothingLeft(target, config.target.root);
   if (faults.length > 0 && !skipBad) throw new BadFilesError(faults);
-  const ownSource = usable(checked.source, config.source.root);
-  const source = toRunClasses(ownSource, config.classes);
-  const target = toRunClasses(usable(checked.target, config.target.root), config.classes);
-  refuseOtherClasses(source.dataset, target.dataset);
+  const sources = toRunClasses(ownSource, config.classes);
+  const targets = toRunClasses(ownTarget, config.classes);
+  refuseOtherClasses(sources.dataset, targets.dataset);
   const count = (stage: string, dataset: SegmentationDataset) =>
     classStatistics(dataset, { signal, onProgress: (done, total) => onProgress?.(stage, done, total) });
   const ownStatistics = await count('count classes', ownSource);
-  const ownValidation = await openValidation(config.target);
-  const validation = ownValidation && toRunClasses(ownValidation, config.classes);
-  if (validation) refuseOtherClasses(source.dataset, validation.dataset);
-  const brought = [source.count(ownStatistics)];
-  if (validation && config.classes) {
-    brought.push(validation.count(await count('count validation', ownValidation)));
-  }
+  const sourceStatistics = sources.statistics(ownStatistics);
+  const { checked: validated, reason } = await openValidation(
+    config,
+    definitionOf(ownSource),
+    concurrent('check validation'),
+  );
+  const validation = validated?.dataset && toRunClasses(validated.dataset, config.classes);
+  if (validation) refuseOtherClasses(sources.dataset, validation.dataset);
+  const validationStatistics = validation && (await count('count validation', validated.dataset!));
+  const layouts = {
+    source: await describeLayout(config.source.format, config.source.root),
+    target: await describeLayout(config.target.format, config.target.root),
+  };
+  const findings = [
+    ...roleFindings(config),
+    ...inspectLabels(sources.dataset, sourceStatistics, layouts.source),
+    ...inspectImages(ownSource, source.images),
+    ...inspectImages(ownTarget, target.images),
+    ...(validation
+      ? asWarnings(
+          inspectLabels(validation.dataset, validation.statistics(validationStatistics!), layouts.target),
+        )
+      : []),
+    ...(crop ? cropFindings('source', crop, source.images, config.source.scale) : []),
+    ...(crop ? cropFindings('target', crop, target.images, config.target.scale) : []),
+  ];
+  const errors = findings.filter(({ level }) => level === 'error');
+  if (errors.length > 0) throw new DatasetError(errors.map(({ message }) => message).join('; '));
+  const brought = [sources.count(ownStatistics)];
+  if (validation) brought.push(validation.count(validationStatistics!));
   return {
-    source: new PixelStore(source.dataset, { scale: config.source.scale }),
-    sourceStatistics: source.statistics(ownStatistics),
-    target: new PixelStore(target.dataset, { scale: config.target.scale }),
-    classes: source.dataset.classes,
+    source: new PixelStore(sources.dataset, { scale: config.source.scale }),
+    sourceStatistics,
+    target: new PixelStore(targets.dataset, { scale: config.target.scale }),
+    classes: sources.dataset.classes,
     brought: brought.filter((one) => one !== undefined),
     validation: validation?.dataset,
-    faults,
+    withoutValidation: reason,
+    faults: [...faults, ...(validated?.faults ?? [])],
+    layouts: [`source: ${layouts.source}`, `target: ${layouts.target}`],
+    warnings: findings.map(({ message }) => message),
+    notes,
   };
 }
 
@@ -92,25 +143,54 @@ export class BadFilesError extends Error {
   }
 }
 
-function usable({ dataset, faults }: CheckedSplit, root: string): SegmentationDataset {
-  if (dataset && dataset.samples.length > 0) return dataset;
-  throw new DatasetError(`${root}: no usable image is left; ${faults[0]?.message ?? 'the folder is empty'}`);
+/** A target of one's own that has no class file has the source's classes. */
+function definitionOf(dataset: SegmentationDataset | undefined): ClassDefinition | undefined {
+  return dataset && { classes: dataset.classes, labelCoding: dataset.labelCoding };
 }
 
-/** Real targets may have no labelled split. */
-async function openValidation({
-  format,
-  root,
-  range,
-}: DataConfig['target']): Promise<SegmentationDataset | undefined> {
-  if (!(await availableSplits(format, root)).includes('val')) return undefined;
-  try {
-    const dataset = await openDataset({ format, root, split: 'val', range });
-    return dataset.samples.every(({ label }) => label !== undefined) ? dataset : undefined;
-  } catch (error) {
-    // Cityscapes demands the labels of `val`; a target of one's own may have images alone.
-    if (error instanceof DatasetError && (error.kind === 'missing' || error.kind === 'missing-pair'))
-      return undefined;
-    throw error;
+function usable({ dataset }: CheckedSplit): SegmentationDataset | undefined {
+  return dataset && dataset.samples.length > 0 ? dataset : undefined;
+}
+
+/** Nothing is left, so leaving out bad files is no way out. */
+function nothingLeft({ faults }: CheckedSplit, root: string): Error {
+  const [first] = faults;
+  if (first === undefined) return new DatasetError(`${root}: no usable image is left; the folder is empty`);
+  const more = faults.length > 1 ? ` (and ${faults.length - 1} more like it)` : '';
+  const begin = first.message.startsWith(root) ? '' : `${root}: no usable image is left; `;
+  return new DatasetError(`${begin}${first.message}${more}`, { kind: first.kind, file: first.file });
+}
+
+/** A source without labels beside a target that has them: they look swapped. */
+async function unusable(source: CheckedSplit, config: DataConfig): Promise<Error> {
+  const error = nothingLeft(source, config.source.root);
+  const target = await openDataset({ ...config.target, onFault: () => {} }).catch(() => undefined);
+  const labelled = target?.samples.some(({ label }) => label !== undefined);
+  const unlabelled = source.faults.every(({ kind }) => kind === 'missing' || kind === 'missing-pair');
+  if (!labelled || !unlabelled) return error;
+  return new DatasetError(
+    `${error.message}; ${config.target.root} has labels: are source and target swapped?`,
+    error instanceof DatasetError ? { kind: error.kind!, file: error.file! } : {},
+  );
+}
+
+/** What makes training impossible makes an evaluation only doubtful: the network can still be trained. */
+const asWarnings = (findings: readonly Finding[]): Finding[] =>
+  findings.map(({ message }) => ({ level: 'warning', message }));
+
+/** The sound pairs of the validation split; real targets may have none. */
+async function openValidation(
+  { target }: DataConfig,
+  defaultClasses: ClassDefinition | undefined,
+  check: CheckOptions,
+): Promise<{ checked?: CheckedSplit; reason?: string }> {
+  const { format, root, range } = target;
+  if (!(await availableSplits(format, root)).includes('val')) {
+    return { reason: `${root} has no validation split` };
   }
+  const options = { format, root, range, split: 'val', defaultClasses };
+  const checked = await checkDataset({ ...options, labels: 'required' }, check);
+  if (usable(checked)) return { checked };
+  const [first] = checked.faults;
+  return { reason: `the validation split of ${root} has no usable pair${first ? `: ${first.message}` : ''}` };
 }

@@ -81,6 +81,8 @@ export interface TrainingResult {
   best: { score: UnlabelledScoreName; iteration: number; value: number; folder: string } | undefined;
   /** On the target's labelled validation split; undefined where there is none, or the training was stopped. */
   result: MethodResult | undefined;
+  /** Why a finished training has no result, in words. */
+  withoutResult: string | undefined;
   classes: readonly ClassInfo[];
   config: TrainingConfig;
 }

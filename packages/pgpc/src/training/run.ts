@@ -187,12 +187,16 @@ function withAbsoluteRoots(config: TrainingConfig): TrainingConfig {
   return { ...config, data: { ...config.data, source: absolute(source), target: absolute(target) } };
 }
 
-async function openAndTell({ data, reading }: TrainingConfig, { signal, emit }: Place): Promise<OpenedData> {
+async function openAndTell(
+  { data, reading, experiment }: TrainingConfig,
+  { signal, emit }: Place,
+): Promise<OpenedData> {
   const { skipBad, workers } = reading;
   try {
     emit({ kind: 'stage', stage: 'open the data' });
     const opened = await openData(data, {
       skipBad,
+      crop: experiment.crop,
       signal,
       onProgress: (stage, done, total) => emit({ kind: 'data', stage, done, total }),
     });

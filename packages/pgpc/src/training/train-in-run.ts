@@ -101,13 +101,14 @@ export async function trainInRun(
         if (outcome === 'finished' && run && validation) emit({ kind: 'stage', stage: 'evaluate' });
       },
     });
+    const withoutResult = data.withoutValidation;
     const label = methodLabel(phase, experiment.method);
     const result = scores && { name: phase, label, seconds, ...scores };
     if (result) run?.addResult(result);
     run?.finish(outcome);
     const kept = selection?.selection.state.best;
     const best = kept && selection && { score: select, ...kept, folder: selection.folder };
-    return { outcome, run: run?.path, checkpoint: folder, best, result, classes, config };
+    return { outcome, run: run?.path, checkpoint: folder, best, result, withoutResult, classes, config };
   } catch (error) {
     run?.finish(
       signal.aborted ? 'stopped' : 'failed',

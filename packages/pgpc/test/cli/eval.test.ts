@@ -106,7 +106,9 @@ describe('pgpc eval', () => {
     const { code, out, err } = await evaluate('--boundary', '--json', json);
     expect([code, err]).toEqual([
       0,
-      expect.stringMatching(/^images as they are, 19 classes\nwarning: .*\npgpc {2}evaluate val/),
+      expect.stringMatching(
+        /^pgpc {2}check val.*\nimages as they are, 19 classes\nwarning: .*\nwarning: .*no pixel of 14 classes.*\npgpc {2}evaluate val/,
+      ),
     ]);
     const lines = out.split('\n');
     expect(lines[0]).toMatch(/^% +IoU +accuracy +boundary IoU$/);
@@ -354,7 +356,9 @@ describe('pgpc predict', () => {
     const run = ['eval', '--checkpoint', trained, '--target-root', inside('cityscapes'), '--json', json];
     expect(await pgpc(...run)).toMatchObject({
       code: 0,
-      err: expect.stringMatching(/^as the model was trained: images within 96x96, 19 classes\npgpc /),
+      err: expect.stringMatching(
+        /\nas the model was trained: images within 96x96, 19 classes\nwarning: .*no pixel of/,
+      ),
     });
     const { inference } = JSON.parse(readFileSync(json, 'utf8'));
     expect(inference).toMatchObject({ size: { width: 96, height: 96 } });
@@ -382,5 +386,58 @@ describe('pgpc predict', () => {
     const tiny = encode({ width: 4, height: 4, channels: 3, data: new Uint8Array(48) });
     write(inside('tiny', 'a.png'), tiny);
     expect(await on('tiny')).toMatchObject({ code: 1, err: expect.stringMatching(/^.*a\.png: /m) });
+  });
+});
+
+describe('eval of data that is not whole', () => {
+  function own(name: string, labels: Record<string, Uint8Array | undefined>): string {
+    const root = inside(name);
+    write(path.join(root, 'classes.yaml'), Buffer.from('classes: [a, b, c, d, e]'));
+    for (const [i, [id, label]] of Object.entries(labels).entries()) {
+      write(path.join(root, 'images/val', `${id}.png`), randomImage(i));
+      if (label) write(path.join(root, 'masks/val', `${id}.png`), label);
+    }
+    return root;
+  }
+  const labelOf = (value: (i: number) => number) =>
+    encode({
+      width,
+      height,
+      channels: 1,
+      data: Uint8Array.from({ length: width * height }, (_, i) => value(i)),
+    });
+  const sound = labelOf((i) => i % 5);
+  const run = (root: string) =>
+    pgpc('eval', '--checkpoint', inside('five.safetensors'), '--target-root', root);
+
+  test('scores the images with labels, and names those without', async () => {
+    const { code, out, err } = await run(own('partly', { a: sound, b: undefined }));
+    expect([code, out]).toEqual([0, expect.stringMatching(/IoU/)]);
+    expect(err).toMatch(/left out: .*b\.png: no label for this image/);
+  });
+
+  test('scores the sound pairs, names the broken ones, and its exit code tells', async () => {
+    const { code, out, err } = await run(own('broken', { a: sound, b: Buffer.from('no label') }));
+    expect([code, out]).toEqual([1, expect.stringMatching(/IoU/)]);
+    expect(err).toMatch(/left out: .*b\.png: not a readable label/);
+    expect(err.trim().split('\n').at(-1)).toMatch(/^pgpc: .*broken: 1 file was left out of the scores/);
+  });
+
+  test('of data without labels, or without a labelled pixel, is an error', async () => {
+    const unlabelled = await run(own('unlabelled', { a: undefined }));
+    expect([unlabelled.code, unlabelled.err]).toEqual([
+      1,
+      expect.stringMatching(/masks.val: not found; the labels/),
+    ]);
+    const ignored = await run(own('ignored', { a: labelOf(() => 255) }));
+    expect([ignored.code, ignored.err]).toEqual([
+      1,
+      expect.stringMatching(/no pixel of any class, all are ignored/),
+    ]);
+  });
+
+  test('warns of classes that do not occur', async () => {
+    const { code, err } = await run(own('absent', { a: labelOf((i) => i % 4) }));
+    expect([code, err]).toEqual([0, expect.stringMatching(/warning: .*no pixel of class 'e'/)]);
   });
 });

@@ -77,7 +77,13 @@ describe('openData', () => {
     const data = await openData(config(ownData('a', 3), ownData('b', 2)), {
       onProgress: (stage) => stages.add(stage),
     });
-    expect([...stages]).toEqual(['check source', 'check target', 'count classes']);
+    expect([...stages]).toEqual([
+      'check source',
+      'check target',
+      'count classes',
+      'check validation',
+      'count validation',
+    ]);
     expect(data.sourceStatistics!.counts).toEqual([0, 1, 2].map((i) => [(24 + i) * SIDE, (24 - i) * SIDE]));
     expect([data.source.length, data.target!.length, data.validation!.samples.length]).toEqual([3, 2, 2]);
     expect(data.classes.map(({ name }) => name)).toEqual(['left', 'right']);
@@ -115,6 +121,82 @@ describe('openData', () => {
     await expect(openData(config(ownData('same', 1), other))).rejects.toThrow(
       /must have the same classes in the same order, but one has left, right and the other left, up/,
     );
+  });
+
+  test('labels of the target decide nothing: all its images train, whatever labels it has', async () => {
+    const target = ownData('partly', 4, ['train']);
+    rmSync(path.join(target, 'masks', 'train', '0.png'));
+    png(path.join(target, 'masks', 'train', '1.png'), 1, () => 99);
+    const data = await openData(config(ownData('whole', 2), target));
+    expect([data.target!.length, data.faults]).toEqual([4, []]);
+    expect(data.withoutValidation).toMatch(/partly has no validation split/);
+  });
+
+  test('the sound pairs of the validation split are kept, and the others named', async () => {
+    const target = ownData('half-sound', 3);
+    writeFileSync(path.join(target, 'images', 'val', '0.png'), 'not a picture');
+    rmSync(path.join(target, 'masks', 'val', '1.png'));
+    const data = await openData(config(ownData('sound', 2), target));
+    expect(data.validation!.samples.map(({ id }) => id)).toEqual(['2']);
+    expect(data.faults.map(({ file }) => path.basename(file)).sort()).toEqual(['0.png', '1.png']);
+    for (const id of [2]) rmSync(path.join(target, 'masks', 'val', `${id}.png`));
+    const none = await openData(config(ownData('sound', 2), target));
+    expect(none.validation).toBeUndefined();
+    expect(none.withoutValidation).toMatch(/validation split of .*half-sound has no usable pair: .*no label/);
+  });
+
+  test('a plain folder of photos is a target with the source’s classes', async () => {
+    const photos = path.join(folder, 'photos');
+    for (const i of [0, 1]) png(path.join(photos, 'monday', `${i}.png`), 3, (at) => (at * 5 + i) % 256);
+    const source = ownData('for-photos', 2);
+    const data = await openData({ ...config(source, photos), target: { format: 'photos', root: photos } });
+    expect([data.target!.length, data.target!.dataset.classes]).toEqual([2, data.classes]);
+    expect(data.layouts[1]).toMatch(/target: photos in .* \(images and no folder of labels\)/);
+  });
+
+  test('masks of a target without a class file hold the source’s numbers, or else its values', async () => {
+    const source = ownData('valued', 2);
+    writeFileSync(
+      path.join(source, 'classes.yaml'),
+      'classes:\n  - { name: left, value: 10 }\n  - { name: right, value: 20 }\n',
+    );
+    for (const i of [0, 1]) {
+      png(path.join(source, 'masks', 'train', `${i}.png`), 1, (at) => (at % SIDE < 20 ? 10 : 20));
+    }
+    const target = ownData('unnamed', 1);
+    rmSync(path.join(target, 'classes.yaml'));
+    const byNumber = await openData(config(source, target));
+    expect(byNumber.notes.join()).toMatch(/read in the source's classes, by their numbers, from 0/);
+    png(path.join(target, 'masks', 'val', '0.png'), 1, (at) => (at % SIDE < 20 ? 10 : 20));
+    const byValue = await openData(config(source, target));
+    expect(byValue.notes.join()).toMatch(/by their values/);
+    expect(new Set((await byValue.validation!.readLabel(0)).data)).toEqual(new Set([0, 1]));
+  });
+
+  test('says what looks swapped, and does not advise to leave out all there is', async () => {
+    const target = ownData('with-labels', 2);
+    const source = ownData('without-labels', 2);
+    rmSync(path.join(source, 'masks'), { recursive: true });
+    await expect(openData(config(source, target))).rejects.toThrow(
+      /masks.train: not found; .*with-labels has labels: are source and target swapped\?/,
+    );
+    const same = await openData(config(target, target));
+    expect(same.warnings.join()).toMatch(/with-labels is both source and target/);
+  });
+
+  test('warns of a class without a pixel and of crops larger than the images', async () => {
+    const source = ownData('absent', 2);
+    writeFileSync(path.join(source, 'classes.yaml'), 'classes: [left, right, lesion]\n');
+    const target = ownData('absent-target', 2, ['train']);
+    writeFileSync(path.join(target, 'classes.yaml'), 'classes: [left, right, lesion]\n');
+    const { warnings } = await openData(config(source, target), { crop: { width: 64, height: 64 } });
+    expect(warnings).toEqual([
+      expect.stringMatching(/no pixel of class 'lesion'/),
+      expect.stringMatching(/crops of 64x64 are larger than 2 of 2 source images: 44 % of the source crops/),
+      expect.stringMatching(/2 target images: 75 % of the target crops is padding/),
+    ]);
+    for (const i of [0, 1]) png(path.join(source, 'masks', 'train', `${i}.png`), 1, () => 255);
+    await expect(openData(config(source, target))).rejects.toThrow(/no pixel of any class, all are ignored/);
   });
 
   test('a target without labels has no validation split', async () => {

@@ -2,7 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import type { CheckedSplit } from '@pgpc/datasets';
+import type { CheckedSplit, Finding } from '@pgpc/datasets';
 import {
   DATASET_FORMATS,
   type DatasetFormat,
@@ -177,10 +177,13 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
   );
   const { root, classes, range, jobs, json } = options;
   const { brought, classesOf, classesTable } = await import('../output/classes.js');
+  const { findingsOf } = await import('../output/findings.js');
   const format = options.format ?? (await detectFormat(root));
   const { definition, mapping } = await classesOf(classes, format);
   const splits = options.split === undefined ? await availableSplits(format, root) : [options.split];
-  const results: (CheckedSplit & { split: string })[] = [];
+  const layout = await describeLayout(format, root);
+  io.stdout.write(`${layout}\n`);
+  const results: (CheckedSplit & { split: string; findings: readonly Finding[] })[] = [];
   // A folder without the splits of its format is a fault too: opening one names what is missing.
   for (const split of splits.length > 0 ? splits : ['train']) {
     const bar = fileProgress(`check ${split}`, io);
@@ -190,25 +193,27 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
       { signal: io.signal, onProgress: bar.onProgress, ...(jobs !== undefined && { concurrency: jobs }) },
     );
     bar.done();
-    results.push({ ...checked, split });
+    const findings = await findingsOf(checked, layout, mapping, io.signal);
+    results.push({ ...checked, split, findings });
     for (const note of notes) io.stdout.write(`note: ${note}\n`);
     for (const { message } of checked.faults) io.stdout.write(`${message}\n`);
+    for (const { level, message } of findings) io.stdout.write(`${level}: ${message}\n`);
   }
   const rows = results.map(({ split, samples, labelled, faults }) =>
     [split, samples, labelled, faults.length].map(String),
   );
-  io.stdout.write(`${await describeLayout(format, root)}\n`);
   io.stdout.write(textTable(['split', 'images', 'labels', 'faults'], rows));
   for (const { dataset } of results) {
     const counted = dataset && (await brought(dataset, mapping, io.signal));
     if (counted) io.stdout.write(classesTable(counted));
   }
   if (json !== undefined) {
-    const splitsOut = results.map(({ split, samples, labelled, faults }) => ({
+    const splitsOut = results.map(({ split, samples, labelled, faults, findings }) => ({
       split,
       images: samples,
       labels: labelled,
       faults,
+      findings,
     }));
     writeText('faults', json, `${JSON.stringify({ root, format, splits: splitsOut }, null, 2)}\n`, own);
   }
@@ -223,6 +228,8 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
   }
   const total = faults.length;
   if (total > 0) throw new Error(`${root}: ${total} ${total === 1 ? 'fault' : 'faults'} in ${format} data`);
+  const useless = results.flatMap(({ findings }) => findings).filter(({ level }) => level === 'error');
+  if (useless.length > 0) throw new Error(useless[0]!.message);
 };
 
 const stats: Action<StatsOptions> = async (options, io) => {

@@ -133,6 +133,7 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, own) => {
   );
   useCores();
   const io = beside(own, json);
+  const checks = fileProgress(`check ${split}`, io);
   const bar = fileProgress(`evaluate ${split}`, io, 'images');
   const evaluation = await evaluate({
     ...given,
@@ -141,6 +142,11 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, own) => {
     predictions: savePredictions === undefined ? undefined : { folder: savePredictions, format: predictions },
     signal: io.signal,
     onClasses: (classes) => io.stderr.write(classesTable(classes)),
+    onCheck: (done, total) => {
+      checks.onProgress(done, total);
+      if (done === total) checks.done();
+    },
+    onWarning: (message) => io.stderr.write(`warning: ${message}\n`),
     onImage: bar.onProgress,
     onModel: bar.note,
   });
@@ -149,7 +155,17 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, own) => {
     evaluationTable(evaluation, typeof options.classes === 'number' ? options.classes : undefined),
   );
   if (savePredictions) io.stdout.write(`predicted ${predictions}: ${savePredictions}\n`);
-  if (json === undefined) return;
-  const results = resultsOf(evaluation, options.checkpoint);
-  io.stdout.write(writeText('results', json, `${JSON.stringify(results, null, 2)}\n`, own));
+  if (json !== undefined) {
+    const results = resultsOf(evaluation, options.checkpoint);
+    io.stdout.write(writeText('results', json, `${JSON.stringify(results, null, 2)}\n`, own));
+  }
+  const { faults } = evaluation;
+  for (const { message } of faults) io.stderr.write(`left out: ${message}\n`);
+  // An image without a label is no fault of a file: the split is labelled in part.
+  const bad = faults.filter(({ kind }) => kind !== 'missing-pair');
+  if (bad.length > 0) {
+    throw new Error(
+      `${targetRoot}: ${bad.length} ${bad.length === 1 ? 'file was' : 'files were'} left out of the scores`,
+    );
+  }
 };

@@ -3,6 +3,7 @@ import type { SegmentationDataset } from '@pgpc/datasets';
 import {
   type ClassStatistics,
   classStatistics,
+  type DatasetError,
   describeLayout,
   detectFormat,
   openDataset,
@@ -15,6 +16,7 @@ import type { DataSelection } from '../commands/data.js';
 import type { CommandIo } from '../io.js';
 import type { Size } from '../values.js';
 import { classesOf, classesTable } from './classes.js';
+import { labelLines } from './findings.js';
 import { fileProgress } from './progress.js';
 import { textTable } from './table.js';
 import { beside, writeText } from './text-file.js';
@@ -33,7 +35,10 @@ export async function showStatistics(options: StatsOptions, given: CommandIo): P
   const { root, split, classes, range, jobs, crop, byContent, json } = options;
   const format = options.format ?? (await detectFormat(root));
   const { definition, mapping } = await classesOf(classes, format);
-  const own = await openDataset({ format, root, split, classes: definition, range });
+  const faults: DatasetError[] = [];
+  const onFault = (fault: DatasetError) => faults.push(fault);
+  const selection = { format, root, split, classes: definition, range };
+  const own = await openDataset({ ...selection, labels: 'required', onFault });
   const { dataset, statistics: mapped, count } = toRunClasses(own, mapping);
   const bar = fileProgress(`count ${dataset.split}`, io);
   const counted = await classStatistics(own, {
@@ -45,13 +50,21 @@ export async function showStatistics(options: StatsOptions, given: CommandIo): P
   bar.done();
   const statistics = mapped(counted);
   const brought = count(counted);
-  io.stdout.write(`${await describeLayout(format, root)}\n`);
+  const layout = await describeLayout(format, root);
+  io.stdout.write(`${layout}\n`);
   if (brought) io.stdout.write(classesTable(brought));
   io.stdout.write(`${dataset.split}: ${dataset.samples.length} labelled images\n`);
   io.stdout.write(statisticsTable(dataset, statistics));
   io.stdout.write(constants(statistics, crop));
+  io.stdout.write(labelLines(dataset, statistics, layout));
   if (json !== undefined)
     writeText('counts', json, `${JSON.stringify(asJson(dataset, statistics))}\n`, given);
+  for (const { message } of faults) io.stderr.write(`left out: ${message}\n`);
+  if (faults.length > 0) {
+    throw new Error(
+      `${root}: ${faults.length} ${faults.length === 1 ? 'file was' : 'files were'} not counted`,
+    );
+  }
 }
 
 /** Of each class: share of the labelled pixels, probability in rare class sampling, and images it is drawn from. */

@@ -82,7 +82,9 @@ function teller(io: CommandIo): (event: TrainingEvent) => void {
       }
       case 'description':
         for (const one of event.data.brought) io.stderr.write(classesTable(one));
-        say(...describe(event));
+        say(...event.data.layouts, ...describe(event));
+        say(...event.data.notes.map((note) => `note: ${note}`));
+        say(...event.data.warnings.map((warning) => `warning: ${warning}`));
         return;
       case 'memory': {
         const { measured, device, iterations } = event;
@@ -190,7 +192,7 @@ function describeMemory({ device, measured }: Extract<TrainingEvent, { kind: 'me
 }
 
 function printResult(trained: TrainingResult, { stdout }: CommandIo): void {
-  const { outcome, run, checkpoint, best, result, classes, config } = trained;
+  const { outcome, run, checkpoint, best, result, withoutResult, classes, config } = trained;
   // A rank above 0 has nothing to tell.
   if (run === undefined) return;
   stdout.write(`checkpoint: ${checkpoint}\n`);
@@ -201,9 +203,9 @@ function printResult(trained: TrainingResult, { stdout }: CommandIo): void {
     return;
   }
   if (best) stdout.write(`best by ${best.score}, of step ${best.iteration}: ${best.folder}\n`);
-  const { target, protocols } = config.data;
+  const { protocols } = config.data;
   if (!result) {
-    stdout.write(`${target.root} has no labelled validation split: nothing to evaluate on\n`);
+    stdout.write(`no evaluation: ${withoutResult}\n`);
     return;
   }
   stdout.write(iouTable([result], classes));

@@ -1,0 +1,53 @@
+// What is doubtful about two domains and how they are trained on, besides what each of them shows.
+
+import { resolve } from 'node:path';
+import { type Finding, type ImageFacts, type Size, scaledSize } from '@pgpc/datasets';
+import type { DataConfig } from '../config/data.js';
+
+/** Rendered scenes, which are made to be a source. */
+const RENDERED: readonly string[] = ['gta5', 'synthia'];
+/** Photographs that are published as a target. */
+const PHOTOGRAPHED: readonly string[] = ['cityscapes', 'acdc', 'dark-zurich', 'bdd100k'];
+/** Padding that is not worth a word. */
+const LITTLE_PADDING = 0.05;
+
+/** Whether source and target are the same, or look swapped. */
+export function roleFindings({ source, target }: DataConfig): Finding[] {
+  if (resolve(source.root) === resolve(target.root)) {
+    return [
+      { level: 'warning', message: `${source.root} is both source and target: there is nothing to adapt to` },
+    ];
+  }
+  if (PHOTOGRAPHED.includes(source.format) && RENDERED.includes(target.format)) {
+    return [
+      {
+        level: 'warning',
+        message: `the source ${source.root} is ${source.format}, photographs, and the target ${target.root} is ${target.format}, rendered: are they swapped?`,
+      },
+    ];
+  }
+  return [];
+}
+
+/** How much of the crops lies outside of the images. @param scale that images are brought to before */
+export function cropFindings(
+  role: string,
+  crop: Size,
+  images: readonly ImageFacts[],
+  scale: Size | undefined,
+): Finding[] {
+  const shares = images.map((image) => {
+    const { width, height } = scale ? scaledSize(image, scale) : image;
+    return 1 - (Math.min(width, crop.width) * Math.min(height, crop.height)) / (crop.width * crop.height);
+  });
+  const padded = shares.reduce((sum, share) => sum + share, 0) / Math.max(1, shares.length);
+  if (padded < LITTLE_PADDING) return [];
+  const smaller = shares.filter((share) => share > 0).length;
+  const percent = Math.round(100 * padded);
+  return [
+    {
+      level: 'warning',
+      message: `crops of ${crop.width}x${crop.height} are larger than ${smaller} of ${images.length} ${role} images: ${percent} % of the ${role} crops is padding; take a smaller --crop`,
+    },
+  ];
+}
