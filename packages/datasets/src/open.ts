@@ -16,6 +16,7 @@ import { iddReader } from './readers/idd.js';
 import { kittiReader } from './readers/kitti.js';
 import { labelStudioReader } from './readers/label-studio.js';
 import { mapillaryReader } from './readers/mapillary.js';
+import { otherAnnotations } from './readers/other-annotations.js';
 import { foldersIn } from './readers/own-layout.js';
 import { photosReader } from './readers/photos.js';
 import type { DatasetReader, SplitOptions } from './readers/reader.js';
@@ -108,7 +109,7 @@ export async function detectLayout(root: string): Promise<DetectedLayout> {
   throw fault(
     'missing',
     root,
-    `no images in a known layout: ${DATASET_FORMATS.join(', ')}, see the guide to datasets${hint}`,
+    `no images in a known layout: ${DATASET_FORMATS.join(', ')}, see the guide to datasets${hint}${await otherAnnotations(root)}`,
   );
 }
 

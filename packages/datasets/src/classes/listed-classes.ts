@@ -39,7 +39,7 @@ export function listedClasses(file: string, listed: readonly ListedClass[]): Cla
   }));
 }
 
-/** Classes whose values are those of one-channel labels. @param ignored other values that labels hold */
+/** Classes by the values of one-channel labels. @param ignored other values that labels hold */
 export function valueClasses(
   file: string,
   listed: readonly ListedClass[],

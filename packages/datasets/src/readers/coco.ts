@@ -29,7 +29,7 @@ const PLACES: Readonly<Record<Form, (name: string) => readonly string[]>> = {
 
 /**
  * Opens a split of COCO (Lin et al., ECCV 2014): `root/images/train2017/*.jpg`, or `root/train2017`, with labels of one
- * of these forms, the first of which there is a folder for any split:
+ * of these forms, the first that has a folder for any split:
  * - panoptic: `root/annotations/panoptic_train2017/*.png` with `panoptic_train2017.json` beside the folder, see
  *   `readPanoptic`; classes by name and colour from there;
  * - stuffthingmaps: `root/stuffthingmaps/train2017/*.png` (or `root/annotations/train2017`) of COCO-Stuff, the category id

@@ -23,6 +23,7 @@ import { IGNORE_INDEX, type Sample, type SegmentationDataset, UNKNOWN_LABEL } fr
 import { FileDataset, samplesOfSplit } from './file-dataset.js';
 import { labelIdEvidence } from './label-id-evidence.js';
 import { maskNames } from './mask-names.js';
+import { namingOthers } from './other-annotations.js';
 import { type OwnLayout, ownLayout, type SplitPlace } from './own-layout.js';
 import { type DatasetReader, firstFolder, type SplitOptions } from './reader.js';
 import { readNameList, selectIds } from './splits.js';
@@ -215,5 +216,5 @@ export const folderReader: DatasetReader = {
   },
   splits: async (root) =>
     (await isVoc(root)) ? vocSplits(root) : [...((await ownLayout(root))?.splits.keys() ?? ['all'])],
-  open: openFolder,
+  open: (root, split, options) => namingOthers(root, () => openFolder(root, split, options)),
 };

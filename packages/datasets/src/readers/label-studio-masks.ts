@@ -26,7 +26,7 @@ export function regionMask(file: string): RegionMask | undefined {
 
 /** What the JSON export says of a task. */
 export interface Task {
-  /** Names that its image may have: that of the upload, and those of its data. */
+  /** Names that its image may have: the upload's, and all texts of its data. */
   readonly images: readonly string[];
   /** In drawing order. */
   readonly regions: readonly DrawnRegion[];

@@ -21,7 +21,7 @@ const BACKGROUND = /^(background|bg|__background__)$/i;
  * Opens what Label Studio exports of brush labels: images in `root/images`, masks
  * `task-N-annotation-M-by-USER-TAG-LABEL-K.png` in the root or a folder in it, and beside them the export "JSON" or
  * "JSON-MIN", which says which image a task is of. The regions of a task's last annotation are laid over each other in the
- * order in which they were drawn (without the full export, by K). Classes are the labels by name, or those of a class file in the root. What
+ * order of the export, which is how they were drawn. Classes are the labels by name, or the class file's in the root. What
  * no region covers is ignored, unless the class file has a class `background`. Lists of names `root/SPLIT.txt` make splits.
  * @throws {DatasetError} when images, masks or the JSON are missing, or classes are not defined; also, unless there is an
  * `onFault`, when a task has no image here or is in no JSON, a label is no class or an image lacks its masks
@@ -161,7 +161,7 @@ async function lastAnnotations(folder: string, onNote: SplitOptions['onNote']): 
   return masks.filter(({ task, annotation }) => last.get(task) === annotation);
 }
 
-/** Those of the mask's annotation. */
+/** Regions of the mask's annotation. */
 const regionsOf = ({ regions }: Task, mask: RegionMask) =>
   regions.filter(({ annotation = mask.annotation }) => annotation === mask.annotation);
 
@@ -246,7 +246,7 @@ function inDrawingOrder<Mask extends RegionMask>(masks: readonly Mask[], task: T
 export const labelStudioReader: DatasetReader = {
   detect: async (root) => {
     const folder = await maskFolderOf(root);
-    return folder === undefined ? undefined : `masks ${path.join(folder, 'task-N-annotation-M-...')}.png`;
+    return folder === undefined ? undefined : `masks named ${path.join(folder, 'task-N-annotation-M-...')}`;
   },
   splits: async (root) => ['all', ...(await splitsBy((split) => isFile(path.join(root, `${split}.txt`))))],
   open: openLabelStudio,

@@ -101,7 +101,7 @@ export async function openMapillary(
   });
 }
 
-/** The editions whose configuration is there, those first of which there are labels too. */
+/** The editions whose configuration is there and that have labels; where none has, the first. */
 async function editionsOf(root: string): Promise<Edition[]> {
   const [labelled, listed]: [Edition[], Edition[]] = [[], []];
   for (const edition of EDITIONS) {

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { fault } from '../errors.js';
 import { IMAGE_ENDINGS, listFiles } from '../files/list.js';
 import { FileDataset } from './file-dataset.js';
+import { otherAnnotations } from './other-annotations.js';
 import { foldersIn, holdsImages, isLayoutName } from './own-layout.js';
 import type { DatasetReader } from './reader.js';
 
@@ -26,7 +27,7 @@ export const photosReader: DatasetReader = {
       throw fault(
         'missing',
         root,
-        'a folder of photos without labels, which are needed here; see the guide to datasets for layouts with labels',
+        `a folder of photos without labels, which are needed here; see the guide to datasets for layouts with labels${await otherAnnotations(root)}`,
       );
     }
     const images = await listFiles(root, { what: 'images', endings: IMAGE_ENDINGS, onFault, onNote });

@@ -42,7 +42,7 @@ describe('idd', () => {
     openDataset({ format: 'idd', root: space.root, split, labels });
   const gt = (end: string) => `gtFine/train/0/000001_gtFine_${end}`;
 
-  it("reads labels of Cityscapes' classes before those of level 3", async () => {
+  it("reads labels of Cityscapes' classes before labels of level 3", async () => {
     await space.put('leftImg8bit/train/0/000001_leftImg8bit.jpg', rgb(3, 1));
     await space.put(gt('polygons.json'), '{}');
     await space.put(gt('labellevel3Ids.png'), grey(3, 1, [0, 25, 255]));

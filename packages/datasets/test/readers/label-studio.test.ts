@@ -36,7 +36,7 @@ describe('label-studio', () => {
     await tasks(task(7, image, [brush('tag', 'dog'), brush('tag', 'cat')]));
     expect(await detectLayout(space.root)).toEqual({
       format: 'label-studio',
-      why: 'masks masks/task-N-annotation-M-....png',
+      why: 'masks named masks/task-N-annotation-M-...',
     });
     const notes: string[] = [];
     const set = await open('required', (note) => notes.push(note));
