@@ -74,6 +74,8 @@ export interface ModelEvaluation extends Evaluation {
   dataset: SegmentationDataset;
   /** What was wrong with what was left out. */
   faults: readonly DatasetFault[];
+  /** How the data set's own classes were brought to the model's; undefined where they are the same. */
+  brought: CountedClasses | undefined;
   /** How images went through the network. */
   inference: InferenceOptions;
   /** Where it was computed: 'cpu', 'cuda:0', ... */
@@ -124,7 +126,8 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
     );
   }
   const statistics = await classStatistics(own, { signal });
-  if (mapped) onClasses?.(countMapped(mapped, statistics));
+  const brought = mapped && countMapped(mapped, statistics);
+  if (brought) onClasses?.(brought);
   const counted = mapped ? mapStatistics(statistics, mapped) : statistics;
   const findings = inspectLabels(dataset, counted, await describeLayout(format, target));
   const useless = findings.find(({ level }) => level === 'error');
@@ -144,7 +147,7 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
     },
   });
   const seconds = (performance.now() - began) / 1000;
-  return { ...evaluation, classes: dataset.classes, dataset, faults, inference, device, seconds };
+  return { ...evaluation, classes: dataset.classes, dataset, faults, brought, inference, device, seconds };
 }
 
 function nothingSound({ root, split }: SegmentationDataset, [first]: readonly DatasetFault[]): DatasetError {

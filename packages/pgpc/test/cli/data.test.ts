@@ -236,6 +236,12 @@ describe('map', () => {
     ]);
     expect(out).toMatch(/# target: .* \(folder, train, 2 classes, no labels\)/);
     expect(out).toMatch(/# {3}alpha {2}\(target\)/);
+    await space.put('photos/1.png', rgb(1, 1));
+    expect(await pgpc('map', space.path('g'), space.path('photos'))).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringMatching(/photos has images alone, and no classes to map/),
+    });
   });
 });
 

@@ -244,7 +244,10 @@ describe('pgpc eval', () => {
     );
     const mapped = await on('--classes', file);
     expect([mapped.code, mapped.err]).toEqual([0, expect.stringMatching(/^sidewalk +8 +street +\d/m)]);
-    expect(JSON.parse(readFileSync(json, 'utf8')).averaged).toEqual(['street', 'Building', 'plant', 'car']);
+    const { averaged, dataClasses } = JSON.parse(readFileSync(json, 'utf8'));
+    expect(averaged).toEqual(['street', 'Building', 'plant', 'car']);
+    expect(dataClasses[1]).toMatchObject({ name: 'sidewalk', values: ['8'], class: 'street' });
+    expect(dataClasses[10]).toMatchObject({ name: 'sky', values: ['23'], class: null });
     writeFileSync(file, 'classes: [{ name: stret, from: [road] }, plant]\nignore: rest');
     expect(await on('--classes', file)).toMatchObject({
       code: 1,

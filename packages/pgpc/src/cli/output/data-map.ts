@@ -30,6 +30,12 @@ interface ProposalOptions {
 export async function showProposal(options: ProposalOptions, io: CommandIo): Promise<void> {
   const source = await open(options.source, options.sourceFormat);
   const target = await open(options.target, options.targetFormat);
+  for (const { root, classes } of [source, target]) {
+    if (classes.length > 0) continue;
+    throw new Error(
+      `${root} has images alone, and no classes to map: as a target it takes those of the source as they are`,
+    );
+  }
   const proposal = proposeMapping(source.classes, target.classes);
   const text = formatProposal(proposal, {
     source: await describe('source', source, io),

@@ -49,7 +49,7 @@ function names(classes: readonly { readonly name: string }[]): string {
 
 /** What `--json` writes; a number that does not exist is null. */
 export function resultsOf(evaluation: ModelEvaluation, checkpoint: string) {
-  const { scores, confusion, boundary, classes, dataset, inference, seconds, device } = evaluation;
+  const { scores, confusion, boundary, classes, dataset, brought, inference, seconds, device } = evaluation;
   const { name, root, split, samples } = dataset;
   const protocols = Object.keys(CITYSCAPES_PROTOCOLS).map((count) => Number(count) as Protocol);
   return {
@@ -57,6 +57,14 @@ export function resultsOf(evaluation: ModelEvaluation, checkpoint: string) {
     dataset: { name, root, split, images: samples.length },
     inference,
     miou: scores.miou,
+    ...(brought && {
+      dataClasses: brought.from.map(({ name, values, trainId, pixels }) => ({
+        name,
+        values,
+        class: classes[trainId]?.name ?? null,
+        pixels,
+      })),
+    }),
     averaged: classes.filter((_, i) => !Number.isNaN(scores.iou[i])).map((info) => info.name),
     ...(isCityscapes(classes) && {
       miouOverClasses: Object.fromEntries(
