@@ -1,7 +1,8 @@
-// Results never take the place of what they were made from.
+// Results never take the place of what they were made from, or of labels that somebody drew.
 
 import { realpath, stat } from 'node:fs/promises';
 import { UsageError } from '../config/usage-error.js';
+import { isPrediction } from './prediction-mark.js';
 
 /** @throws UsageError where results would be written into the very folder that the images are in, links included. */
 export async function keepInputFolder(images: string, out: string): Promise<void> {
@@ -12,7 +13,10 @@ export async function keepInputFolder(images: string, out: string): Promise<void
   throw new UsageError(`${out}: the images are in this folder; name another one for the label maps`);
 }
 
-/** @throws UsageError where an output is one of the inputs, by whatever name or link, before anything is written. */
+/**
+ * @throws UsageError, before anything is written, where an output is one of the inputs, by whatever name or link, or a file
+ *   that is there and is no earlier prediction.
+ */
 export async function keepInputs(inputs: Iterable<string>, outputs: Iterable<string>): Promise<void> {
   const there = new Map<string, string>();
   for (const output of outputs) {
@@ -25,6 +29,12 @@ export async function keepInputs(inputs: Iterable<string>, outputs: Iterable<str
     const output = file === undefined ? undefined : there.get(file);
     if (output === undefined) continue;
     throw new UsageError(`${output}: this label map would overwrite ${input}; name another folder`);
+  }
+  for (const output of there.values()) {
+    if (await isPrediction(output)) continue;
+    throw new UsageError(
+      `${output}: is there already and is no label map of pgpc's; name another folder, or move it away`,
+    );
   }
 }
 

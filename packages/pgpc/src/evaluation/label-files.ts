@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type ClassInfo, encodePng, type LabelMap } from '@pgpc/datasets';
 import type { PredictionFormat } from './prediction-format.js';
+import { marked } from './prediction-mark.js';
 
 type Palette = [number, number, number][];
 
@@ -55,6 +56,6 @@ export async function writePrediction(
 ): Promise<string> {
   const file = predictionFile(folder, id);
   await mkdir(path.dirname(file), { recursive: true });
-  await writeFile(file, encodeLabels(labels, classes, format));
+  await writeFile(file, marked(encodeLabels(labels, classes, format)));
   return file;
 }

@@ -4,6 +4,7 @@ import {
   type ClassInfo,
   DatasetError,
   decodeRgb,
+  forEachConcurrently,
   IMAGE_ENDINGS,
   type LabelMap,
   listFiles,
@@ -20,6 +21,7 @@ import { type InferenceOptions, predictLabels } from './inference.js';
 import { keepInputFolder, keepInputs } from './keep-inputs.js';
 import { predictionFile, writePrediction } from './label-files.js';
 import type { PredictionFormat } from './prediction-format.js';
+import { isPrediction } from './prediction-mark.js';
 
 /**
  * `onFault` receives what is wrong with single images, and the rest is done; without it the first fault is thrown. `onNote`
@@ -54,12 +56,13 @@ export interface Predictions {
 }
 
 /**
- * The images in a folder and its subfolders by the ids of their label maps; what lies in `out` is left out.
+ * The images in a folder and its subfolders by the ids of their label maps. What lies in `out` is left out, and what was
+ * predicted before, wherever it lies.
  * @throws UsageError where a label map would take the place of an image; DatasetError where two images share an id
  */
 async function listImages({ images, out, onFault, onNote }: PredictOptions): Promise<Map<string, string>> {
   await keepInputFolder(images, out);
-  const sources = await listFiles(images, {
+  const found = await listFiles(images, {
     what: 'images',
     endings: IMAGE_ENDINGS,
     leaveOut: out,
@@ -72,11 +75,28 @@ async function listImages({ images, out, onFault, onNote }: PredictOptions): Pro
         onFault(fault);
       }),
   });
+  const predicted = await predictionsAmong(found);
+  if (predicted.length > 0) {
+    onNote?.(
+      `${images}: ${predicted.length} of an earlier predict passed over (${predicted.slice(0, 2).join(', ')})`,
+    );
+  }
+  const passedOver = new Set(predicted);
+  const sources = new Map([...found].filter(([, file]) => !passedOver.has(file)));
+  if (sources.size === 0) throw new DatasetError(`${images}: no images here, only label maps of predict`);
   await keepInputs(
     sources.values(),
     Array.from(sources.keys(), (id) => predictionFile(out, id)),
   );
   return sources;
+}
+
+async function predictionsAmong(files: ReadonlyMap<string, string>): Promise<string[]> {
+  const predicted: string[] = [];
+  await forEachConcurrently([...files.values()], async (file) => {
+    if (/\.png$/i.test(file) && (await isPrediction(file))) predicted.push(file);
+  });
+  return predicted.sort();
 }
 
 /**

@@ -3,9 +3,10 @@
 import { existsSync } from 'node:fs';
 import { link, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { Writable } from 'node:stream';
+import { decodeLabel } from '@pgpc/datasets';
 import sharp from 'sharp';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { rgb, Workspace } from '../../../datasets/test/support/files.js';
+import { grey, rgb, Workspace } from '../../../datasets/test/support/files.js';
 import { main } from '../../src/cli/main.js';
 import { saveSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
@@ -13,9 +14,14 @@ import { tinySegmentor } from '../support/method.js';
 
 const space = new Workspace();
 
-beforeEach(() => {
-  using segmentor = new Segmentor(tinySegmentor, 1);
-  saveSegmentor(space.path('model.safetensors'), segmentor);
+let model: Buffer | undefined;
+beforeEach(async () => {
+  const file = space.path('model.safetensors');
+  if (model === undefined) {
+    using segmentor = new Segmentor(tinySegmentor, 1);
+    saveSegmentor(file, segmentor);
+    model = await readFile(file);
+  } else await writeFile(file, model);
 });
 
 async function predict(images: string, out: string) {
@@ -37,6 +43,7 @@ async function predict(images: string, out: string) {
   return { code, ...text };
 }
 
+const ANY = { kind: 'values', table: Uint8Array.from({ length: 256 }, (_, i) => i) } as const;
 const written = async (folder: string) => (await readdir(space.path(folder), { recursive: true })).sort();
 const jpeg = () => sharp(rgb(64, 48)).jpeg().toBuffer();
 
@@ -108,6 +115,31 @@ describe('predict', () => {
     }
     expect(await readFile(space.path('photos/a.png'))).toEqual(Buffer.from(image));
     expect(await readFile(space.path('above/photos/a.png'))).toEqual(Buffer.from(image));
+  });
+
+  it('never overwrites a label that somebody drew, but an earlier prediction', async () => {
+    await space.put('mine/images/1.jpg', await jpeg());
+    const drawn = await space.put('mine/masks/1.png', grey(64, 48, new Uint8Array(64 * 48)));
+    const bytes = await readFile(drawn);
+    const { code, err } = await predict('mine/images', 'mine/masks');
+    expect([code, err]).toEqual([
+      2,
+      expect.stringMatching(/^pgpc: ROOT\/mine\/masks\/1\.png: is there already and is no/),
+    ]);
+    expect(await readFile(drawn)).toEqual(bytes);
+    for (let i = 0; i < 2; i++) expect((await predict('mine/images', 'out')).code).toBe(0);
+    // The mark is a chunk like others: checksums are right.
+    expect((await decodeLabel(space.path('out/1.png'), ANY)).data).toHaveLength(64 * 48);
+  });
+
+  it('does not label earlier results in another folder', async () => {
+    await space.put('photos/1.jpg', await jpeg());
+    await predict('photos', 'photos/first');
+    const { out, err } = await predict('photos', 'photos/second');
+    expect(out).toBe('1 label map (trainIds): ROOT/photos/second\n');
+    expect(err).toMatch(
+      /^ROOT\/photos: 1 of an earlier predict passed over \(ROOT\/photos\/first\/1\.png\)$/m,
+    );
   });
 
   it('refuses two images of one name', async () => {
