@@ -13,7 +13,7 @@ import type { LogEntry } from './trainer.js';
 export type TrainingEvent =
   /** The folder that the run has taken; before data is read. It is removed where nothing comes to be in it. */
   | { kind: 'run'; directory: string }
-  /** Something that may take seconds begins, of which nothing more is told. */
+  /** Something begins that may take seconds, and tells nothing more. */
   | { kind: 'stage'; stage: string }
   /** Files of the data are read, by stage: 'check source', 'check target', 'count classes'. */
   | { kind: 'data'; stage: string; done: number; total: number }
@@ -53,7 +53,7 @@ export type TrainingEvent =
   | { kind: 'score'; done: number; total: number }
   /** A checkpoint has been written to the run directory, and scored without labels; `best`: it is the best so far. */
   | { kind: 'checkpoint'; iteration: number; folder: string; scores: UnlabelledScores; best: boolean }
-  /** A checkpoint has been written between those that are scored. */
+  /** A checkpoint has been written that is not scored. */
   | { kind: 'saved'; iteration: number; folder: string }
   /** A sign that adaptation is collapsing. */
   | { kind: 'warning'; iteration: number; message: string }

@@ -52,7 +52,7 @@ export interface TrainingTask {
       }
     | undefined;
   onWeights?: (report: WeightsReport) => void;
-  /** @param entries of the network, all of which were loaded. */
+  /** @param entries of the network; all were loaded. */
   onInit?: (file: string, entries: number) => void;
   /** Called once with what is about to be trained. */
   onBegin?: (trainer: Trainer) => void | Promise<void>;

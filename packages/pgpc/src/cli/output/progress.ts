@@ -13,7 +13,7 @@ export interface ProgressOptions {
   readonly unit?: string;
   /** Steps that were done before, when a run is resumed. Default: 0. */
   readonly start?: number;
-  /** Seconds that come besides the steps, such as an evaluation's, given those of a step. Default: none. */
+  /** Seconds of what comes besides the steps, such as an evaluation, by the seconds of a step. Default: none. */
   readonly ahead?: (done: number, stepSeconds: number) => number;
   /** Milliseconds on a clock that does not run backwards. Default: `performance.now`. */
   readonly now?: () => number;

@@ -1,4 +1,4 @@
-// Files that commands write results to, of which `-` is standard output.
+// Files that commands write results to; `-` stands for standard output.
 
 import { writeFileSync } from 'node:fs';
 import type { CommandIo } from '../io.js';
