@@ -98,10 +98,27 @@ function networkInput(image: RgbImage, { width, height }: Size, device: string):
   });
 }
 
+/** Encoders bring images down to a 32nd of their sides, over maps that must not become smaller than their kernels. */
+const SMALL = 32;
+
+/** @throws Error that says so where an image is too small for the network, which libtorch would only say of a layer. */
+function logitsOf(network: Network, input: Tensor): Tensor {
+  try {
+    return network.call(input).logits;
+  } catch (error) {
+    const [height, width] = sizeOf(input);
+    if (Math.min(width, height) >= SMALL) throw error;
+    throw new Error(
+      `an image of ${width}x${height} is too small for this network; --input-size enlarges images, such as --input-size 256x256`,
+      { cause: error },
+    );
+  }
+}
+
 /** Class scores at the size of `input` (1, 3, h, w). */
 function scoreMap(network: Network, input: Tensor, slide: SlidingWindow | undefined): RowMap {
   const [height, width] = sizeOf(input);
-  if (!slide) return resizedRows(tensorRows(network.call(input).logits), { width, height });
+  if (!slide) return resizedRows(tensorRows(logitsOf(network, input)), { width, height });
   const { stride, batch = 1 } = slide;
   const window = {
     width: Math.min(slide.window.width, width),
@@ -117,7 +134,7 @@ function scoreMap(network: Network, input: Tensor, slide: SlidingWindow | undefi
       const cut = group.map(({ top, left }) =>
         input.narrow(2, top, window.height).narrow(3, left, window.width),
       );
-      return network.call(ops.cat(cut)).logits;
+      return logitsOf(network, ops.cat(cut));
     });
     for (const [n, place] of group.entries()) {
       tiles.push({ ...place, map: resizedRows(tensorRows(logits.narrow(0, n, 1)), window) });

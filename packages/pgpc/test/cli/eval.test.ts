@@ -439,6 +439,17 @@ describe('eval of data that is not whole', () => {
     ]);
   });
 
+  test('says of images that are too small for the network what enlarges them', async () => {
+    const { code, err } = await pgpc(
+      ...['eval', '--checkpoint', inside('five.safetensors'), '--input-size', '24x24'],
+      ...['--target-root', own('small', { a: sound })],
+    );
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/an image of 24x18 is too small for this network; --input-size/),
+    ]);
+  });
+
   test('warns of classes that do not occur', async () => {
     const { code, err } = await run(own('absent', { a: labelOf((i) => i % 4) }));
     expect([code, err]).toEqual([0, expect.stringMatching(/warning: .*no pixel of class 'e'/)]);
