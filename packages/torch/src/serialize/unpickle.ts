@@ -66,10 +66,19 @@ const MOST_GLOBAL_NAME = 1024;
 export function unpickle(reader: ByteReader, storages = new Map<string, StorageSpec>()): Plain<TensorSpec> {
   const tree = new Machine(reader, storages).run();
   return replaceLeaves<Leaf, TensorSpec>(tree, (leaf) => {
-    if (leaf instanceof TensorSpec) return leaf;
-    if (leaf instanceof KnownGlobal) return new ForeignObject(leaf.name);
-    return new ForeignObject(leaf instanceof StorageSpec ? `a bare storage of ${leaf.dtype}` : 'numpy.dtype');
+    return leaf instanceof TensorSpec ? leaf : stubOf(leaf);
   });
+}
+
+function isLeaf(node: Node): node is Leaf {
+  return [TensorSpec, StorageSpec, KnownGlobal, NumpyType].some((kind) => node instanceof kind);
+}
+
+/** In the place of what is no data for whoever reads the tree. */
+function stubOf<T>(leaf: Leaf): ForeignObject<T> {
+  if (leaf instanceof KnownGlobal) return new ForeignObject(leaf.name);
+  if (leaf instanceof TensorSpec) return new ForeignObject('torch.Tensor');
+  return new ForeignObject(leaf instanceof StorageSpec ? `a bare storage of ${leaf.dtype}` : 'numpy.dtype');
 }
 
 class Machine {
@@ -359,19 +368,12 @@ class Machine {
     for (let index = 0; index < items.length; index += 2) map.set(this.key(items[index]!), items[index + 1]!);
   }
 
-  /** A value that may serve as a dictionary's key or a set's member. */
+  /** A value that serves as a dictionary's key or a set's member; what is no plain data is so by its stub. */
   key(value: Node): Node {
-    if (
-      value instanceof TensorSpec ||
-      value instanceof Map ||
-      value instanceof Set ||
-      typeof value === 'bigint'
-    ) {
-      throw this.fault('a tensor, dictionary, set or integer beyond 2^53 as a key or set member; refused');
-    }
+    if (value instanceof Map) throw this.fault('a dictionary as a key or set member: corrupt');
     // Numbers hash without a secret, so a file can choose many that collide; that makes each of them dear.
-    if (typeof value === 'number') this.charge(NUMBER_KEY_WORK);
-    return value;
+    if (typeof value === 'number' || typeof value === 'bigint') this.charge(NUMBER_KEY_WORK);
+    return isLeaf(value) ? stubOf(value) : value;
   }
 
   #long(length: number): number | bigint {

@@ -105,14 +105,23 @@ export function openWeights(path: string, options: RecognizeOptions = {}): Weigh
   const tensors = read(found.entries.values());
   const named = new Map([...found.entries].map(([name, inFile]) => [name, tensors.get(inFile)!]));
   const recognized = renamedNetwork(found, named);
-  const objects = foreign.map(({ path: name, name: kind }) => ({
-    name,
-    reason: `object of ${kind}, of which nothing was run`,
-  }));
+  const objects = skippedObjects(foreign);
   const network = describeNetwork(recognized.tensors);
   const licence = licenceOf(file, recognized, metadata);
   const skipped = [...recognized.skipped, ...objects];
   return { ...recognized, skipped, path: file, metadata, entries, network, licence };
+}
+
+/** Kinds of objects that are told of one by one. */
+const MOST_KINDS = 3;
+
+function skippedObjects(foreign: WeightsIndex['foreign']): SkippedEntry[] {
+  const kinds = [...new Set(foreign.map(({ name }) => name))];
+  const many = `${kinds.slice(0, MOST_KINDS).join(', ')} and ${kinds.length - MOST_KINDS} other kinds`;
+  return foreign.map(({ path, name }) => ({
+    name: path,
+    reason: `object of ${kinds.length > MOST_KINDS ? many : name}, of which nothing was run`,
+  }));
 }
 
 /** @throws Error if an object of another program is in the place of one of the network's tensors */
