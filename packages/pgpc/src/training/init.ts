@@ -5,6 +5,7 @@ import type { ClassInfo } from '@pgpc/datasets';
 import { tidy } from '@pgpc/torch';
 import { type SegmentorConfig, sameNetwork } from '../config/segmentor.js';
 import { UsageError } from '../config/usage-error.js';
+import { locateModel } from '../models/locate.js';
 import { findPulledFile } from '../models/weights/catalog.js';
 import { described } from '../models/weights/described.js';
 import { describedConfig, hasDecoder, openWeights, trainedNetwork } from '../models/weights/fit.js';
@@ -31,9 +32,10 @@ export function describeNetworkFile(file: string): DescribedNetwork {
  * @throws UsageError for a whole trained network, and for the encoder of one, with the way out.
  */
 export function refuseTrainedNetwork(weights: string): void {
-  const path = findPulledFile(weights) ?? weights;
+  const given = findPulledFile(weights) ?? weights;
   // What is not there is refused where it is loaded.
-  if (!existsSync(path)) return;
+  if (!existsSync(given)) return;
+  const path = locateModel(given);
   const { isWhole, network } = tidy(() => {
     const file = openWeights(path);
     return { isWhole: hasDecoder(file), network: trainedNetwork(file) };

@@ -90,6 +90,7 @@ describe('a training', () => {
     await expect(take(whole)).rejects.toThrow(
       `--weights ${whole}: a whole trained network (mit_b0 with daformer, 19 classes), and the feature distance would hold to it as if it were ImageNet's: start from all of it with --init ${whole}, or take its encoder without`,
     );
+    await expect(take(join(out, 'whole'))).rejects.toThrow(`--init ${join(out, 'whole')}, or take`);
     const encoder = join(folder, 'encoder.safetensors');
     await main(['weights', 'convert', whole, '--encoder', '--out', encoder], {
       stdout: new Writable({ write: (_, __, done) => done() }),

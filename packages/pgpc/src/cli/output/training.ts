@@ -176,8 +176,11 @@ function describe({
     lines.push('no --weights: the encoder starts from random values');
   }
   if (label !== phase) {
+    const things = data.classes.some(({ kind }) => kind === 'thing');
     const why = weights
-      ? 'none of the classes is a thing'
+      ? things
+        ? 'it was left out'
+        : 'none of the classes is a thing'
       : 'there are no weights of ImageNet to stay near to';
     lines.push(`this is ${label}: ${why}`);
   }

@@ -25,6 +25,9 @@ export function weightsFileOf(path: string): string {
   const indexes = files.filter((name) => INDEX.test(name));
   const candidates = indexes.length > 0 ? indexes : files.filter((name) => WEIGHTS.test(name));
   if (candidates.length === 1) return join(path, candidates[0]!);
+  if (candidates.length === 0 && files.includes('run.json')) {
+    throw new Error(`${path}: a run directory; name one of the folders in its checkpoints/`);
+  }
   throw new Error(
     candidates.length === 0
       ? `${path}: a folder without weights (looked for: ${USUAL.join(', ')}, *.safetensors, *.pth)`
