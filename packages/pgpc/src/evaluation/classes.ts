@@ -105,26 +105,27 @@ export interface CountedClasses {
   /** What they are brought to. */
   readonly classes: readonly ClassInfo[];
   /** The data set's own classes, in their order. */
-  readonly from: readonly (MappedFrom & { readonly pixels: number })[];
-  /** Pixels without a class of the data set. */
-  readonly ignored: number;
+  readonly from: readonly (MappedFrom & { readonly pixels: number | undefined })[];
+  /** Pixels without a class of the data set; undefined, as all pixels, where labels are not read. */
+  readonly ignored: number | undefined;
   /** Names of `classes` that the data set does not have. */
   readonly absent: readonly string[];
 }
 
-/** @param statistics of the data set in its own classes. */
+/** @param statistics of the data set in its own classes; undefined where its labels are not read. */
 export function countMapped(
   { dataset, from, absent }: MappedDataset,
-  { counts, ignored }: ClassStatistics,
+  statistics: ClassStatistics | undefined,
 ): CountedClasses {
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const { root, split, classes } = dataset;
+  const pixels = (i: number) => statistics && sum(statistics.counts.map((row) => row[i]!));
   return {
     root,
     split,
     classes,
-    from: from.map((one, i) => ({ ...one, pixels: sum(counts.map((row) => row[i]!)) })),
-    ignored: sum(ignored),
+    from: from.map((one, i) => ({ ...one, pixels: pixels(i) })),
+    ignored: statistics && sum(statistics.ignored),
     absent,
   };
 }

@@ -71,8 +71,8 @@ export interface InRunClasses {
   readonly dataset: SegmentationDataset;
   /** Counts of the data set's own classes as counts of the run's. */
   statistics(own: ClassStatistics): ClassStatistics;
-  /** What became of the data set's own classes; undefined where there is no mapping. */
-  count(own: ClassStatistics): CountedClasses | undefined;
+  /** What became of the data set's own classes, where there is a mapping. @param own undefined where labels are not read. */
+  count(own: ClassStatistics | undefined): CountedClasses | undefined;
 }
 
 /** @throws DatasetError for a class that the mapping names nowhere, in a data set that has labels. */

@@ -27,7 +27,7 @@ import type { TrainingData } from './trainer.js';
 /** What a run reads. */
 export interface OpenedData extends TrainingData {
   classes: SegmentationDataset['classes'];
-  /** How the source's and the validation split's own classes were brought to these; none where there is no mapping. */
+  /** How the own classes of source and validation split (or target) were brought to these; none without a mapping. */
   brought: readonly CountedClasses[];
   /** The target's labelled validation split; undefined where there is none. */
   validation: SegmentationDataset | undefined;
@@ -58,7 +58,7 @@ export interface OpenDataOptions {
  * files are as they were), and looks at the whole. The source's labels are needed; the target's are not looked for, so
  * they do not decide which images there are; of the validation split the sound pairs are kept.
  * @throws BadFilesError if a file of the source or target is bad and `skipBad` is not set; DatasetError if nothing is
- * left, if source and target do not have the same classes, if the mapping leaves out a class, or if no label of the source
+ * left, if source and validation split do not have the same classes, if the mapping leaves out a class, or if no label of the source
  * shows a class
  */
 export async function openData(config: DataConfig, options: OpenDataOptions = {}): Promise<OpenedData> {
@@ -83,7 +83,7 @@ export async function openData(config: DataConfig, options: OpenDataOptions = {}
   if (faults.length > 0 && !skipBad) throw new BadFilesError(faults);
   const sources = toRunClasses(ownSource, config.classes);
   const targets = toRunClasses(ownTarget, config.classes);
-  refuseOtherClasses(sources.dataset, targets.dataset);
+  // The target's labels are not read: its classes matter where it is evaluated on.
   const count = (stage: string, dataset: SegmentationDataset) =>
     classStatistics(dataset, { signal, onProgress: (done, total) => onProgress?.(stage, done, total) });
   const ownStatistics = await count('count classes', ownSource);
@@ -117,6 +117,7 @@ export async function openData(config: DataConfig, options: OpenDataOptions = {}
   if (errors.length > 0) throw new DatasetError(errors.map(({ message }) => message).join('; '));
   const brought = [sources.count(ownStatistics)];
   if (validation) brought.push(validation.count(validationStatistics!));
+  else if (ownTarget.classes !== ownSource.classes) brought.push(targets.count(undefined));
   return {
     source: new PixelStore(sources.dataset, { scale: config.source.scale }),
     sourceStatistics,

@@ -202,8 +202,11 @@ describe('openData', () => {
   test('a target without labels has no validation split', async () => {
     const target = ownData('unlabelled', 2, ['train']);
     rmSync(path.join(target, 'masks'), { recursive: true });
+    // Classes of labels that are not there stand in nobody's way.
+    writeFileSync(path.join(target, 'classes.yaml'), 'classes: [up, down, between]\n');
     const data = await openData(config(ownData('labelled', 2), target));
     expect(data.validation).toBeUndefined();
+    expect(data.classes.map(({ name }) => name)).toEqual(['left', 'right']);
     expect(data.target!.length).toBe(2);
   });
 });

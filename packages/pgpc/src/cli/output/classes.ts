@@ -39,8 +39,9 @@ export async function brought(
 
 /** Of each class of the data set: its values, name, class in the run, and share of all pixels. */
 export function classesTable({ root, split, classes, from, ignored, absent }: CountedClasses): string {
-  const total = from.reduce((sum, { pixels }) => sum + pixels, ignored);
-  const share = (pixels: number) => (total === 0 ? '–' : ((100 * pixels) / total).toFixed(3));
+  const total = from.reduce((sum, { pixels = 0 }) => sum + pixels, ignored ?? 0);
+  const share = (pixels: number | undefined) =>
+    pixels === undefined || total === 0 ? '–' : ((100 * pixels) / total).toFixed(3);
   const rows = from.map(({ name, values, trainId, pixels }) => [
     name,
     values.join(' '),
