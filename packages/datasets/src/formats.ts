@@ -14,6 +14,7 @@ export const DATASET_FORMATS = [
   'coco',
   'supervisely',
   'label-studio',
+  'roboflow',
   'folder',
   'photos',
 ] as const;

@@ -108,6 +108,7 @@ export { openIdd } from './readers/idd.js';
 export { openKitti } from './readers/kitti.js';
 export { openLabelStudio } from './readers/label-studio.js';
 export { openMapillary } from './readers/mapillary.js';
+export { openRoboflow } from './readers/roboflow.js';
 export { openSupervisely } from './readers/supervisely.js';
 export {
   openSynthia,

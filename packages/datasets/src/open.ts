@@ -20,6 +20,7 @@ import { otherAnnotations } from './readers/other-annotations.js';
 import { foldersIn } from './readers/own-layout.js';
 import { photosReader } from './readers/photos.js';
 import type { DatasetReader, SplitOptions } from './readers/reader.js';
+import { roboflowReader } from './readers/roboflow.js';
 import { superviselyReader } from './readers/supervisely.js';
 import { synthiaReader } from './readers/synthia.js';
 import type { SegmentationDataset } from './types.js';
@@ -48,6 +49,7 @@ const READERS: Readonly<Record<DatasetFormat, DatasetReader>> = {
   coco: cocoReader,
   supervisely: superviselyReader,
   'label-studio': labelStudioReader,
+  roboflow: roboflowReader,
   gta5: gta5Reader,
   folder: folderReader,
   photos: photosReader,
