@@ -18,7 +18,7 @@ const IMAGE_FOLDERS = ['images', 'image', 'imgs', 'img', 'upload'];
 const BACKGROUND = /^(background|bg|__background__)$/i;
 
 /**
- * Opens what Label Studio exports of brush labels: images in `root/images`, masks
+ * Opens what Label Studio exports of brush labels: images in `root/images` or the root, masks
  * `task-N-annotation-M-by-USER-TAG-LABEL-K.png` in the root or a folder in it, and beside them the export "JSON" or
  * "JSON-MIN", which says which image a task is of. The regions of a task's last annotation are laid over each other in the
  * order of the export, which is how they were drawn. Classes are the labels by name, or the class file's in the root. What
@@ -32,9 +32,14 @@ export async function openLabelStudio(
   { labels, defaultClasses, onFault, onNote }: SplitOptions = {},
 ): Promise<SegmentationDataset> {
   const heard = { onFault, onNote };
-  const imageFolder = path.join(root, (await firstFolder(root, ...IMAGE_FOLDERS)) ?? IMAGE_FOLDERS[0]!);
+  const imageFolder = path.join(root, (await firstFolder(root, ...IMAGE_FOLDERS)) ?? '');
   const maskFolder = path.join(root, (await maskFolderOf(root)) ?? '');
-  let images = await listFiles(imageFolder, { what: 'images', endings: IMAGE_ENDINGS, ...heard });
+  let images = await listFiles(imageFolder, {
+    what: 'images',
+    endings: IMAGE_ENDINGS,
+    except: (id) => regionMask(`${id}.png`) !== undefined,
+    ...heard,
+  });
   const imageOf = (id: string) => path.join(imageFolder, `${id}.jpg`);
   const list = path.join(root, `${split}.txt`);
   const all = images;

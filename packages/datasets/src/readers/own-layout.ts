@@ -4,7 +4,7 @@ import path from 'node:path';
 import { IMAGE_ENDINGS, isFile, isFolder } from '../files/list.js';
 import { PUBLISHED_SPLITS } from '../formats.js';
 
-const IMAGE_FOLDERS = ['images', 'image', 'imgs', 'img', 'JPEGImages', 'rgb'];
+const IMAGE_FOLDERS = ['images', 'image', 'imgs', 'img', 'JPEGImages', 'rgb', 'RGB'];
 /** In the order in which they are taken where several hold masks. */
 const LABEL_FOLDERS = ['masks', 'mask', 'labels', 'label', 'annotations', 'gt', 'ground_truth'];
 /** Names that stand for a split, besides its own. */

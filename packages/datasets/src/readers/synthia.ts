@@ -1,11 +1,11 @@
 // Reader of SYNTHIA's subsets: RGB/NNNNNNN.png with 16-bit labels GT/LABELS/NNNNNNN.png, sequences, and SYNTHIA-SF.
 import path from 'node:path';
 import { fault } from '../errors.js';
-import { IMAGE_ENDINGS, listFiles, type ReaderOptions } from '../files/list.js';
+import { IMAGE_ENDINGS, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import { IGNORE_INDEX, type SegmentationDataset } from '../types.js';
 import { FileDataset, samplesOfSplit } from './file-dataset.js';
 import { isDerivedLabel } from './gta5.js';
-import type { DatasetReader } from './reader.js';
+import { type DatasetReader, firstFolder } from './reader.js';
 import { selectIds, splitIds } from './splits.js';
 import { SYNTHIA_LABEL_TO_TRAIN_ID, synthiaClasses, synthiaSubset } from './synthia-subsets.js';
 
@@ -94,7 +94,12 @@ async function idsOf(root: string, split: string, images: ReadonlyMap<string, st
 }
 
 export const synthiaReader: DatasetReader = {
-  detect: async (root) => (await synthiaSubset(root))?.why,
+  detect: async (root) => {
+    // Folders of one's own data may be RGB and masks.
+    const labels = await firstFolder(root, 'masks', 'mask', 'labels', 'label', 'annotations');
+    const own = labels !== undefined && !(await isFolder(path.join(root, 'GT')));
+    return own ? undefined : (await synthiaSubset(root))?.why;
+  },
   splits: async () => ['all'],
   open: (root, split, options) => openSynthia(root, { ...options, split }),
 };

@@ -93,7 +93,7 @@ describe('label-studio', () => {
   });
 
   it('is copied with its JSON', async () => {
-    await space.put('set/images/a.jpg', rgb(2, 1));
+    await space.put('set/a.jpg', rgb(2, 1));
     const name = (label: string) => `set/task-1-annotation-1-by-1-tag-${label}-0.png`;
     await space.put(name('cat'), grey(2, 1, [255, 0]));
     await space.put(name('dog'), grey(2, 1, [0, 255]));

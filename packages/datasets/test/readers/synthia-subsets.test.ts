@@ -89,6 +89,14 @@ describe('subsets of SYNTHIA', () => {
     expect(await failure(set.readLabel(0))).toMatch(/must have several channels .*1 of 8 bits/);
   });
 
+  it("are not taken from folders RGB and masks of one's own", async () => {
+    await space.put('RGB/a.png', rgb(3, 1));
+    await space.put('masks/a.png', grey(3, 1, [0, 1, 2]));
+    expect(await detectLayout(space.root)).toEqual({ format: 'folder', why: 'RGB/ and masks/' });
+    const set = await openDataset({ format: 'folder', root: space.root });
+    expect([...(await set.readLabel(0)).data]).toEqual([0, 1, 2]);
+  });
+
   it('that are not read are named', async () => {
     await pair('0', [3]);
     await space.put('GTTXT/0.txt', '0 1');
