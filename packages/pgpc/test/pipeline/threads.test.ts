@@ -162,7 +162,7 @@ describe('DecodePool', () => {
     await writePng(small, 10, 10, 1, new Uint8Array(100));
     const wrong: [CropTask, string, string][] = [
       [taskOf(broken, fileOf('labels', 1)), `${broken}: not a readable image`, 'undecodable'],
-      [taskOf(fileOf('images', 1), broken), `${broken}: not a readable PNG label`, 'undecodable'],
+      [taskOf(fileOf('images', 1), broken), `${broken}: not a readable label`, 'undecodable'],
       [
         taskOf(join(root, 'none.png'), fileOf('labels', 1)),
         `${join(root, 'none.png')}: not found`,
