@@ -16,8 +16,7 @@ export type OnFault = (fault: DatasetError) => void;
  * Who reads the labels of a split decides what may be missing:
  * - 'required', as for a training source or an evaluation: an image without a label is a fault, and so is a split
  *   without any;
- * - 'paired', as for a look at a data set whose use is not known: as above, but a split may have none at all, except
- *   `val`;
+ * - 'paired', as for a look at a data set whose use is not known: as above, but a split may have none at all;
  * - 'none', as for a training target: labels are not looked for, so they do not decide which images there are.
  */
 export type LabelUse = 'required' | 'paired' | 'none';

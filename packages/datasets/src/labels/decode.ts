@@ -78,6 +78,19 @@ const IDS = 'they are dark greys, as ids are: a mask of ids needs classes withou
 
 const isDarkGrey = (color: number) => color % 0x10101 === 0 && color < 64 * 0x10101;
 
+/** Of classes without values of their own: values that are counted from 1. */
+function shifted(
+  counts: readonly (readonly [value: number, count: number])[],
+  coding: LabelCoding,
+): string | undefined {
+  if (coding.kind !== 'values') return undefined;
+  const classes = coding.table.indexOf(UNKNOWN_LABEL);
+  const numbered = coding.table.subarray(0, classes).every((trainId, value) => trainId === value);
+  const values = counts.map(([value]) => value).filter((value) => value !== IGNORE_INDEX);
+  if (!numbered || classes < 1 || values.includes(0) || Math.max(...values) !== classes) return undefined;
+  return `0 does not occur: are the ${classes} classes counted from 1? Give each its value in classes.yaml, such as - { name: first, value: 1 }`;
+}
+
 /** The error for a label file that holds values that its dataset does not define. `counts` may hold others too. */
 export function unknownValues(
   file: string,
@@ -99,7 +112,10 @@ export function unknownValues(
   const more = unknown.length > listed.length ? ` and ${unknown.length - listed.length} more` : '';
   const [what, rule] = colored
     ? ['colours', unknown.every(([color]) => isDarkGrey(color)) ? IDS : NAME_THEM]
-    : ['values', `the file must hold label ids, with ${IGNORE_INDEX} for pixels to ignore`];
+    : [
+        'values',
+        shifted(counts, coding) ?? `the file must hold label ids, with ${IGNORE_INDEX} for pixels to ignore`,
+      ];
   return fault(
     'unknown-value',
     file,

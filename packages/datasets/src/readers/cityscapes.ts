@@ -1,6 +1,7 @@
 // Reader of Cityscapes: leftImg8bit/SPLIT/CITY images and gtFine/SPLIT/CITY label ids.
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
+import { DatasetError, fault } from '../errors.js';
 import { isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import type { PublishedSplit } from '../formats.js';
 import type { SegmentationDataset } from '../types.js';
@@ -40,7 +41,7 @@ export async function openCityscapes(
     split,
     labels,
     labelFolder,
-    findLabels: labelsIn(labelFolder, labelSearch),
+    findLabels: () => labelsIn(labelFolder, labelSearch)().catch(withPolygons),
     imageOf: (id) => path.join(imageFolder, id + IMAGE_SUFFIX),
     labelOf: (id) => path.join(labelFolder, id + suffix),
     onFault,
@@ -55,6 +56,17 @@ export async function openCityscapes(
     labelCoding: { kind: 'values', table: byTrainId ? TRAIN_ID_TABLE : CITYSCAPES_LABEL_TO_TRAIN_ID },
     samples,
   });
+}
+
+/** The scripts' polygons alone are a common state of the folder. */
+function withPolygons(error: unknown): never {
+  if (!(error instanceof DatasetError) || error.kind !== 'empty') throw error;
+  throw fault(
+    'empty',
+    error.file!,
+    `no files *${LABEL_ID_SUFFIX} here, which gtFine_trainvaltest.zip has; of polygons (*_polygons.json) cityscapesScripts' createTrainIdLabelImgs draws *${TRAIN_ID_SUFFIX}`,
+    error,
+  );
 }
 
 /** Whether a label folder has labels by trainId and none by label id. */

@@ -155,9 +155,7 @@ export async function samplesOfSplit(files: SplitFiles): Promise<Sample[]> {
   const { images, findLabels, labelFolder, split, labels: use = 'paired' } = files;
   const found = use === 'none' ? undefined : await findLabels();
   if (found !== undefined) return pairSamples({ ...files, labels: found });
-  if (use === 'none' || (use === 'paired' && split !== 'val')) {
-    return Array.from(images, ([id, image]) => ({ id, image }));
-  }
+  if (use !== 'required') return Array.from(images, ([id, image]) => ({ id, image }));
   throw fault('missing', labelFolder, `not found; the labels of '${split}' should be here`);
 }
 

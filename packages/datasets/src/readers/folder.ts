@@ -22,7 +22,7 @@ import { labelHistograms } from '../labels/histograms.js';
 import { IGNORE_INDEX, type Sample, type SegmentationDataset, UNKNOWN_LABEL } from '../types.js';
 import { FileDataset, samplesOfSplit } from './file-dataset.js';
 import { labelIdEvidence } from './label-id-evidence.js';
-import { maskNames } from './mask-names.js';
+import { maskSuffix, withoutSuffix } from './mask-names.js';
 import { namingOthers } from './other-annotations.js';
 import { type OwnLayout, ownLayout, type SplitPlace } from './own-layout.js';
 import { type DatasetReader, firstFolder, type SplitOptions } from './reader.js';
@@ -66,23 +66,23 @@ async function ownSamples(
   const imageOf = (id: string) => path.join(imageFolder, `${id}.png`);
   const labelOf = (id: string) => path.join(labelFolder, `${id}.png`);
   const heard = { onFault, onNote };
-  let images: ReadonlyMap<string, string> = await listFiles(imageFolder, {
-    what: 'images',
-    endings: IMAGE_ENDINGS,
-    ...heard,
-  });
+  const together = imageFolder === labelFolder;
+  const listed = await listFiles(imageFolder, { what: 'images', endings: IMAGE_ENDINGS, ...heard });
+  let images: ReadonlyMap<string, string> = together
+    ? withoutSuffix(listed, maskSuffix(listed, listed, true)).rest
+    : listed;
   const kept = list === undefined ? undefined : new Set(await readNameList(list, images));
   if (kept) images = selectIds(images, [...kept], imageOf, onFault);
   const findLabels = async () => {
     if (!(await isFolder(labelFolder))) return undefined;
     const found = await listFiles(labelFolder, { what: 'masks', endings: LABEL_ENDINGS, ...heard });
-    const named = maskNames(images, found);
-    if (named.suffix !== '') {
-      const rest =
-        named.passedOver.length > 0 ? `; ${named.passedOver.length} without it are passed over` : '';
-      onNote?.(`${labelFolder}: masks are named as their images, with ${named.suffix} behind${rest}`);
+    const suffix = maskSuffix(images, found, together);
+    const { masks, rest } = withoutSuffix(found, suffix);
+    if (suffix !== '') {
+      const others = rest.size > 0 && !together ? `; ${rest.size} without it are passed over` : '';
+      onNote?.(`${labelFolder}: masks are named as their images, with ${suffix} behind${others}`);
     }
-    return kept ? new Map([...named.labels].filter(([id]) => kept.has(id))) : named.labels;
+    return kept ? new Map([...masks].filter(([id]) => kept.has(id))) : masks;
   };
   return samplesOfSplit({ images, split, labels, labelFolder, findLabels, imageOf, labelOf, onFault });
 }
@@ -199,7 +199,7 @@ async function allMasks(root: string, samples: readonly Sample[]): Promise<strin
       () => new Map(),
     );
     // Beside masks whose names have a suffix may lie others that are not read.
-    const passedOver = own.some((file) => path.dirname(file) === folder) && own.length < found.size;
+    const passedOver = own.some((file) => file.startsWith(folder + path.sep)) && own.length < found.size;
     if (!passedOver) for (const file of found.values()) masks.add(file);
   }
   return [...masks].sort();

@@ -18,32 +18,45 @@ const SUFFIXES = [
   '_L',
 ];
 
+interface Names {
+  has(id: string): boolean;
+  keys(): Iterable<string>;
+  readonly size: number;
+}
+
 /**
- * Gives masks the ids of their images: where fewer masks have an image's very name than have it with a suffix, the
- * suffix is cut off, and the masks without it are no masks of these images.
- * @param labels by the path in their folder, without ending
- * @returns the masks by id, the suffix, and ids of what was passed over
+ * What follows the images' names in the masks': the suffix that more masks have than have an image's very name; '' where
+ * none does.
+ * @param together images and masks lie in the same folders, so that a file of an image's name is the image
  */
-export function maskNames(
-  images: ReadonlyMap<string, string>,
-  labels: ReadonlyMap<string, string>,
-): { labels: ReadonlyMap<string, string>; suffix: string; passedOver: readonly string[] } {
+export function maskSuffix(images: Names, labels: Names, together = false): string {
   const pairs = (suffix: string) => {
     let count = 0;
     for (const id of images.keys()) if (labels.has(id + suffix)) count++;
     return count;
   };
-  let [suffix, most] = ['', pairs('')];
+  let [suffix, most] = ['', together ? 0 : pairs('')];
   for (const candidate of SUFFIXES) {
     const count = most < images.size ? pairs(candidate) : 0;
     if (count > most) [suffix, most] = [candidate, count];
   }
-  if (suffix === '') return { labels, suffix, passedOver: [] };
-  const named = new Map<string, string>();
-  const passedOver: string[] = [];
-  for (const [id, file] of labels) {
-    if (id.endsWith(suffix)) named.set(id.slice(0, -suffix.length), file);
-    else passedOver.push(id);
+  return suffix;
+}
+
+/**
+ * The masks whose names have a suffix, by the ids of their images.
+ * @returns also the files without it, which are no masks of these images
+ */
+export function withoutSuffix(
+  files: ReadonlyMap<string, string>,
+  suffix: string,
+): { masks: ReadonlyMap<string, string>; rest: ReadonlyMap<string, string> } {
+  if (suffix === '') return { masks: files, rest: new Map() };
+  const masks = new Map<string, string>();
+  const rest = new Map<string, string>();
+  for (const [id, file] of files) {
+    if (id.endsWith(suffix)) masks.set(id.slice(0, -suffix.length), file);
+    else rest.set(id, file);
   }
-  return { labels: named, suffix, passedOver };
+  return { masks, rest };
 }

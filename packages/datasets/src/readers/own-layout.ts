@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { IMAGE_ENDINGS, isFile, isFolder } from '../files/list.js';
 import { PUBLISHED_SPLITS } from '../formats.js';
+import { maskSuffix } from './mask-names.js';
 
 const IMAGE_FOLDERS = ['images', 'image', 'imgs', 'img', 'JPEGImages', 'rgb', 'RGB'];
 /** In the order in which they are taken where several hold masks. */
@@ -27,7 +28,7 @@ export function isLayoutName(name: string): boolean {
   return names.some((known) => known.toLowerCase() === small);
 }
 
-/** A split's folders. */
+/** A split's folders, which are the same where images and masks lie together. */
 export interface SplitPlace {
   readonly imageFolder: string;
   /** May be missing. */
@@ -48,7 +49,10 @@ export interface OwnLayout {
 export async function ownLayout(root: string): Promise<OwnLayout | undefined> {
   const here = await foldersIn(root);
   return (
-    (await splitsBelow(root, here)) ?? (await splitsAbove(root, here)) ?? (await splitsBeside(root, here))
+    (await splitsBelow(root, here)) ??
+    (await splitsAbove(root, here)) ??
+    (await splitsBeside(root, here)) ??
+    (await together(root, here))
   );
 }
 
@@ -111,6 +115,23 @@ async function splitsBeside(root: string, here: readonly string[]): Promise<OwnL
   }
   const labelled = folders.find(({ folder }) => here.includes(folder + end))!.folder;
   return { why: `${labelled}/ and ${labelled}${end}/`, splits };
+}
+
+/** Images and their masks in the same folders, told by the masks' names. */
+async function together(root: string, here: readonly string[]): Promise<OwnLayout | undefined> {
+  if (here.some(isLayoutName)) return undefined;
+  const entries = await readdir(root, { recursive: true }).catch(() => []);
+  const ids = new Set(
+    entries.flatMap((name) => {
+      const { ext } = path.parse(name);
+      const isImage = IMAGE_ENDINGS.includes(ext.toLowerCase()) && !path.basename(name).startsWith('.');
+      return isImage ? [name.slice(0, -ext.length)] : [];
+    }),
+  );
+  const suffix = maskSuffix(ids, ids, true);
+  if (suffix === '') return undefined;
+  const place = { imageFolder: root, labelFolder: root, list: undefined };
+  return { why: `images and masks together, masks with ${suffix} behind`, splits: new Map([['all', place]]) };
 }
 
 function splitFolder(folders: readonly string[], split: string): string | undefined {

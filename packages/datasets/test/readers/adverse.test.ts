@@ -37,7 +37,7 @@ describe('ACDC', () => {
 
   it('names an image without label, and validation without labels', async () => {
     await image('fog/val/G/1');
-    expect(await failure(openAcdc(space.root, 'val', { conditions: ['fog'] }))).toMatch(
+    expect(await failure(openAcdc(space.root, 'val', { conditions: ['fog'], labels: 'required' }))).toMatch(
       /gt: not found; the labels of 'val'/,
     );
     await image('fog/val/G/2');

@@ -26,13 +26,32 @@ describe('Cityscapes', () => {
     expect((await set.readImage(1)).width).toBe(3);
   });
 
-  it('opens an unlabelled train split, but no unlabelled val split', async () => {
+  it('opens an unlabelled split, but not where labels are needed', async () => {
     await pair('train', 'ulm/ulm_000000_000019', false);
     const set = await openCityscapes(space.root, 'train');
     expect(set.samples[0]).not.toHaveProperty('label');
     expect(await failure(set.readLabel(0))).toMatch(/ulm_000000_000019 of cityscapes train has no label/);
     await pair('val', 'lindau/lindau_000000_000019', false);
-    expect(await failure(openCityscapes(space.root, 'val'))).toMatch(/gtFine.val: not found/);
+    expect(await failure(openCityscapes(space.root, 'val', { labels: 'required' }))).toMatch(
+      /gtFine.val: not found/,
+    );
+  });
+
+  it('says of polygons alone what draws the labels', async () => {
+    await pair('train', 'ulm/ulm_000000_000019', false);
+    await space.put('gtFine/train/ulm/ulm_000000_000019_gtFine_polygons.json', '{}');
+    expect(await failure(openCityscapes(space.root, 'train'))).toMatch(
+      /gtFine.train: no files .*createTrainIdLabelImgs/,
+    );
+    expect((await openCityscapes(space.root, 'train', { labels: 'none' })).samples).toHaveLength(1);
+  });
+
+  it('reads trainIds where there are no label ids', async () => {
+    await pair('train', 'ulm/ulm_000000_000019', false);
+    await space.put('gtFine/train/ulm/ulm_000000_000019_gtFine_labelTrainIds.png', grey(3, 1, [0, 18, 255]));
+    const set = await openCityscapes(space.root, 'train');
+    expect([...(await set.readLabel(0)).data]).toEqual([0, 18, 255]);
+    expect(set.classes[18]!.labelId).toBe(18);
   });
 
   it('names a missing partner in a split that has labels', async () => {

@@ -55,7 +55,9 @@ describe('folder', () => {
     expect(set.samples[0]).not.toHaveProperty('label');
     expect(set.classes.map(({ name, labelId }) => [name, labelId])).toEqual([['x', 0]]);
     await space.put('images/val/b.png', rgb(2, 1));
-    expect(await failure(openFolder(space.root, 'val', { classes }))).toMatch(/masks.val: not found/);
+    expect(await failure(openFolder(space.root, 'val', { classes, labels: 'required' }))).toMatch(
+      /masks.val: not found/,
+    );
   });
 
   it('takes splits from lists where the folders have none', async () => {

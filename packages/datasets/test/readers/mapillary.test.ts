@@ -88,7 +88,7 @@ describe('mapillary', () => {
     expect(await failure(open('train'))).toMatch(/config_v1\.2\.json: at labels\.0\.color/);
     await space.put('config_v1.2.json', config);
     await space.put('validation/images/v.jpg', rgb(1, 1));
-    expect(await failure(open('val'))).toMatch(/validation.v1\.2.labels: not found/);
+    expect(await failure(open('val', 'required'))).toMatch(/validation.v1\.2.labels: not found/);
     expect((await open('val', 'none')).samples).toHaveLength(1);
   });
 

@@ -52,6 +52,26 @@ describe('own layouts', () => {
     ]);
   });
 
+  it('reads images and masks that lie together, and takes no mask for a photo', async () => {
+    for (const id of ['1/a', '1/b']) await pair(`${id}.png`, `${id}_mask.png`);
+    expect(await detectFormat(space.root)).toBe('folder');
+    const set = await openDataset({ format: 'folder', root: space.root, labels: 'required' });
+    expect(set.samples.map(({ id, label }) => [id, label])).toEqual([
+      ['1/a', space.path('1/a_mask.png')],
+      ['1/b', space.path('1/b_mask.png')],
+    ]);
+    expect(set.classes).toHaveLength(3);
+  });
+
+  it('says of values that are counted from 1 what they look like', async () => {
+    await pair('images/train/a.png', 'masks/train/a.png', [1, 2, 3, 3]);
+    await space.put('classes.yaml', 'classes: [a, b, c]');
+    const { faults } = await checkDataset({ format: 'folder', root: space.root });
+    expect(faults[0]!.message).toMatch(
+      /define: 3 \(2 pixels\); 0 does not occur: are the 3 classes counted from 1\?/,
+    );
+  });
+
   it("reads labelme's PNG files and names, not its arrays", async () => {
     await pair('JPEGImages/a.png', 'SegmentationClassPNG/a.png', [0, 1, 2, 2]);
     await space.put('SegmentationClass/a.npy', 'NUMPY');
