@@ -1,4 +1,5 @@
 // Reader of IDD, the India Driving Dataset: Cityscapes' folders with labels by AutoNUE's names.
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
 import type { ClassDefinition } from '../classes/class-file.js';
@@ -8,6 +9,7 @@ import { isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import type { PublishedSplit } from '../formats.js';
 import type { SegmentationDataset } from '../types.js';
 import { FileDataset, samplesOfSplit } from './file-dataset.js';
+import { foldersIn } from './own-layout.js';
 import { type DatasetReader, publishedSplit, splitsBy } from './reader.js';
 
 const IMAGE_SUFFIXES = ['_leftImg8bit.png', '_leftImg8bit.jpg'];
@@ -111,15 +113,18 @@ function definitionOf(root: string, suffix: string): ClassDefinition {
 
 /** The ending of the labels in a folder, by what says most; undefined where none of IDD's is there. */
 async function suffixIn(folder: string): Promise<string | undefined> {
+  const names = await someNames(folder);
   const endings = [CITYSCAPES_SUFFIX, LEVEL_3_SUFFIX, POLYGON_SUFFIX];
-  const onFault = () => {};
-  // Three files share an id, and the first listed would stand for all.
-  const found = await Promise.all(
-    endings.map((ending) =>
-      listFiles(folder, { what: 'labels', endings: [ending], onFault }).catch(() => undefined),
-    ),
-  );
-  return endings.find((_, i) => found[i] !== undefined);
+  return endings.find((ending) => names.some((name) => name.endsWith(ending)));
+}
+
+/** Names of files in a folder and, two levels down, in the first of its folders: there may be thousands of files. */
+async function someNames(folder: string, levels = 2): Promise<string[]> {
+  const names = await readdir(folder).catch(() => []);
+  if (levels === 0) return names;
+  const first = (await foldersIn(folder)).slice(0, 3);
+  const inside = await Promise.all(first.map((name) => someNames(path.join(folder, name), levels - 1)));
+  return [...names, ...inside.flat()];
 }
 
 export const iddReader: DatasetReader = {
