@@ -109,3 +109,39 @@ function namesOf(address: string): string[] {
 
 /** Without what an upload puts before the name: 8 hexadecimal digits and '-'. */
 export const withoutUploadId = (name: string): string => name.replace(/^[0-9a-f]{8}-/i, '');
+
+/** Regions of the mask's annotation. */
+const regionsOf = ({ regions }: Task, mask: RegionMask) =>
+  regions.filter(({ annotation = mask.annotation }) => annotation === mask.annotation);
+
+/** The label's name, behind the tag's. */
+export function labelOf(
+  mask: RegionMask,
+  task: Task | undefined,
+  known: readonly { name: string }[] | undefined,
+): string {
+  const region = task && regionsOf(task, mask).find(({ label }) => label === mask.label);
+  if (region?.labels.length === 1) return region.labels[0]!;
+  const fitting = (known ?? []).filter(({ name }) => mask.label.endsWith(`-${name}`));
+  const [longest] = fitting.sort((a, b) => b.name.length - a.name.length);
+  return longest?.name ?? mask.label.slice(mask.label.indexOf('-') + 1);
+}
+
+/** The lowest first. */
+export function inDrawingOrder<Mask extends RegionMask>(
+  masks: readonly Mask[],
+  task: Task | undefined,
+): Mask[] {
+  const counts = new Map<string, number>();
+  const order = new Map<string, number>();
+  for (const [place, { label }] of (task ? regionsOf(task, masks[0]!) : []).entries()) {
+    const count = counts.get(label) ?? 0;
+    counts.set(label, count + 1);
+    order.set(`${label}-${count}`, place);
+  }
+  const placeOf = ({ label, count }: RegionMask) =>
+    order.get(`${label}-${count}`) ?? Number.POSITIVE_INFINITY;
+  const compare = (a: RegionMask, b: RegionMask) =>
+    placeOf(a) - placeOf(b) || a.count - b.count || (a.label < b.label ? -1 : 1);
+  return [...masks].sort(compare);
+}

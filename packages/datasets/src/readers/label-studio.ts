@@ -6,9 +6,17 @@ import { findClassFile, readFoundClasses } from '../classes/find.js';
 import { listedClasses } from '../classes/listed-classes.js';
 import { fault } from '../errors.js';
 import { IMAGE_ENDINGS, isFile, listFiles, report } from '../files/list.js';
-import { IGNORE_INDEX, type LabelCoding, type SegmentationDataset } from '../types.js';
+import { type ClassInfo, IGNORE_INDEX, type LabelCoding, type SegmentationDataset } from '../types.js';
 import { FileDataset, samplesOfSplit } from './file-dataset.js';
-import { type RegionMask, readTasks, regionMask, type Task, withoutUploadId } from './label-studio-masks.js';
+import {
+  inDrawingOrder,
+  labelOf,
+  type RegionMask,
+  readTasks,
+  regionMask,
+  type Task,
+  withoutUploadId,
+} from './label-studio-masks.js';
 import { foldersIn } from './own-layout.js';
 import { type DatasetReader, firstFolder, type SplitOptions, splitsBy } from './reader.js';
 import { readNameList, selectIds } from './splits.js';
@@ -65,42 +73,13 @@ export async function openLabelStudio(
     regions.map(({ name }) => name),
     known,
   );
-  const trainIds = new Map(classes.map(({ name, trainId }) => [name, trainId]));
-  const codings = new Map<string, Extract<LabelCoding, { kind: 'layers' }>>();
-  const ids = idsByName(all);
-  const byTask = new Map<number, typeof regions>();
-  for (const region of regions) byTask.set(region.task, [...(byTask.get(region.task) ?? []), region]);
-  for (const [number, layers] of byTask) {
-    const first = layers[0]!;
-    const id = imageIdOf(tasks.get(number), ids);
-    if (id === undefined) {
-      const why = tasks.has(number)
-        ? `no image of task ${number} in ${imageFolder}`
-        : `task ${number} is in no JSON here`;
-      report(onFault, fault('missing-pair', first.file, `${why}; add it, or take the masks away`));
-      continue;
-    }
-    const strange = layers.find(({ name }) => !trainIds.has(name));
-    if (strange) {
-      const why = `the label '${strange.name}' is no class of ${path.basename(listed!)}; add it there`;
-      report(onFault, fault('definition', strange.file, why));
-      continue;
-    }
-    if (!images.has(id)) continue;
-    const drawn = inDrawingOrder(layers, tasks.get(number));
-    codings.set(id, {
-      kind: 'layers',
-      files: drawn.map(({ file }) => file),
-      table: Uint8Array.from([background, ...drawn.map(({ name }) => trainIds.get(name)!)]),
-    });
-  }
+  const codings = codingsOf({ regions, tasks, ids: idsByName(all), classes, background, listed, onFault });
   const samples = await samplesOfSplit({
     images,
     split,
     labels,
     labelFolder: maskFolder,
-    findLabels: async () =>
-      masks.length === 0 ? undefined : new Map([...codings].map(([id, { files }]) => [id, files[0]!])),
+    findLabels: async () => (masks.length === 0 ? undefined : firstFiles(codings, images)),
     imageOf,
     labelOf: () => path.join(maskFolder, 'task-N-annotation-M-by-USER-TAG-LABEL-K.png'),
     onFault,
@@ -122,6 +101,72 @@ export async function openLabelStudio(
     }),
     definitions: [...exports, ...(listed === undefined ? [] : [listed])],
   });
+}
+
+type Layers = Extract<LabelCoding, { kind: 'layers' }>;
+
+/** A mask and the name of its class. */
+interface Region extends RegionMask {
+  readonly name: string;
+}
+
+interface Drawing {
+  readonly regions: readonly Region[];
+  readonly tasks: ReadonlyMap<number, Task>;
+  /** Of images, see {@link idsByName}. */
+  readonly ids: ReadonlyMap<string, string | undefined>;
+  readonly classes: readonly ClassInfo[];
+  readonly background: number;
+  /** The class file, if there is one. */
+  readonly listed: string | undefined;
+  readonly onFault: SplitOptions['onFault'];
+}
+
+/** The labels by the id of their image. */
+function codingsOf({
+  regions,
+  tasks,
+  ids,
+  classes,
+  background,
+  listed,
+  onFault,
+}: Drawing): Map<string, Layers> {
+  const trainIds = new Map(classes.map(({ name, trainId }) => [name, trainId]));
+  const byTask = new Map<number, Region[]>();
+  for (const region of regions) byTask.set(region.task, [...(byTask.get(region.task) ?? []), region]);
+  const codings = new Map<string, Layers>();
+  for (const [number, layers] of byTask) {
+    const task = tasks.get(number);
+    const id = imageIdOf(task, ids);
+    const strange = layers.find(({ name }) => !trainIds.has(name));
+    const drawn = inDrawingOrder(layers, task);
+    const files = drawn.map(({ file }) => file);
+    if (id === undefined) {
+      const why = task ? `no image of task ${number} is here` : `task ${number} is in no JSON here`;
+      report(onFault, fault('missing-pair', files[0]!, `${why}; add it, or take the masks away`));
+    } else if (strange) {
+      const why = `the label '${strange.name}' is no class of ${path.basename(listed!)}; add it there`;
+      report(onFault, fault('definition', strange.file, why));
+    } else if (codings.has(id)) {
+      const why = `task ${number} is of the same image as ${codings.get(id)!.files[0]}; take one of them away`;
+      report(onFault, fault('same-name', files[0]!, why));
+    } else {
+      const table = Uint8Array.from([background, ...drawn.map(({ name }) => trainIds.get(name)!)]);
+      codings.set(id, { kind: 'layers', files, table });
+    }
+  }
+  return codings;
+}
+
+/** The first mask of each image that is wanted. */
+function firstFiles(
+  codings: ReadonlyMap<string, Layers>,
+  images: ReadonlyMap<string, string>,
+): Map<string, string> {
+  const files = new Map<string, string>();
+  for (const [id, coding] of codings) if (images.has(id)) files.set(id, coding.files[0]!);
+  return files;
 }
 
 /** The folder with masks: '' for the root itself; undefined where there is none. */
@@ -164,23 +209,6 @@ async function lastAnnotations(folder: string, onNote: SplitOptions['onNote']): 
     );
   }
   return masks.filter(({ task, annotation }) => last.get(task) === annotation);
-}
-
-/** Regions of the mask's annotation. */
-const regionsOf = ({ regions }: Task, mask: RegionMask) =>
-  regions.filter(({ annotation = mask.annotation }) => annotation === mask.annotation);
-
-/** The label's name, behind the tag's. */
-function labelOf(
-  mask: RegionMask,
-  task: Task | undefined,
-  known: readonly { name: string }[] | undefined,
-): string {
-  const region = task && regionsOf(task, mask).find(({ label }) => label === mask.label);
-  if (region?.labels.length === 1) return region.labels[0]!;
-  const fitting = (known ?? []).filter(({ name }) => mask.label.endsWith(`-${name}`));
-  const [longest] = fitting.sort((a, b) => b.name.length - a.name.length);
-  return longest?.name ?? mask.label.slice(mask.label.indexOf('-') + 1);
 }
 
 function classesOf(
@@ -230,22 +258,6 @@ function imageIdOf(task: Task | undefined, ids: ReadonlyMap<string, string | und
     }
   }
   return undefined;
-}
-
-/** The lowest first. */
-function inDrawingOrder<Mask extends RegionMask>(masks: readonly Mask[], task: Task | undefined): Mask[] {
-  const counts = new Map<string, number>();
-  const order = new Map<string, number>();
-  for (const [place, { label }] of (task ? regionsOf(task, masks[0]!) : []).entries()) {
-    const count = counts.get(label) ?? 0;
-    counts.set(label, count + 1);
-    order.set(`${label}-${count}`, place);
-  }
-  const placeOf = ({ label, count }: RegionMask) =>
-    order.get(`${label}-${count}`) ?? Number.POSITIVE_INFINITY;
-  const compare = (a: RegionMask, b: RegionMask) =>
-    placeOf(a) - placeOf(b) || a.count - b.count || (a.label < b.label ? -1 : 1);
-  return [...masks].sort(compare);
 }
 
 export const labelStudioReader: DatasetReader = {

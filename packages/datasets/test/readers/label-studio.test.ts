@@ -83,11 +83,13 @@ describe('label-studio', () => {
     const { faults, dataset } = await checkDataset({ format: 'label-studio', root: space.root });
     expect(faults.map(({ message }) => message.replace(/^.*?: /, ''))).toEqual([
       expect.stringMatching(/^task 2 is in no JSON here/),
-      expect.stringMatching(/^no image of task 3 in /),
+      expect.stringMatching(/^no image of task 3 is here/),
       expect.stringMatching(/^no label for this image/),
     ]);
     expect(dataset!.samples.map(({ id }) => id)).toEqual(['a']);
     expect((await open('none')).samples).toHaveLength(2);
+    await tasks(task(1, 'a.jpg'), task(2, 'b.jpg'), task(3, 'a.jpg'));
+    expect(await failure(open())).toMatch(/task-3-.*: task 3 is of the same image as .*task-1-/);
     await space.put('classes.yaml', 'classes: [background, cat]');
     expect(await failure(open())).toMatch(/the label 'dog' is no class of classes\.yaml/);
   });
