@@ -186,8 +186,9 @@ function collectMetadata(root: Plain<TensorSpec>): Record<string, string> {
     } else if (Array.isArray(node)) {
       const list = asPlainList(node);
       if (list) metadata[name] = JSON.stringify(list);
-    } else if (node instanceof Map && level < METADATA_LEVELS) {
-      for (const [key, value] of node) {
+    } else if (level < METADATA_LEVELS) {
+      // Also of kinds of dictionaries, as Lightning and mmengine keep their options in.
+      for (const [key, value] of asMap(node) ?? []) {
         if (typeof key === 'string') visit(value, name === '' ? key : `${name}.${key}`, level + 1);
       }
     }

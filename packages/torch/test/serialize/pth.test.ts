@@ -542,6 +542,12 @@ describe('objects of other programs', () => {
     tidy(() => expect([...loadWeights(path).tensors.keys()]).toEqual(['w']));
   });
 
+  it('kinds of dictionaries give their texts as metadata, with short lists as JSON', () => {
+    const options = bytes(object('mine.AttributeDict'), text('names'), ']', text('a'), 'a', text('b'), 'as');
+    writePth(pickle('}', text('state_dict'), weights, 's', text('options'), options, 's'), storage());
+    expect({ ...indexWeights(path).metadata }).toEqual({ 'options.names': '["a","b"]' });
+  });
+
   it('inside of the state dict are refused by entry, but for what layers keep of their own', () => {
     const within = (key: string) =>
       pickle('}', text('model'), weights, text(key), object('torchao.Int4'), 'ss');
