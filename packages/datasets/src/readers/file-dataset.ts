@@ -18,6 +18,7 @@ import {
   type Sample,
   type SegmentationDataset,
 } from '../types.js';
+import { similarNames } from './similar-names.js';
 /** What makes a {@link FileDataset}. */
 export type FileDatasetParts = Pick<
   SegmentationDataset,
@@ -119,16 +120,29 @@ function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairing): Sa
     );
   const unlabelled = [...images].filter(([id]) => !labels.has(id));
   const orphans = [...labels].filter(([id]) => !images.has(id));
+  const [likeLabel, likeImage] = [similarNames(labels), similarNames(images)];
   for (const [id, file] of unlabelled) {
     report(
       onFault,
-      lacks(file, 'label for this image', labelOf(id), NO_LABEL, onFault ? 0 : unlabelled.length - 1),
+      lacks(
+        file,
+        `label for this image${likeLabel(id)}`,
+        labelOf(id),
+        NO_LABEL,
+        onFault ? 0 : unlabelled.length - 1,
+      ),
     );
   }
   for (const [id, file] of orphans) {
     report(
       onFault,
-      lacks(file, 'image for this label', imageOf(id), NO_IMAGE, onFault ? 0 : orphans.length - 1),
+      lacks(
+        file,
+        `image for this label${likeImage(id)}`,
+        imageOf(id),
+        NO_IMAGE,
+        onFault ? 0 : orphans.length - 1,
+      ),
     );
   }
   return [...images].flatMap(([id, image]) => {

@@ -5,6 +5,7 @@ import { fault } from '../errors.js';
 import { IMAGE_ENDINGS, isFile, type OnFault, report } from '../files/list.js';
 import { readText } from '../files/text.js';
 import { readMatlabVectors } from './matlab.js';
+import { similarNames } from './similar-names.js';
 
 /**
  * The ids of a split by `root/SPLIT.txt`, one name a line (with or without ending; blank lines and lines that begin
@@ -114,13 +115,10 @@ export function selectIds(
 ): Map<string, string> {
   const wanted = new Set(ids.map((id) => id.normalize('NFC')));
   const missing = [...wanted].filter((id) => !files.has(id));
-  const byLetters = new Map(
-    missing.length > 0 ? [...files].map(([id, file]) => [id.toLowerCase(), file]) : [],
-  );
+  const similar = similarNames(files);
   for (const id of missing) {
-    const similar = byLetters.get(id.toLowerCase());
-    const hint = similar === undefined ? '' : `; ${similar} differs in upper and lower case`;
-    report(onFault, fault('missing', fileOf(id), `not found, but the split names the sample '${id}'${hint}`));
+    const why = `not found, but the split names the sample '${id}'${similar(id)}`;
+    report(onFault, fault('missing', fileOf(id), why));
   }
   return new Map([...files].filter(([id]) => wanted.has(id)));
 }

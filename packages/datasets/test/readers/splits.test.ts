@@ -113,12 +113,21 @@ describe('lists of names', () => {
   it('that name what is not there say what is close', async () => {
     await samples();
     expect(await failure(listed('other/1.jpg'))).toMatch(/other\/1\.png: not found, but the split names/);
-    expect(await failure(listed('My Photo'))).toMatch(/my photo\.jpg differs in upper and lower case/);
+    expect(await failure(listed('My Photo'))).toMatch(/my photo\.jpg differs in case, spaces or hyphens/);
     expect(await failure(listed('images/1.jpg masks/2.png'))).toMatch(
       /train\.txt, line 1: pairs images\/1\.jpg with/,
     );
     const binary = await failure(listed(Buffer.from('1.jpg\n', 'utf16le')));
     expect(binary).toMatch(/train\.txt: the text is not UTF-8 \(UTF-16/);
     expect(binary).not.toContain('\0');
+  });
+
+  it('of partners that differ in little say so', async () => {
+    await space.put('classes.yaml', 'classes: [a, b]');
+    await space.put('images/train/IMG 1.jpg', rgb(1, 1));
+    await space.put('masks/train/img_1.png', grey(1, 1, [0]));
+    expect(await failure(openFolder(space.root, 'train'))).toMatch(
+      /IMG 1\.jpg: no label for this image \(.*img_1\.png differs in case, spaces or hyphens\) \(/,
+    );
   });
 });
