@@ -5,13 +5,13 @@ import { cocoChallengeClasses, cocoStuffClasses } from '../classes/coco.js';
 import { valueClasses } from '../classes/listed-classes.js';
 import { fault } from '../errors.js';
 import { IMAGE_ENDINGS, isFile, listFiles, report } from '../files/list.js';
-import type { PublishedSplit } from '../formats.js';
+import { PUBLISHED_SPLITS } from '../formats.js';
 import type { SegmentationDataset } from '../types.js';
 import { type PanopticAnnotations, readPanoptic } from './coco-panoptic.js';
 import { FileDataset, labelsIn, samplesOfSplit } from './file-dataset.js';
 import { isDerivedLabel } from './gta5.js';
 import { foldersIn } from './own-layout.js';
-import { type DatasetReader, firstFolder, publishedSplit, type SplitOptions, splitsBy } from './reader.js';
+import { type DatasetReader, firstFolder, type SplitOptions } from './reader.js';
 
 type Form = 'panoptic' | 'stuffthingmaps' | 'pixelmaps';
 
@@ -41,13 +41,17 @@ const PLACES: Readonly<Record<Form, (name: string) => readonly string[]>> = {
  */
 export async function openCoco(
   root: string,
-  split: PublishedSplit,
+  split: string,
   options: SplitOptions = {},
 ): Promise<SegmentationDataset> {
   const { labels, onFault, onNote } = options;
   const heard = { onFault, onNote };
-  const images = (await imageFolders(root)).get(split);
+  const folders = await imageFolders(root);
+  const images = folders.get(split);
   if (images === undefined) {
+    const known = PUBLISHED_SPLITS.some((name) => name === split);
+    if (!known)
+      throw fault('missing', root, `has no split '${split}'; it has ${[...folders.keys()].join(', ')}`);
     const folder = path.join(root, 'images', `${split}2017`);
     throw fault(
       'missing',
@@ -139,21 +143,35 @@ function byImage(
 }
 
 async function panopticJson(root: string, name: string): Promise<string> {
-  const places = [path.join('annotations', `panoptic_${name}.json`), `panoptic_${name}.json`];
+  const places = panopticPlaces(name);
   for (const place of places) if (await isFile(path.join(root, place))) return path.join(root, place);
   throw fault('missing', path.join(root, places[0]!), 'not found, but it says which class each segment has');
 }
 
-/** Folders of images by split; of several years the latest. */
+/**
+ * Folders of images by split; of several years the latest. Folders without a year, as tools export them, are COCO's where
+ * there are panoptic annotations of that name; `default` is the split all.
+ */
 async function imageFolders(root: string): Promise<Map<string, string>> {
   const folders = new Map<string, string>();
   for (const parent of ['', 'images']) {
     for (const name of (await foldersIn(path.join(root, parent))).sort()) {
-      const split = /^(train|val|test)\d{4}$/.exec(name)?.[1];
-      if (split !== undefined) folders.set(split, path.join(parent, name));
+      const [, split, year] = /^(train|val|test|default)(\d{4})?$/.exec(name) ?? [];
+      if (split === undefined || (year === undefined && !(await hasPanoptic(root, name)))) continue;
+      folders.set(split === 'default' ? 'all' : split, path.join(parent, name));
     }
   }
   return folders;
+}
+
+const panopticPlaces = (name: string) => [
+  path.join('annotations', `panoptic_${name}.json`),
+  `panoptic_${name}.json`,
+];
+
+async function hasPanoptic(root: string, name: string): Promise<boolean> {
+  const found = await Promise.all(panopticPlaces(name).map((place) => isFile(path.join(root, place))));
+  return found.includes(true);
 }
 
 async function formOf(root: string): Promise<Form | undefined> {
@@ -180,7 +198,7 @@ export const cocoReader: DatasetReader = {
   },
   splits: async (root) => {
     const folders = await imageFolders(root);
-    return splitsBy(async (split) => folders.has(split));
+    return ['all', ...PUBLISHED_SPLITS].filter((split) => folders.has(split));
   },
-  open: (root, split, options) => openCoco(root, publishedSplit(root, 'coco', split), options),
+  open: openCoco,
 };

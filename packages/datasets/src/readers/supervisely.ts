@@ -29,7 +29,7 @@ const valuesSchema = z.record(z.string(), z.array(z.int().min(0).max(255)).min(1
  * Opens a project as Supervisely's app "Export as masks" writes it: `root/meta.json`, and for each dataset
  * `root/DATASET/img` with `root/DATASET/masks_machine/*.png`, whose values `root/obj_class_to_machine_color.json` names.
  * Without masks_machine, masks_human are read by the colours of meta.json. Datasets named train, val or test are the
- * splits; split 'all' takes the others. What nobody drew on (0) is ignored, unless a class file in the root (see
+ * splits; split 'all' takes the others, or `root/img` where there are none. What nobody drew on (0) is ignored, unless a class file in the root (see
  * `readClassFile`), which comes before, makes it a class.
  * @throws {DatasetError} when a folder or file is missing or not of its form; also, unless there is an `onFault`, when
  * an image or mask lacks its partner or a link leads in a circle
@@ -100,8 +100,10 @@ function withoutEnding(id: string): string {
 async function datasetsOf(root: string): Promise<Map<string, string[]>> {
   const splits = new Map<string, string[]>();
   const names: string[] = [];
-  for (const name of await foldersIn(root))
+  // The app that imports masks takes a project without folders of datasets.
+  for (const name of ['', ...(await foldersIn(root))]) {
     if (await isFolder(path.join(root, name, IMAGES))) names.push(name);
+  }
   const splitOf = (name: string) => PUBLISHED_SPLITS.find((split) => split === name.toLowerCase()) ?? 'all';
   for (const split of ['all', ...PUBLISHED_SPLITS]) {
     const here = names.filter((name) => splitOf(name) === split);
@@ -123,10 +125,15 @@ async function definitionOf(
   masks: string | undefined,
   samples: readonly Sample[],
 ): Promise<ClassDefinition> {
-  const meta = await readJson(path.join(root, META), metaSchema, "'classes' with a title and a color each");
+  const hasValues = await isFile(path.join(root, VALUES));
+  // Values have names without it.
+  const hasMeta = !hasValues || masks === HUMAN || (await isFile(path.join(root, META)));
+  const meta = hasMeta
+    ? await readJson(path.join(root, META), metaSchema, "'classes' with a title and a color each")
+    : { classes: [] };
   const colors = new Map(meta.classes.map(({ title, color }) => [title, color]));
   const first = samples.find(({ label }) => label !== undefined);
-  if (masks === HUMAN || (masks === undefined && !(await isFile(path.join(root, VALUES))))) {
+  if (masks === HUMAN || (masks === undefined && !hasValues)) {
     if (first) await refusePictures(first);
     const listed = meta.classes.map(({ title, color }, value) => ({ name: title, value: value + 1, color }));
     const classes = listedClasses(path.join(root, META), listed);
@@ -151,7 +158,15 @@ async function definitionOf(
   const uneven = listed.find(({ channels }) => new Set(channels).size > 1);
   if (uneven)
     throw fault('definition', file, `'${uneven.name}' is [${uneven.channels}], not three times one value`);
-  return valueClasses(file, listed, listed[0]?.value === 0 ? [] : [0]);
+  const [only, ...others] = listed;
+  if (only && only.value !== 0 && others.length === 0 && first) {
+    throw fault(
+      'definition',
+      file,
+      `names one class only, '${only.name}'; for what nobody drew on write classes.yaml with the classes { name: background, value: 0 } and { name: ${only.name}, value: ${only.value} }`,
+    );
+  }
+  return valueClasses(file, listed, only?.value === 0 ? [] : [0]);
 }
 
 const colorCoding = (codes: ReadonlyMap<number, number>): LabelCoding => ({
@@ -173,9 +188,12 @@ async function refusePictures({ image, label }: Sample): Promise<void> {
 
 export const superviselyReader: DatasetReader = {
   detect: async (root) => {
-    if (!(await isFile(path.join(root, META)))) return undefined;
-    const [name] = [...(await datasetsOf(root)).values()].flat();
-    return name === undefined ? undefined : `${META} and ${name}/${IMAGES}/`;
+    const files = [META, VALUES].map(async (name) =>
+      (await isFile(path.join(root, name))) ? name : undefined,
+    );
+    const told = (await Promise.all(files)).find((name) => name !== undefined);
+    const [name] = told === undefined ? [] : [...(await datasetsOf(root)).values()].flat();
+    return name === undefined ? undefined : `${told} and ${path.join(name, IMAGES)}/`;
   },
   splits: async (root) => [...(await datasetsOf(root)).keys()],
   open: openSupervisely,

@@ -127,6 +127,19 @@ describe('panoptic', () => {
     expect(await failure(open('train'))).toMatch(/no list 'categories'/);
   });
 
+  it('are read as tools export them, by folders without a year', async () => {
+    await space.put('images/default/a.jpg', rgb(4, 1));
+    await space.put('annotations/panoptic_default/a.png', colored(4, 1, [0, 0x010203, 0x090000, 0]));
+    await space.put('annotations/panoptic_default.json', json());
+    expect(await detectLayout(space.root)).toEqual({
+      format: 'coco',
+      why: 'images/default/ and labels as panoptic',
+    });
+    expect(await availableSplits('coco', space.root)).toEqual(['all']);
+    expect([...(await (await open('all', 'required')).readLabel(0)).data]).toEqual([255, 1, 0, 255]);
+    expect(await failure(open('rest'))).toMatch(/has no split 'rest'; it has all/);
+  });
+
   it('needs the JSON, and is copied with it', async () => {
     await files('set/');
     const set = await open('train', 'required', space.path('set'));

@@ -63,6 +63,23 @@ describe('supervisely', () => {
     expect(await failure(open())).toMatch(/a\.png: shows the image twice.*masks_machine/);
   });
 
+  it('reads a project without folders of datasets and without meta.json, but not of one class', async () => {
+    await space.put('img/a.jpg', rgb(3, 1));
+    await space.put('masks_machine/a.png', grey(3, 1, [0, 3, 0]));
+    await space.put('obj_class_to_machine_color.json', '{"lemon": [3, 3, 3], "kiwi": [4, 4, 4]}');
+    expect(await detectLayout(space.root)).toEqual({
+      format: 'supervisely',
+      why: 'obj_class_to_machine_color.json and img/',
+    });
+    const set = await open();
+    expect(set.samples.map(({ id }) => id)).toEqual(['a']);
+    expect([...(await set.readLabel(0)).data]).toEqual([255, 0, 255]);
+    await space.put('obj_class_to_machine_color.json', '{"lemon": [3, 3, 3]}');
+    expect(await failure(open())).toMatch(/one class only, 'lemon'; .*name: background, value: 0 .*value: 3/);
+    await space.put('classes.yaml', 'classes: [background, { name: lemon, value: 3 }]');
+    expect([...(await (await open()).readLabel(0)).data]).toEqual([0, 1, 0]);
+  });
+
   it('says what is missing', async () => {
     await space.put('meta.json', meta);
     await space.put('ds/img/a.jpg', rgb(3, 1));
