@@ -6,7 +6,7 @@ import { DatasetError, type FaultKind } from './errors.js';
 import { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
 import { FileCache } from './files/file-cache.js';
 import { Remarks } from './files/remarks.js';
-import { decodeRgb, type RgbImage, type Size } from './images/index.js';
+import { decodeRgb, READ_BY_RANGE, type RgbImage, type Size } from './images/index.js';
 import { decodeLabel } from './labels/decode.js';
 import { type OpenOptions, openDataset } from './open.js';
 import { labelFiles, sizeMismatch, withoutSamples } from './readers/file-dataset.js';
@@ -129,8 +129,20 @@ async function readSamples(dataset: SegmentationDataset, check: CheckOptions) {
   } finally {
     await good.save();
   }
-  for (const line of remarks?.lines() ?? []) check.onNote!(line);
+  if (remarks) tell(remarks, dataset, check);
   return { bad: new Map([...bad].sort(([a], [b]) => a - b)), facts };
+}
+
+/** Remarks on files, and a range that no file has a use for. */
+function tell(
+  remarks: Remarks,
+  { root, range }: SegmentationDataset,
+  { onNote, trustEarlier }: CheckOptions,
+) {
+  const lines = remarks.lines();
+  for (const line of lines) onNote?.(line);
+  if (!range || trustEarlier || lines.some((line) => line.includes(READ_BY_RANGE))) return;
+  onNote?.(`${root}: no image has more than 8 bits, so the range ${range.join(':')} changes nothing`);
 }
 
 /** Changes whenever the coding or a file of the sample may have; undefined where a file is missing. */

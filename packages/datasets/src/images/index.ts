@@ -2,6 +2,7 @@
 
 export { decodeRgb, imageSize, openImage } from './decode.js';
 export { encodePng, encodeRgb, type PngImage } from './encode.js';
+export { READ_BY_RANGE } from './libvips.js';
 export { type Png, readPng } from './png.js';
 export type { ValueRange } from './range.js';
 export { resizeWindow, type ScaledLabel, scaledSize, scaleLabel, sourceRect } from './resize.js';

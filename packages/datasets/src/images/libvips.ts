@@ -1,7 +1,7 @@
 // Images of any format that libvips reads, as their annotator saw them: turned as EXIF says, in 8-bit sRGB.
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { fault } from '../errors.js';
-import { toBytes, type ValueRange, type WideSamples } from './range.js';
+import { isMostlyOutside, toBytes, type ValueRange, type WideSamples } from './range.js';
 import type { Rect, RgbImage, Size } from './types.js';
 
 /** How an image is read. */
@@ -45,6 +45,10 @@ export async function sizeByLibvips(file: string): Promise<Size> {
 }
 
 const TURNED = 'turned, as the EXIF orientation says; labels must be drawn on what viewers show';
+
+/** Of an image of more than 8 bits whose range is given. */
+export const READ_BY_RANGE = 'read by the range that is given';
+const OUTSIDE = '; more than half of the pixels lie outside of it, black or white';
 
 /** Pixels that are damaged or missing are errors, flaws that leave them as they are are not. */
 const LENIENT = { failOn: 'error' } as const;
@@ -100,7 +104,7 @@ function upright(
 }
 
 /** The scale of a file is told from all its pixels, so a part is decoded alone only where the range is given. */
-function wide(file: string, header: Metadata, size: Size, { range }: ReadOptions) {
+function wide(file: string, header: Metadata, size: Size, { range, onRemark }: ReadOptions) {
   const asStored = async (region?: Rect): Promise<RgbImage> => {
     const { space } = header;
     const depth = String(header.depth);
@@ -116,6 +120,7 @@ function wide(file: string, header: Metadata, size: Size, { range }: ReadOptions
     const bytes = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength) as ArrayBuffer;
     const samples: WideSamples =
       depth === 'ushort' ? new Uint16Array(bytes) : new Float64Array(bytes).map((value) => value - offset);
+    if (range) onRemark?.(`${READ_BY_RANGE}${isMostlyOutside(samples, range) ? OUTSIDE : ''}`);
     const { width, height, channels } = info;
     return { width, height, data: rgbOf(inRange(file, samples, depth, range), channels) };
   };

@@ -78,3 +78,10 @@ function scaled(samples: WideSamples, [low, high]: ValueRange): Uint8Array {
   for (let i = 0; i < samples.length; i++) bytes[i] = (samples[i]! - low) * factor;
   return new Uint8Array(bytes.buffer);
 }
+
+/** Whether more than half of the samples are beyond a range, where nothing is told apart. */
+export function isMostlyOutside(samples: WideSamples, [low, high]: ValueRange): boolean {
+  let outside = 0;
+  for (let i = 0; i < samples.length; i++) if (!(samples[i]! >= low && samples[i]! <= high)) outside++;
+  return 2 * outside > samples.length;
+}

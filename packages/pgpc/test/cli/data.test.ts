@@ -114,6 +114,8 @@ describe('check', () => {
     const turned = await sharp(rgb(4, 4)).withMetadata({ orientation: 6 }).jpeg().toBuffer();
     for (const name of ['b', 'a', 'c']) await space.put(`n/images/train/${name}.jpg`, turned);
     await space.put('n/classes.yaml', 'classes: [a, b]');
+    const unused = await pgpc('check', space.path('n'), '--range', '0:4095');
+    expect(unused.out).toMatch(/no image has more than 8 bits, so the range 0:4095 changes nothing/);
     const { code, out } = await pgpc('check', space.path('n'), '--split', 'train');
     expect(out).toMatch(
       /^note: .*train: 1 \.bmp file passed over \(2\.bmp\); such files are not read; convert them to PNG$/m,
@@ -131,7 +133,12 @@ describe('check', () => {
       1,
       expect.stringMatching(/1\.png: a 16-bit image with values from 7300 to 7550/),
     ]);
-    expect(await pgpc('check', space.path('r'), '--range', '7300:7555')).toMatchObject({ code: 0 });
+    expect(await pgpc('check', space.path('r'), '--range', '7300:7555')).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^note: .*1\.png: read by the range that is given$/m),
+    });
+    const beside = await pgpc('check', space.path('r'), '--range', '0:4095');
+    expect(beside.out).toMatch(/more than half of the pixels lie outside of it/);
     const copied = await pgpc('cache', space.path('r'), '--range', '7300:7555', '--out', space.path('copy'));
     expect(copied.code).toBe(0);
     const copy = await openDataset({ format: 'folder', root: space.path('copy'), split: 'train' });
