@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { classStatistics, openGta5, writeWholeSync } from '@pgpc/datasets';
 import { didYouMean } from '../config/did-you-mean.js';
 import { chosenPrecision } from '../config/precision.js';
+import { checkKey } from '../config/settings.js';
 import { UsageError } from '../config/usage-error.js';
 import { chosenDevice, describeDevice } from '../machine.js';
 import { streetSynthPreset } from '../recipes/street-synth.js';
@@ -121,6 +122,9 @@ export async function runSweep(
   const trainedOn = describeDevice(device);
   const budget = minutes === undefined ? undefined : new TimeBudget(60_000 * minutes);
   const signal = budget ? AbortSignal.any([stopped, budget.signal]) : stopped;
+  // What is wrong whatever the data is refused before that is read.
+  for (const key of Object.keys(options.set)) checkKey(key);
+  refuseUnknownCells(name, cells, sweeps[name].cells);
   const opening = { signal: stopped, onEvent };
   const opened = options.domains && (await openOwnData(options.domains, opening));
   const fitting = cellsOn(sweeps[name], opened?.own);
@@ -235,17 +239,25 @@ function inProcesses(
   };
 }
 
+/** @throws UsageError for a cell that is not among them. */
+function refuseUnknownCells(
+  name: SweepName,
+  asked: readonly string[] | undefined,
+  cells: readonly { readonly name: string }[],
+): void {
+  const known = cells.map((cell) => cell.name);
+  for (const cell of asked ?? []) {
+    if (known.includes(cell)) continue;
+    throw new UsageError(
+      `--cells ${cell}: ${name} has no such cell${didYouMean(cell, known)}; its cells: ${known.join(', ')}`,
+    );
+  }
+}
+
 /** The sweep's runs with all seeds. @throws UsageError for a cell that the sweep does not have. */
 function planned(options: SweepOptions, own: OwnData | undefined): PlannedRun[] {
-  const { name, seed, seeds, cells = [] } = options;
-  const known = cellsOn(sweeps[name], own).map((cell) => cell.name);
-  for (const cell of cells) {
-    if (!known.includes(cell)) {
-      throw new UsageError(
-        `--cells ${cell}: ${name} has no such cell${didYouMean(cell, known)}; its cells: ${known.join(', ')}`,
-      );
-    }
-  }
+  const { name, seed, seeds, cells } = options;
+  refuseUnknownCells(name, cells, cellsOn(sweeps[name], own));
   return plan(name, { ...options, own, seeds: Array.from({ length: seeds }, (_, i) => seed + i) });
 }
 

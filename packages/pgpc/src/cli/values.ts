@@ -1,7 +1,7 @@
 // Values of options: from the text on the command line to a checked value, or a message that says what is allowed.
 
-import { accessSync, constants, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { accessSync, constants, mkdtempSync, rmdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Size } from '@pgpc/datasets';
 import { InvalidArgumentError } from 'commander';
 import { z } from 'zod';
@@ -136,13 +136,17 @@ export const outputFile: z.ZodType<string, string> = z
   .refine((file) => kindOf(dirname(file)) === 'folder', { error: 'there is no such folder' })
   .refine((file) => file === '-' || isWritable(file), { error: 'cannot be written to' });
 
-/** Whether a path, or the nearest that is there of the folders that it is in, can be written to. */
+/** Whether a file can be written to, or something be made in a folder, or in the nearest that is there of those above. */
 function isWritable(path: string): boolean {
-  if (kindOf(path) === undefined && dirname(path) !== path) {
-    return kindOf(dirname(path)) !== 'file' && isWritable(dirname(path));
+  const kind = kindOf(path);
+  if (kind === undefined) {
+    const above = dirname(path);
+    return above !== path && kindOf(above) !== 'file' && isWritable(above);
   }
   try {
-    accessSync(path, constants.W_OK);
+    if (kind === 'file') accessSync(path, constants.W_OK);
+    // Permissions do not tell of file systems that are read-only, or not of files.
+    else rmdirSync(mkdtempSync(join(path, '.pgpc-')));
     return true;
   } catch {
     return false;

@@ -1,6 +1,6 @@
 // A folder taken for a run before there is anything to write into it: in milliseconds, before data is read.
 
-import { mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { isRunName, RUN_NAME_RULE } from './run-name.js';
 
@@ -27,7 +27,7 @@ export interface RunClaim {
 export function claimRun(root: string, name: string, options: CreateRunOptions = {}): RunClaim {
   if (!isRunName(name)) throw new Error(`run name '${name}' is not allowed: use ${RUN_NAME_RULE}`);
   try {
-    mkdirSync(root, { recursive: true });
+    makeFolder(path.resolve(root));
   } catch (error) {
     throw new Error(
       `${root}: no folder for runs can be made here (${reasonOf(error)}); choose another --out`,
@@ -54,6 +54,18 @@ export function claimRun(root: string, name: string, options: CreateRunOptions =
       throw new Error(`${directory} is not empty and holds no run: not overwriting it`);
     }
     return claimed(directory);
+  }
+}
+
+/** Node's own way to make folders in folders does not end in /proc. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(path.dirname(folder));
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    // Another run may have made it.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 
