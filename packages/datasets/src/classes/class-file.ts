@@ -18,7 +18,7 @@ export const MAX_CLASSES = UNKNOWN_LABEL;
 
 const valueSchema = z.int().min(0).max(255);
 
-/** One, or a list of which the first stands for all where one is written or drawn. */
+/** One, or a list: its first stands for all where one is written or drawn. */
 function oneOrMore<T>(schema: z.ZodType<T>) {
   return z.union([z.array(schema).min(1), schema.transform((one) => [one])]);
 }

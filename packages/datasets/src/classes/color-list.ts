@@ -38,7 +38,7 @@ export function namedColor([name, color]: NamedColor, trainId: number): ClassInf
   return { trainId, labelId: trainId, name, color: unpacked(color), kind };
 }
 
-/** Masks of these colours; those that are named void, unlabelled or the like are ignored. */
+/** Masks of these colours; a colour named void, unlabelled or the like is ignored. */
 export function classesOfColors(list: readonly NamedColor[]): ClassDefinition {
   const ignored = list.map(([name]) => meansNoClass(name));
   let trainId = 0;

@@ -1,4 +1,4 @@
-// Colours of classes: as numbers, as text, and those of classes that have none.
+// Colours of classes: as numbers, as text, and by default.
 
 import type { ClassInfo } from '../types.js';
 

@@ -55,7 +55,7 @@ export async function readMappingFile(file: string): Promise<ClassMapping> {
     throw fault(
       'definition',
       file,
-      `says what the values of masks mean, which is for a data set's own classes.yaml; a mapping has the run's classes, each with the names of those that it takes in: { name: pavement, from: [sidewalk] }`,
+      `says what the values of masks mean, which is for a data set's own classes.yaml; a mapping has the run's classes, each with the names of what it takes in: { name: pavement, from: [sidewalk] }`,
     );
   }
   const parsed = fileSchema.safeParse(content);
@@ -82,7 +82,7 @@ export async function isMappingFile(file: string): Promise<boolean | undefined> 
     : undefined;
 }
 
-/** Whether a file gives classes values, or says of which kind masks are: a class file does. */
+/** Whether a file gives values to classes, or tells the kind of masks: a class file does. */
 function definesMasks(content: unknown): boolean {
   if (typeof content !== 'object' || content === null) return false;
   return 'masks' in content || entries((content as { classes?: unknown }).classes).some((e) => 'value' in e);

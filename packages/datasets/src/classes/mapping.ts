@@ -1,4 +1,4 @@
-// The classes of a run from those of any data set, by name: several to one, some ignored, some absent.
+// From the classes of any data set to a run's, by name: several to one, some ignored, some absent.
 
 import { DatasetError, fault } from '../errors.js';
 import { FileDataset, partsOf } from '../readers/file-dataset.js';
@@ -92,7 +92,7 @@ export function settleMapping(mapping: ClassMapping, lists: readonly ClassList[]
 
 /**
  * The data set with the run's classes: label files are read as before, and their values stand for other classes.
- * @param classes in place of those that the mapping describes, such as a model's: of the same names and order
+ * @param classes in place of the mapping's own description, such as a model's: of the same names and order
  * @throws {DatasetError} for a class of the data set that the mapping neither takes in nor ignores
  */
 export function mapClasses(

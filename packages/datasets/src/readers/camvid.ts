@@ -31,7 +31,7 @@ interface Folders {
  * - `root/701_StillsRaw_full` with `root/LabeledApproved_full/*_L.png`, the original; split 'all' takes all.
  *
  * A list of names `root/SPLIT.txt` selects from the folder, so that a split can be the images of some sequences. Labels
- * of one channel hold SegNet's classes, coloured ones the original's or those of a list of colours in the root (see
+ * of one channel hold SegNet's classes, coloured ones the original's or a list's in the root (see
  * `readColorList`); a class file in the root (see `readClassFile`) comes before all of them.
  * @throws {DatasetError} when a folder is missing or empty, or `split` is not defined; also, unless there is an
  * `onFault`, when an image or label lacks its partner, a listed name does not exist or a link leads in a circle

@@ -110,7 +110,7 @@ describe('mapping', () => {
     expect(await at('classes: [rider, { name: pavement, from: [train car] }]')).toBeUndefined();
   });
 
-  it('keeps every pixel: those of a class are those of what it takes in', async () => {
+  it('keeps every pixel: a class has the pixels of what it takes in', async () => {
     const names = CITYSCAPES_CLASSES.map(({ name }) => name);
     const arbitrary = fc.array(fc.integer({ min: -1, max: 5 }), { minLength: 19, maxLength: 19 });
     await space.put('g/images/1.png', rgb(35, 1));

@@ -89,6 +89,33 @@ describe('proposal', () => {
     });
   });
 
+  it('knows the words of other data sets of streets', () => {
+    const proposal = proposeMapping(
+      CITYSCAPES_CLASSES,
+      named(
+        'Bike Lane',
+        'Traffic Sign (Front)',
+        'sky-other',
+        'wall-brick',
+        'autorickshaw',
+        'On Rails',
+        'Car',
+      ),
+    );
+    expect(proposedEntries(proposal).slice(0, 6)).toEqual([
+      '{ name: Bike Lane, from: [road] }',
+      '{ name: "Traffic Sign (Front)", from: [traffic light, traffic sign] }',
+      '{ name: sky-other, from: [sky] }',
+      '{ name: wall-brick, from: [wall, fence] }',
+      '{ name: On Rails, from: [train] }',
+      'Car',
+    ]);
+    expect(proposal.undecided.find(({ name }) => name === 'autorickshaw')?.candidates).toEqual([
+      'On Rails',
+      'Car',
+    ]);
+  });
+
   it('proposes nothing for names that say nothing', () => {
     const { classes, undecided } = proposeMapping(named('a', 'b'), named('c'));
     expect([classes, undecided.length]).toEqual([[], 3]);

@@ -59,7 +59,7 @@ describe('camvid', () => {
     expect(samples.map(({ id }) => id)).toEqual(['0006R0_1', '0016E5_1']);
   });
 
-  it("reads the original's 32 colours, of which Void is ignored", async () => {
+  it("reads the original's 32 colours and ignores Void", async () => {
     const { labelCoding, classes } = CAMVID_32;
     const colors = labelCoding.kind === 'colors' ? [...labelCoding.colors] : [];
     expect([colors.length, new Set(colors).size, classes.length]).toEqual([32, 32, 31]);

@@ -23,7 +23,7 @@ const domainSchema = z.strictObject({
 
 const channel = z.number().int().min(0).max(255);
 
-/** The run's classes by the names of those that each takes in from any data set. */
+/** The run's classes, and the names of what each takes in from any data set. */
 export const classMappingSchema: z.ZodType<ClassMapping, ClassMapping> = z.strictObject({
   classes: z
     .array(

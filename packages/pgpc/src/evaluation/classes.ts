@@ -61,7 +61,7 @@ export function alignClasses(
 
 const ADVICE = '--classes FILE says which are the same, and pgpc data map proposes one';
 
-/** Whether the names are those of masks without a class file, which say nothing. */
+/** Whether the names are a number each, as of masks without a class file: they say nothing. */
 function isNumbered(classes: readonly ClassInfo[]): boolean {
   return classes.every(({ name }, i) => name === `class${i}`);
 }

@@ -50,7 +50,7 @@ export interface EvaluateOptions extends ProcessOptions {
   onModel?: ((said: string) => void) | undefined;
   /**
    * A number: classes of Cityscapes to average over, which the images must then have. A mapping, or its file: which of the
-   * images' classes each of the model's takes in; left out: those of its name.
+   * images' classes each of the model's takes in; left out: what has its name.
    */
   classes?: Protocol | string | ClassMapping | undefined;
   /** Also boundary IoU. */

@@ -24,7 +24,7 @@ export const registerDataMap: Register = (data, act) => {
     .command('map')
     .summary('propose which classes of two data sets are the same')
     .description(
-      "Propose a file for --classes of train and eval: the classes that both data sets have, each with those that it takes in. They are told by their names, by other words for the same and by their kind; every line says why, with the classes' shares of the pixels. What is not clear is listed at the end, to decide.",
+      "Propose a file for --classes of train and eval: the classes that both data sets have, each with what it takes in. They are told by their names, by other words for the same and by their kind; every line says why, with the classes' shares of the pixels. What is not clear is listed at the end, to decide.",
     )
     .argument('<source>', 'root of the source', checkedBy(existingFolder))
     .argument('<target>', 'root of the target', checkedBy(existingFolder))

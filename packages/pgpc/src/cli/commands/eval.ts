@@ -72,7 +72,7 @@ export const registerEval: Register = (parent, act) => {
     .addOption(
       option(
         '--classes <file>',
-        "file that says which classes of the images each of the model's takes in (default: those of its name); or " +
+        "file that says which classes of the images each of the model's takes in (default: what has its name); or " +
           `the number of Cityscapes classes to average: ${PROTOCOLS.join(', ')} (default: all)`,
         protocolOrFile,
       ),

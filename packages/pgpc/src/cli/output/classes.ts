@@ -1,4 +1,4 @@
-// The files of `--classes`, and how the classes of a data set are brought to those of a run as a table.
+// The files of `--classes`, and a table of what they make of a data set's classes.
 
 import {
   type ClassMapping,

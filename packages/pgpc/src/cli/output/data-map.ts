@@ -33,7 +33,7 @@ export async function showProposal(options: ProposalOptions, io: CommandIo): Pro
   for (const { root, classes } of [source, target]) {
     if (classes.length > 0) continue;
     throw new Error(
-      `${root} has images alone, and no classes to map: as a target it takes those of the source as they are`,
+      `${root} has images alone, and no classes to map: as a target it takes the source's as they are`,
     );
   }
   const proposal = proposeMapping(source.classes, target.classes);
