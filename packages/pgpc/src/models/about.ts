@@ -59,16 +59,16 @@ export function readAbout(texts: Readonly<Record<string, string>>): Described {
     );
   }
   const [width, height] = size?.split('x').map(Number) ?? [];
-  const known = size === undefined && licence === undefined && run === undefined && method === undefined;
+  const isKnown = [size, licence, run, method].some((text) => text !== undefined);
   const inputSize = size === 'full' ? 'full' : width && height ? { width, height } : undefined;
   return {
     classInfo: classes === undefined ? undefined : classesSchema.parse(JSON.parse(classes)),
-    about: known ? undefined : { inputSize, licence, run, method },
+    about: isKnown ? { inputSize, licence, run, method } : undefined,
   };
 }
 
 /**
- * Classes of which names, and perhaps colours, are known: Cityscapes' own where the names are its 19, else their places
+ * Classes by their names, and perhaps colours: Cityscapes' own where the names are its 19, else their places
  * are their values.
  */
 export function namedClasses(

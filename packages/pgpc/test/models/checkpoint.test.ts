@@ -70,7 +70,8 @@ describe('saveSegmentor and loadSegmentor', () => {
       expect(loaded.about?.licence).toContain('non-commercial');
     }
     // A list of another length is of something else.
-    savePth(file('mmseg.pth'), { meta: { CLASSES: ['a', 'b'] }, state_dict: state });
+    const others = Array.from({ length: 1000 }, (_, i) => `thing ${i}`);
+    savePth(file('mmseg.pth'), { meta: { CLASSES: others }, state_dict: state });
     using unknown = loadModel(file('mmseg.pth'));
     expect(unknown.classInfo).toBeUndefined();
   });

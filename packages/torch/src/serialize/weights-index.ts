@@ -31,7 +31,7 @@ export interface WeightsIndex {
   readonly metadata: Record<string, string>;
   /** What the names of the state dict begin with that `loadWeights` takes: '' for the whole file, or `state_dict.` */
   readonly stateDict: string;
-  /** Objects of other programs, of which nothing was run. */
+  /** Objects of other programs; none was run. */
   readonly foreign: readonly ForeignEntry[];
   /** The tensors of these names, all by default. @throws WeightsFileError for damaged ones. */
   read(names?: Iterable<string>): Map<string, Tensor>;

@@ -25,7 +25,7 @@ beforeEach(() => {
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
-it('are read as one, in the order of the index, or those that are asked for', () => {
+it('are read as one, in the order of the index, all or what is asked for', () => {
   const before = liveTensors();
   tidy(() => {
     const { tensors, metadata } = loadWeights(index);

@@ -1,6 +1,5 @@
 // Classes and input size of a network from what others' files say, and from HuggingFace's configuration beside them.
 
-import type { ClassInfo } from '@pgpc/datasets';
 import { type Described, namedClasses, readAbout } from '../about.js';
 import { readHuggingFaceFiles } from './huggingface-files.js';
 import type { WeightFormat } from './namings.js';
@@ -13,7 +12,7 @@ export interface DescribedFile {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Keys under which training programs keep the names of classes, with those of their colours. */
+/** Keys under which training programs keep the names of classes, and of the colours beside them. */
 const CLASS_KEYS: readonly (readonly [names: string, colors: string])[] = [
   ['meta.CLASSES', 'meta.PALETTE'],
   ['meta.dataset_meta.classes', 'meta.dataset_meta.palette'],
@@ -32,19 +31,16 @@ export function described({ path, naming, metadata }: DescribedFile, count: numb
   if (metadata.format?.startsWith('pgpc-')) return readAbout(metadata);
   const hub = naming === 'mit-huggingface' ? readHuggingFaceFiles(path) : undefined;
   if (hub?.own) return readAbout(hub.own);
-  const listed = CLASS_KEYS.map(([names, colors]) => classesFrom(metadata[names], metadata[colors]));
-  const classInfo = [...listed, hub?.names && namedClasses(hub.names)].find((list) => list?.length === count);
-  return { classInfo, about: undefined };
-}
-
-function classesFrom(
-  names: string | undefined,
-  colors: string | undefined,
-): readonly ClassInfo[] | undefined {
-  const list = parsed(names);
-  if (!list?.every((name): name is string => typeof name === 'string')) return undefined;
-  const palette = parsed(colors)?.filter(isColor);
-  return namedClasses(list, palette?.length === list.length ? palette : []);
+  const listed = CLASS_KEYS.map(([names, colors]) => ({
+    names: parsed(metadata[names]),
+    palette: parsed(metadata[colors])?.filter(isColor),
+  }));
+  // A list of another length is of something else.
+  const found = [...listed, { names: hub?.names, palette: undefined }].find(
+    ({ names }) => names?.length === count && names.every((name) => typeof name === 'string'),
+  );
+  const palette = found?.palette?.length === count ? found.palette : [];
+  return { classInfo: found && namedClasses(found.names as string[], palette), about: undefined };
 }
 
 function parsed(text: string | undefined): unknown[] | undefined {

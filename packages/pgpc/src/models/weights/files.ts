@@ -15,7 +15,7 @@ const INDEX = /\.index\.json$/;
 
 /**
  * The weights file of a path: itself, or of a folder the one in it.
- * @throws Error for a folder without weights, or with several of which none has a usual name
+ * @throws Error for a folder without weights, or with several and none of a usual name
  */
 export function weightsFileOf(path: string): string {
   if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return path;

@@ -120,7 +120,7 @@ function skippedObjects(foreign: WeightsIndex['foreign']): SkippedEntry[] {
   const many = `${kinds.slice(0, MOST_KINDS).join(', ')} and ${kinds.length - MOST_KINDS} other kinds`;
   return foreign.map(({ path, name }) => ({
     name: path,
-    reason: `object of ${kinds.length > MOST_KINDS ? many : name}, of which nothing was run`,
+    reason: `object of ${kinds.length > MOST_KINDS ? many : name}, never run`,
   }));
 }
 

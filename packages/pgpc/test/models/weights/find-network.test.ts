@@ -167,7 +167,7 @@ describe('files of training programs', () => {
       message_hub: { log_scalars: { 'train/loss': scalar, 'train/acc': scalar }, runtime_info: { iter: 1 } },
     });
     expect(left).toEqual([
-      '2 of: object of mmengine.logging.history_buffer.HistoryBuffer, of which nothing was run (message_hub.log_scalars.train/loss, message_hub.log_scalars.train/acc)',
+      '2 of: object of mmengine.logging.history_buffer.HistoryBuffer, never run (message_hub.log_scalars.train/loss, message_hub.log_scalars.train/acc)',
     ]);
   });
 
@@ -182,7 +182,7 @@ describe('files of training programs', () => {
         opened({ model: dict(), optimizer: { state: { exp_avg: optimizer } }, epoch: 29, args }),
       ).toEqual([
         '1 of: state of the optimizer or the training program (optimizer.state.exp_avg)',
-        '1 of: object of argparse.Namespace, of which nothing was run (args)',
+        '1 of: object of argparse.Namespace, never run (args)',
       ]);
       const lightning = dict('model.').set('criterion.weight', optimizer);
       const parameters = { hyper_parameters: { lr: 1e-4 }, 'pytorch-lightning_version': '2.4.0' };
