@@ -28,7 +28,7 @@ export async function splitIds(
 
 /**
  * Reads a list of sample names, one a line: the ids, without endings of images, in Unicode's composed form. Of lines that
- * name an image and its label, as those of VOC and ADE20K do, the image counts. Folders before a name are cut off where
+ * name an image and its label, as VOC's and ADE20K's do, the image counts. Folders before a name are cut off where
  * the last of them is the images' own.
  * @param images by id, as `listFiles` finds them
  * @throws {DatasetError} when the file is no text, names nothing, or pairs an image with a label of another name

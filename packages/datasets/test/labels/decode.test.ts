@@ -84,7 +84,7 @@ describe('decoding', () => {
     }
   });
 
-  it('reads colours in grey, and those that were stretched to 16 bits', async () => {
+  it('reads colours in grey, and colours stretched to 16 bits', async () => {
     const coding = {
       kind: 'colors',
       colors: Uint32Array.of(0, 0xffffff, 0xff8000),
