@@ -59,7 +59,8 @@ describe('openData', () => {
     writeFileSync(path.join(source, 'images/train/0.png'), wide);
     const whole = config(source, ownData('bits-target', 1));
     await expect(openData(whole)).rejects.toMatchObject({
-      faults: [{ kind: 'value-range', file: path.join(source, 'images/train/0.png') }],
+      kind: 'value-range',
+      file: path.join(source, 'images/train/0.png'),
     });
     const data = await openData({ ...whole, source: { ...whole.source, range: [7000, 7510] } });
     const pool = new DecodePool({ workers: 0 });
