@@ -5,6 +5,7 @@ import { fault } from '../errors.js';
 import { readText } from '../files/text.js';
 import { type ClassInfo, IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
 import { type Color, defaultColor, hexColor, packed } from './colors.js';
+import { kindOf } from './file-kind.js';
 import { colorSchema, misformed, readYaml } from './yaml.js';
 
 /** Classes and how masks tell them. */
@@ -63,7 +64,15 @@ interface ClassEntry {
  * @throws {DatasetError} when the file is missing or is not as above
  */
 export async function readClassFile(file: string): Promise<ClassDefinition> {
-  const parsed = fileSchema.safeParse(await readYaml(file));
+  const content = await readYaml(file);
+  if (kindOf(content) === 'mapping') {
+    throw fault(
+      'definition',
+      file,
+      'maps classes by their names, which is for --classes of train, eval, data check and data stats; a class file says which values of masks are which classes',
+    );
+  }
+  const parsed = fileSchema.safeParse(content);
   if (!parsed.success) {
     throw misformed(file, parsed.error, "a list of classes is expected under 'classes'");
   }

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { fault } from '../errors.js';
 import { MAX_CLASSES } from './class-file.js';
+import { kindOf } from './file-kind.js';
 import type { ClassMapping } from './mapping.js';
 import { nameKey } from './names.js';
 import { colorSchema, misformed, readYaml } from './yaml.js';
@@ -51,7 +52,7 @@ const fileSchema = z.strictObject({
  */
 export async function readMappingFile(file: string): Promise<ClassMapping> {
   const content = await readYaml(file);
-  if (definesMasks(content)) {
+  if (kindOf(content) === 'definition') {
     throw fault(
       'definition',
       file,
@@ -73,23 +74,8 @@ export async function readMappingFile(file: string): Promise<ClassMapping> {
  * @throws {DatasetError} when the file is missing or no YAML
  */
 export async function isMappingFile(file: string): Promise<boolean | undefined> {
-  const content = await readYaml(file);
-  if (definesMasks(content)) return false;
-  const { classes, ignore } = (content ?? {}) as { classes?: unknown; ignore?: unknown };
-  if (entries(classes).some((entry) => 'from' in entry) || ignore === 'rest') return true;
-  return Array.isArray(ignore) && ignore.some((item) => typeof item === 'string' && !item.startsWith('#'))
-    ? true
-    : undefined;
-}
-
-/** Whether a file gives values to classes, or tells the kind of masks: a class file does. */
-function definesMasks(content: unknown): boolean {
-  if (typeof content !== 'object' || content === null) return false;
-  return 'masks' in content || entries((content as { classes?: unknown }).classes).some((e) => 'value' in e);
-}
-
-function entries(classes: unknown): object[] {
-  return Array.isArray(classes) ? classes.filter((entry) => typeof entry === 'object' && entry !== null) : [];
+  const kind = kindOf(await readYaml(file));
+  return kind && kind === 'mapping';
 }
 
 function namedTwice({ classes, ignore }: ClassMapping): string | undefined {

@@ -143,6 +143,11 @@ ignore: [7]
       ],
       ['classes: [{ name: a, value: [] }]', /classes/],
       ["classes: [{ name: a, color: ['#010203', '#040506'] }]", /'a' has several colours/],
+      [
+        'classes: [a, { name: b, from: [c] }]',
+        /maps classes by their names, which is for --classes of train/,
+      ],
+      ['classes: [a, b]\nignore: [c]', /maps classes by their names/],
       ['masks: colours\nclasses: [a]', /masks/],
       ['classes: [a]\nshift: 1', /shift/],
     ];
