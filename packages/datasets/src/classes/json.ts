@@ -1,7 +1,7 @@
 // Reading the JSON files of published data sets that name their classes.
-import { readFile } from 'node:fs/promises';
 import type { z } from 'zod';
 import { fault } from '../errors.js';
+import { readText } from '../files/text.js';
 import { misformed } from './yaml.js';
 
 /**
@@ -12,7 +12,7 @@ import { misformed } from './yaml.js';
 export async function readJson<T>(file: string, schema: z.ZodType<T>, expected: string): Promise<T> {
   let json: unknown;
   try {
-    json = JSON.parse(await readFile(file, 'utf8'));
+    json = JSON.parse(await readText(file));
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     const reason = (error as Error).message.split('\n')[0];

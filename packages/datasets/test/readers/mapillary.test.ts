@@ -1,6 +1,11 @@
 // Mapillary Vistas: editions, classes of the configuration, splits and what is said where parts are missing.
+
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { cacheDataset } from '../../src/cache.js';
+import { CITYSCAPES_CLASSES, isCityscapes } from '../../src/classes/cityscapes.js';
+import { mapClasses, settleMapping } from '../../src/classes/mapping.js';
+import { readMappingFile } from '../../src/classes/mapping-file.js';
 import { availableSplits, detectLayout, openDataset } from '../../src/open.js';
 import { failure, grey, indexed, rgb, Workspace } from '../support/files.js';
 
@@ -29,7 +34,64 @@ async function pair(split: string, edition: string, values: number[]): Promise<v
 const open = (split: string, labels?: 'required' | 'none') =>
   openDataset({ format: 'mapillary', root: space.root, split, labels });
 
+/** Readable names of edition 1.2, by value. */
+const NAMES =
+  `Bird,Ground Animal,Curb,Fence,Guard Rail,Barrier,Wall,Bike Lane,Crosswalk - Plain,Curb Cut,Parking,
+Pedestrian Area,Rail Track,Road,Service Lane,Sidewalk,Bridge,Building,Tunnel,Person,Bicyclist,Motorcyclist,Other Rider,
+Lane Marking - Crosswalk,Lane Marking - General,Mountain,Sand,Sky,Snow,Terrain,Vegetation,Water,Banner,Bench,Bike Rack,
+Billboard,Catch Basin,CCTV Camera,Fire Hydrant,Junction Box,Mailbox,Manhole,Phone Booth,Pothole,Street Light,Pole,
+Traffic Sign Frame,Utility Pole,Traffic Light,Traffic Sign (Back),Traffic Sign (Front),Trash Can,Bicycle,Boat,Bus,Car,
+Caravan,Motorcycle,On Rails,Other Vehicle,Trailer,Truck,Wheeled Slow,Car Mount,Ego Vehicle,Unlabeled`.split(
+    /,\n?/,
+  );
+
 describe('mapillary', () => {
+  it("is brought to Cityscapes' classes by the example", async () => {
+    const labels = NAMES.map((readable, value) => ({
+      name: `x--${value}`,
+      readable,
+      color: [value, 0, 0],
+      evaluate: readable !== 'Unlabeled',
+    }));
+    await space.put('config_v1.2.json', JSON.stringify({ labels }));
+    await pair('training', 'v1.2/', [...NAMES.keys()]);
+    const example = new URL('../../../../examples/vistas-to-cityscapes.yaml', import.meta.url);
+    const mapping = await readMappingFile(fileURLToPath(example));
+    const own = await open('train');
+    const { dataset } = mapClasses(
+      own,
+      settleMapping(mapping, [own, { root: 'c', classes: CITYSCAPES_CLASSES }]),
+    );
+    expect(isCityscapes(dataset.classes)).toBe(true);
+    const values = new Map<string, number[]>();
+    for (const [value, trainId] of (await dataset.readLabel(0)).data.entries()) {
+      const name = dataset.classes[trainId]?.name ?? 'ignored';
+      values.set(name, [...(values.get(name) ?? []), value]);
+    }
+    values.delete('ignored');
+    expect(Object.fromEntries(values)).toEqual({
+      road: [13, 24, 41],
+      sidewalk: [2, 15],
+      building: [17],
+      wall: [6],
+      fence: [3],
+      pole: [45, 47],
+      'traffic light': [48],
+      'traffic sign': [50],
+      vegetation: [30],
+      terrain: [29],
+      sky: [27],
+      person: [19],
+      rider: [20, 21, 22],
+      car: [55],
+      truck: [61],
+      bus: [54],
+      train: [58],
+      motorcycle: [57],
+      bicycle: [52],
+    });
+  });
+
   it('reads indices of the palette by the evaluated entries of the configuration', async () => {
     await space.put('config_v1.2.json', config);
     await pair('training', 'v1.2/', [0, 1, 2, 1]);

@@ -66,7 +66,8 @@ describe('supervisely', () => {
   it('reads a project without folders of datasets and without meta.json, but not of one class', async () => {
     await space.put('img/a.jpg', rgb(3, 1));
     await space.put('masks_machine/a.png', grey(3, 1, [0, 3, 0]));
-    await space.put('obj_class_to_machine_color.json', '{"lemon": [3, 3, 3], "kiwi": [4, 4, 4]}');
+    // As editors on Windows save it.
+    await space.put('obj_class_to_machine_color.json', '\ufeff{"lemon": [3, 3, 3], "kiwi": [4, 4, 4]}');
     expect(await detectLayout(space.root)).toEqual({
       format: 'supervisely',
       why: 'obj_class_to_machine_color.json and img/',
