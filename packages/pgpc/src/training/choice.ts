@@ -12,6 +12,7 @@ import { methodNames } from '../config/method.js';
 import { precisions } from '../config/precision.js';
 import { scoreNames } from '../config/scores.js';
 import { networkChoices } from '../config/segmentor.js';
+import { checkKey } from '../config/settings.js';
 import { styleNames } from '../config/style.js';
 import { UsageError } from '../config/usage-error.js';
 import { drivingPresetNames } from '../recipes/driving.js';
@@ -104,13 +105,15 @@ export type ResolvedChoice = z.output<typeof choiceSchema>;
 
 /**
  * @param choice with the plugins loaded that it names, as they may register its method.
- * @throws UsageError for a method that there is not, and for what does not go together.
+ * @throws UsageError for a method that there is not, and for what does not go together; Error for a setting that no
+ *   experiment has.
  */
 export function refuseContradictions(choice: Omit<ResolvedChoice, 'source' | 'target' | 'plugins'>): void {
   const { style, fdaBeta, method, denoise, lossWeights, select, weights, init, allowPartial } = choice;
   const refuse = (text: string) => {
     throw new UsageError(text);
   };
+  for (const key of Object.keys(choice.set)) checkKey(key);
   if (!methodNames.includes(method)) {
     refuse(`--method ${method}: must be one of ${methodNames.join(', ')}${didYouMean(method, methodNames)}`);
   }

@@ -13,7 +13,7 @@ import { weightings } from '../config/loss-weights.js';
 import { methodConfig } from '../config/method.js';
 import { chosenPrecision } from '../config/precision.js';
 import { networks, segmentorConfig } from '../config/segmentor.js';
-import { checkKey, withSettings } from '../config/settings.js';
+import { withSettings } from '../config/settings.js';
 import { styles } from '../config/style.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
 import { UsageError } from '../config/usage-error.js';
@@ -41,7 +41,6 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
   const plugins = choice.plugins.map((file) => resolve(file));
   await loadPlugins(plugins);
   refuseContradictions(choice);
-  for (const key of Object.keys(set)) checkKey(key);
   const device = chosenDevice(choice.device);
   const init = choice.init === undefined ? undefined : resolve(locateModel(choice.init));
   const network = init === undefined ? undefined : describeNetworkFile(init);

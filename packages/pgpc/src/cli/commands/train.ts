@@ -1,5 +1,7 @@
 // `pgpc train`
 
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { DatasetFormat } from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
 import { UsageError } from '../../config/usage-error.js';
@@ -266,6 +268,10 @@ const repeatRun: Action<RepeatOptions> = async (options, io) => {
 };
 
 const resumeRun: Action<ResumeOptions> = async ({ resume, nproc, ...changes }, io) => {
+  // Before libtorch is loaded.
+  if (!existsSync(join(resume, 'run.json'))) {
+    throw new Error(`${resume} is no run directory: it has no run.json`);
+  }
   if (await launched(nproc, io)) return;
   const { resumeTraining, showTraining } = await import('../output/training.js');
   const { signal } = io;
