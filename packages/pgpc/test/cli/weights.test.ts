@@ -136,6 +136,13 @@ describe('convert', () => {
     expect(inspected).toMatch(/^licence {3}if these are, or come from, the published weights: NVIDIA/m);
   });
 
+  test('to standard output, where that is named', async () => {
+    const written = await pgpc('convert', path('mit_b0.safetensors'), '--out', '-');
+    expect(written).toMatchObject({ code: 0, err: expect.stringContaining('written: standard output') });
+    expect(written.out.slice(8)).toMatch(/^\{"__metadata__"/);
+    expect((await pgpc('convert', path('mit_b0.safetensors'), '--to', 'hf', '--out', '-')).code).toBe(2);
+  });
+
   test('an ImageNet file, and the encoder of a network, become an encoder that carries its licence', async () => {
     expect(
       (await pgpc('convert', path('mit_b0.safetensors'), '--out', path('encoder.safetensors'))).code,

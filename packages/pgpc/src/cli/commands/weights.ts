@@ -1,6 +1,13 @@
 // `pgpc weights`: looking into weights files, converting and fetching them.
+import { createReadStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { didYouMean } from '../../config/did-you-mean.js';
+import { UsageError } from '../../config/usage-error.js';
 import { catalog, findCatalogEntry, weightsFolder } from '../../models/weights/catalog.js';
 import { bestOption } from '../checkpoint-options.js';
 import { type Action, examples, option, type Register } from '../command.js';
@@ -87,7 +94,7 @@ export const registerWeights: Register = (parent, act) => {
     .addOption(
       option('--to <form>', `form to write: ${WEIGHT_TARGETS.join(', ')}`, oneOf(WEIGHT_TARGETS), 'pgpc'),
     )
-    .requiredOption('--out <path>', 'file to write (of hf: folder); required')
+    .requiredOption('--out <path>', 'file to write, - for standard output (of hf: folder); required')
     .addOption(networkOption())
     .addOption(bestOption())
     .option('--encoder', 'the encoder alone', false)
@@ -107,6 +114,9 @@ export const registerWeights: Register = (parent, act) => {
       ),
     )
     .action(async (file: string, { to, out, network, best, encoder, allowPartial, classes }) => {
+      if (out === '-' && to === 'hf') {
+        throw new UsageError('--out -: hf is a folder of files, which standard output cannot take');
+      }
       await act('convertWeights', convert, { file, to, out, network, best, encoder, allowPartial, classes });
     });
 
@@ -146,7 +156,25 @@ const inspect: Action<InspectWeightsOptions> = async (options, io) => {
 
 const convert: Action<ConvertWeightsOptions> = async (options, io) => {
   const { convertWeights } = await import('../weights.js');
-  await convertWeights(options, io);
+  if (options.out !== '-') {
+    await convertWeights(options, io);
+    return;
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'pgpc-convert-'));
+  const out = join(folder, 'weights.safetensors');
+  try {
+    const { stderr } = io;
+    const stdout = new Writable({
+      write: (text, _, done) => {
+        stderr.write(String(text).replaceAll(out, 'standard output'));
+        done();
+      },
+    });
+    await convertWeights({ ...options, out }, { ...io, stdout });
+    await pipeline(createReadStream(out), io.stdout, { end: false });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 };
 
 const pull: Action<PullWeightsOptions> = async (options, io) => {
