@@ -6,7 +6,7 @@ import { formatClassFile } from './classes/class-file.js';
 import { CLASS_FILES } from './classes/find.js';
 import { DatasetError } from './errors.js';
 import { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
-import { isFile } from './files/list.js';
+import { isFile, type OnFault, report } from './files/list.js';
 import { writeJson, writeWhole } from './files/write-whole.js';
 import {
   decodeRgb,
@@ -22,7 +22,7 @@ import {
 } from './images/index.js';
 import { type LabelValues, readLabelValues } from './labels/values.js';
 import { labelFiles, sizeMismatch } from './readers/file-dataset.js';
-import type { LabelCoding, SegmentationDataset } from './types.js';
+import type { LabelCoding, Sample, SegmentationDataset } from './types.js';
 
 export interface CacheOptions extends ConcurrentOptions {
   /**
@@ -30,6 +30,8 @@ export interface CacheOptions extends ConcurrentOptions {
    * the same `scale` there changes nothing; default: as they are.
    */
   readonly scale?: Size | undefined;
+  /** Receives what is wrong with single files, which are not copied; default: the first fault is thrown. */
+  readonly onFault?: OnFault | undefined;
 }
 
 /** What {@link cacheDataset} did. */
@@ -66,32 +68,40 @@ export async function cacheDataset(
   const { root, samples, labelCoding, range } = dataset;
   await claim(out, dataset, options.scale);
   await copyDefinitions(dataset, out);
+  const { scale, onFault } = options;
   const target = (file: string) => path.join(out, path.relative(root, file)).replace(/\.[^.]+$/, '.png');
   let written = 0;
+  let failed = 0;
+  const copy = async (sample: Sample) => {
+    const { image, label, coding = labelCoding } = sample;
+    const labels = labelFiles(sample);
+    const stale = await Promise.all([image, ...labels].map((file) => isStale(file, target(file))));
+    if (!stale.includes(true)) return;
+    const [pixels, values] = await Promise.all([
+      decodeRgb(image, { range }),
+      label === undefined ? undefined : readLabelValues(label, coding),
+    ]);
+    const mismatch = values && sizeMismatch(label!, values, pixels);
+    if (mismatch !== undefined) throw mismatch;
+    const scaled = scale ? scaledSize(pixels, scale) : pixels;
+    await put(target(image), await encodeImage(resizeImage(pixels, scaled)), image);
+    const resized = values && resizeValues(values, scaled);
+    for (const [i, file] of labels.entries()) {
+      await put(target(file), encodeValues(resized!, coding, i), file);
+    }
+    written++;
+  };
   await forEachConcurrently(
     samples,
-    async (sample) => {
-      const { image, label, coding = labelCoding } = sample;
-      const labels = labelFiles(sample);
-      const stale = await Promise.all([image, ...labels].map((file) => isStale(file, target(file))));
-      if (!stale.includes(true)) return;
-      const [pixels, values] = await Promise.all([
-        decodeRgb(image, { range }),
-        label === undefined ? undefined : readLabelValues(label, coding),
-      ]);
-      const mismatch = values && sizeMismatch(label!, values, pixels);
-      if (mismatch !== undefined) throw mismatch;
-      const scaled = options.scale ? scaledSize(pixels, options.scale) : pixels;
-      await put(target(image), await encodeImage(resizeImage(pixels, scaled)), image);
-      const resized = values && resizeValues(values, scaled);
-      for (const [i, file] of labels.entries()) {
-        await put(target(file), encodeValues(resized!, coding, i), file);
-      }
-      written++;
-    },
+    (sample) =>
+      copy(sample).catch((error: unknown) => {
+        if (!(error instanceof DatasetError)) throw error;
+        failed++;
+        report(onFault, error);
+      }),
     options,
   );
-  return { written, kept: samples.length - written };
+  return { written, kept: samples.length - written - failed };
 }
 
 /** Makes `out` this copy's folder, or finds that it is. */

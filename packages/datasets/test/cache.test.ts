@@ -1,5 +1,5 @@
 // Cached copies of datasets: the same pixels, resized or not, and resuming.
-import { readdir, utimes } from 'node:fs/promises';
+import { readdir, rm, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { encode } from 'fast-png';
 import sharp from 'sharp';
@@ -36,6 +36,23 @@ describe('cached copies', () => {
     const copy = await openGta5(out, { split: 'val' });
     expect(await copy.readImage(0)).toEqual(await set.readImage(0));
     expect(await copy.readLabel(0)).toEqual(await set.readLabel(0));
+  });
+
+  it('have images without a label too, and lack what is bad, which is named', async () => {
+    for (const id of ['1', '2', '3']) await pair(id, [0, 1, 2, 3]);
+    await rm(space.path('gta5/labels/1.png'));
+    await space.put('gta5/images/2.png', 'no picture');
+    const set = await openGta5(gta5().root, { labels: 'available' });
+    expect(await failure(cacheDataset(set, space.path('strict')))).toMatch(/2\.png/);
+    const faults: string[] = [];
+    const onFault = ({ message }: Error) => faults.push(message);
+    expect(await cacheDataset(set, space.path('copy'), { onFault })).toEqual({ written: 2, kept: 0 });
+    expect(faults).toEqual([expect.stringMatching(/2\.png: not a readable image/)]);
+    const copy = await openGta5(space.path('copy'), { labels: 'available' });
+    expect(copy.samples.map(({ id, label }) => [id, label !== undefined])).toEqual([
+      ['1', false],
+      ['3', true],
+    ]);
   });
 
   it('are resized as training resizes', async () => {

@@ -17,9 +17,10 @@ export type OnFault = (fault: DatasetError) => void;
  * - 'required', as for a training source or an evaluation: an image without a label is a fault, and so is a split
  *   without any;
  * - 'paired', as for a look at a data set whose use is not known: as above, but a split may have none at all;
+ * - 'available', as for a copy: images are kept with their labels or, where they have none, alone;
  * - 'none', as for a training target: labels are not looked for, so they do not decide which images there are.
  */
-export type LabelUse = 'required' | 'paired' | 'none';
+export type LabelUse = 'required' | 'paired' | 'available' | 'none';
 
 /** What every reader takes. */
 export interface ReaderOptions {

@@ -111,7 +111,7 @@ const NO_IMAGE = 'add the image, or remove the label';
  * @throws {DatasetError} unless there is an `onFault`: naming the first image without a label or label without an
  * image, and how many more
  */
-function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairing): Sample[] {
+function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairing, alone: boolean): Sample[] {
   const lacks = (file: string, what: string, partner: string, advice: string, more: number) =>
     fault(
       'missing-pair',
@@ -121,7 +121,7 @@ function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairing): Sa
   const unlabelled = [...images].filter(([id]) => !labels.has(id));
   const orphans = [...labels].filter(([id]) => !images.has(id));
   const [likeLabel, likeImage] = [similarNames(labels), similarNames(images)];
-  for (const [id, file] of unlabelled) {
+  for (const [id, file] of alone ? [] : unlabelled) {
     report(
       onFault,
       lacks(
@@ -147,7 +147,8 @@ function pairSamples({ images, labels, imageOf, labelOf, onFault }: Pairing): Sa
   }
   return [...images].flatMap(([id, image]) => {
     const label = labels.get(id);
-    return label === undefined ? [] : [{ id, image, label }];
+    if (label !== undefined) return [{ id, image, label }];
+    return alone ? [{ id, image }] : [];
   });
 }
 
@@ -168,7 +169,7 @@ export interface SplitFiles extends Omit<Pairing, 'labels'> {
 export async function samplesOfSplit(files: SplitFiles): Promise<Sample[]> {
   const { images, findLabels, labelFolder, split, labels: use = 'paired' } = files;
   const found = use === 'none' ? undefined : await findLabels();
-  if (found !== undefined) return pairSamples({ ...files, labels: found });
+  if (found !== undefined) return pairSamples({ ...files, labels: found }, use === 'available');
   if (use !== 'required') return Array.from(images, ([id, image]) => ({ id, image }));
   throw fault('missing', labelFolder, `not found; the labels of '${split}' should be here`);
 }

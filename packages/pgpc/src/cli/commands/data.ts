@@ -243,18 +243,29 @@ const cache: Action<DataSelection & { out: string; scale: Size | undefined }> = 
   const { root, out, scale, classes, range, jobs } = options;
   const format = options.format ?? (await detectFormat(root));
   io.stdout.write(`${await describeLayout(format, root)}\n`);
+  const faults: string[] = [];
+  const onFault = ({ message }: Error) => faults.push(message);
   const found = await availableSplits(format, root);
   const splits = options.split === undefined ? found : [options.split];
   for (const split of splits.length > 0 ? splits : [await trainingSplit(format, root)]) {
-    const dataset = await openDataset({ format, root, split, classes, range });
+    // A copy of a target has its images too that have no label.
+    const opening = { format, root, split, classes, range, labels: 'available', onFault } as const;
+    const dataset = await openDataset(opening);
     const bar = fileProgress(`copy ${split}`, io);
     const { written, kept } = await cacheDataset(dataset, out, {
       scale,
+      onFault,
       signal: io.signal,
       onProgress: bar.onProgress,
       ...(jobs !== undefined && { concurrency: jobs }),
     });
     bar.done();
     io.stdout.write(`${out}: ${format} ${split}, ${written} samples written now, ${kept} kept\n`);
+  }
+  for (const message of faults) io.stderr.write(`left out: ${message}\n`);
+  if (faults.length > 0) {
+    throw new Error(
+      `${root}: ${faults.length} ${faults.length === 1 ? 'file was' : 'files were'} not copied`,
+    );
   }
 };
