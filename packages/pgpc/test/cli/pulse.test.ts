@@ -62,6 +62,7 @@ describe('a forecast', () => {
     );
     expect(forecast(2000, 3600, 'cpu')).toMatch(/83 days.*; try a smaller --crop or a smaller --network$/);
     expect(forecast(10, 1, 'cpu')).toMatch(/^10 steps take less than a minute/);
+    expect(forecast(1, 1, 'cpu')).toMatch(/^1 step takes less/);
     expect(forecast(100, 1, 'cpu')).toContain('about 2 minutes');
     expect([isLong(100, 1), isLong(100_000, 1)]).toEqual([false, true]);
   });

@@ -11,7 +11,8 @@ export function forecast(steps: number, seconds: number, device: string): string
   const total = steps * seconds;
   const where = device === 'cpu' ? 'this CPU' : device;
   const pace = seconds < 1 ? `${rounded(1 / seconds)} steps a second` : `${rounded(seconds)} s a step`;
-  const said = `${steps.toLocaleString('en-US')} steps take ${roughly(total)} on ${where}, at ${pace}`;
+  const what = steps === 1 ? '1 step takes' : `${steps.toLocaleString('en-US')} steps take`;
+  const said = `${what} ${roughly(total)} on ${where}, at ${pace}`;
   if (total < LONG) return said;
   const fewer = round(LONG / seconds);
   const advice = fewer >= 100 ? `--iterations ${fewer} or ` : '';
