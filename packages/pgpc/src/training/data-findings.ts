@@ -1,7 +1,14 @@
 // What is doubtful about two domains and how they are trained on, besides what each of them shows.
 
 import { resolve } from 'node:path';
-import { type Finding, type ImageFacts, type Size, scaledSize } from '@pgpc/datasets';
+import {
+  DatasetError,
+  type Finding,
+  type ImageFacts,
+  openDataset,
+  type Size,
+  scaledSize,
+} from '@pgpc/datasets';
 import type { DataConfig } from '../config/data.js';
 
 /** Rendered scenes, which are made to be a source. */
@@ -27,6 +34,17 @@ export function roleFindings({ source, target }: DataConfig): Finding[] {
     ];
   }
   return [];
+}
+
+/** A source without labels beside a target that has them: they look swapped. @returns the error, with that behind it */
+export async function sourceError(error: unknown, { target }: Pick<DataConfig, 'target'>): Promise<unknown> {
+  if (!(error instanceof DatasetError) || !['missing', 'missing-pair'].includes(error.kind!)) return error;
+  const opened = await openDataset({ ...target, onFault: () => {} }).catch(() => undefined);
+  if (!opened?.samples.some(({ label }) => label !== undefined)) return error;
+  return new DatasetError(`${error.message}; ${target.root} has labels: are source and target swapped?`, {
+    kind: error.kind!,
+    ...(error.file !== undefined && { file: error.file }),
+  });
 }
 
 /** How much of the crops lies outside of the images. @param scale that images are brought to before */

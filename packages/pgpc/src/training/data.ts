@@ -13,7 +13,6 @@ import {
   type Finding,
   inspectImages,
   inspectLabels,
-  openDataset,
   type SegmentationDataset,
   type Size,
 } from '@pgpc/datasets';
@@ -21,7 +20,7 @@ import type { DataConfig } from '../config/data.js';
 import type { CountedClasses } from '../evaluation/classes.js';
 import { PixelStore } from '../pipeline/pixels.js';
 import { refuseOtherClasses, toRunClasses } from './class-mapping.js';
-import { cropFindings, roleFindings } from './data-findings.js';
+import { cropFindings, roleFindings, sourceError } from './data-findings.js';
 import type { TrainingData } from './trainer.js';
 
 /** What a run reads. */
@@ -78,7 +77,7 @@ export async function openData(config: DataConfig, options: OpenDataOptions = {}
   );
   const faults = [...source.faults, ...target.faults];
   const [ownSource, ownTarget] = [usable(source), usable(target)];
-  if (ownSource === undefined) throw await unusable(source, config);
+  if (ownSource === undefined) throw await sourceError(nothingLeft(source, config.source.root), config);
   if (ownTarget === undefined) throw nothingLeft(target, config.target.root);
   if (faults.length > 0 && !skipBad) throw new BadFilesError(faults);
   const sources = toRunClasses(ownSource, config.classes);
@@ -160,19 +159,6 @@ function nothingLeft({ faults }: CheckedSplit, root: string): Error {
   const more = faults.length > 1 ? ` (and ${faults.length - 1} more like it)` : '';
   const begin = first.message.startsWith(root) ? '' : `${root}: no usable image is left; `;
   return new DatasetError(`${begin}${first.message}${more}`, { kind: first.kind, file: first.file });
-}
-
-/** A source without labels beside a target that has them: they look swapped. */
-async function unusable(source: CheckedSplit, config: DataConfig): Promise<Error> {
-  const error = nothingLeft(source, config.source.root);
-  const target = await openDataset({ ...config.target, onFault: () => {} }).catch(() => undefined);
-  const labelled = target?.samples.some(({ label }) => label !== undefined);
-  const unlabelled = source.faults.every(({ kind }) => kind === 'missing' || kind === 'missing-pair');
-  if (!labelled || !unlabelled) return error;
-  return new DatasetError(
-    `${error.message}; ${config.target.root} has labels: are source and target swapped?`,
-    error instanceof DatasetError ? { kind: error.kind!, file: error.file! } : {},
-  );
 }
 
 /** What makes training impossible makes an evaluation only doubtful: the network can still be trained. */

@@ -23,6 +23,7 @@ import { daformerRecipe } from '../recipes/daformer.js';
 import { drivingExperiment, drivingPresets } from '../recipes/driving.js';
 import { choiceSchema, type ResolvedChoice, refuseContradictions, type TrainingChoice } from './choice.js';
 import { resolveClasses, toRunClasses } from './class-mapping.js';
+import { sourceError } from './data-findings.js';
 import { describeNetworkFile, refuseOtherNetwork, refuseTrainedNetwork } from './init.js';
 import { loadPlugins } from './plugins.js';
 
@@ -80,7 +81,10 @@ export async function resolveData(
   const own = await dataOf(choice);
   // Files that are bad are told of when all are read.
   const { format, root } = own.source;
-  const source = await openDataset({ format, root, onFault: () => {} });
+  const opening = { format, root, labels: 'required', onFault: () => {} } as const;
+  const source = await openDataset(opening).catch(async (error) => {
+    throw await sourceError(error, own);
+  });
   const mapping = await resolveClasses(choice.classes, source, own.target);
   const data = mapping ? { ...own, classes: mapping } : own;
   return { data, classes: toRunClasses(source, mapping).dataset.classes };
