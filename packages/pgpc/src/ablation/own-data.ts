@@ -1,6 +1,7 @@
 // Anybody's data for a sweep: opened and checked once, and known by what it holds.
 
-import type { DatasetFault } from '@pgpc/datasets';
+import { DatasetError, type DatasetFault } from '@pgpc/datasets';
+import type { DataConfig } from '../config/data.js';
 import type { TrainingChoice } from '../training/choice.js';
 import { BadFilesError, openData } from '../training/data.js';
 import { digestOf, recordData } from '../training/data-record.js';
@@ -54,7 +55,7 @@ export async function openOwnData(
   }
   const { classes, sourceStatistics } = opened;
   const digest = digestOf(await recordData(opened, signal));
-  const oracle = opened.target!.dataset.samples.every(({ label }) => label !== undefined);
+  const oracle = await isLabelled(config, classes, { skipBad, signal });
   return {
     own: { digest, classes: classes.length, oracle },
     task: { config, skipBad },
@@ -62,4 +63,19 @@ export async function openOwnData(
     counts: sourceStatistics!.counts,
     where: `${source.root} to ${target.root}`,
   };
+}
+
+/** Whether the target's training images have labels, of the same classes. */
+async function isLabelled(
+  config: DataConfig,
+  classes: readonly { readonly name: string }[],
+  options: { skipBad: boolean; signal: AbortSignal },
+): Promise<boolean> {
+  try {
+    const own = await openData({ ...config, source: config.target }, options);
+    return own.classes.map(({ name }) => name).join() === classes.map(({ name }) => name).join();
+  } catch (error) {
+    if (error instanceof DatasetError || error instanceof BadFilesError) return false;
+    throw error;
+  }
 }

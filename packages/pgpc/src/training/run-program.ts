@@ -109,6 +109,10 @@ async function onSource(data: TaskData): Promise<Opened> {
 
 /** The target's labelled images in the place of the source's. */
 async function onTarget(data: TaskData): Promise<Opened> {
+  if ('config' in data) {
+    const { config, skipBad } = data;
+    return await onSource({ config: { ...config, source: config.target }, skipBad });
+  }
   const { target, validation } = await onSource(data);
   const sourceStatistics = await classStatistics(target!.dataset);
   return { source: target!, sourceStatistics, target: target!, validation };

@@ -203,9 +203,9 @@ describe('a sweep', () => {
 
   test('of your own data is trained in a process of its own', async () => {
     const source = await writeOwn(join(folder, 'own/small'), ['train', 'val']);
-    const { config } = (await openOwnData({ source, target: source, skipBad: false }, quiet)).task as {
-      config: DataConfig;
-    };
+    const { task, own } = await openOwnData({ source, target: source, skipBad: false }, quiet);
+    expect(own).toMatchObject({ classes: 3, oracle: true });
+    const { config } = task as { config: DataConfig };
     const { pretraining } = streetSynthPreset({ scale: 'quick', seed: 1, classes: 3 });
     const end = await trainInProcess(
       {
