@@ -102,7 +102,7 @@ export async function checkSamples(
   return (await readSamples(dataset, check)).bad;
 }
 
-/** As {@link checkSamples}; also what the images show, of those that can be read. */
+/** As {@link checkSamples}; also what the images show, where they can be read. */
 async function readSamples(dataset: SegmentationDataset, check: CheckOptions) {
   const bad = new Map<number, readonly DatasetFault[]>();
   const facts: (ImageFacts | undefined)[] = new Array(dataset.samples.length).fill(undefined);

@@ -65,7 +65,7 @@ export async function labelIdEvidence(root: string): Promise<LabelIdEvidence | u
   }
   const numbered = names.every((name) => /^\d{5}\.png$/i.test(name));
   if (!numbered && 2 * trained < shown.size) {
-    return { labelIds: false, why: `${range}, few of which are ids of classes` };
+    return { labelIds: false, why: `${range}, and few are ids of classes` };
   }
   return { labelIds: true, why: `${range}, as of label ids` };
 }

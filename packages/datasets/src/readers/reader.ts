@@ -23,7 +23,7 @@ export interface DatasetReader {
   open(root: string, split: string, options: SplitOptions): Promise<SegmentationDataset>;
 }
 
-/** Of train, val and test those that the test finds. */
+/** The splits among train, val and test that the test finds. */
 export async function splitsBy(test: (split: PublishedSplit) => Promise<boolean>): Promise<string[]> {
   const found = await Promise.all(PUBLISHED_SPLITS.map(test));
   return PUBLISHED_SPLITS.filter((_, i) => found[i]);
