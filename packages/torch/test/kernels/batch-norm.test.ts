@@ -66,13 +66,16 @@ test('outputs, running statistics and gradients', () => {
       tidy(() => {
         const given = build(shape);
         const found = passes(given, 'float32', own);
-        const wanted = passes(given, 'float64', (...rest) => ops.batchNorm(...rest, true, 0.3, 1e-5, false));
+        const libtorch = (dtype: DType) =>
+          passes(given, dtype, (...rest) => ops.batchNorm(...rest, true, 0.3, 1e-5, false));
+        const [wanted, theirs] = [libtorch('float64'), libtorch('float32')];
         // A value of 100 has a unit of 8e-6 in its last place, against a deviation of 1.
         const tolerance = 2e-5 * Math.max(1, Math.abs(shape.offset) / 4);
         for (const [i, tensor] of found.entries()) {
           const scale = Math.max(1, wanted[i]!.abs().max().item());
-          const error = tensor.to('float64').sub(wanted[i]!).abs().max().item();
-          expect(error / scale, `result ${i}`).toBeLessThan(tolerance);
+          const error = (of: Tensor) => of.to('float64').sub(wanted[i]!).abs().max().item() / scale;
+          // The gradients' sum over the pixels multiplies the rounding of the mean, in libtorch's float32 as well.
+          expect(error(tensor), `result ${i}`).toBeLessThan(Math.max(tolerance, 2 * error(theirs[i]!)));
         }
       }),
     ),
