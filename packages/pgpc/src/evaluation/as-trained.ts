@@ -42,6 +42,7 @@ export function asTrained(
       : []),
   ];
   const asked = trained !== undefined && given.size !== undefined && inWords(given.size) !== inWords(trained);
+  const range = about?.range ? `, trained on numbers from ${about.range.join(' to ')}` : '';
   const start = asked
     ? `images ${inWords(size)}, where the model was trained with images ${inWords(trained)}`
     : trained === undefined
@@ -51,7 +52,7 @@ export function asTrained(
     inference: { ...given, size: size === 'full' ? undefined : size },
     classes: classInfo ?? guessed,
     said: [
-      `${start}, ${config.classes} classes`,
+      `${start}, ${config.classes} classes${range}`,
       ...(lacks.length > 0 ? [`warning: the model's file does not say ${lacks.join(', nor ')}`] : []),
     ],
   };

@@ -42,7 +42,7 @@ export interface EvaluateOptions extends ProcessOptions {
   format?: DatasetFormat | undefined;
   /** 'val' by default. */
   split?: string | undefined;
-  /** Of images of more than 8 bits: the stored numbers that are black and white; left out: the whole scale. */
+  /** Of images of more than 8 bits: the stored numbers that are black and white; left out: the model's, or the whole scale. */
   range?: ValueRange | undefined;
   /** How an image goes through the network; by default whole, at the size that the model was trained at. */
   inference?: ModelInferenceOptions | undefined;
@@ -99,7 +99,7 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
   const note = ({ file, kind, message }: DatasetError) => {
     if (file !== undefined && kind !== undefined) faults.push({ file, kind, message });
   };
-  const { range, onCheck, onWarning } = options;
+  const { range = segmentor.about?.range, onCheck, onWarning } = options;
   const data = { format, root: target, split, range, labels: 'required' } as const;
   const listed = await openDataset({ ...data, onFault: note, onNote: onWarning });
   // What does not fit is refused before all files are read.

@@ -38,7 +38,7 @@ export interface PredictOptions extends ProcessOptions, ReaderOptions {
   out: string;
   /** What they hold: 'trainIds' by default. */
   format?: PredictionFormat | undefined;
-  /** Of images of more than 8 bits: the stored numbers that are black and white; left out: the whole scale. */
+  /** Of images of more than 8 bits: the stored numbers that are black and white; left out: the model's, or the whole scale. */
   range?: ValueRange | undefined;
   /** How an image goes through the network; by default whole, at the size that the model was trained at. */
   inference?: ModelInferenceOptions | undefined;
@@ -113,12 +113,13 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
   segmentor.eval();
   const { classes, inference, said } = asTrained(segmentor, options.inference);
   for (const line of said) options.onModel?.(line);
+  const range = options.range ?? segmentor.about?.range;
   const files: string[] = [];
   const remarks = new Remarks();
   let done = 0;
   for (const [id, file] of sources) {
     signal?.throwIfAborted();
-    const labels = await labelled(segmentor, file, { ...options, inference }, remarks).catch((error) => {
+    const labels = await labelled(segmentor, file, { inference, range }, remarks).catch((error) => {
       if (!(error instanceof DatasetError && onFault)) throw error;
       onFault(error);
     });

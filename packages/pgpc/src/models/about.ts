@@ -1,6 +1,13 @@
 // What a model's file says of itself besides weights and configuration: its classes, its input, where it comes from.
 
-import { CITYSCAPES_CLASSES, type ClassInfo, isCityscapes, numberedClasses, type Size } from '@pgpc/datasets';
+import {
+  CITYSCAPES_CLASSES,
+  type ClassInfo,
+  isCityscapes,
+  numberedClasses,
+  type Size,
+  type ValueRange,
+} from '@pgpc/datasets';
 import { z } from 'zod';
 import { RGB_MEAN, RGB_STD } from '../config/normalisation.js';
 
@@ -8,6 +15,8 @@ import { RGB_MEAN, RGB_STD } from '../config/normalisation.js';
 export interface ModelAbout {
   /** Bounds within which the target's images were trained on, their ratio kept; 'full': as they are. */
   readonly inputSize?: Size | 'full' | undefined;
+  /** Of images of more than 8 bits: the stored numbers that were black and white. */
+  readonly range?: ValueRange | undefined;
   /** Of the weights that it was started from, in one sentence. */
   readonly licence?: string | undefined;
   /** Name of the run, and what it trained. */
@@ -36,9 +45,9 @@ const STD = RGB_STD.join(',');
 
 /** Texts for the header of a file, from which {@link readAbout} reads the same. */
 export function aboutTexts({ classInfo, about = {} }: Described): Record<string, string> {
-  const { inputSize, licence, run, method } = about;
+  const { inputSize, range, licence, run, method } = about;
   const size = typeof inputSize === 'object' ? `${inputSize.width}x${inputSize.height}` : inputSize;
-  const texts = { input_size: size, licence, run, method, mean: MEAN, std: STD };
+  const texts = { input_size: size, range: range?.join(':'), licence, run, method, mean: MEAN, std: STD };
   return {
     ...(classInfo && { classes: JSON.stringify(classInfo) }),
     ...Object.fromEntries(
@@ -52,19 +61,24 @@ export function aboutTexts({ classInfo, about = {} }: Described): Record<string,
  * @throws Error for classes that have not their form, and for an input that is normalised in another way than here
  */
 export function readAbout(texts: Readonly<Record<string, string>>): Described {
-  const { classes, input_size: size, licence, run, method, mean = MEAN, std = STD } = texts;
+  const { classes, input_size: size, range, licence, run, method, mean = MEAN, std = STD } = texts;
   if (mean !== MEAN || std !== STD) {
     throw new Error(
       `its input is normalised by mean ${mean} and deviation ${std}, here it is by ${MEAN} and ${STD}`,
     );
   }
   const [width, height] = size?.split('x').map(Number) ?? [];
-  const isKnown = [size, licence, run, method].some((text) => text !== undefined);
+  const isKnown = [size, range, licence, run, method].some((text) => text !== undefined);
   const inputSize = size === 'full' ? 'full' : width && height ? { width, height } : undefined;
   return {
     classInfo: classes === undefined ? undefined : classesSchema.parse(JSON.parse(classes)),
-    about: isKnown ? { inputSize, licence, run, method } : undefined,
+    about: isKnown ? { inputSize, ...(range && { range: rangeOf(range) }), licence, run, method } : undefined,
   };
+}
+
+function rangeOf(text: string): ValueRange {
+  const [low, high] = text.split(':').map(Number);
+  return [low!, high!];
 }
 
 /**

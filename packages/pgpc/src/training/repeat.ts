@@ -2,6 +2,7 @@
 
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { detectFormat } from '@pgpc/datasets';
 import type { Experiment } from '../config/experiment.js';
 import { type Settings, withSettings } from '../config/settings.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
@@ -51,15 +52,16 @@ export async function repeatedTraining(path: string, changes: RepeatChanges = {}
       `--config ${path}: this run stays near to the features of the weights that it started from: name them with --weights <file>, or --set method.featureDistance=null`,
     );
   }
-  const moved = (domain: TrainingConfig['data']['source'], root: string | undefined) =>
-    root === undefined ? domain : { ...domain, root };
+  // Another folder may be laid out in another way.
+  const moved = async (domain: TrainingConfig['data']['source'], root: string | undefined) =>
+    root === undefined ? domain : { ...domain, root, format: await detectFormat(root) };
   const { start: _, ...rest } = before;
   return parseTraining({
     ...rest,
     data: {
       ...before.data,
-      source: moved(before.data.source, sourceRoot),
-      target: moved(before.data.target, targetRoot),
+      source: await moved(before.data.source, sourceRoot),
+      target: await moved(before.data.target, targetRoot),
     },
     reading: {
       ...before.reading,

@@ -105,7 +105,9 @@ export class Trainer {
     enterDevice(device, experiment.precision);
     this.learner = new Learner(segmentor, seed, method.contrast).to({ device });
     this.learner.segmentor.classInfo = source.dataset.classes;
-    this.learner.segmentor.about = { inputSize: (target ?? source).options.scale ?? 'full' };
+    const { options: shown, dataset } = target ?? source;
+    const { range } = dataset;
+    this.learner.segmentor.about = { inputSize: shown.scale ?? 'full', ...(range && { range }) };
     this.optimizer = buildOptimizer(this.learner, experiment.optimizer);
     this.#peaks = this.optimizer.groups.map(({ lr }) => lr);
     this.#scale = optim.polySchedule({ baseLr: 1, maxIters: iterations, ...schedule });

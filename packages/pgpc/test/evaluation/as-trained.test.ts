@@ -3,6 +3,7 @@
 import { CITYSCAPES_CLASSES, type ClassInfo } from '@pgpc/datasets';
 import { describe, expect, test } from 'vitest';
 import { asTrained } from '../../src/evaluation/as-trained.js';
+import { aboutTexts, readAbout } from '../../src/models/about.js';
 import { tinySegmentor } from '../support/method.js';
 
 const size = { width: 64, height: 32 };
@@ -26,6 +27,17 @@ describe('what a model is used as', () => {
     expect([full.inference.size, full.said]).toEqual([
       undefined,
       ['as the model was trained: images as they are, 3 classes'],
+    ]);
+  });
+
+  test('the range of stored numbers, which its file keeps', () => {
+    const about = { inputSize: size, range: [7000, 8200] } as const;
+    expect(readAbout(aboutTexts({ classInfo, about }))).toMatchObject({ classInfo, about });
+    expect(readAbout(aboutTexts({ classInfo, about: { inputSize: size } })).about).not.toHaveProperty(
+      'range',
+    );
+    expect(asTrained({ config, classInfo, about }).said).toEqual([
+      'as the model was trained: images within 64x32, 3 classes, trained on numbers from 7000 to 8200',
     ]);
   });
 
