@@ -4,7 +4,8 @@ import { duration } from '../../report/format.js';
 
 /** Milliseconds without a word after which a terminal's line moves, and after which a log gets a line. */
 const LIVE_MS = 1000;
-const PLAIN_MS = 8000;
+// A stage that begins without a word counts as one: up to this much may have passed before it.
+const PLAIN_MS = 5000;
 
 /** Places in the state that both threads see. */
 const QUIET_SINCE = 0;
