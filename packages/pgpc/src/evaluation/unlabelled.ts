@@ -64,7 +64,9 @@ export interface ScoredModel {
 }
 
 export interface ScoringOptions {
+  /** Sampled from an image, for the density. */
   pixels?: number | undefined;
+  /** Told of every image that is done. */
   onImage?: ((done: number, total: number) => void) | undefined;
 }
 
@@ -73,7 +75,6 @@ export interface ScoringOptions {
  * the same images the same pixels are sampled every time. All is computed on the student's device, where teacher and
  * prototypes have to be, too.
  * @param images (3, H, W) each, uint8, RGB, on any device; one or more.
- * @param options.pixels sampled from an image, for the density. @param options.onImage told of every image that is done.
  */
 export function unlabelledScores(
   model: ScoredModel,
