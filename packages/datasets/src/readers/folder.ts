@@ -75,7 +75,9 @@ async function ownSamples(
   if (kept) images = selectIds(images, [...kept], imageOf, onFault);
   const findLabels = async () => {
     if (!(await isFolder(labelFolder))) return undefined;
-    const found = await listFiles(labelFolder, { what: 'masks', endings: LABEL_ENDINGS, ...heard });
+    // Where images lie among them, what is no mask is no remark.
+    const told = together ? { onFault } : heard;
+    const found = await listFiles(labelFolder, { what: 'masks', endings: LABEL_ENDINGS, ...told });
     const suffix = maskSuffix(images, found, together);
     const { masks, rest } = withoutSuffix(found, suffix);
     if (suffix !== '') {

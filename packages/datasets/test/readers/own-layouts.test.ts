@@ -53,9 +53,12 @@ describe('own layouts', () => {
   });
 
   it('reads images and masks that lie together, and takes no mask for a photo', async () => {
-    for (const id of ['1/a', '1/b']) await pair(`${id}.png`, `${id}_mask.png`);
+    for (const id of ['1/a', '1/b']) await pair(`${id}.jpg`, `${id}_mask.png`);
     expect(await detectFormat(space.root)).toBe('folder');
-    const set = await openDataset({ format: 'folder', root: space.root, labels: 'required' });
+    const notes: string[] = [];
+    const onNote = (note: string) => notes.push(note);
+    const set = await openDataset({ format: 'folder', root: space.root, labels: 'required', onNote });
+    expect(notes).toEqual([expect.stringMatching(/masks are named as their images, with _mask behind$/)]);
     expect(set.samples.map(({ id, label }) => [id, label])).toEqual([
       ['1/a', space.path('1/a_mask.png')],
       ['1/b', space.path('1/b_mask.png')],
