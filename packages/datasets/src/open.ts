@@ -86,26 +86,34 @@ export interface DetectedLayout {
   readonly why: string;
 }
 
+const A_COPY = 'a copy by pgpc data cache';
+/** Folders of data sets in a folder that is none, as a message names them. */
+const MOST_NAMED = 3;
+
+/** The layout that the folder itself tells. */
+async function layoutTold(root: string): Promise<DetectedLayout | undefined> {
+  const copiedFormat = await formatOfCopy(root);
+  const copied = DATASET_FORMATS.find((format) => format === copiedFormat);
+  if (copied !== undefined) return { format: copied, why: A_COPY };
+  for (const [format, reader] of Object.entries(READERS)) {
+    const why = await reader.detect(root);
+    if (why !== undefined) return { format: format as DatasetFormat, why };
+  }
+  return undefined;
+}
+
 /**
  * Tells the layout of a folder from what is in it: names of folders and files, lists of classes, values of labels.
  * @throws {DatasetError} when it is none of the known ones
  */
 export async function detectLayout(root: string): Promise<DetectedLayout> {
-  const copiedFormat = await formatOfCopy(root);
-  const copied = DATASET_FORMATS.find((format) => format === copiedFormat);
-  if (copied !== undefined) return { format: copied, why: 'a copy by pgpc data cache' };
-  for (const [format, reader] of Object.entries(READERS)) {
-    const why = await reader.detect(root);
-    if (why !== undefined) return { format: format as DatasetFormat, why };
-  }
+  const found = await layoutTold(root);
+  if (found !== undefined) return found;
   const below: string[] = [];
   for (const folder of await foldersIn(root)) {
-    for (const [format, reader] of Object.entries(READERS)) {
-      const inside = path.join(root, folder);
-      const why = below.length < 3 ? await reader.detect(inside) : undefined;
-      if (why !== undefined) below.push(`${inside} (${format}: ${why})`);
-      if (why !== undefined) break;
-    }
+    const inside = path.join(root, folder);
+    const found = below.length < MOST_NAMED ? await layoutTold(inside) : undefined;
+    if (found) below.push(`${inside} (${found.format}: ${found.why})`);
   }
   const hint = below.length > 0 ? `; name the folder of one data set, such as ${below.join(' or ')}` : '';
   throw fault(
@@ -122,6 +130,7 @@ export async function detectFormat(root: string): Promise<DatasetFormat> {
 
 /** A layout and what tells it, in words for people; also of a folder whose layout was given. */
 export async function describeLayout(format: DatasetFormat, root: string): Promise<string> {
-  const why = await READERS[format].detect(root);
+  const isCopy = (await formatOfCopy(root)) === format;
+  const why = isCopy ? A_COPY : await READERS[format].detect(root);
   return `${format} in ${root} (${why ?? 'as asked for: the folder itself does not tell'})`;
 }

@@ -1,6 +1,6 @@
 // The label definitions of Cityscapes, which GTA5 shares: 19 trained classes, 35 label ids and their colours.
 
-import { type ClassInfo, IGNORE_INDEX, UNKNOWN_LABEL } from '../types.js';
+import { type ClassInfo, IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
 /** One label of Cityscapes' definition, trained or not. */
 export interface CityscapesLabel {
   /** -1 (license plate) to 33. */
@@ -92,8 +92,27 @@ export const LABEL_PALETTE: readonly (readonly [number, number, number])[] = CIT
 );
 
 /** Table of label files that hold trainIds already: 0..18, and 255 to ignore. */
-export const TRAIN_ID_TABLE: Uint8Array = new Uint8Array(256).fill(UNKNOWN_LABEL);
+const TRAIN_ID_TABLE: Uint8Array = new Uint8Array(256).fill(UNKNOWN_LABEL);
 for (const { trainId } of CITYSCAPES_LABELS) TRAIN_ID_TABLE[trainId] = trainId;
+
+/** The 19 classes with their trainIds as the values of labels. */
+const BY_TRAIN_ID: readonly ClassInfo[] = CITYSCAPES_CLASSES.map((info) => ({
+  ...info,
+  labelId: info.trainId,
+}));
+
+/** Cityscapes' classes in labels that hold its label ids, or its trainIds. */
+export function cityscapesClasses(values: 'labelIds' | 'trainIds'): {
+  readonly classes: readonly ClassInfo[];
+  readonly labelCoding: LabelCoding;
+} {
+  return values === 'trainIds'
+    ? { classes: BY_TRAIN_ID, labelCoding: { kind: 'values', table: TRAIN_ID_TABLE } }
+    : {
+        classes: CITYSCAPES_CLASSES,
+        labelCoding: { kind: 'values', table: CITYSCAPES_LABEL_TO_TRAIN_ID },
+      };
+}
 
 /** Whether these are the 19 classes of Cityscapes, in their order. */
 export function isCityscapes(classes: readonly Pick<ClassInfo, 'name'>[]): boolean {

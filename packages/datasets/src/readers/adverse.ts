@@ -1,6 +1,6 @@
 // Readers of ACDC and Dark Zurich: rgb_anon images and gt labels of streets in fog, rain, snow and at night.
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
+import { cityscapesClasses } from '../classes/cityscapes.js';
 import { isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import { PUBLISHED_SPLITS, type PublishedSplit } from '../formats.js';
 import type { SegmentationDataset } from '../types.js';
@@ -25,7 +25,7 @@ const LABEL_ID_SUFFIX = '_gt_labelIds.png';
 /**
  * Opens a split of ACDC (Sakaridis et al., ICCV 2021): `root/rgb_anon/CONDITION/SPLIT/SEQUENCE/*_rgb_anon.png` with
  * `root/gt/.../*_gt_labelTrainIds.png` or `*_gt_labelIds.png`; SPLIT/CONDITION, as some projects rearrange it, is read
- * too. Labels may be absent as a whole except in `val`.
+ * too. Labels may be absent as a whole.
  * @throws {DatasetError} when a folder is missing or empty; also, unless there is an `onFault`, when an image or label
  * lacks its partner or a link leads in a circle
  */
@@ -94,11 +94,8 @@ async function open(request: Request): Promise<SegmentationDataset> {
     name,
     root,
     split,
-    classes: byTrainId
-      ? CITYSCAPES_CLASSES.map((info) => ({ ...info, labelId: info.trainId }))
-      : CITYSCAPES_CLASSES,
-    labelCoding: { kind: 'values', table: byTrainId ? TRAIN_ID_TABLE : CITYSCAPES_LABEL_TO_TRAIN_ID },
     samples,
+    ...cityscapesClasses(byTrainId ? 'trainIds' : 'labelIds'),
   });
 }
 

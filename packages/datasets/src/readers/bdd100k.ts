@@ -1,6 +1,6 @@
 // Reader of BDD100K's semantic segmentation: images/10k and labels/sem_seg/masks.
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
+import { cityscapesClasses } from '../classes/cityscapes.js';
 import { IMAGE_ENDINGS, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import type { PublishedSplit } from '../formats.js';
 import type { SegmentationDataset } from '../types.js';
@@ -10,7 +10,7 @@ import { type DatasetReader, publishedSplit, splitsBy } from './reader.js';
 /**
  * Opens a split of BDD100K (Yu et al., CVPR 2020): `root/images/10k/SPLIT/*.jpg` with
  * `root/labels/sem_seg/masks/SPLIT/*.png`, or the earlier `root/seg/images/SPLIT` with
- * `root/seg/labels/SPLIT/*_train_id.png`. Labels hold Cityscapes' trainIds; only `val` must have them.
+ * `root/seg/labels/SPLIT/*_train_id.png`. Labels hold Cityscapes' trainIds, and may be absent as a whole.
  * @throws {DatasetError} when a folder is missing or empty; also, unless there is an `onFault`, when an image or label
  * lacks its partner or a link leads in a circle
  */
@@ -48,9 +48,8 @@ export async function openBdd100k(
     name: 'bdd100k',
     root,
     split,
-    classes: CITYSCAPES_CLASSES.map((info) => ({ ...info, labelId: info.trainId })),
-    labelCoding: { kind: 'values', table: TRAIN_ID_TABLE },
     samples,
+    ...cityscapesClasses('trainIds'),
   });
 }
 

@@ -46,7 +46,11 @@ export async function openCamvid(
   const imageOf = (id: string) => path.join(folders.images, `${id}.png`);
   const suffix = path.basename(folders.labels) === ORIGINAL_LABELS ? '_L.png' : '.png';
   const labelOf = (id: string) => path.join(folders.labels, `${id}${suffix}`);
-  let images = await listFiles(folders.images, { what: 'CamVid images', endings: IMAGE_ENDINGS, ...options });
+  let images: ReadonlyMap<string, string> = await listFiles(folders.images, {
+    what: 'CamVid images',
+    endings: IMAGE_ENDINGS,
+    ...options,
+  });
   const list = path.join(root, `${split}.txt`);
   const keep = (await isFile(list)) ? new Set((await readNameList(list, images)).map(imageName)) : undefined;
   if (keep !== undefined) images = selectIds(images, [...keep], imageOf, onFault);

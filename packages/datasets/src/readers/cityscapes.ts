@@ -1,6 +1,6 @@
 // Reader of Cityscapes: leftImg8bit/SPLIT/CITY images and gtFine/SPLIT/CITY label ids.
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
+import { cityscapesClasses } from '../classes/cityscapes.js';
 import { DatasetError, fault } from '../errors.js';
 import { isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import type { PublishedSplit } from '../formats.js';
@@ -15,8 +15,8 @@ const TRAIN_ID_SUFFIX = '_gtFine_labelTrainIds.png';
 /**
  * Opens a split of Cityscapes (Cordts et al., CVPR 2016): `root/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png` with
  * `root/gtFine/SPLIT/CITY/*_gtFine_labelIds.png`. Label ids become trainIds as they are read; where no file of that
- * name is there, `*_gtFine_labelTrainIds.png` is read. The labels of `train` and `test` may be absent as a whole (no
- * folder `gtFine/SPLIT`): the samples then carry none.
+ * name is there, `*_gtFine_labelTrainIds.png` is read. Labels may be absent as a whole (no folder
+ * `gtFine/SPLIT`): the samples then carry none.
  * @throws {DatasetError} when a folder is missing or empty; also, unless there is an `onFault`, when an image or label
  * lacks its partner or a link leads in a circle
  */
@@ -50,11 +50,8 @@ export async function openCityscapes(
     name: 'cityscapes',
     root,
     split,
-    classes: byTrainId
-      ? CITYSCAPES_CLASSES.map((info) => ({ ...info, labelId: info.trainId }))
-      : CITYSCAPES_CLASSES,
-    labelCoding: { kind: 'values', table: byTrainId ? TRAIN_ID_TABLE : CITYSCAPES_LABEL_TO_TRAIN_ID },
     samples,
+    ...cityscapesClasses(byTrainId ? 'trainIds' : 'labelIds'),
   });
 }
 

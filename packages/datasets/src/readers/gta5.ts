@@ -1,7 +1,7 @@
 // Reader of GTA5 ("Playing for Data"): images/NNNNN.png and palette labels of the same name.
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, GTA5_LABEL_TO_TRAIN_ID } from '../classes/cityscapes.js';
-import { DatasetError, fault } from '../errors.js';
+import { DatasetError } from '../errors.js';
 import { IMAGE_ENDINGS, listFiles, type ReaderOptions } from '../files/list.js';
 import { imageSize } from '../images/index.js';
 import type { Sample, SegmentationDataset } from '../types.js';
@@ -48,20 +48,19 @@ export async function openGta5(root: string, options: Gta5Options = {}): Promise
     endings: IMAGE_ENDINGS,
     ...heard,
   });
-  const ids = options.ids ?? (split === 'all' ? undefined : await idsOf(root, split, found));
+  const otherwise = `nothing defines the split '${split}'; put GTA5's split.mat or a ${split}.txt here, or use 'all'`;
+  const ids = options.ids ?? (await splitIds(root, split, found, otherwise));
   if (ids?.length === 0) {
     throw new DatasetError('gta5: `ids` is empty; name at least one sample or leave it out');
   }
-  const selected = (files: ReadonlyMap<string, string>, fileOf: (id: string) => string) =>
-    ids === undefined ? files : selectIds(files, ids, fileOf, onFault);
   const labelFolder = path.join(root, 'labels');
   const labelSearch = { what: 'GTA5 labels', endings: ['.png'], except: isDerivedLabel, ...heard };
   const pairs = await samplesOfSplit({
-    images: selected(found, imageOf),
+    images: selectIds(found, ids, imageOf, onFault),
     split,
     labels,
     labelFolder,
-    findLabels: async () => selected(await listFiles(labelFolder, labelSearch), labelOf),
+    findLabels: async () => selectIds(await listFiles(labelFolder, labelSearch), ids, labelOf, onFault),
     imageOf,
     labelOf,
     onFault,
@@ -79,16 +78,6 @@ export async function openGta5(root: string, options: Gta5Options = {}): Promise
     labelCoding: { kind: 'values', table: GTA5_LABEL_TO_TRAIN_ID },
     samples,
   });
-}
-
-async function idsOf(root: string, split: string, images: ReadonlyMap<string, string>): Promise<string[]> {
-  const ids = await splitIds(root, split, images);
-  if (ids !== undefined) return ids;
-  throw fault(
-    'missing',
-    root,
-    `nothing defines the split '${split}'; put GTA5's split.mat or a ${split}.txt here, or use 'all'`,
-  );
 }
 
 function isKnownDamaged(id: string): boolean {

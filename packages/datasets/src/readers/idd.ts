@@ -1,7 +1,7 @@
 // Reader of IDD, the India Driving Dataset: Cityscapes' folders with labels by AutoNUE's names.
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, TRAIN_ID_TABLE } from '../classes/cityscapes.js';
+import { CITYSCAPES_CLASSES, cityscapesClasses } from '../classes/cityscapes.js';
 import type { ClassDefinition } from '../classes/class-file.js';
 import { valueClasses } from '../classes/listed-classes.js';
 import { fault } from '../errors.js';
@@ -105,10 +105,7 @@ function definitionOf(root: string, suffix: string): ClassDefinition {
       [],
     );
   }
-  return {
-    classes: CITYSCAPES_CLASSES.map((info) => ({ ...info, labelId: info.trainId })),
-    labelCoding: { kind: 'values', table: TRAIN_ID_TABLE },
-  };
+  return cityscapesClasses('trainIds');
 }
 
 /** The ending of the labels in a folder, by what says most; undefined where none of IDD's is there. */

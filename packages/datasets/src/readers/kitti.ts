@@ -1,10 +1,10 @@
 // Reader of KITTI's semantic segmentation benchmark: training/image_2 with training/semantic label ids.
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, CITYSCAPES_LABEL_TO_TRAIN_ID } from '../classes/cityscapes.js';
+import { cityscapesClasses } from '../classes/cityscapes.js';
 import { fault } from '../errors.js';
 import { IMAGE_ENDINGS, isFile, isFolder, listFiles, type ReaderOptions } from '../files/list.js';
 import type { SegmentationDataset } from '../types.js';
-import { FileDataset, samplesOfSplit } from './file-dataset.js';
+import { FileDataset, labelsIn, samplesOfSplit } from './file-dataset.js';
 import { type DatasetReader, splitsBy } from './reader.js';
 import { readNameList, selectIds } from './splits.js';
 
@@ -36,7 +36,7 @@ export async function openKitti(
     throw fault('missing', list, `not found; KITTI has no split '${split}': write a list of names here`);
   }
   const kept = listed && new Set(listed);
-  const images = listed ? selectIds(found, listed, imageOf, onFault) : found;
+  const images = selectIds(found, listed, imageOf, onFault);
   const labelSearch = {
     what: 'KITTI labels',
     endings: ['.png'],
@@ -48,7 +48,7 @@ export async function openKitti(
     split,
     labels,
     labelFolder,
-    findLabels: async () => ((await isFolder(labelFolder)) ? listFiles(labelFolder, labelSearch) : undefined),
+    findLabels: labelsIn(labelFolder, labelSearch),
     imageOf,
     labelOf,
     onFault,
@@ -57,9 +57,8 @@ export async function openKitti(
     name: 'kitti',
     root,
     split,
-    classes: CITYSCAPES_CLASSES,
-    labelCoding: { kind: 'values', table: CITYSCAPES_LABEL_TO_TRAIN_ID },
     samples,
+    ...cityscapesClasses('labelIds'),
   });
 }
 

@@ -5,6 +5,7 @@ import { CITYSCAPES_LABELS, LABEL_PALETTE } from '../classes/cityscapes.js';
 import { findClassFile } from '../classes/find.js';
 import { isFolder } from '../files/list.js';
 import { readPng } from '../images/index.js';
+import { countValues } from '../labels/decode.js';
 import { IGNORE_INDEX } from '../types.js';
 
 /** Labels that are looked at. */
@@ -43,8 +44,7 @@ export async function labelIdEvidence(root: string): Promise<LabelIdEvidence | u
     if (png.channels !== 1) return { labelIds: false, why: `${names[i]} has ${png.channels} channels` };
     read++;
     if (png.palette && isCityscapesPalette(png.palette)) palettes++;
-    const values = new Set(png.samples);
-    values.delete(IGNORE_INDEX);
+    const values = countValues(png.samples).flatMap(([value]) => (value === IGNORE_INDEX ? [] : value));
     // One damaged label does not make the others something else.
     if (Math.max(-1, ...values) > LARGEST_LABEL_ID) foreign++;
     else for (const value of values) shown.add(value);

@@ -42,7 +42,7 @@ export async function openLabelStudio(
   const heard = { onFault, onNote };
   const imageFolder = path.join(root, (await firstFolder(root, ...IMAGE_FOLDERS)) ?? '');
   const maskFolder = path.join(root, (await maskFolderOf(root)) ?? '');
-  let images = await listFiles(imageFolder, {
+  let images: ReadonlyMap<string, string> = await listFiles(imageFolder, {
     what: 'images',
     endings: IMAGE_ENDINGS,
     except: (id) => regionMask(`${id}.png`) !== undefined,

@@ -9,19 +9,21 @@ import { similarNames } from './similar-names.js';
 
 /**
  * The ids of a split by `root/SPLIT.txt`, one name a line (with or without ending; blank lines and lines that begin
- * with # are skipped), or by the variable `SPLITIds` of GTA5's `root/split.mat`; undefined where there is neither.
- * @param images by id, see {@link readNameList}
- * @throws {DatasetError} when the file cannot be understood or names nothing
+ * with # are skipped), or by the variable `SPLITIds` of GTA5's `root/split.mat`; undefined for 'all'.
+ * @param images by id, see {@link readNameList}. @param otherwise what is said where there is neither
+ * @throws {DatasetError} when there is neither, or the file cannot be understood or names nothing
  */
 export async function splitIds(
   root: string,
   split: string,
   images: ReadonlyMap<string, string>,
+  otherwise: string,
 ): Promise<string[] | undefined> {
+  if (split === 'all') return undefined;
   const list = path.join(root, `${split}.txt`);
   if (await isFile(list)) return readNameList(list, images);
   const matlab = path.join(root, 'split.mat');
-  if (!(await isFile(matlab))) return undefined;
+  if (!(await isFile(matlab))) throw fault('missing', root, otherwise);
   const numbers = await readMatlabIds(matlab, `${split}Ids`);
   return numbers.map((id) => String(id).padStart(5, '0'));
 }
@@ -103,16 +105,17 @@ async function readMatlabIds(file: string, variable: string): Promise<number[]> 
 }
 
 /**
- * Keeps the entries of `files` that `ids` names, in the order of `files`.
+ * Keeps the entries of `files` that `ids` names, in the order of `files`; all of them where there is no list.
  * @param fileOf where a missing one should be, for the message
  * @throws {DatasetError} unless there is an `onFault`, when an id has no file
  */
 export function selectIds(
   files: ReadonlyMap<string, string>,
-  ids: readonly string[],
+  ids: readonly string[] | undefined,
   fileOf: (id: string) => string,
   onFault?: OnFault,
-): Map<string, string> {
+): ReadonlyMap<string, string> {
+  if (ids === undefined) return files;
   const wanted = new Set(ids.map((id) => id.normalize('NFC')));
   const missing = [...wanted].filter((id) => !files.has(id));
   const similar = similarNames(files);

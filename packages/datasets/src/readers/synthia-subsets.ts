@@ -12,11 +12,8 @@ import { foldersIn } from './own-layout.js';
 /** Label ids by the name of the Cityscapes class that they stand for. */
 type LabelIds = Readonly<Record<string, number>>;
 
-/**
- * Ids of SYNTHIA-RAND-CITYSCAPES, as in its README and the work on adaptation from it (Tsai et al., CVPR 2018; Hoyer et
- * al., CVPR 2022); 16, 18 and 20 never occur.
- */
-const RAND_CITYSCAPES_IDS: LabelIds = {
+/** Ids that SYNTHIA-RAND-CITYSCAPES and the video sequences share. */
+const COMMON_IDS: LabelIds = {
   sky: 1,
   building: 2,
   road: 3,
@@ -28,8 +25,16 @@ const RAND_CITYSCAPES_IDS: LabelIds = {
   'traffic sign': 9,
   person: 10,
   bicycle: 11,
-  motorcycle: 12,
   'traffic light': 15,
+};
+
+/**
+ * Ids of SYNTHIA-RAND-CITYSCAPES, as in its README and the work on adaptation from it (Tsai et al., CVPR 2018; Hoyer et
+ * al., CVPR 2022); 16, 18 and 20 never occur.
+ */
+const RAND_CITYSCAPES_IDS: LabelIds = {
+  ...COMMON_IDS,
+  motorcycle: 12,
   terrain: 16,
   rider: 17,
   truck: 18,
@@ -45,20 +50,7 @@ const RAND_CITYSCAPES_IGNORED: readonly number[] = [0, 13, 14, 22];
 const ONLY_RAND = (id: number) => id === 14 || (id >= 16 && id <= 22);
 
 /** Ids of the video sequences, as in the README of SYNTHIA-SEQS-04-DAWN (2016): as above up to 11, and then others. */
-const SEQS_IDS: LabelIds = {
-  sky: 1,
-  building: 2,
-  road: 3,
-  sidewalk: 4,
-  fence: 5,
-  vegetation: 6,
-  pole: 7,
-  car: 8,
-  'traffic sign': 9,
-  person: 10,
-  bicycle: 11,
-  'traffic light': 15,
-};
+const SEQS_IDS: LabelIds = COMMON_IDS;
 
 /** Void, lane marking, and two that are reserved. */
 const SEQS_IGNORED: readonly number[] = [0, 12, 13, 14];

@@ -59,15 +59,14 @@ export async function openSynthia(root: string, options: SynthiaOptions = {}): P
     return path.join(root, place[kind], `${id.slice(place.prefix.length)}.png`);
   };
   const found = await all('images');
-  const listed = split === 'all' ? undefined : await idsOf(root, split, found);
-  const selected = (files: ReadonlyMap<string, string>, kind: 'images' | 'labels') =>
-    listed === undefined ? files : selectIds(files, listed, fileOf(kind), onFault);
+  const otherwise = `nothing defines the split '${split}' of SYNTHIA; put a ${split}.txt here, or use 'all'`;
+  const listed = await splitIds(root, split, found, otherwise);
   const samples = await samplesOfSplit({
-    images: selected(found, 'images'),
+    images: selectIds(found, listed, fileOf('images'), onFault),
     split,
     labels,
     labelFolder: path.join(root, places[0]!.labels),
-    findLabels: async () => selected(await all('labels'), 'labels'),
+    findLabels: async () => selectIds(await all('labels'), listed, fileOf('labels'), onFault),
     imageOf: fileOf('images'),
     labelOf: fileOf('labels'),
     onFault,
@@ -81,16 +80,6 @@ export async function openSynthia(root: string, options: SynthiaOptions = {}): P
     samples,
     definitions: [path.join(root, 'README.txt')],
   });
-}
-
-async function idsOf(root: string, split: string, images: ReadonlyMap<string, string>): Promise<string[]> {
-  const ids = await splitIds(root, split, images);
-  if (ids !== undefined) return ids;
-  throw fault(
-    'missing',
-    root,
-    `nothing defines the split '${split}' of SYNTHIA; put a ${split}.txt here, or use 'all'`,
-  );
 }
 
 export const synthiaReader: DatasetReader = {

@@ -41,17 +41,15 @@ export async function vocSamples(
   const labelOf = (id: string) => path.join(labelFolder, `${id}.png`);
   const images = await listFiles(imageFolder, { what: 'images', endings: IMAGE_ENDINGS, ...heard });
   const ids = split === 'all' ? undefined : await listOf(root, split, images);
-  const selected = (files: ReadonlyMap<string, string>, fileOf: (id: string) => string) =>
-    ids === undefined ? files : selectIds(files, ids, fileOf, onFault);
   const findLabels = async () => {
     const found = await listFiles(labelFolder, { what: 'masks', endings: LABEL_ENDINGS, ...heard }).catch(
       (error) => {
         throw arraysOf(labelFolder, error);
       },
     );
-    return selected(found, labelOf);
+    return selectIds(found, ids, labelOf, onFault);
   };
-  const chosen = selected(images, imageOf);
+  const chosen = selectIds(images, ids, imageOf, onFault);
   return samplesOfSplit({
     images: chosen,
     split,
