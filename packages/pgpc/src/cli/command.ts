@@ -48,6 +48,11 @@ export function pluginHelp(): string {
     : `\nOptions of plugins, for --set:\n${lines.map((line) => `  ${line}`).join('\n')}`;
 }
 
+/** `1 file was`, `2 files were`. */
+export function filesWere(n: number): string {
+  return `${count(n, 'file')} ${n === 1 ? 'was' : 'were'}`;
+}
+
 /** `1 run`, `2 runs`. */
 export function count(n: number, what: string): string {
   return `${n} ${n === 1 ? what : `${what}s`}`;

@@ -10,7 +10,7 @@ import {
   type SourceLayout,
 } from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
-import { type Action, examples, option, type Register, rangeOption } from '../command.js';
+import { type Action, count, examples, filesWere, option, type Register, rangeOption } from '../command.js';
 import { fileProgress, progress } from '../output/progress.js';
 import type { StatsOptions } from '../output/statistics.js';
 import { textTable } from '../output/table.js';
@@ -227,7 +227,7 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
     );
   }
   const total = faults.length;
-  if (total > 0) throw new Error(`${root}: ${total} ${total === 1 ? 'fault' : 'faults'} in ${format} data`);
+  if (total > 0) throw new Error(`${root}: ${count(total, 'fault')} in ${format} data`);
   const useless = results.flatMap(({ findings }) => findings).filter(({ level }) => level === 'error');
   if (useless.length > 0) throw new Error(useless[0]!.message);
 };
@@ -264,8 +264,6 @@ const cache: Action<DataSelection & { out: string; scale: Size | undefined }> = 
   }
   for (const message of faults) io.stderr.write(`left out: ${message}\n`);
   if (faults.length > 0) {
-    throw new Error(
-      `${root}: ${faults.length} ${faults.length === 1 ? 'file was' : 'files were'} not copied`,
-    );
+    throw new Error(`${root}: ${filesWere(faults.length)} not copied`);
   }
 };

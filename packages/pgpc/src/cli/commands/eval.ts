@@ -8,7 +8,7 @@ import type { EvaluateOptions } from '../../evaluation/evaluate-model.js';
 import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
 import { CITYSCAPES_PROTOCOLS, type Protocol } from '../../evaluation/protocols.js';
 import { bestOption, checkpointOption } from '../checkpoint-options.js';
-import { type Action, examples, option, type Register, rangeOption } from '../command.js';
+import { type Action, examples, filesWere, option, type Register, rangeOption } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
 import { fileProgress } from '../output/progress.js';
 import { beside, writeText } from '../output/text-file.js';
@@ -164,8 +164,6 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, own) => {
   // An image without a label is no fault of a file: the split is labelled in part.
   const bad = faults.filter(({ kind }) => kind !== 'missing-pair');
   if (bad.length > 0) {
-    throw new Error(
-      `${targetRoot}: ${bad.length} ${bad.length === 1 ? 'file was' : 'files were'} left out of the scores`,
-    );
+    throw new Error(`${targetRoot}: ${filesWere(bad.length)} left out of the scores`);
   }
 };

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatasetFormat } from '@pgpc/datasets/formats';
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.js';
 import { type ResolvedChoice, refuseContradictions } from '../../training/choice.js';
 import { isFollower } from '../../training/rank.js';
@@ -196,10 +196,7 @@ export const registerTrain: Register = (parent, act) => {
 /** What is written beside `--config`. @throws UsageError for what only a new run can be told. */
 function repeatOptions(train: Command, options: RepeatOptions): RepeatOptions {
   const known: readonly string[] = [...CHANGES, ...PLACE];
-  const written = train.options.filter(
-    (one) =>
-      train.getOptionValueSource(one.attributeName()) === 'cli' && !known.includes(one.attributeName()),
-  );
+  const written = givenOptions(train).filter((one) => !known.includes(one.attributeName()));
   if (written.length > 0) {
     const flags = written.map(({ long }) => long).join(', ');
     throw new UsageError(`--config takes this from the run: leave out ${flags}, or change it with --set`);
@@ -207,19 +204,20 @@ function repeatOptions(train: Command, options: RepeatOptions): RepeatOptions {
   if (options.init !== undefined && options.weights !== undefined) {
     throw new UsageError('--init is a whole network, --weights an encoder alone: leave out one of them');
   }
-  const kept = train.options
-    .map((one) => one.attributeName())
-    .filter((name) => PLACE.includes(name) || train.getOptionValueSource(name) === 'cli');
+  const kept = new Set([...PLACE, ...givenOptions(train).map((one) => one.attributeName())]);
   return Object.fromEntries(
-    kept.map((name) => [name, options[name as keyof RepeatOptions]]),
+    [...kept].map((name) => [name, options[name as keyof RepeatOptions]]),
   ) as unknown as RepeatOptions;
 }
 
-/** The flags that were written on the command line. */
+/** The options that were written on the command line. */
+function givenOptions(command: Command): Option[] {
+  return command.options.filter((one) => command.getOptionValueSource(one.attributeName()) === 'cli');
+}
+
+/** Their flags. */
 function given(command: Command): string[] {
-  return command.options
-    .filter((candidate) => command.getOptionValueSource(candidate.attributeName()) === 'cli')
-    .map((candidate) => candidate.long!);
+  return givenOptions(command).map(({ long }) => long!);
 }
 
 const newRun: Action<NewRunOptions> = async (options, io) => {

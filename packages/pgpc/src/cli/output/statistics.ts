@@ -12,6 +12,7 @@ import { daformerRareClasses } from '../../config/rare-classes.js';
 import { rareClasses } from '../../pipeline/rare-class-sampling.js';
 import { percent } from '../../report/format.js';
 import { toRunClasses } from '../../training/class-mapping.js';
+import { filesWere } from '../command.js';
 import type { DataSelection } from '../commands/data.js';
 import type { CommandIo } from '../io.js';
 import type { Size } from '../values.js';
@@ -61,9 +62,7 @@ export async function showStatistics(options: StatsOptions, given: CommandIo): P
     writeText('counts', json, `${JSON.stringify(asJson(dataset, statistics))}\n`, given);
   for (const { message } of faults) io.stderr.write(`left out: ${message}\n`);
   if (faults.length > 0) {
-    throw new Error(
-      `${root}: ${faults.length} ${faults.length === 1 ? 'file was' : 'files were'} not counted`,
-    );
+    throw new Error(`${root}: ${filesWere(faults.length)} not counted`);
   }
 }
 
