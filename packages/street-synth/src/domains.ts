@@ -3,8 +3,15 @@ import { blend, clamp, greyish, hsv, near, type Rgb, scale } from './color.js';
 import type { Random } from './random.js';
 import type { Camera, Light } from './stage.js';
 
-/** `source` is rendered as a driving game looks, `target` as a dash camera in a central European city sees. */
-export type Domain = 'source' | 'target';
+/**
+ * `source` is rendered as a driving game looks, `target` as a dash camera in a central European city sees. In `varied` every
+ * scene has a light, a palette, textures and a camera of its own, far beyond both: for networks that are to start from
+ * streets but from neither domain.
+ */
+export type Domain = 'source' | 'target' | 'varied';
+
+/** Whose signs, signals and markings stand in a street. */
+export type Country = Exclude<Domain, 'varied'>;
 
 export type StreetType = 'avenue' | 'street' | 'suburb' | 'highway';
 
@@ -89,6 +96,31 @@ export const STATISTICS: Readonly<Record<Domain, Statistics>> = {
     streetFurniture: 0.6,
     ownHood: true,
   },
+  // Kinds of streets and objects as equally frequent as scenes allow.
+  varied: {
+    streets: { avenue: 0.3, street: 0.3, suburb: 0.25, highway: 0.15 },
+    storeys: [1, 7],
+    tallStoreys: [6, 20],
+    tall: 0.4,
+    curtainWall: 0.3,
+    streetWidth: 1,
+    parked: 0.45,
+    driving: 0.4,
+    people: 0.8,
+    crowd: 10,
+    cyclist: 0.4,
+    parkedBicycles: 0.3,
+    motorcyclist: 0.3,
+    parkedMotorcycle: 0.2,
+    bus: 0.3,
+    truck: 0.3,
+    tram: 0.25,
+    trees: 0.55,
+    lights: 6,
+    signs: 5,
+    streetFurniture: 0.5,
+    ownHood: false,
+  },
 };
 
 /** Colours to draw from, each call anew. */
@@ -164,8 +196,14 @@ export interface Look {
 
 /** Draws the weather, camera and colours of one scene. */
 export function sampleLook(domain: Domain, random: Random): Look {
-  return domain === 'source' ? sourceLook(random) : targetLook(random);
+  return looks[domain](random);
 }
+
+const looks: Readonly<Record<Domain, (random: Random) => Look>> = {
+  source: sourceLook,
+  target: targetLook,
+  varied: variedLook,
+};
 
 function direction(azimuth: number, elevation: number): readonly [number, number, number] {
   const flat = Math.cos(elevation);
@@ -361,6 +399,99 @@ function targetLook(random: Random): Look {
       contrast: random.range(0.86, 1.04),
       gamma: random.range(0.86, 1.1),
       noise: random.range(1.5, 4.5),
+    },
+  };
+}
+
+/** Any colours on any surface: what tells classes apart is form, place and texture, and no palette. */
+function variedLook(random: Random): Look {
+  const anyColor = (low: number, high: number, saturation: number) =>
+    hsv(random.range(0, 1), random.range(0, saturation), random.range(low, high));
+  const strength = random.chance(0.4) ? random.range(0, 0.2) : random.range(0.2, 0.9);
+  const ambient = random.range(0.25, 0.95);
+  const zenith = random.chance(0.6)
+    ? hsv(random.range(0.5, 0.68), random.range(0, 0.8), random.range(0.35, 1))
+    : anyColor(0.3, 1, 0.6);
+  const horizon = blend(zenith, anyColor(0.5, 1, 0.5), random.range(0.2, 0.9));
+  const wallHue = random.range(0, 1);
+  const leaf: [number, number, number] = [
+    random.range(0, 0.45),
+    random.range(0.1, 0.8),
+    random.range(0.1, 0.35),
+  ];
+  const grass = [random.range(0.05, 0.4), random.range(0.1, 0.7)] as const;
+  const road = anyColor(0.12, 0.6, 0.25);
+  const pavement = anyColor(0.25, 0.8, 0.3);
+  const lively = random.range(0.1, 0.9);
+  return {
+    camera: {
+      x: 0,
+      y: random.range(1, 2.3),
+      pitch: random.range(-0.04, 0.09),
+      yaw: random.range(-0.12, 0.12),
+      roll: random.range(-0.03, 0.03),
+      focal: random.range(0.6, 1.3),
+      bend: random.chance(0.5) ? random.range(-0.002, 0.002) : 0,
+    },
+    light: {
+      sun: scale(hsv(random.range(0, 0.2), random.range(0, 0.5), 1), strength),
+      direction: direction(random.range(0, 2 * Math.PI), random.range(0.3, 1.3)),
+      ambient: scale(hsv(random.range(0, 1), random.range(0, 0.2), 1), ambient),
+    },
+    zenith,
+    horizon,
+    cloud: anyColor(0.75, 1, 0.25),
+    cloudCover: random.range(0, 1),
+    haze: blend(horizon, anyColor(0.4, 1, 0.3), random.range(0, 0.5)),
+    hazeDensity: random.chance(0.5) ? random.range(0, 0.003) : random.range(0.003, 0.01),
+    palette: {
+      wall: () =>
+        random.chance(0.5)
+          ? near(random, [wallHue, 0.3, 0.55], [0.08, 0.3, 0.35])
+          : anyColor(0.15, 0.95, random.range(0.05, 0.7)),
+      trim: anyColor(0.3, 1, 0.3),
+      window: anyColor(0.05, 0.5, 0.5),
+      mirror: blend(zenith, horizon, random.range(0, 1)),
+      roof: () => anyColor(0.15, 0.7, 0.7),
+      road,
+      paint: anyColor(0.7, 1, 0.15),
+      yellowPaint: hsv(random.range(0.08, 0.17), random.range(0.3, 0.9), random.range(0.6, 1)),
+      pavement,
+      kerb: anyColor(0.3, 0.85, 0.15),
+      leafDark: () => near(random, leaf, [0.04, 0.12, 0.06]),
+      leafLight: (dark) => blend(scale(dark, random.range(1.6, 2.8)), hsv(leaf[0], leaf[1], 0.5), 0.4),
+      grassDark: hsv(grass[0], grass[1], random.range(0.15, 0.4)),
+      grassLight: hsv(grass[0] - 0.02, grass[1], random.range(0.35, 0.7)),
+      earth: near(random, [0.09, 0.3, 0.42], [0.05, 0.25, 0.2]),
+      bark: near(random, [0.08, 0.3, 0.3], [0.06, 0.25, 0.18]),
+      metal: () => greyish(random, 0.1, 0.8, 0.2),
+      car: () => (random.chance(lively) ? anyColor(0.15, 0.9, 0.9) : greyish(random, 0.05, 0.95)),
+      cloth: () => (random.chance(lively) ? anyColor(0.1, 0.95, 0.9) : greyish(random, 0.05, 0.7, 0.3)),
+      skin: () => near(random, [0.06, 0.4, 0.6], [0.03, 0.15, 0.3]),
+    },
+    textures: {
+      brick: random.range(0.05, 0.4),
+      brickShare: random.range(0, 0.6),
+      roadGrain: random.range(0.02, 0.2),
+      roadPatches: random.range(0, 0.22),
+      pavingJoint: random.range(0.05, 0.4),
+      slab: random.range(0.4, 2.5),
+      leaf: random.range(8, 26),
+      leafContrast: random.range(0.8, 2.6),
+      bay: [1.8, 4.2],
+      windowWidth: [0.35, 0.75],
+      windowHeight: [0.4, 0.75],
+      shops: 0.4,
+    },
+    grade: {
+      blur: random.range(0, 0.3),
+      exposure: random.range(0.55, 1.35),
+      vignette: random.range(0, 0.35),
+      saturation: random.range(0.3, 1.5),
+      tint: near(random, [random.range(0, 1), 0.08, 1], [0, 0.08, 0]),
+      contrast: random.range(0.7, 1.3),
+      gamma: random.range(0.75, 1.3),
+      noise: random.chance(0.5) ? random.range(0, 2) : random.range(2, 9),
     },
   };
 }

@@ -1,6 +1,6 @@
 // What stands along the kerb: lamp posts, traffic lights, signs, bollards, bins and benches.
 import { hsv, type Rgb } from './color.js';
-import type { Domain, Look } from './domains.js';
+import type { Country, Look } from './domains.js';
 import { plain, stripes } from './paint.js';
 import { bar, board, box, disc, frameAt, ID } from './primitives.js';
 import type { Random } from './random.js';
@@ -83,9 +83,9 @@ export function bollard(stage: Stage, look: Look, x: number, y: number, z: numbe
 }
 
 /** A signal of three lamps at the height of its centre. */
-function signalHead(stage: Stage, random: Random, domain: Domain, x: number, y: number, z: number): void {
+function signalHead(stage: Stage, random: Random, country: Country, x: number, y: number, z: number): void {
   const housing =
-    domain === 'source' && random.chance(0.6) ? hsv(0.13, 0.75, 0.7) : hsv(0, 0, random.range(0.07, 0.16));
+    country === 'source' && random.chance(0.6) ? hsv(0.13, 0.75, 0.7) : hsv(0, 0, random.range(0.07, 0.16));
   board(
     stage,
     x,
@@ -114,7 +114,7 @@ export function trafficLight(
   stage: Stage,
   look: Look,
   random: Random,
-  domain: Domain,
+  country: Country,
   x: number,
   y: number,
   z: number,
@@ -124,11 +124,11 @@ export function trafficLight(
   const color = look.palette.metal();
   const height = arm ? random.range(5.3, 6) : 3.4;
   post(stage, x, y, z, height, 0.16, color);
-  signalHead(stage, random, domain, x + inward * 0.18, y + 2.9, z);
+  signalHead(stage, random, country, x + inward * 0.18, y + 2.9, z);
   if (!arm) return;
   const length = random.range(2.5, 4.5);
   bar(stage, [x, y + height - 0.1], [x + inward * length, y + height], z, 0.12, plain(color), ID.pole);
-  signalHead(stage, random, domain, x + inward * length, y + height - 0.5, z);
+  signalHead(stage, random, country, x + inward * length, y + height - 0.5, z);
 }
 
 const RED: Rgb = [0.8, 0.1, 0.1];
@@ -155,14 +155,14 @@ export function trafficSign(
   stage: Stage,
   look: Look,
   random: Random,
-  domain: Domain,
+  country: Country,
   x: number,
   y: number,
   z: number,
 ): void {
   const height = random.range(2.3, 3);
   post(stage, x, y, z, height, 0.08, look.palette.metal());
-  const american = random.chance(domain === 'source' ? 0.6 : 0.05);
+  const american = random.chance(country === 'source' ? 0.6 : 0.05);
   let at = height;
   for (let i = random.int(1, 2); i > 0; i--) {
     at -= signPlate(stage, random, american, x, y + at, z);

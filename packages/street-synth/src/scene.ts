@@ -1,6 +1,13 @@
 // The plan of one street: its cross-section and what is put where along it.
 import { scale } from './color.js';
-import { type Domain, type Look, STATISTICS, type Statistics, type StreetType } from './domains.js';
+import {
+  type Country,
+  type Domain,
+  type Look,
+  STATISTICS,
+  type Statistics,
+  type StreetType,
+} from './domains.js';
 import { bollard, clutter, gantry, lampPost, trafficLight, trafficSign, utilityPole } from './furniture.js';
 import { asphalt, foliage, type LaneLine, type Paint, paving, plain, stripes } from './paint.js';
 import { bicycle, motorcycle, person, randomTurn } from './people.js';
@@ -53,7 +60,7 @@ interface World {
   stage: Stage;
   look: Look;
   random: Random;
-  domain: Domain;
+  country: Country;
   statistics: Statistics;
   plan: Plan;
   taken: Taken[];
@@ -65,7 +72,8 @@ export function composeScene(stage: Stage, look: Look, random: Random, domain: D
   const plan = makePlan(random, statistics);
   const lane = random.int(0, plan.lanes - 1);
   stage.camera.x = plan.median + plan.laneWidth * (lane + 0.5) + random.range(-0.3, 0.3);
-  const world: World = { stage, look, random, domain, statistics, plan, taken: [] };
+  const country = domain === 'varied' ? random.pick(['source', 'target'] as const) : domain;
+  const world: World = { stage, look, random, country, statistics, plan, taken: [] };
   ground(world);
   for (const flank of plan.flanks) frontage(world, flank);
   skyline(world);
@@ -146,7 +154,7 @@ function strip(
 }
 
 function ground(world: World): void {
-  const { stage, look, random, plan, domain } = world;
+  const { stage, look, random, plan, country } = world;
   const { palette, textures } = look;
   const [left, right] = plan.flanks;
   const grass = (): Paint =>
@@ -209,7 +217,7 @@ function ground(world: World): void {
     for (const [from, to] of beyondCrossing(plan)) strip(stage, -m, m, KERB, island, labelId, from, to);
   }
   if (plan.crossing !== undefined) sideStreet(world, plan.crossing);
-  if (plan.track !== undefined) track(world, plan.track, domain === 'target' && random.chance(0.25));
+  if (plan.track !== undefined) track(world, plan.track, country === 'target' && random.chance(0.25));
 }
 
 /** The stretches of the street that a side street leaves, as [from, to]. */
@@ -245,11 +253,11 @@ function footway(world: World, flank: Flank, slabs: Paint, grass: Paint): void {
 }
 
 function laneLines(world: World): LaneLine[] {
-  const { plan, domain, random } = world;
+  const { plan, country, random } = world;
   const lines: LaneLine[] = [];
   const line = (x: number, halfWidth: number, dashed: boolean, yellow = false) =>
     lines.push({ x, halfWidth, period: dashed ? 9 : 0, dash: 4, yellow });
-  const yellow = domain === 'source' && random.chance(0.7);
+  const yellow = country === 'source' && random.chance(0.7);
   if (plan.median > 0) {
     line(plan.median - 0.1, 0.07, false, yellow);
     line(-plan.median + 0.1, 0.07, false, yellow);
@@ -474,7 +482,7 @@ function skyline(world: World): void {
 
 /** Trees, posts, signs and clutter along the kerb of one side. */
 function kerbside(world: World, flank: Flank): void {
-  const { stage, look, random, domain, plan, statistics } = world;
+  const { stage, look, random, country, plan, statistics } = world;
   const y = flank.footway > flank.road ? KERB : 0.02;
   const x = flank.side * (flank.road + 0.45);
   const inward = -flank.side;
@@ -509,7 +517,7 @@ function kerbside(world: World, flank: Flank): void {
   }
   spread(random.int(0, statistics.signs), (z) => {
     shaded(z);
-    trafficSign(stage, look, random, domain, x + flank.side * random.range(0, 0.5), y, z);
+    trafficSign(stage, look, random, country, x + flank.side * random.range(0, 0.5), y, z);
   });
   if (plan.crossing !== undefined && random.chance(0.75)) {
     const z = plan.crossing.from - 0.6;
@@ -518,14 +526,14 @@ function kerbside(world: World, flank: Flank): void {
       stage,
       look,
       random,
-      domain,
+      country,
       x,
       y,
       z,
       inward,
-      random.chance(domain === 'source' ? 0.6 : 0.3),
+      random.chance(country === 'source' ? 0.6 : 0.3),
     );
-    trafficLight(stage, look, random, domain, x, y, plan.crossing.to + 1, inward, random.chance(0.3));
+    trafficLight(stage, look, random, country, x, y, plan.crossing.to + 1, inward, random.chance(0.3));
   }
   if (flank.footway > flank.road && random.chance(statistics.streetFurniture)) {
     spread(random.int(1, 4), (z) => {

@@ -24,6 +24,8 @@ export interface StreetSynthOptions {
   targetVal: number;
   /** Default 0. */
   targetTest?: number;
+  /** Scenes of neither domain, each with looks of its own; default 0. */
+  varied?: number;
   /** Pixels; default 256. */
   width?: number;
   /** Pixels, of both domains; default: 9/16 of the width for the source, 1/2 for the target, as the real ones. */
@@ -46,6 +48,8 @@ export interface StreetSynthFolders {
   sourceVal: string;
   /** Root for the Cityscapes reader: target scenes of all splits. */
   target: string;
+  /** Root for the source's reader: scenes of neither domain. */
+  varied: string;
 }
 
 /** The folders that {@link writeStreetSynth} makes under `root`. */
@@ -54,6 +58,7 @@ export function streetSynthFolders(root: string, sourceLayout: SourceLayout = 'g
     source: path.join(root, sourceLayout),
     sourceVal: path.join(root, `${sourceLayout}-val`),
     target: path.join(root, 'cityscapes'),
+    varied: path.join(root, `${sourceLayout}-varied`),
   };
 }
 
@@ -69,6 +74,8 @@ interface Manifest {
     targetTrain: number;
     targetVal: number;
     targetTest: number;
+    /** Left out for 0. */
+    varied?: number;
   };
   /** Left out for GTA5's. */
   sourceLayout?: SourceLayout;
@@ -83,8 +90,8 @@ const IN_FLIGHT = 8;
 const PROGRAM = compiledProgram(import.meta.url, './render-worker.js');
 
 /**
- * Renders a data set into `root`: GTA5's layout in `gta5` and `gta5-val` (or SYNTHIA's), Cityscapes' in `cityscapes`, and
- * `street-synth.json` with what it was made from. Scenes that are there already are kept: a second call with the
+ * Renders a data set into `root`: GTA5's layout in `gta5`, `gta5-val` and `gta5-varied` (or SYNTHIA's), Cityscapes' in
+ * `cityscapes`, and `street-synth.json` with what it was made from. Scenes that are there already are kept: a second call with the
  * same options does nothing, and one after an interruption finishes the work.
  * @returns how many scenes there are, and how many of them this call has written
  * @throws {RangeError} when a count, the seed or a size is no whole number in its range
@@ -131,11 +138,19 @@ function makeManifest(options: StreetSynthOptions): Manifest {
     targetTrain,
     targetVal,
     targetTest = 0,
+    varied = 0,
     width = 256,
     height,
     sourceLayout,
   } = options;
-  const counts = { sourceTrain, sourceVal, targetTrain, targetVal, targetTest };
+  const counts = {
+    sourceTrain,
+    sourceVal,
+    targetTrain,
+    targetVal,
+    targetTest,
+    ...(varied !== 0 && { varied }),
+  };
   for (const [key, value] of Object.entries({ seed, ...counts })) {
     if (!Number.isSafeInteger(value) || value < 0) {
       throw new RangeError(`street-synth: ${key} must be a whole number of at least 0, not ${value}`);
@@ -200,10 +215,11 @@ async function claim(root: string, manifest: Manifest): Promise<void> {
 
 /** Few scenes may not show an id that only this subset of SYNTHIA has. */
 async function nameSubset(root: string, { counts }: Manifest): Promise<void> {
-  const { source, sourceVal } = streetSynthFolders(root, 'synthia');
+  const { source, sourceVal, varied } = streetSynthFolders(root, 'synthia');
   const text = 'Rendered by street-synth, with the label ids of SYNTHIA-RAND-CITYSCAPES.\n';
   if (counts.sourceTrain > 0) await put(path.join(source, 'README.txt'), text);
   if (counts.sourceVal > 0) await put(path.join(sourceVal, 'README.txt'), text);
+  if (counts.varied) await put(path.join(varied, 'README.txt'), text);
 }
 
 /** Folders of images and labels, and the digits of a file's name. */
@@ -216,11 +232,11 @@ function listScenes(root: string, manifest: Manifest): SceneTask[] {
   const { seed, counts, sourceLayout: layout = 'gta5' } = manifest;
   const folders = streetSynthFolders(root, layout);
   const range = (count: number) => Array.from({ length: count }, (_, index) => index);
-  const source = (folder: string, split: string, count: number) =>
+  const source = (folder: string, split: string, count: number, domain: 'source' | 'varied' = 'source') =>
     range(count).map((index): SceneTask => {
       const [images, labels, digits] = SOURCE_FOLDERS[layout];
       const name = `${String(index + (layout === 'gta5' ? 1 : 0)).padStart(digits, '0')}.png`;
-      const request = { seed, domain: 'source', split, index, ...manifest.source } as const;
+      const request = { seed, domain, split, index, ...manifest.source } as const;
       return {
         request,
         layout,
@@ -242,6 +258,7 @@ function listScenes(root: string, manifest: Manifest): SceneTask[] {
     ...target('train', counts.targetTrain),
     ...target('val', counts.targetVal),
     ...target('test', counts.targetTest),
+    ...source(folders.varied, 'train', counts.varied ?? 0, 'varied'),
   ];
 }
 

@@ -15,7 +15,7 @@ function digest({ image, labelIds }: RenderedScene): string {
 
 describe('reproducibility', () => {
   it('gives the same bytes for the same request, whatever was rendered before', () => {
-    for (const domain of ['source', 'target'] as const) {
+    for (const domain of ['source', 'target', 'varied'] as const) {
       const first = digest(renderScene({ ...SMALL, domain }));
       renderScene({ ...SMALL, domain, index: 5 });
       expect(digest(renderScene({ ...SMALL, domain }))).toBe(first);
@@ -26,6 +26,8 @@ describe('reproducibility', () => {
     const requests = [
       { ...SMALL, domain: 'source' as const },
       { ...SMALL, domain: 'target' as const },
+      { ...SMALL, domain: 'varied' as const },
+      { ...SMALL, domain: 'varied' as const, index: 1 },
       { ...SMALL, domain: 'source' as const, seed: 2 },
       { ...SMALL, domain: 'source' as const, split: 'val' },
       { ...SMALL, domain: 'source' as const, index: 1 },
@@ -37,6 +39,7 @@ describe('reproducibility', () => {
   it.each([
     ['source', 'fc86b619550859fc69ed210994f77c3a6cf6357dc6b9fd1dc09860e1fa560576'],
     ['target', 'c631fd1dc503c0d4cf3678b5d73559225bb5531bdc0c2403e83c5709efb43093'],
+    ['varied', '0d0b35985737bf86c7a6546795b3e8b198510f3095400fbb9c41d5f92e12254d'],
   ] as const)('renders what version 1 renders (%s)', (domain, expected) => {
     expect(digest(renderScene({ seed: 1, domain, split: 'train', index: 0, width: 256, height: 128 }))).toBe(
       expected,
@@ -57,7 +60,7 @@ describe('labels', () => {
     fc.assert(
       fc.property(
         fc.nat(),
-        fc.constantFrom<Domain>('source', 'target'),
+        fc.constantFrom<Domain>('source', 'target', 'varied'),
         fc.integer({ min: 32, max: 90 }),
         fc.integer({ min: 32, max: 70 }),
         (seed, domain, width, height) => {
@@ -87,7 +90,9 @@ describe('labels', () => {
       const target = renderScene({ ...SMALL, domain: 'target', index, width: 128, height: 64 });
       expect(target.labelIds[63 * 128 + 64]).toBe(ID.egoVehicle);
       expect(target.labelIds.subarray(0, 128 * 50)).not.toContain(ID.egoVehicle);
-      expect(renderScene({ ...SMALL, domain: 'source', index }).labelIds).not.toContain(ID.egoVehicle);
+      for (const domain of ['source', 'varied'] as const) {
+        expect(renderScene({ ...SMALL, domain, index }).labelIds).not.toContain(ID.egoVehicle);
+      }
     }
   });
 });

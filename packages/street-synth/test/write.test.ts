@@ -66,6 +66,33 @@ it('reads back as it was rendered, through the real readers', async () => {
   expect(parts[2]![0].samples[1]!.id).toBe('synth/synth_000001_000019');
 });
 
+it('writes varied scenes beside the domains, and leaves all else as it is without them', async () => {
+  await writeStreetSynth(root, OPTIONS);
+  const manifest = await readFile(path.join(root, 'street-synth.json'), 'utf8');
+  expect(manifest).not.toContain('varied');
+  const before = await snapshot();
+  expect(await writeStreetSynth(root, { ...OPTIONS, varied: 0 })).toEqual({ total: 8, written: 0 });
+  expect(await snapshot()).toEqual(before);
+  await expect(writeStreetSynth(root, { ...OPTIONS, varied: 2 })).rejects.toThrow(/counts .*"varied":2/);
+
+  const more = path.join(root, 'more');
+  expect(await writeStreetSynth(more, { ...OPTIONS, varied: 2 })).toEqual({ total: 10, written: 10 });
+  const set = await openGta5(streetSynthFolders(more).varied);
+  expect(set.samples).toHaveLength(2);
+  for (const index of [0, 1]) {
+    const request = { seed: 9, domain: 'varied', split: 'train', index, width: 64, height: 36 } as const;
+    const scene = renderScene(request);
+    expect(await set.readImage(index)).toEqual(scene.image);
+    expect((await set.readLabel(index)).data).toEqual(
+      scene.labelIds.map((id) => CITYSCAPES_LABEL_TO_TRAIN_ID[id]!),
+    );
+  }
+  for (const [name, text] of before) {
+    if (name === 'street-synth.json') continue;
+    expect((await readFile(path.join(more, name))).toString('base64'), name).toBe(text.split(' ')[1]);
+  }
+});
+
 it('writes source labels as palette images with the published colours, target labels as grey', async () => {
   await writeStreetSynth(root, OPTIONS);
   const source = decode(await readFile(path.join(root, 'gta5/labels/00001.png')));
@@ -174,11 +201,13 @@ it.each([{ sourceTrain: -1 }, { targetVal: 1.5 }, { width: 20 }, { height: 16 }]
 );
 
 it('writes the source as SYNTHIA has it, where terrain, truck and train are void', async () => {
-  await writeStreetSynth(root, { ...OPTIONS, sourceTrain: 6, sourceLayout: 'synthia' });
+  await writeStreetSynth(root, { ...OPTIONS, sourceTrain: 6, varied: 1, sourceLayout: 'synthia' });
   const folders = streetSynthFolders(root, 'synthia');
   const set = await openSynthia(folders.source);
   expect(set.samples.map(({ id }) => id)).toEqual([0, 1, 2, 3, 4, 5].map((i) => `000000${i}`));
-  expect((await detectLayout(folders.source)).why).toBe('SYNTHIA-RAND-CITYSCAPES, by README.txt');
+  for (const folder of [folders.source, folders.varied]) {
+    expect((await detectLayout(folder)).why).toBe('SYNTHIA-RAND-CITYSCAPES, by README.txt');
+  }
   const absent = [9, 14, 16];
   const seen = new Set<number>();
   for (let index = 0; index < 6; index++) {

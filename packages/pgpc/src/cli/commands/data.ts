@@ -58,6 +58,8 @@ interface RenderOptions {
   readonly sourceVal: number;
   readonly targetTrain: number;
   readonly targetVal: number;
+  /** Scenes of neither domain. */
+  readonly varied: number;
 }
 
 export const registerData: Register = (parent, act) => {
@@ -70,11 +72,18 @@ export const registerData: Register = (parent, act) => {
     .summary('render labelled street scenes of two looks')
     .description(
       'Render labelled street scenes of two looks: a source in the layout of GTA5 or SYNTHIA and a target in ' +
-        'that of Cityscapes. The same seed gives the same files; a folder that is complete is left as it is.',
+        'that of Cityscapes; with --varied also scenes of neither, each with a look of its own, in the layout of the ' +
+        'source. The same seed gives the same files; a folder that is complete is left as it is.',
     )
     .addOption(option('--out <folder>', 'folder to write to', outputFolder, 'data/street-synth'))
     .addOption(option('--seed <number>', 'seed of the scenes', seed, 1))
-    .addOption(option('--size <WxH>', 'pixels of all images (default: source 256x144, target 256x128)', size))
+    .addOption(
+      option(
+        '--size <WxH>',
+        'pixels of all images (default: source and varied 256x144, target 256x128)',
+        size,
+      ),
+    )
     .addOption(
       option(
         '--source-layout <layout>',
@@ -87,7 +96,14 @@ export const registerData: Register = (parent, act) => {
     .addOption(option('--source-val <count>', 'source images to validate on', COUNT, 50))
     .addOption(option('--target-train <count>', 'target images to train on', COUNT, 500))
     .addOption(option('--target-val <count>', 'target images to validate on', COUNT, 100))
-    .addHelpText('after', examples('pgpc data render --out data/streets --size 512x256 --target-val 200'))
+    .addOption(option('--varied <count>', 'labelled images of varied looks, of neither domain', COUNT, 0))
+    .addHelpText(
+      'after',
+      examples(
+        'pgpc data render --out data/streets --size 512x256 --target-val 200',
+        'pgpc data render --out data/varied --source-train 0 --source-val 0 --target-train 0 --target-val 0 --varied 1000',
+      ),
+    )
     .action(async ({ out, seed, size, sourceLayout, ...counts }) => {
       await act('render', render, { out, seed, size, sourceLayout, ...counts });
     });
@@ -157,7 +173,8 @@ function addSelection(command: Command, splits: string, classes = OWN_CLASSES) {
 /** Writes the data set; where it is there already, says so. */
 const render: Action<RenderOptions> = async ({ out, size, ...scenes }, io) => {
   const { writeStreetSynth } = await import('@pgpc/street-synth');
-  const total = scenes.sourceTrain + scenes.sourceVal + scenes.targetTrain + scenes.targetVal;
+  const { sourceTrain, sourceVal, targetTrain, targetVal, varied } = scenes;
+  const total = sourceTrain + sourceVal + targetTrain + targetVal + varied;
   const bar = progress({ label: 'render', total, stream: io.stderr, unit: 'images' });
   const { written } = await writeStreetSynth(out, {
     ...scenes,
