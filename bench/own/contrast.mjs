@@ -50,7 +50,7 @@ function now() {
 /** CPU milliseconds of what a step does for the contrast. */
 function contrastAlone() {
   const contrast = new PixelContrast(classes, config.contrast, SEED);
-  const head = () => new ProjectionHead(channels, config.contrast.width, config.contrast.depth, generator);
+  const head = () => new ProjectionHead(channels, config.contrast, generator);
   const [teacher, student] = [head().requiresGrad_(false), head()];
   const label = labels();
   const source = { features: features(), logits: logits() };

@@ -1,6 +1,7 @@
 // Maps of pixels as rows and labels at another resolution, and what is computed of a pixel's probabilities.
 
-import { ops, type Tensor } from '@pgpc/torch';
+import { IGNORE_INDEX } from '@pgpc/datasets';
+import { arange, ops, type Tensor, tidy } from '@pgpc/torch';
 
 /** Features at the decoder's resolution as a list of pixels: (B, D, h, w) to (P, D), P = B h w. */
 export function pixelRows(map: Tensor): Tensor {
@@ -10,6 +11,46 @@ export function pixelRows(map: Tensor): Tensor {
 /** A map or mask at the decoder's resolution, by nearest neighbour: (B, H, W) to (B, h, w), float32. */
 export function nearest(map: Tensor, size: readonly [number, number]): Tensor {
   return ops.upsampleNearest2d(map.unsqueeze(1).to('float32'), size).squeeze(1);
+}
+
+/**
+ * The labels of features: the class of at least `minShare` of the pixels under each, 255 where there is none.
+ * @param label (B, H, W), int64 in 0 .. C - 1 or 255. @param size h and w of the features. @returns (P), int64.
+ */
+export function pureLabels(
+  label: Tensor,
+  size: readonly [number, number],
+  classes: number,
+  minShare: number,
+): Tensor {
+  return tidy(() => {
+    const isClass = label.unsqueeze(1).eq(arange(classes, { device: label.device }).view([1, -1, 1, 1]));
+    const [share, most] = ops.adaptiveAvgPool2d(isClass.to('float32'), size).max(1) as [Tensor, Tensor];
+    // Where no pixel has a class, a least share of 0 must not make it class 0.
+    return most.maskedFill(share.lt(minShare).logicalOr(share.eq(0)), IGNORE_INDEX).flatten();
+  });
+}
+
+/**
+ * The rows of a map that lie wholly between the margins of the image that it is of.
+ * @param map (.., h, w). @param height H of the image, in which the margins are counted.
+ * @throws RangeError if there are none.
+ */
+export function betweenMargins(
+  map: Tensor,
+  height: number,
+  { ignoreTop, ignoreBottom }: { ignoreTop: number; ignoreBottom: number },
+): Tensor {
+  if (ignoreTop === 0 && ignoreBottom === 0) return map;
+  const rows = map.shape.at(-2)!;
+  const first = Math.ceil((ignoreTop * rows) / height);
+  const end = Math.floor(((height - ignoreBottom) * rows) / height);
+  if (first >= end) {
+    throw new RangeError(
+      `margins of ${ignoreTop} and ${ignoreBottom} rows (ignoreTop, ignoreBottom) leave nothing of a crop of ${height}`,
+    );
+  }
+  return map.narrow(map.ndim - 2, first, end - first);
 }
 
 /** A label map or mask as a list of pixels at the decoder's resolution: (B, H, W) to (P). */

@@ -1,25 +1,30 @@
 // The network that is trained: a segmentor and, where the method contrasts pixels, a projection head.
 
 import { type AutocastDtype, Generator, nn } from '@pgpc/torch';
+import type { ContrastOptions } from '../config/contrast.js';
 import type { SegmentorConfig } from '../config/segmentor.js';
 import { Segmentor } from '../models/segmentor.js';
 import { seedFor } from '../random.js';
-import { ProjectionHead } from './contrast/projection-head.js';
+import { ProjectionHead, type ProjectionOptions } from './contrast/projection-head.js';
+
+/** The form of a projection head, and whose features it projects. */
+export type LearnerProjection = ProjectionOptions & Pick<ContrastOptions, 'features'>;
 
 /** Student and teacher are of this form alike. */
 export class Learner extends nn.StateModule {
   readonly segmentor: Segmentor;
   readonly projection: ProjectionHead | undefined;
 
-  /** @param projection width and depth of the head, left out where no pixels are contrasted. */
-  constructor(config: SegmentorConfig, seed: number, projection?: { width: number; depth: number }) {
+  /** @param projection form of the head, left out where no pixels are contrasted. */
+  constructor(config: SegmentorConfig, seed: number, projection?: LearnerProjection) {
     super();
     this.segmentor = new Segmentor(config, seed);
     if (projection) {
-      const { width, depth } = projection;
       // Not the segmentor's generator: its masks of dropout should be the same with and without this head.
       using generator = new Generator(seedFor(seed, 'projection'));
-      this.projection = new ProjectionHead(this.segmentor.featureChannels, width, depth, generator);
+      const { backbone, featureChannels } = this.segmentor;
+      const channels = projection.features === 'encoder' ? backbone.channels : featureChannels;
+      this.projection = new ProjectionHead(channels, projection, generator);
     }
   }
 

@@ -41,6 +41,19 @@ export function weighted(x: Tensor, weight: number | Tensor): Tensor {
   return typeof weight === 'number' ? x.mul(weight) : x.mul(weight);
 }
 
+/** The losses of the mixed image, and to each of them what the source's pass has of the same loss. */
+export function withSourceLosses(
+  mixed: Omit<StepLosses, 'total' | 'source'>,
+  source: Readonly<Record<string, Tensor | undefined>>,
+): Omit<StepLosses, 'total' | 'source'> {
+  const own = Object.entries(source).filter(([name, loss]) => loss && name.startsWith('parts.'));
+  const both = Object.entries(mixed).map(([name, loss]: [string, Tensor | undefined]) => {
+    const other = source[name];
+    return [name, loss && other ? loss.add(other) : loss];
+  });
+  return Object.fromEntries([...own, ...both]);
+}
+
 /** The same values without their graph. */
 export function detached<T extends Record<string, Tensor | undefined>>(losses: T): T {
   return Object.fromEntries(Object.entries(losses).map(([name, value]) => [name, value?.detach()])) as T;

@@ -4,6 +4,7 @@ import type { Tensor, World } from '@pgpc/torch';
 import type { z } from 'zod';
 import type { MethodConfig } from '../config/method.js';
 import { type PartOptions, registerOptions } from '../config/parts.js';
+import type { SegmentorOutput } from '../models/segmentor.js';
 import type { PixelView } from './contrast/contrast.js';
 import type { Learner } from './learner.js';
 import type { PseudoLabels } from './pseudo-labels.js';
@@ -33,8 +34,16 @@ export interface RefinedView {
   trust?: Tensor | undefined;
 }
 
+/** The student's pass over the source, and its labels. */
+export interface SourcePass extends SegmentorOutput {
+  /** (B, 3, H, W), normalised; in the target's style, where the method has one. */
+  image: Tensor;
+  /** (B, H, W), int64. */
+  label: Tensor;
+}
+
 /** The student's pass over the mixed image, and what it is to learn from it. */
-export interface MixedPass extends PixelView {
+export interface MixedPass extends SegmentorOutput {
   /** (B, 3, H, W), normalised and strongly augmented. */
   image: Tensor;
   /** (B, H, W), int64: the source's labels where `mask` is true, else pseudo-labels. */
@@ -49,7 +58,7 @@ export interface MixedPass extends PixelView {
 export interface WeightedTerms {
   /** L_s, features (B, D, h, w) with their gradient retained, label (B, H, W). */
   source: { loss: Tensor; features: Tensor; label: Tensor };
-  mixed: Omit<MixedPass, 'image'>;
+  mixed: Omit<MixedPass, 'image' | 'stages'>;
   /** L_c without its weight, and the features that the anchors were taken from. */
   contrast?: { loss: Tensor; features: Tensor };
 }
@@ -65,6 +74,8 @@ export interface Part extends Partial<Stateful> {
   refine?(view: PixelView, image: Tensor, predict: (image: Tensor) => Tensor): RefinedView;
   /** Pseudo-labels by another rule. @param size H and W of the target image. */
   pseudoLabels?(view: PixelView, size: readonly [number, number]): PseudoLabels;
+  /** A loss on the source, its weight included: a scalar with gradient. Logged as `loss/NAME`. */
+  sourceLoss?(source: SourcePass): Tensor;
   /** A loss on the mixed image, its weight included: a scalar with gradient. Logged as `loss/NAME`. */
   mixedLoss?(mixed: MixedPass): Tensor;
   /** Called before the mixed image's backward pass, after the source's. @returns what is called after that pass. Goes with `lossWeights`. */

@@ -2,6 +2,7 @@
 
 import { alone, Generator, type Tensor, type World } from '@pgpc/torch';
 import type { MethodConfig } from '../config/method.js';
+import { BatchContrast } from '../experiments/batch-contrast.js';
 import { lossWeighting } from '../experiments/loss-weights.js';
 import { withoutInitialValues } from '../models/initial-values.js';
 import { createBackbone } from '../models/segmentor.js';
@@ -16,9 +17,13 @@ import {
   ownParts,
   type Part,
   type RefinedView,
+  type SourcePass,
   type Stateful,
 } from './parts.js';
 import { Teacher } from './teacher.js';
+
+/** Losses of registered parts, as a step reports them. */
+type PartLosses = Record<`parts.${string}`, Tensor>;
 
 /** The parts of one method around one student, on the student's device. */
 export class StepParts {
@@ -41,7 +46,7 @@ export class StepParts {
     const { config, featureChannels } = student.segmentor;
     const { device } = student.parameters()[0]!;
     const { classes } = config;
-    const { selfTraining, contrast, denoise, weighting, featureDistance } = method;
+    const { selfTraining, contrast, batchContrast, denoise, weighting, featureDistance } = method;
     this.mixGenerator = new Generator(seedFor(seed, 'mix'));
     this.augmentRng = new Rng(seed, 'augment');
     if (selfTraining) {
@@ -51,6 +56,7 @@ export class StepParts {
     if (contrast) this.contrast = new PixelContrast(classes, contrast, seed, world).to({ device });
     const hooked = new Map<string, Part>();
     if (denoise) hooked.set('denoise', new Denoiser(denoise, classes, featureChannels, world).to({ device }));
+    if (batchContrast) hooked.set('parts.batch-contrast', new BatchContrast(batchContrast));
     if (weighting && selfTraining) {
       const start = { target: selfTraining.weight, contrast: contrast?.weight };
       hooked.set('weighting', lossWeighting(weighting, start, device, world));
@@ -121,10 +127,19 @@ export class StepParts {
     return this.with('refine')?.refine(view, image, predict) ?? { labels: view, contrast: view };
   }
 
+  /** The losses that parts add on the source, by the names of the parts. */
+  sourceLosses(source: SourcePass): PartLosses {
+    return this.#losses((part) => part.sourceLoss?.(source));
+  }
+
   /** The losses that parts add on the mixed image, by the names of the parts. */
-  mixedLosses(mixed: MixedPass): Record<`parts.${string}`, Tensor> {
+  mixedLosses(mixed: MixedPass): PartLosses {
+    return this.#losses((part) => part.mixedLoss?.(mixed));
+  }
+
+  #losses(lossOf: (part: Part) => Tensor | undefined): PartLosses {
     const losses = [...this.hooked].flatMap(([name, part]) => {
-      const loss = part.mixedLoss?.(mixed);
+      const loss = lossOf(part);
       return loss ? [[name, loss] as const] : [];
     });
     return Object.fromEntries(losses);

@@ -3,14 +3,15 @@
 import { noGrad, ops, type optim, sizeOf, type Tensor, zeros } from '@pgpc/torch';
 import type { MethodConfig } from '../config/method.js';
 import type { SelfTrainingOptions } from '../config/self-training.js';
+import type { SegmentorOutput } from '../models/segmentor.js';
 import type { Batch } from '../pipeline/batch.js';
+import { betweenMargins, nearest } from '../pixels.js';
 import { classMixMask, mix } from './class-mix.js';
-import type { PixelView } from './contrast/contrast.js';
 import { trusted } from './denoise/denoise.js';
 import { StepExecution, type StepSurroundings } from './execution/step-execution.js';
 import type { Learner } from './learner.js';
-import { detached, type StepLosses, segmentationLoss, weighted } from './losses.js';
-import type { LossWeights, MixedPass, WeightedTerms } from './parts.js';
+import { detached, type StepLosses, segmentationLoss, weighted, withSourceLosses } from './losses.js';
+import type { LossWeights, MixedPass, RefinedView, WeightedTerms } from './parts.js';
 import { pseudoLabels } from './pseudo-labels.js';
 import { StepParts } from './step-parts.js';
 import { strongAugment } from './strong-augment.js';
@@ -57,7 +58,11 @@ export class AdaptationStep {
 
   #learnSourceAlone(batch: Batch): StepLosses {
     const { execution } = this;
-    const learned = execution.stage('source', { ...batch }, (given) => this.#learnSource(given, true).losses);
+    const learned = execution.stage(
+      'source',
+      { ...batch },
+      (given) => this.#learnSource(given, true, false).losses,
+    );
     execution.update();
     const { total, source, featureDistance } = learned;
     return { total, source, featureDistance };
@@ -73,7 +78,7 @@ export class AdaptationStep {
     const { execution, parts } = this;
     const lambda = parts.lossWeights();
     const { sourceFeatures, ...clean } = execution.stage('clean images', { ...batch }, (given) => {
-      const source = this.#learnSource(given, false);
+      const source = this.#learnSource(given, false, contrasting, lambda);
       const mixed = this.#mixTarget(given, source, selfTraining, progress, lambda);
       return { ...source.losses, ...mixed, sourceFeatures: lambda && source.features };
     });
@@ -90,36 +95,54 @@ export class AdaptationStep {
       total: clean.total.add(loss),
       source: clean.source,
       featureDistance: clean.featureDistance,
-      ...losses,
+      ...withSourceLosses(losses, clean),
       q: clean.q,
       targetWeight: lambda?.target,
       contrastWeight: lambda?.contrast,
     };
   }
 
-  /** L_s + lambda_FD L_FD. Their own backward pass frees their activations before the next forward pass. */
-  #learnSource({ sourceImage, sourceLabel, targetImage }: Batch, last: boolean) {
+  /**
+   * L_s + lambda_FD L_FD, and lambda_c L_c of the source's anchors where the method has them. Their own backward pass frees
+   * their activations before the next forward pass.
+   */
+  #learnSource(
+    { sourceImage, sourceLabel, targetImage }: Batch,
+    last: boolean,
+    contrasting: boolean,
+    lambda?: LossWeights,
+  ) {
     const { student, parts, execution } = this;
     const { style } = this.method;
     execution.zeroGrad();
     // All that follows sees the source in the target's style, where the method has one.
     const styled = style !== undefined && targetImage !== undefined;
     const image = styled ? styledImage(sourceImage, targetImage, style) : sourceImage;
-    const { features, logits, stages } = styled
+    const pass = styled
       ? styledPass(student.segmentor, image, targetImage, style)
       : student.segmentor.call(image);
+    const { features, logits, stages } = pass;
     const source = segmentationLoss(logits, sourceLabel); // L_s
     const featureDistance = parts.featureDistance?.loss(image, sourceLabel, stages.at(-1)!); // lambda_FD L_FD
-    const total = featureDistance ? source.add(featureDistance) : source;
+    let total = featureDistance ? source.add(featureDistance) : source;
+    let contrast: Tensor | undefined; // L_c of the source's anchors
+    if (contrasting && parts.contrast!.hasAnchorsIn('source')) {
+      const projection = student.projection!;
+      contrast = parts.contrast!.sourceLoss(projection.input(pass), sourceLabel, projection);
+      total = total.add(weighted(contrast, lambda?.contrast ?? parts.contrast!.options.weight));
+    }
+    const own = parts.sourceLosses({ image, label: sourceLabel, features, logits, stages });
+    for (const value of Object.values(own)) total = total.add(value);
     if (parts.with('watch')) features.retainGrad();
     execution.backward(total, last);
-    return { image, features, logits, losses: detached({ total, source, featureDistance }) };
+    const losses = detached({ total, source, featureDistance, contrast, ...own });
+    return { image, features, logits, stages, losses };
   }
 
   /** The teacher looks at the clean target; its pseudo-labels and the source are mixed; the banks fill (eq 9 to 11). */
   #mixTarget(
     { sourceLabel, targetImage }: Required<Batch>,
-    source: PixelView & { image: Tensor },
+    source: SegmentorOutput & { image: Tensor },
     selfTraining: SelfTrainingOptions,
     progress: number,
     lambda: LossWeights | undefined,
@@ -129,14 +152,22 @@ export class AdaptationStep {
     const teacher = parts.teacher!;
     return noGrad(() => {
       const view = teacher.view(targetImage);
-      const seen = parts.refine(view, targetImage);
+      const projected = teacher.network.projection?.input(view);
+      const seen = this.#corrected(parts.refine(view, targetImage), projected);
       const size = sizeOf(targetImage);
       const pseudo =
         parts.with('pseudoLabels')?.pseudoLabels(seen.labels, size) ??
         trusted(pseudoLabels(seen.labels.logits, size, selfTraining, world), seen.trust);
 
-      parts.contrast?.storeSource(source, sourceLabel, teacher.network.projection!);
-      parts.contrast?.storeTarget(seen.contrast, teacher.network.projection!, progress);
+      const { contrast } = parts;
+      if (contrast) {
+        const projection = teacher.network.projection!;
+        contrast.storeSource({ ...source, features: projection.input(source) }, sourceLabel, projection);
+        // The margins have no pseudo-labels: they give neither negatives nor positives, nor anchors below.
+        const inside = (map: Tensor) => betweenMargins(map, size[0], selfTraining);
+        const target = { features: inside(projected!), logits: inside(seen.contrast.logits) };
+        contrast.storeTarget(target, projection, progress);
+      }
 
       const mask = classMixMask(sourceLabel, view.logits.shape[1]!, parts.mixGenerator, world);
       const onTarget = weighted(pseudo.weight, lambda?.target ?? selfTraining.weight); // lambda_t q
@@ -152,9 +183,21 @@ export class AdaptationStep {
     });
   }
 
+  /**
+   * The view of the pseudo-labels, corrected by the contrast's prototypes where the method says so.
+   * @param features what the teacher's projection head reads of the target.
+   */
+  #corrected(seen: RefinedView, features: Tensor | undefined): RefinedView {
+    const { contrast, teacher } = this.parts;
+    if (contrast?.options.correction === undefined) return seen;
+    const { projection } = teacher!.network;
+    const view = { features: features!, logits: seen.labels.logits };
+    return { ...seen, labels: { ...seen.labels, logits: contrast.corrected(view, projection!) } };
+  }
+
   /** lambda_t L_t + lambda_c L_c and the losses of registered parts, with one backward pass. */
   #learnMixed(
-    given: Omit<MixedPass, keyof PixelView> & { teacherLogits: Tensor; targetImage: Tensor },
+    given: Omit<MixedPass, keyof SegmentorOutput> & { teacherLogits: Tensor; targetImage: Tensor },
     source: WeightedTerms['source'],
     progress: number,
     contrasting: boolean,
@@ -162,8 +205,9 @@ export class AdaptationStep {
   ) {
     const { student, parts } = this;
     const { image, mask, label, weight, teacherLogits, targetImage } = given;
-    const { features, logits } = student.segmentor.call(image);
-    const mixed = { image, mask, label, weight, features, logits };
+    const pass = student.segmentor.call(image);
+    const { logits } = pass;
+    const mixed = { image, mask, label, weight, ...pass };
     const target = segmentationLoss(logits, label, weight); // lambda_t L_t: lambda_t is in the weight
     let loss = target;
 
@@ -171,11 +215,14 @@ export class AdaptationStep {
     if (parts.contrast) {
       // The anchors' features come from the mixed image, or from a pass on the clean target made for them alone.
       const { anchorView, weight } = parts.contrast.options;
-      const onTarget = contrasting && anchorView === 'target';
-      const anchors = onTarget ? student.segmentor.call(targetImage).features : features;
-      const view = { logits: teacherLogits };
-      const value = contrasting // L_c (eq 5); before the warm-up's end 0
-        ? parts.contrast.loss(anchors, onTarget ? undefined : mask, view, student.projection!, progress)
+      const learning = contrasting && parts.contrast.hasAnchorsIn('target');
+      const onTarget = learning && anchorView === 'target';
+      const anchors = student.projection!.input(onTarget ? student.segmentor.call(targetImage) : pass);
+      const inside = (map: Tensor) => betweenMargins(map, sizeOf(image)[0], this.method.selfTraining!);
+      const view = { logits: inside(teacherLogits) };
+      const fromSource = onTarget ? undefined : inside(nearest(mask, sizeOf(anchors)));
+      const value = learning // L_c (eq 5); before the warm-up's end 0
+        ? parts.contrast.loss(inside(anchors), fromSource, view, student.projection!, progress)
         : zeros([], { device: image.device });
       contrast = { loss: value, features: anchors };
       loss = loss.add(weighted(value, lambda?.contrast ?? weight));

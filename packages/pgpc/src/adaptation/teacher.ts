@@ -3,8 +3,8 @@
 import { nn, noGrad, type Tensor, tidy } from '@pgpc/torch';
 import type { SegmentorConfig } from '../config/segmentor.js';
 import { withoutInitialValues } from '../models/initial-values.js';
-import type { TeacherView } from './contrast/contrast.js';
-import { Learner } from './learner.js';
+import type { SegmentorOutput } from '../models/segmentor.js';
+import { Learner, type LearnerProjection } from './learner.js';
 
 /** a = min(1 - 1 / (t + 1), alpha): 0 at the first step, so that the teacher starts as the student. */
 export function emaDecay(iteration: number, alpha: number): number {
@@ -15,7 +15,7 @@ export function emaDecay(iteration: number, alpha: number): number {
 export class Teacher {
   readonly network: Learner;
 
-  constructor(config: SegmentorConfig, student: Learner, projection?: { width: number; depth: number }) {
+  constructor(config: SegmentorConfig, student: Learner, projection?: LearnerProjection) {
     this.network = withoutInitialValues(() => new Learner(config, 0, projection));
     this.network.loadStateDict(student.stateDict());
     this.network.requiresGrad_(false);
@@ -30,8 +30,8 @@ export class Teacher {
     nn.emaUpdate_(this.network, student, emaDecay(iteration, alpha));
   }
 
-  /** Features and logits of the clean target batch, without gradient. */
-  view(image: Tensor): TeacherView {
+  /** What it makes of the clean target batch, without gradient. */
+  view(image: Tensor): SegmentorOutput {
     return tidy(() => noGrad(() => this.network.segmentor.call(image)));
   }
 }

@@ -21,6 +21,21 @@ export type AnchorSelection = (typeof anchorSelections)[number];
 export const anchorViews = ['mixed', 'target'] as const;
 export type AnchorView = (typeof anchorViews)[number];
 
+/**
+ * The layer whose features are projected: the classifier's input, or the encoder's four stages, resized to the decoder's
+ * resolution and concatenated.
+ */
+export const contrastedFeatures = ['decoder', 'encoder'] as const;
+export type ContrastedFeatures = (typeof contrastedFeatures)[number];
+
+/** How negatives are drawn from a bank: each as likely, or the more often the more its class looks like the anchors'. */
+export const negativeSamplings = ['uniform', 'class-similarity'] as const;
+export type NegativeSampling = (typeof negativeSamplings)[number];
+
+/** Between the layers of the projection head. */
+export const projectionNorms = ['none', 'layer'] as const;
+export type ProjectionNorm = (typeof projectionNorms)[number];
+
 export type Domain = 'source' | 'target';
 export const domainChoices = ['source', 'target', 'both'] as const;
 export type DomainChoice = (typeof domainChoices)[number];
@@ -35,6 +50,16 @@ const contrastFields = z.strictObject({
   weight: field(z.number().min(0), 'lambda_c, the weight of the loss', 0.1),
   warmup: field(share, 'share of the run after which the loss sets in; banks fill from the first step', 0.5),
   type: field(z.enum(contrastTypes), 'what an anchor is drawn to and pushed from', 'hybrid').optional(),
+  features: field(
+    z.enum(contrastedFeatures),
+    "whose features are projected: the classifier's input, or the encoder's four stages",
+    'decoder',
+  ).optional(),
+  anchorDomains: field(
+    z.enum(domainChoices),
+    "whose pixels are anchors: the target's by the teacher (eq 8), the source's by their labels, or both",
+    'target',
+  ).optional(),
   anchorSelection: field(
     z.enum(anchorSelections),
     'which target pixels may be anchors (eq 8)',
@@ -59,11 +84,21 @@ const contrastFields = z.strictObject({
     false,
   ).optional(),
   negativeDomains: field(z.enum(domainChoices), 'whose pixels are negatives (eq 10, 11)', 'both').optional(),
+  negativeSampling: field(
+    z.enum(negativeSamplings),
+    "how negatives are drawn: uniformly, or by how like a class's prototype is to the anchors' (ReCo)",
+    'uniform',
+  ).optional(),
   rank: field(count, 'r: a target pixel is no negative of its r most likely classes (eq 11)', 4),
   hardSource: field(
     z.boolean(),
     'a source pixel is a negative of a class only if that is among its r most likely ones (U2PL)',
     false,
+  ).optional(),
+  minShare: field(
+    share,
+    'share of the pixels under a feature that one class must have for the feature to be one of the class in the source',
+    0.75,
   ).optional(),
   bankCapacity: field(count, 'K: rows a class of a bank of pixels', 5000),
   enqueue: field(count, "rows that a step may add to a class's bank, from each domain", 64),
@@ -80,22 +115,54 @@ const contrastFields = z.strictObject({
     0.99,
   ).optional(),
   temperature: field(z.number().gt(0), 'tau (eq 5)', 0.5),
+  correction: field(
+    z.number().gt(0),
+    "temperature of the prototypes' own opinion on each target pixel, which corrects the pseudo-labels; left out, nothing does",
+  ).optional(),
   width: field(count, 'D: width of the projection head', 256),
   depth: field(count, 'linear layers of the projection head, with ReLU between', 2),
+  norm: field(z.enum(projectionNorms), 'norm before each ReLU of the projection head', 'none').optional(),
 });
 
-export const contrastSchema = contrastFields.refine(({ bankCapacity, enqueue }) => bankCapacity >= enqueue, {
-  path: ['bankCapacity'],
-  error: 'bankCapacity must be at least enqueue: a bank takes what a step adds to it whole',
-});
+export const contrastSchema = contrastFields
+  .refine(({ bankCapacity, enqueue }) => bankCapacity >= enqueue, {
+    path: ['bankCapacity'],
+    error: 'bankCapacity must be at least enqueue: a bank takes what a step adds to it whole',
+  })
+  .refine(({ anchorDomains, anchorView }) => anchorDomains !== 'source' || anchorView !== 'target', {
+    path: ['anchorView'],
+    error: 'anchorView target is of no use without anchors in the target: see anchorDomains',
+  })
+  .refine(
+    ({ type, negativeSampling }) =>
+      type !== 'pixel-to-prototype' || (negativeSampling ?? 'uniform') === 'uniform',
+    {
+      path: ['negativeSampling'],
+      error: 'negativeSampling draws from a bank of pixels, which the type pixel-to-prototype does not have',
+    },
+  );
 
 export type ContrastOptions = z.infer<typeof contrastSchema>;
 
 /** Options with nothing left to default. */
-export type ContrastSettings = Required<ContrastOptions>;
+export type ContrastSettings = Required<Omit<ContrastOptions, 'correction'>> &
+  Pick<ContrastOptions, 'correction'>;
 
 /** The paper's numbers, and ours where it is silent. */
 export const pgpcContrast: ContrastOptions = defaultsOf(contrastFields);
+
+/** Where the contrast of `pgpc-plus` differs from the paper's; docs/results.md has the reasons. */
+export const plusContrast = {
+  weight: 1,
+  warmup: 0,
+  type: 'pixel-to-prototype',
+  features: 'encoder',
+  anchorDomains: 'both',
+  anchorSelection: 'class-confidence',
+  anchorShare: 0.8,
+  temperature: 0.1,
+  correction: 0.1,
+} satisfies Partial<ContrastOptions>;
 
 /** What is taken for a choice that may be left out. */
 const defaults = Object.fromEntries(

@@ -1,7 +1,8 @@
 // The typed description of a method: DAFormer is the step without contrast, source-only the step without target.
 
 import { z } from 'zod';
-import { type ContrastOptions, contrastSchema, pgpcContrast } from './contrast.js';
+import { type BatchContrastOptions, batchContrastSchema, publishedBatchContrast } from './batch-contrast.js';
+import { type ContrastOptions, contrastSchema, pgpcContrast, plusContrast } from './contrast.js';
 import { type DenoiseOptions, denoiseSchema } from './denoise.js';
 import {
   daformerFeatureDistance,
@@ -19,6 +20,8 @@ export const methodSchema = z
     selfTraining: selfTrainingSchema.optional(),
     /** Left out: no pixels are contrasted. Needs `selfTraining`, whose teacher and mixed image it uses. */
     contrast: contrastSchema.optional(),
+    /** Left out: pixels are not contrasted within a batch. Needs `selfTraining`, whose mixed image it uses. */
+    batchContrast: batchContrastSchema.optional(),
     /** Left out: the encoder may forget what ImageNet taught it. Needs an encoder with ImageNet's weights. */
     featureDistance: featureDistanceSchema.optional(),
     /** Left out: the source image stays as it is. Goes with every method; target images are never labelled. */
@@ -32,6 +35,9 @@ export const methodSchema = z
   })
   .refine((method) => !method.contrast || method.selfTraining, {
     error: 'contrast needs selfTraining: its anchors and negatives come from the teacher and the mixed image',
+  })
+  .refine((method) => !method.batchContrast || method.selfTraining, {
+    error: 'batchContrast needs selfTraining: it contrasts the mixed image',
   })
   .refine((method) => !method.denoise || method.selfTraining, {
     error: 'denoise needs selfTraining: without a teacher there is nothing to clean',
@@ -51,6 +57,16 @@ export const methodSchema = z
       error: 'weighting starts from selfTraining.weight and contrast.weight, which must then be above 0',
     },
   )
+  .refine(
+    ({ weighting, contrast }) =>
+      !weighting ||
+      ((contrast?.anchorDomains ?? 'target') === 'target' && (contrast?.features ?? 'decoder') === 'decoder'),
+    {
+      path: ['weighting'],
+      error:
+        "weighting sees the decoder's features of the mixed image alone: contrast with anchorDomains target",
+    },
+  )
   .refine((method) => !method.parts || method.selfTraining, {
     path: ['parts'],
     error: 'parts need selfTraining: they take part in the step on the target',
@@ -67,19 +83,22 @@ export function usesTarget({ selfTraining, style }: MethodConfig): boolean {
 export interface MethodParts {
   selfTraining?: SelfTrainingOptions;
   contrast?: ContrastOptions;
+  batchContrast?: BatchContrastOptions;
   /** `false` where the encoder starts from random values: then there is nothing to keep. */
   featureDistance?: FeatureDistanceOptions | false;
   /** Left out: none. */
-  style?: StyleOptions;
+  style?: StyleOptions | undefined;
   /** Left out: none. Of no use to `source-only`. */
-  denoise?: DenoiseOptions;
+  denoise?: DenoiseOptions | undefined;
   /** Left out: fixed weights. Of no use to `source-only`. */
-  weighting?: WeightingOptions;
+  weighting?: WeightingOptions | undefined;
 }
 
 /** What a named method adds to the source's cross-entropy: from no adaptation to all of it. */
 interface Composition {
-  readonly adds: readonly ('selfTraining' | 'featureDistance' | 'contrast')[];
+  readonly adds: readonly ('selfTraining' | 'featureDistance' | 'contrast' | 'batchContrast')[];
+  /** Options of the contrast that differ from the paper's. */
+  readonly contrast?: Partial<ContrastOptions>;
   /** Registered parts, with options that differ from their defaults. */
   readonly parts?: MethodConfig['parts'];
 }
@@ -89,10 +108,18 @@ const compositions: Record<string, Composition> = {
   'self-training': { adds: ['selfTraining'] },
   daformer: { adds: ['selfTraining', 'featureDistance'] },
   pgpc: { adds: ['selfTraining', 'featureDistance', 'contrast'] },
+  'pgpc-plus': { adds: ['selfTraining', 'featureDistance', 'contrast'], contrast: plusContrast },
+  'batch-contrast': { adds: ['selfTraining', 'featureDistance', 'batchContrast'] },
 };
 
 /** The methods of the paper's tables. */
-export type MethodName = 'source-only' | 'self-training' | 'daformer' | 'pgpc';
+export type MethodName =
+  | 'source-only'
+  | 'self-training'
+  | 'daformer'
+  | 'pgpc'
+  | 'pgpc-plus'
+  | 'batch-contrast';
 
 /** All methods by name: first the ones of the paper's tables, then the registered ones. */
 export const methodNames: string[] = Object.keys(compositions);
@@ -115,7 +142,7 @@ export function registerMethod(
 
 /**
  * The methods of the paper's tables, as compositions of the same parts: self-training adds the target to source-only,
- * DAFormer the feature distance to that, and PGPC the contrast.
+ * DAFormer the feature distance to that, and PGPC the contrast; our own `pgpc-plus` changes the contrast.
  * @param name one of {@link methodNames}. @throws Error for another one.
  */
 export function methodConfig(name: string, given: MethodParts = {}): MethodConfig {
@@ -123,6 +150,7 @@ export function methodConfig(name: string, given: MethodParts = {}): MethodConfi
   if (!method) throw new Error(`there is no method '${name}'; there are ${methodNames.join(', ')}`);
   const { style, denoise, weighting } = given;
   const { selfTraining = daformerSelfTraining, contrast = pgpcContrast } = given;
+  const { batchContrast = publishedBatchContrast } = given;
   const { featureDistance = daformerFeatureDistance } = given;
   const { adds, parts } = method;
   if (!adds.includes('selfTraining')) return { ...(style && { style }) };
@@ -132,7 +160,8 @@ export function methodConfig(name: string, given: MethodParts = {}): MethodConfi
     ...(style && { style }),
     ...(denoise && { denoise }),
     ...(weighting && { weighting }),
-    ...(adds.includes('contrast') && { contrast }),
+    ...(adds.includes('contrast') && { contrast: { ...contrast, ...method.contrast } }),
+    ...(adds.includes('batchContrast') && { batchContrast }),
     ...(parts && { parts }),
   };
 }

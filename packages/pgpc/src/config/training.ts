@@ -14,7 +14,10 @@ export const trainingSchema = z.strictObject({
     /** Threads that decode; left out: one less than the cores. */
     workers: z.number().int().min(0).optional(),
   }),
-  /** What the network starts from; left out: random values. Paths are absolute; weights may be a name of pulled ones. */
+  /**
+   * What the network starts from; left out: random values. Paths are absolute; weights may be a name of pulled ones, or
+   * `street-synth`, the encoder that comes with this package.
+   */
   start: z
     .strictObject({
       /** Weights of the encoder. */

@@ -59,6 +59,16 @@ const methods: Record<string, MethodConfig> = {
   'pgpc after a warm-up': { selfTraining, contrast: { ...tinyContrast, warmup: 0.5 } },
   'pgpc of pixels': { selfTraining, contrast: { ...tinyContrast, type: 'pixel-to-pixel' } },
   'pgpc on the target': { selfTraining, contrast: { ...tinyContrast, anchorView: 'target' } },
+  'pgpc of the encoder, anchors in both domains': {
+    selfTraining: { ...selfTraining, ignoreTop: 3, ignoreBottom: 5 },
+    contrast: {
+      ...tinyContrast,
+      features: 'encoder',
+      anchorDomains: 'both',
+      negativeSampling: 'class-similarity',
+      norm: 'layer',
+    },
+  },
   'pgpc with DCAN, denoised by prototypes': {
     selfTraining,
     contrast: { ...tinyContrast, prototypeKind: 'momentum', prototypeDomains: 'both' },

@@ -91,7 +91,7 @@ interface Part {
 function contrastPart(options: Partial<ContrastOptions>): Part['prepare'] {
   return (device, on) => {
     using generator = new Generator(5);
-    const head = new ProjectionHead(WIDTH, tinyContrast.width, 2, generator);
+    const head = new ProjectionHead(WIDTH, { ...tinyContrast, ...options }, generator);
     head.to({ device }).requiresGrad_(false);
     const contrast = new PixelContrast(CLASSES, { ...tinyContrast, ...options }, 7).to({ device });
     const sources = [3, 5].map((seed) => ({
@@ -106,7 +106,10 @@ function contrastPart(options: Partial<ContrastOptions>): Part['prepare'] {
         contrast.storeSource(view, label, head);
         contrast.storeTarget(target, head, 0.5);
       }
-      const loss = contrast.loss(anchors, mask, target, head, 0.5);
+      const ofTarget = contrast.loss(anchors, mask, target, head, 0.5);
+      const loss = contrast.hasAnchorsIn('source')
+        ? ofTarget.add(contrast.sourceLoss(anchors, sources[0]!.label, head))
+        : ofTarget;
       // In the backward pass libtorch calls its operators itself, without the stand-ins for 'meta'.
       if (device !== 'meta') loss.backward();
       const { grad: gradient } = anchors;
@@ -235,6 +238,14 @@ const parts: Record<string, Part> = {
   'contrast, the centres of the batch': {
     random: true,
     prepare: contrastPart({ prototypeKind: 'batch', prototypeDomains: 'both' }),
+  },
+  'contrast, anchors in both domains, negatives by class similarity, layer norm': {
+    random: true,
+    prepare: contrastPart({ anchorDomains: 'both', negativeSampling: 'class-similarity', norm: 'layer' }),
+  },
+  'contrast, negatives by class similarity for each anchor': {
+    random: true,
+    prepare: contrastPart({ negativeSampling: 'class-similarity', perAnchorNegatives: true }),
   },
   // All pixels are anchors and the other prototypes are the negatives, so that nothing is left to chance.
   'contrast, all pixels and all prototypes': {

@@ -3,15 +3,17 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { liveTensors, noGrad, ops, type Tensor, tensor, tidy } from '@pgpc/torch';
+import { grad, keep, liveTensors, noGrad, ops, type Tensor, tensor, tidy } from '@pgpc/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { Learner } from '../../src/adaptation/learner.js';
 import { registerPart } from '../../src/adaptation/parts.js';
 import { type Experiment, parseExperiment } from '../../src/config/experiment.js';
 import { field } from '../../src/config/fields.js';
-import { methodConfig, methodNames, registerMethod } from '../../src/config/method.js';
+import { type MethodConfig, methodConfig, methodNames, registerMethod } from '../../src/config/method.js';
 import { describeParts } from '../../src/config/parts.js';
 import { withSettings } from '../../src/config/settings.js';
+import type { SegmentorOutput } from '../../src/models/segmentor.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { Trainer } from '../../src/training/trainer.js';
@@ -19,6 +21,7 @@ import {
   memoryDataset,
   randomSample,
   tinyBatch,
+  tinyContrast,
   tinySegmentor,
   tinySelfTraining,
   tinyStep,
@@ -37,7 +40,8 @@ registerPart({
     const steps = tensor([0]);
     return {
       mixedLoss(mixed) {
-        seen.push(...Object.values({ ...mixed }).map(({ shape }) => [...shape]));
+        const { stages: _, ...maps } = mixed;
+        seen.push(...Object.values(maps).map(({ shape }) => [...shape]));
         noGrad(() => steps.add_(1));
         return mixed.logits.pow(power).mean().mul(weight);
       },
@@ -58,6 +62,38 @@ registerPart({
       return { label: weight.to('int64'), weight: weight.mul(0.5), q: tensor(0.5) };
     },
   }),
+});
+/** A loss on both images, and the images that it saw. */
+const pulled: Tensor[] = [];
+registerPart({
+  name: 'pull',
+  text: 'small features of the source, small logits of the mixed image',
+  options: z.strictObject({ weight: field(z.number().min(0), 'weight of both', 0.5) }),
+  create: ({ weight }) => ({
+    sourceLoss({ image, label, features, logits, stages }) {
+      expect([label.shape, logits.shape, stages.length]).toEqual([[2, 32, 32], [2, 5, 8, 8], 4]);
+      pulled.push(keep(image.clone()));
+      return features.square().mean().mul(weight);
+    },
+    mixedLoss({ image, logits }) {
+      pulled.push(keep(image.clone()));
+      return logits.square().mean().mul(weight);
+    },
+  }),
+});
+/** A loss on the source alone. */
+registerPart({
+  name: 'source',
+  text: 'small logits of the source',
+  options: z.strictObject({}),
+  create: () => ({ sourceLoss: ({ logits }) => logits.square().mean() }),
+});
+/** Weights of L_t and L_c. */
+registerPart({
+  name: 'steer',
+  text: 'weights by hand',
+  options: z.strictObject({}),
+  create: () => ({ lossWeights: () => ({ target: tensor(0.4), contrast: tensor(0.7) }) }),
 });
 registerMethod('small-and-one', 'self-training', { small: { weight: 0.5 }, one: {} });
 
@@ -99,7 +135,7 @@ describe('options of registered parts', () => {
   test('of a part that nobody registered name the registered ones, and how one is loaded', () => {
     const experiment = { ...own(), method: { ...own().method, parts: { smal: {} } } };
     expect(() => parseExperiment(experiment)).toThrow(
-      /no part 'smal' \(did you mean 'small'\?\); registered are small, one. --plugin/,
+      /no part 'smal' \(did you mean 'small'\?\); registered are small, one, pull, source, steer. --plugin/,
     );
   });
 
@@ -135,6 +171,70 @@ describe('a step with parts of its own', () => {
     });
     dispose();
     expect(liveTensors()).toBe(before);
+  });
+
+  /** A step's losses as numbers, and copies of the gradients that it leaves, in the order of the parameters. */
+  function stepped(method: MethodConfig, steps = 1) {
+    const { student, step, dispose } = tinyStep(method, 4);
+    const all = Array.from({ length: steps }, (_, i) =>
+      tidy(() =>
+        Object.fromEntries(
+          Object.entries(step.run(tinyBatch(1 + i), i)).map(([name, loss]) => [
+            name,
+            (loss as Tensor | undefined)?.item(),
+          ]),
+        ),
+      ),
+    );
+    const gradients = student.parameters().map(({ grad }) => grad?.clone());
+    dispose();
+    return { losses: all.at(-1)!, gradients };
+  }
+
+  test('adds the losses of one part on both images: their sum is logged, their gradients are there', () => {
+    tidy(() => {
+      pulled.length = 0;
+      const plain = stepped({ selfTraining: tinySelfTraining });
+      const method = { selfTraining: tinySelfTraining, parts: { pull: { weight: 2 }, source: {} } };
+      const { losses, gradients } = stepped(method);
+      const twin = new Learner(tinySegmentor, 3);
+      const [source, mixed] = pulled.map((image) => twin.segmentor.call(image)) as [
+        SegmentorOutput,
+        SegmentorOutput,
+      ];
+      const [onSource, onMixed] = [source.features, mixed.logits].map((x) => x.square().mean().mul(2)) as [
+        Tensor,
+        Tensor,
+      ];
+      const alone = source.logits.square().mean();
+      expect(losses['parts.pull']).toBeCloseTo(onSource.item() + onMixed.item(), 5);
+      expect(onSource.item()).toBeGreaterThan(1e-3);
+      expect(onMixed.item()).toBeGreaterThan(1e-3);
+      expect(losses['parts.source']).toBeCloseTo(alone.item(), 5);
+      const sum = losses.source! + losses.target! + losses['parts.pull']! + losses['parts.source']!;
+      expect(losses.total).toBeCloseTo(sum, 5);
+      expect(losses.source).toBe(plain.losses.source);
+      expect(losses.target).toBe(plain.losses.target);
+
+      const names = [...twin.namedParameters().keys()];
+      const own = grad(onSource.add(onMixed).add(alone), twin.parameters(), { allowUnused: true });
+      for (const [i, name] of names.entries()) {
+        const added = gradients[i]!.sub(plain.gradients[i]!);
+        const error = own[i] ? added.sub(own[i]) : added;
+        const scale = Math.max(1e-2, gradients[i]!.abs().max().item());
+        expect(error.abs().max().item() / scale, name).toBeLessThan(1e-3);
+      }
+      for (const image of pulled) image.dispose();
+    });
+  });
+
+  test('weighs the contrast of the source and of the target alike', () => {
+    const contrast = { ...tinyContrast, anchorDomains: 'both' } as const;
+    const method = { selfTraining: tinySelfTraining, contrast, parts: { steer: {} } };
+    const { losses } = tidy(() => stepped(method, 2));
+    expect(losses.contrastWeight).toBeCloseTo(0.7, 6);
+    expect(losses.contrast).toBeGreaterThan(1);
+    expect(losses.total).toBeCloseTo(losses.source! + losses.target! + 0.7 * losses.contrast!, 5);
   });
 
   test('is logged, saved and restored with their state', async () => {

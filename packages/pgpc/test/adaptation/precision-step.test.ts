@@ -3,6 +3,7 @@
 import { cudaAvailable, liveTensors, manualSeed, type Tensor, tidy, withoutWaiting } from '@pgpc/torch';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { StepLosses } from '../../src/adaptation/step.js';
+import { plusContrast } from '../../src/config/contrast.js';
 import { denoisers } from '../../src/config/denoise.js';
 import { weightings } from '../../src/config/loss-weights.js';
 import type { MethodConfig } from '../../src/config/method.js';
@@ -33,6 +34,11 @@ const methods: Record<string, MethodConfig> = {
   'self-training': { selfTraining: tinySelfTraining },
   daformer: { selfTraining: tinySelfTraining, featureDistance },
   pgpc: { selfTraining: tinySelfTraining, featureDistance, contrast: tinyContrast },
+  'pgpc-plus': {
+    selfTraining: tinySelfTraining,
+    featureDistance,
+    contrast: { ...tinyContrast, ...plusContrast },
+  },
   'pgpc after a warm-up': { selfTraining: tinySelfTraining, contrast: { ...tinyContrast, warmup: 0.7 } },
   'pgpc of pixels': { selfTraining: tinySelfTraining, contrast: { ...tinyContrast, type: 'pixel-to-pixel' } },
   'pgpc on the target': {

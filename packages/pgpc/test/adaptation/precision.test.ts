@@ -39,7 +39,7 @@ const labels = (seed: number) =>
 
 function headOf(seed: number): ProjectionHead {
   using generator = new Generator(seed);
-  return new ProjectionHead(WIDTH, tinyContrast.width, 2, generator);
+  return new ProjectionHead(WIDTH, tinyContrast, generator);
 }
 
 /** Expects gradients that are the same but for the rounding to 16 bits. */

@@ -1,6 +1,6 @@
 // The self-training step and its parts, against loops in plain JavaScript and against each other.
 
-import { Generator, grad, liveTensors, nn, noGrad, ops, type Tensor, tensor, tidy } from '@pgpc/torch';
+import { Generator, grad, liveTensors, nn, noGrad, ops, type Tensor, tensor, tidy, zeros } from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { classMixMask, mix } from '../../src/adaptation/class-mix.js';
@@ -18,13 +18,15 @@ import {
   strongAugment,
 } from '../../src/adaptation/strong-augment.js';
 import { emaDecay, Teacher } from '../../src/adaptation/teacher.js';
-import { pgpcContrast } from '../../src/config/contrast.js';
+import { type ContrastOptions, pgpcContrast } from '../../src/config/contrast.js';
 import { daformerFeatureDistance } from '../../src/config/feature-distance.js';
+import { weightings } from '../../src/config/loss-weights.js';
 import { type MethodConfig, methodConfig, methodNames, methodSchema } from '../../src/config/method.js';
 import { daformerSelfTraining } from '../../src/config/self-training.js';
+import type { SegmentorOutput } from '../../src/models/segmentor.js';
 import type { Batch } from '../../src/pipeline/batch.js';
 import { denormalize, normalize } from '../../src/pipeline/normalize.js';
-import { Rng, seedFor } from '../../src/random.js';
+import { Rng } from '../../src/random.js';
 import {
   CLASSES,
   difference,
@@ -496,6 +498,18 @@ describe('the method configuration', () => {
       { selfTraining: daformerSelfTraining, contrast: { ...pgpcContrast, bankCapacity: 63 } },
       'bankCapacity must be at least enqueue',
     ],
+    ...[
+      { features: 'encoder' as const },
+      { anchorDomains: 'source' as const },
+      { anchorDomains: 'both' as const },
+    ].map((chosen): [MethodConfig, string] => [
+      {
+        selfTraining: daformerSelfTraining,
+        contrast: { ...pgpcContrast, ...chosen },
+        weighting: weightings['gradient-norm'],
+      },
+      "weighting sees the decoder's features of the mixed image alone: contrast with anchorDomains target",
+    ]),
   ])('refuses what cannot work (%#)', (config, message) => {
     expect(() => methodSchema.parse(config)).toThrow(message);
   });
@@ -514,8 +528,8 @@ describe('AdaptationStep', () => {
     run(batch: Batch, iteration: number): StepLosses;
   }
 
-  function start(method: MethodConfig, { segmentor = dropping, seed = 3 } = {}): Running {
-    const tiny = tinyStep(method, TOTAL, { segmentor, seed });
+  function start(method: MethodConfig, { segmentor = dropping, seed = 3, lr = 1e-3 } = {}): Running {
+    const tiny = tinyStep(method, TOTAL, { segmentor, seed, lr });
     return { ...tiny, run: (batch, iteration) => tiny.step.run(batch, iteration) };
   }
 
@@ -564,71 +578,141 @@ describe('AdaptationStep', () => {
     },
   );
 
-  test('gradients equal those from L_s + lambda_t L_t + lambda_c L_c in one graph', () => {
-    tidy(() => {
-      const selfTraining = {
-        ...tinySelfTraining,
-        weight: 0.7,
-        ignoreTop: 3,
-        jitterProbability: 0,
-        blurProbability: 0,
-      };
-      const contrastOptions = { ...tinyContrast, weight: 0.3 };
-      const { student, step, run } = start(
-        { selfTraining, contrast: contrastOptions },
-        { segmentor: tinySegmentor },
-      );
-      const twin = new Learner(tinySegmentor, 0, contrastOptions);
-      twin.loadStateDict(student.stateDict());
-      const teacher = new Learner(tinySegmentor, 0, contrastOptions);
-      teacher.loadStateDict(student.stateDict());
-      const batch = tinyBatch(1);
-      const made = run(batch, 0);
+  const contrasts: Record<string, Partial<ContrastOptions>> = {
+    'anchors in the target': {},
+    'anchors in the source': { anchorDomains: 'source' },
+    'anchors in both domains, of the encoder, negatives of similar classes, layer norm': {
+      features: 'encoder',
+      anchorDomains: 'both',
+      negativeSampling: 'class-similarity',
+      norm: 'layer',
+    },
+    'anchors in both domains, of the encoder on the clean target': {
+      features: 'encoder',
+      anchorDomains: 'both',
+      anchorView: 'target',
+    },
+  };
 
-      const source = twin.segmentor.call(batch.sourceImage);
-      const sourceLoss = segmentationLoss(source.logits, batch.sourceLabel);
-      const view = noGrad(() => teacher.segmentor.call(batch.targetImage));
-      const p = nn.interpolate(view.logits, [32, 32]).softmax(1);
-      const q = mean(
-        (p.amax([1]).flatten().tolist() as number[]).map((x) => Number(x >= selfTraining.threshold)),
-      );
-      expect(q * (1 - q)).toBeGreaterThan(0);
-      using generator = new Generator(seedFor(3, 'mix'));
-      const mask = classMixMask(batch.sourceLabel, CLASSES, generator);
-      const m = mask.to('float32');
-      const rows = ops.arange(32).ge(3).to('float32').view([1, 32, 1]);
-      const weight = m.add(
-        m
-          .neg()
-          .add(1)
-          .mul(rows)
-          .mul(0.7 * q),
-      );
-      const im = m.unsqueeze(1);
-      const image = batch.sourceImage.mul(im).add(batch.targetImage.mul(im.neg().add(1)));
-      const im64 = mask.to('int64');
-      const label = batch.sourceLabel.mul(im64).add(p.argmax(1).mul(im64.neg().add(1)));
-      const mixed = twin.segmentor.call(image);
-      const targetLoss = segmentationLoss(mixed.logits, label, weight);
-      const contrast = new PixelContrast(CLASSES, contrastOptions, 3);
-      contrast.storeSource(source, batch.sourceLabel, teacher.projection!);
-      contrast.storeTarget(view, teacher.projection!);
-      const contrastLoss = contrast.loss(mixed.features, mask, view, twin.projection!);
-      sourceLoss.add(targetLoss).add(contrastLoss.mul(0.3)).backward();
+  test.each(Object.entries(contrasts))(
+    'gradients equal those from L_s + lambda_t L_t + lambda_c L_c in one graph: %s',
+    (_, chosen) => {
+      tidy(() => {
+        const selfTraining = {
+          ...tinySelfTraining,
+          weight: 0.7,
+          ignoreTop: 3,
+          ignoreBottom: 6,
+          jitterProbability: 0,
+          blurProbability: 0,
+        };
+        const contrastOptions: ContrastOptions = { ...tinyContrast, weight: 0.3, ...chosen };
+        const { features: which, anchorDomains = 'target', anchorView } = contrastOptions;
+        const { student, step, run } = start(
+          { selfTraining, contrast: contrastOptions },
+          { segmentor: tinySegmentor, lr: 1e-5 },
+        );
+        // The first step fills the banks, which the source's anchors are contrasted with before they fill again.
+        run(tinyBatch(2), 0);
+        const { parts } = step;
+        const contrast = new PixelContrast(CLASSES, contrastOptions, 3);
+        contrast.loadStateDict(parts.contrast!.stateDict());
+        contrast.generator.setState(parts.contrast!.generator.getState());
+        using generator = new Generator(0);
+        generator.setState(parts.mixGenerator.getState());
+        const twin = new Learner(tinySegmentor, 0, contrastOptions);
+        twin.loadStateDict(student.stateDict());
+        const teacher = new Learner(tinySegmentor, 0, contrastOptions);
+        teacher.loadStateDict(parts.teacher!.network.stateDict());
+        noGrad(() => {
+          const own = student.namedParameters();
+          // a = 1 - 1 / 2
+          for (const [name, value] of teacher.namedParameters()) value.add_(own.get(name)!).mul_(0.5);
+        });
+        const batch = tinyBatch(1);
+        const made = run(batch, 1);
 
-      expect(made.q!.item()).toBeCloseTo(q, 6);
-      expect(made.source.item()).toBeCloseTo(sourceLoss.item(), 5);
-      expect(made.target!.item()).toBeCloseTo(targetLoss.item(), 5);
-      expect(made.contrast!.item()).toBeCloseTo(contrastLoss.item(), 5);
-      const own = student.namedParameters();
-      for (const [name, parameter] of twin.namedParameters()) {
-        const scale = Math.max(1e-2, parameter.grad!.abs().max().item());
-        const error = difference(own.get(name)!.grad!.toArray(), parameter.grad!.toArray());
-        expect(error / scale, name).toBeLessThan(1e-3);
-      }
-      step.dispose();
-    });
-  });
+        // The stages resized, side by side, and then the parts of the first layer as one.
+        const contrasted = ({ features, stages }: SegmentorOutput, { projection }: Learner) => {
+          if (which !== 'encoder') return features;
+          const fused = ops.cat(
+            stages.map((stage) => nn.interpolate(stage, [8, 8])),
+            1,
+          );
+          const parts = projection!.stages.items;
+          const weights = ops.cat(
+            parts.map(({ weight }) => weight),
+            1,
+          );
+          const kernel = weights.unsqueeze(2).unsqueeze(3);
+          return ops.conv2d(fused, kernel, parts[0]!.bias);
+        };
+        const source = twin.segmentor.call(batch.sourceImage);
+        const sourceLoss = segmentationLoss(source.logits, batch.sourceLabel);
+        const sourceContrast =
+          anchorDomains === 'target'
+            ? zeros([])
+            : contrast.sourceLoss(contrasted(source, twin), batch.sourceLabel, twin.projection!);
+        const view = noGrad(() => teacher.segmentor.call(batch.targetImage));
+        const p = nn.interpolate(view.logits, [32, 32]).softmax(1);
+        const q = mean(
+          (p.amax([1]).flatten().tolist() as number[]).map((x) => Number(x >= selfTraining.threshold)),
+        );
+        expect(q * (1 - q)).toBeGreaterThan(0);
+        const mask = classMixMask(batch.sourceLabel, CLASSES, generator);
+        const m = mask.to('float32');
+        const y = ops.arange(32);
+        const rows = y.ge(3).logicalAnd(y.lt(26)).to('float32').view([1, 32, 1]);
+        const weight = m.add(
+          m
+            .neg()
+            .add(1)
+            .mul(rows)
+            .mul(0.7 * q),
+        );
+        const im = m.unsqueeze(1);
+        const image = batch.sourceImage.mul(im).add(batch.targetImage.mul(im.neg().add(1)));
+        const im64 = mask.to('int64');
+        const label = batch.sourceLabel.mul(im64).add(p.argmax(1).mul(im64.neg().add(1)));
+        const mixed = twin.segmentor.call(image);
+        const targetLoss = segmentationLoss(mixed.logits, label, weight);
+        contrast.storeSource(
+          { features: contrasted(source, teacher), logits: source.logits },
+          batch.sourceLabel,
+          teacher.projection!,
+        );
+        // Rows of features are 4 pixels high: the first reaches into the upper margin, the last two into the lower.
+        const inside = (map: Tensor) => map.narrow(2, 1, 5);
+        const seen = { features: inside(contrasted(view, teacher)), logits: inside(view.logits) };
+        contrast.storeTarget(seen, teacher.projection!);
+        const onTarget = anchorView === 'target';
+        const anchors = inside(contrasted(onTarget ? twin.segmentor.call(batch.targetImage) : mixed, twin));
+        const targetContrast =
+          anchorDomains === 'source'
+            ? zeros([])
+            : contrast.loss(anchors, onTarget ? undefined : mask.narrow(1, 4, 20), seen, twin.projection!);
+        const contrastLoss = sourceContrast.add(targetContrast);
+        sourceLoss.add(targetLoss).add(contrastLoss.mul(0.3)).backward();
+
+        expect(sourceContrast.item() > 0).toBe(anchorDomains !== 'target');
+        expect(targetContrast.item() > 0).toBe(anchorDomains !== 'source');
+        expect(made.q!.item()).toBeCloseTo(q, 6);
+        expect(made.source.item()).toBeCloseTo(sourceLoss.item(), 5);
+        expect(made.target!.item()).toBeCloseTo(targetLoss.item(), 5);
+        expect(made.contrast!.item()).toBeCloseTo(contrastLoss.item(), 4);
+        const total = sourceLoss.item() + targetLoss.item() + 0.3 * contrastLoss.item();
+        expect(made.total.item()).toBeCloseTo(total, 4);
+        const own = student.namedParameters();
+        for (const [name, parameter] of twin.namedParameters()) {
+          const scale = Math.max(1e-2, parameter.grad!.abs().max().item());
+          const error = difference(own.get(name)!.grad!.toArray(), parameter.grad!.toArray());
+          expect(error / scale, name).toBeLessThan(1e-3);
+        }
+        contrast.dispose();
+        step.dispose();
+      });
+    },
+  );
 
   test('source-only does not look at the target', () => {
     const [a, b] = [start(methods['source-only']!), start(methods['source-only']!)];

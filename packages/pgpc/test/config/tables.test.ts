@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { z } from 'zod';
+import { batchContrastSchema } from '../../src/config/batch-contrast.js';
 import { contrastSchema } from '../../src/config/contrast.js';
 import { denoiseSchema } from '../../src/config/denoise.js';
 import { experimentSchema } from '../../src/config/experiment.js';
@@ -23,6 +24,7 @@ const tables: Record<string, z.ZodObject> = {
   'method.selfTraining': selfTrainingSchema,
   'method.featureDistance': featureDistanceSchema,
   'method.contrast': contrastSchema,
+  'method.batchContrast': batchContrastSchema,
   'method.style: fda': kind(styleSchema, 0),
   'method.style: dcan': kind(styleSchema, 1),
   'method.denoise: prototypes': kind(denoiseSchema, 0),

@@ -444,11 +444,15 @@ describe.each(names)('weights by %s', (name) => {
 });
 
 describe('the method configuration', () => {
-  test('weights of every kind go with every method but source-only', () => {
+  test('weights of every kind go with every method but source-only, and one that contrasts elsewhere', () => {
     expect(lossWeightNames).toEqual(['fixed', ...names]);
     for (const kind of names) {
       for (const method of methodNames) {
         const config = methodConfig(method, { weighting: weightings[kind] });
+        if (method === 'pgpc-plus') {
+          expect(() => methodSchema.parse(config)).toThrow("weighting sees the decoder's features");
+          continue;
+        }
         expect(methodSchema.parse(config)).toEqual(config);
         expect(config.weighting).toEqual(method === 'source-only' ? undefined : weightings[kind]);
       }

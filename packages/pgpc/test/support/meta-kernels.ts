@@ -90,6 +90,28 @@ const standIns: readonly StandIn[] = [
     },
   },
   {
+    on: ops,
+    name: 'adaptiveAvgPool2d',
+    trial: () => ops.adaptiveAvgPool2d(map(), [2, 2]),
+    // Where the size divides the map's.
+    by: (x: Tensor, size: [number, number]) => {
+      const cell = size.map((to, i) => x.shape.at(i - 2)! / to);
+      return ops.avgPool2d(x, cell, cell);
+    },
+  },
+  {
+    on: ops,
+    name: 'searchsorted',
+    trial: () => ops.searchsorted(zeros([1, 2], kind), zeros([1, 3], kind)),
+    by: (_sorted: Tensor, values: Tensor) => values.to('int64'),
+  },
+  {
+    on: ops,
+    name: 'layerNorm',
+    trial: () => ops.layerNorm(map(), [4], zeros([4], kind), zeros([4], kind)),
+    by: (x: Tensor, _size: number[], weight: Tensor, bias: Tensor) => x.mul(weight).add(bias),
+  },
+  {
     // How modules and others move what they keep; libtorch lets no tensor become one of 'meta'.
     on: Tensor.prototype,
     name: 'setData',

@@ -1,6 +1,6 @@
 // Pseudo-label guided pixels contrast: what each step stores, and the loss.
 
-import { alone, Generator, noGrad, sizeOf, type Tensor, tidy, type World } from '@pgpc/torch';
+import { alone, dims, Generator, noGrad, sizeOf, type Tensor, tidy, type World } from '@pgpc/torch';
 import {
   type ContrastOptions,
   type ContrastSettings,
@@ -9,7 +9,7 @@ import {
   type Domain,
   type DomainChoice,
 } from '../../config/contrast.js';
-import { pixelLabels, pixelRows } from '../../pixels.js';
+import { pixelLabels, pixelRows, pureLabels } from '../../pixels.js';
 import { seedFor } from '../../random.js';
 import { AnchorList } from './anchor-list.js';
 import { anchorShareAt, selectAnchors } from './anchors.js';
@@ -36,9 +36,9 @@ import { chosenByAll, type Draws, sampleCandidates } from './sampling.js';
 
 export type { ContrastOptions } from '../../config/contrast.js';
 
-/** What a network says of a batch. */
+/** What a network says of a batch, or of the rows of it that may be contrasted. */
 export interface PixelView {
-  /** (B, D, h, w) */
+  /** (B, D, h, w): what the projection head reads. */
   features: Tensor;
   /** (B, C, h, w) */
   logits: Tensor;
@@ -79,20 +79,24 @@ export class PixelContrast {
     this.positives = new positivesOf[positives](classes, this.options, draws);
     this.negatives =
       negatives === 'pixels'
-        ? new PixelNegatives(classes, this.options, draws)
+        ? new PixelNegatives(classes, this.options, this.positives, draws)
         : new PrototypeNegatives(this.positives);
   }
 
   /**
    * Stores the source's positives, by default the class centres (eq 9), and its qualified negatives (eq 10).
-   * @param view of the source batch, the logits for `hardSource`. @param label (B, H, W). @param head the teacher's.
+   * A feature is of a class that has `minShare` of the pixels under it, or of none.
+   * @param view of the source batch, the logits for `hardSource`. The features may be the student's: the training step has
+   * them anyway, the teacher's would take one more pass, and the two point the same way (cosine 0.99).
+   * @param label (B, H, W). @param head the teacher's.
    */
   storeSource(view: PixelView, label: Tensor, head: ProjectionHead): void {
     const { classes } = this;
     const { hardSource, rank } = this.options;
     this.#store('source', view, head, () => {
-      const labels = pixelLabels(label, sizeOf(view.features));
+      const labels = this.#sourceLabels(view.features, label);
       return {
+        label: labels,
         positives: () => classMembers(labels, classes),
         negatives: () =>
           hardSource
@@ -102,15 +106,47 @@ export class PixelContrast {
     });
   }
 
+  /** (P), int64: the classes of the source's features. @param label (B, H, W). */
+  #sourceLabels(features: Tensor, label: Tensor): Tensor {
+    return pureLabels(label, sizeOf(features), this.classes, this.options.minShare);
+  }
+
   /**
    * Stores the target's qualified negatives (eq 11) and, where the options say so, the anchor candidates as positives.
    * @param head the teacher's. @param progress of the run, in [0, 1].
    */
   storeTarget(view: TeacherView, head: ProjectionHead, progress = 0): void {
     this.#store('target', view, head, () => ({
+      label: pixelRows(view.logits).argmax(1),
       positives: () => this.#candidates(view, progress),
       negatives: () => targetNegatives(pixelRows(view.logits), this.options.rank),
     }));
+  }
+
+  /**
+   * The teacher's class scores, corrected by what the prototypes make of its pixels: with p_ic the probability of class c at
+   * pixel i, p_ic times the softmax over c of z_i . z_c+ / tau. The prototypes are of the source and count every class
+   * alike, so they are a second opinion to that of the classifier, which has seen mostly road and sky. A class without a
+   * prototype has the opinion 1 / C.
+   * tau is the option `correction`.
+   * @param view of the teacher. @param head the teacher's.
+   * @returns log-probabilities, (B, C, h, w), without gradient.
+   */
+  corrected({ features, logits }: PixelView, head: ProjectionHead): Tensor {
+    return tidy(() =>
+      noGrad(() => {
+        const z = new ProjectedPixels(features, head).all();
+        const scores = z.matmul(this.prototypes().t()).div(this.options.correction!);
+        const known = this.known();
+        const opinion = scores
+          .maskedFill(known.logicalNot(), Number.NEGATIVE_INFINITY)
+          .logSoftmax(1)
+          .maskedFill(known.logicalNot(), -Math.log(this.classes));
+        const both = pixelRows(logits.logSoftmax(1)).add(opinion).logSoftmax(1);
+        const [n, , height, width] = dims(logits, 4);
+        return both.view([n, height, width, this.classes]).permute([0, 3, 1, 2]).contiguous();
+      }),
+    );
   }
 
   /** Hands the pixels of a domain to positives and negatives that take them. The masks, (C, P), are made only then. */
@@ -118,15 +154,15 @@ export class PixelContrast {
     domain: Domain,
     { features }: PixelView,
     head: ProjectionHead,
-    masks: () => { positives: () => Tensor; negatives: () => Tensor },
+    masks: () => { label: Tensor; positives: () => Tensor; negatives: () => Tensor },
   ): void {
     const { prototypeDomains, negativeDomains } = this.options;
     tidy(() =>
       noGrad(() => {
         const pixels = new ProjectedPixels(features.detach(), head);
-        const { positives, negatives } = masks();
+        const { label, positives, negatives } = masks();
         if (includes(prototypeDomains, domain)) this.positives.add(domain, pixels, positives());
-        if (includes(negativeDomains, domain)) this.negatives.add?.(pixels, negatives());
+        if (includes(negativeDomains, domain)) this.negatives.add?.(pixels, negatives(), label);
       }),
     );
   }
@@ -147,6 +183,11 @@ export class PixelContrast {
     return prototypesOf(this.positives);
   }
 
+  /** Whether pixels of the domain are anchors. */
+  hasAnchorsIn(domain: Domain): boolean {
+    return includes(this.options.anchorDomains, domain);
+  }
+
   /**
    * L_c (eq 5) of the student's features at the target's pixels. Gradients flow to the anchors alone.
    * @param features the student's, (B, D, h, w), of the mixed or of the clean target image.
@@ -160,15 +201,29 @@ export class PixelContrast {
     head: ProjectionHead,
     progress = 0,
   ): Tensor {
+    return this.#loss(features, head, () => {
+      const candidates = this.#candidates(view, progress);
+      if (!sourceMask) return candidates;
+      return candidates.logicalAnd(pixelLabels(sourceMask, sizeOf(features)).logicalNot());
+    });
+  }
+
+  /**
+   * L_c (eq 5) with labelled pixels as anchors: M of every class of the source, drawn to its prototype.
+   * @param features the student's of the source batch, (B, D, h, w). @param label (B, H, W). @param head the student's.
+   */
+  sourceLoss(features: Tensor, label: Tensor, head: ProjectionHead): Tensor {
+    return this.#loss(features, head, () => classMembers(this.#sourceLabels(features, label), this.classes));
+  }
+
+  /** Eq 5 for M anchors a class, drawn from the candidates (C, P). */
+  #loss(features: Tensor, head: ProjectionHead, candidates: () => Tensor): Tensor {
     return tidy(() => {
       const { options, world } = this;
       const anchors = noGrad(() => {
-        const candidates = this.#candidates(view, progress);
-        const usable = sourceMask
-          ? candidates.logicalAnd(pixelLabels(sourceMask, sizeOf(features)).logicalNot())
-          : candidates;
         const ready = this.known().logicalAnd(this.negatives.ready()).unsqueeze(1);
-        return sampleCandidates(usable.logicalAnd(ready), options.anchors, this.generator, world);
+        const usable = candidates().logicalAnd(ready);
+        return sampleCandidates(usable, options.anchors, this.generator, world);
       });
       const list = new AnchorList(anchors.valid);
       const z = new ProjectedPixels(features, head).at(list.rows(anchors.index));

@@ -50,24 +50,35 @@ export class MemoryBank extends nn.StateModule {
   }
 
   /**
-   * n rows of every class's queue, drawn uniformly with replacement: (C, n, D). A class without rows gives rows of
+   * n rows of every class's queue, drawn with replacement: (C, n, D). A class without rows gives rows of
    * zeros; `filled` tells which.
+   * @param weights (C, K), from 0: how likely each row is, next to the others of its class; left out: all alike.
    */
-  draw(n: number, generator: Generator): Tensor {
-    return tidy(() => {
-      const slot = this.drawSlots(n, generator);
-      return this.rows.index([this.#owners(slot), slot]);
-    });
+  draw(n: number, generator: Generator, weights?: Tensor): Tensor {
+    return tidy(() => this.at(this.drawSlots(n, generator, weights)));
+  }
+
+  /** The rows at some places: (C, n), int64, to (C, n, D). */
+  at(slot: Tensor): Tensor {
+    return tidy(() => this.rows.index([this.#owners(slot), slot]));
   }
 
   /** The places in `rows` of n rows drawn so, instead of the rows: (C, n), int64, 0 for a class without rows. */
-  drawSlots(n: number, generator: Generator): Tensor {
-    return tidy(() =>
-      rand([this.classes, n], { generator, device: this.filled.device })
-        .mul(this.filled.unsqueeze(1))
-        .to('int64')
-        .minimum(this.filled.unsqueeze(1).sub(1).clampMin(0)),
-    );
+  drawSlots(n: number, generator: Generator, weights?: Tensor): Tensor {
+    return tidy(() => {
+      const at = rand([this.classes, n], { generator, device: this.filled.device });
+      const last = this.filled.unsqueeze(1).sub(1).clampMin(0);
+      if (!weights) return at.mul(this.filled.unsqueeze(1)).to('int64').minimum(last);
+      // The row whose share of the sum the random number falls into.
+      const sums = weights.mul(this.written()).cumsum(1);
+      const total = sums.narrow(1, this.capacity - 1, 1);
+      return ops.searchsorted(sums, at.mul(total), { right: true }).minimum(last);
+    });
+  }
+
+  /** (C, K), bool: which places have been written. */
+  written(): Tensor {
+    return arange(this.capacity, { device: this.filled.device }).unsqueeze(0).lt(this.filled.unsqueeze(1));
   }
 
   /** The class that each of (C, n) slots is of, in their shape. */

@@ -1,6 +1,6 @@
 // Negatives: for every class, the pixels that are certainly not of it (eq 10, 11), or the other classes' prototypes.
 
-import type { Tensor } from '@pgpc/torch';
+import { ops, type Tensor, tidy } from '@pgpc/torch';
 import type { ContrastSettings } from '../../config/contrast.js';
 import type { AnchorList } from './anchor-list.js';
 import { otherClassScores, ownScores } from './info-nce.js';
@@ -51,29 +51,76 @@ export function targetNegatives(probabilities: Tensor, r: number): Tensor {
 export interface Negatives {
   /** The store, under its name in a checkpoint; absent where the positives' store suffices. */
   readonly store?: { readonly name: string; readonly module: MemoryBank };
-  /** Takes in the pixels of one domain in one step, where pixels are kept. @param candidates (C, P), bool. */
-  add?(pixels: ProjectedPixels, candidates: Tensor): void;
+  /**
+   * Takes in the pixels of one domain in one step, where pixels are kept.
+   * @param candidates (C, P), bool. @param label (P), int64: the class of each pixel that is a candidate.
+   */
+  add?(pixels: ProjectedPixels, candidates: Tensor, label: Tensor): void;
   /** (C), bool: which classes have any. */
   ready(): Tensor;
   /** z_cm . z_cn- of the listed anchors' features z (A, D): (A, N). */
   scores(z: Tensor, anchors: Sample, list: AnchorList): Tensor;
 }
 
+/**
+ * How likely each row is drawn as a hard negative, by class similarity (ReCo, Liu et al. 2022, arXiv 2104.04465): the
+ * class k of a negative of c is drawn in proportion to exp(z_c+ . z_k+ / tau), and then one of its rows. So the classes that
+ * look most like c come most often, however many rows they have. A class without a prototype counts as unlike all others.
+ * @param prototypes (C, D), unit rows. @param owner (C, K), int64: the class of each row.
+ * @param written (C, K), bool: which rows are there. @returns (C, K), from 0; a class's sum is 1, or 0
+ *   where it has no rows.
+ */
+export function similarityWeights(
+  prototypes: Tensor,
+  owner: Tensor,
+  written: Tensor,
+  temperature: number,
+): Tensor {
+  return tidy(() => {
+    const similarity = prototypes.matmul(prototypes.t()).div(temperature);
+    const there = written.to('float32');
+    const rows = ops.zerosLike(similarity).scatterAdd(1, owner, there);
+    // The shares of the classes that have rows: exp alone would overflow below a temperature of 0.012.
+    const share = similarity.maskedFill(rows.eq(0), -1e30).softmax(1);
+    return share.div(rows.clampMin(1)).gather(1, owner).mul(there);
+  });
+}
+
 /** N pixels of other classes, drawn from a bank: for all anchors of a class together, or for each. */
 export class PixelNegatives implements Negatives {
   readonly store: { readonly name: string; readonly module: MemoryBank };
+  /** Whether each row ends with the number of its class, by which it is drawn. */
+  readonly #labelled: boolean;
 
   constructor(
     readonly classes: number,
     readonly settings: ContrastSettings,
+    readonly positives: Positives,
     readonly draws: Draws,
   ) {
-    const bank = new MemoryBank(classes, settings.bankCapacity, settings.width);
-    this.store = { name: 'negatives', module: bank };
+    this.#labelled = settings.negativeSampling === 'class-similarity';
+    const width = settings.width + (this.#labelled ? 1 : 0);
+    this.store = { name: 'negatives', module: new MemoryBank(classes, settings.bankCapacity, width) };
   }
 
-  add(pixels: ProjectedPixels, candidates: Tensor): void {
-    storeSample(this.store.module, candidates, pixels, this.settings.enqueue, this.draws);
+  add(pixels: ProjectedPixels, candidates: Tensor, label: Tensor): void {
+    const labelled = (index: Tensor) =>
+      ops.cat([pixels.at(index), label.index([index]).to('float32').unsqueeze(2)], 2);
+    const rows = this.#labelled ? { at: labelled } : pixels;
+    storeSample(this.store.module, candidates, rows, this.settings.enqueue, this.draws);
+  }
+
+  /** The features in rows of the bank, (.., D) or (.., D + 1). */
+  #features(rows: Tensor): Tensor {
+    return this.#labelled ? rows.narrow(rows.ndim - 1, 0, this.settings.width) : rows;
+  }
+
+  /** How likely each row is drawn; undefined: all alike. */
+  #weights(): Tensor | undefined {
+    if (!this.#labelled) return undefined;
+    const bank = this.store.module;
+    const owner = bank.rows.select(2, this.settings.width).to('int64');
+    return similarityWeights(prototypesOf(this.positives), owner, bank.written(), this.settings.temperature);
   }
 
   ready(): Tensor {
@@ -84,10 +131,13 @@ export class PixelNegatives implements Negatives {
     const bank = this.store.module;
     const { negatives, perAnchorNegatives } = this.settings;
     const { generator, world } = this.draws;
-    if (!perAnchorNegatives) return list.products(z, bank.draw(negatives, generator));
-    const slots = bank.drawSlots(anchors.total * negatives, generator);
+    const weights = this.#weights();
+    if (!perAnchorNegatives) {
+      return list.products(z, this.#features(bank.draw(negatives, generator, weights)));
+    }
+    const slots = bank.drawSlots(anchors.total * negatives, generator, weights);
     const own = drawnFor(anchors, slots.view([this.classes, anchors.total, negatives]), world);
-    return ownScores(z, bank.rows, own, list);
+    return ownScores(z, this.#features(bank.rows), own, list);
   }
 }
 

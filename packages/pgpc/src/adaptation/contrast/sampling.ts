@@ -83,7 +83,7 @@ function gatherSample(
 export function storeSample(
   bank: MemoryBank,
   candidates: Tensor,
-  pixels: ProjectedPixels,
+  pixels: Pick<ProjectedPixels, 'at'>,
   n: number,
   { generator, world }: Draws,
 ): void {

@@ -1,6 +1,17 @@
 // Pixel contrast, part by part, against loops over pixels and classes in plain JavaScript.
 
-import { Generator, grad, keep, liveTensors, ones, type Tensor, tensor, tidy } from '@pgpc/torch';
+import {
+  Generator,
+  grad,
+  keep,
+  liveTensors,
+  noGrad,
+  ones,
+  ops,
+  type Tensor,
+  tensor,
+  tidy,
+} from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { anchorCandidates, entropyThreshold } from '../../../src/adaptation/contrast/anchors.js';
@@ -17,9 +28,14 @@ import {
   targetNegatives,
 } from '../../../src/adaptation/contrast/negatives.js';
 import { classCentres } from '../../../src/adaptation/contrast/positives.js';
-import { normalizeRows, ProjectionHead } from '../../../src/adaptation/contrast/projection-head.js';
+import {
+  fusedStages,
+  normalizeRows,
+  ProjectionHead,
+} from '../../../src/adaptation/contrast/projection-head.js';
 import { sampleCandidates } from '../../../src/adaptation/contrast/sampling.js';
-import { entropy, pixelLabels, pixelRows } from '../../../src/pixels.js';
+import { projectionNorms } from '../../../src/config/contrast.js';
+import { betweenMargins, entropy, pixelLabels, pixelRows, pureLabels } from '../../../src/pixels.js';
 import { Rng } from '../../../src/random.js';
 import {
   difference,
@@ -29,6 +45,7 @@ import {
   mean,
   normal,
   randomLabels,
+  slowBilinear,
   sortedRows,
   tinyContrast,
   unitRows,
@@ -450,29 +467,47 @@ describe('MemoryBank', () => {
 });
 
 describe('ProjectionHead', () => {
-  /** Linear layers with ReLU between, then division by the length. */
+  /** (x - mean) / sqrt(variance + 1e-5), scaled and shifted. */
+  function slowLayerNorm(x: readonly number[], weight: readonly number[], bias: readonly number[]): number[] {
+    const centre = mean(x);
+    const deviation = Math.sqrt(mean(x.map((value) => (value - centre) ** 2)) + 1e-5);
+    return x.map((value, i) => ((value - centre) / deviation) * weight[i]! + bias[i]!);
+  }
+
+  /** Linear layers with ReLU between, a norm before each ReLU or none, then division by the length. */
   function slowHead(head: ProjectionHead, pixels: number[][]): number[][] {
     const layers = head.layers.items.map(({ weight, bias }) => ({
       weight: matrix(weight),
       bias: bias!.tolist() as number[],
     }));
+    const norms = head.norms.items.map(({ weight, bias }) =>
+      [weight, bias].map((x) => x.tolist() as number[]),
+    );
     return pixels.map((pixel) => {
-      const h = layers.reduce(
-        (x, { weight, bias }, i) =>
-          weight.map((row, j) => dot(row, i === 0 ? x : x.map((value) => Math.max(0, value))) + bias[j]!),
-        pixel,
-      );
+      const h = layers.reduce((x, { weight, bias }, i) => {
+        const [scale, shift] = norms[i - 1] ?? [];
+        const normal = scale && shift ? slowLayerNorm(x, scale, shift) : x;
+        const input = i === 0 ? x : normal.map((value) => Math.max(0, value));
+        return weight.map((row, j) => dot(row, input) + bias[j]!);
+      }, pixel);
       const length = Math.sqrt(dot(h, h));
       return h.map((x) => x / length);
     });
   }
 
-  test.each([1, 2, 3])(
-    'of depth %i equals loops, has unit rows, and its gradient equals differences',
-    (depth) => {
+  test.each([1, 2, 3].flatMap((depth) => projectionNorms.map((norm) => [depth, norm] as const)))(
+    'of depth %i with norm %s equals loops, has unit rows, and its gradient equals differences',
+    (depth, norm) => {
       tidy(() => {
         using generator = new Generator(depth);
-        const head = new ProjectionHead(4, 3, depth, generator).to({ dtype: 'float64' });
+        const head = new ProjectionHead(4, { width: 3, depth, norm }, generator).to({ dtype: 'float64' });
+        expect(head.norms.items).toHaveLength(norm === 'layer' ? depth - 1 : 0);
+        for (const [i, { weight, bias }] of head.norms.items.entries()) {
+          noGrad(() => {
+            weight.copy_(normal([3], 20 + i, 'float64'));
+            bias.copy_(normal([3], 30 + i, 'float64'));
+          });
+        }
         const x = leaf(normal([5, 4], 9, 'float64'));
         const z = head.call(x);
         expect(difference(matrix(z).flat(), slowHead(head, matrix(x)).flat())).toBeLessThan(1e-12);
@@ -549,6 +584,198 @@ describe('pixels at the decoder resolution', () => {
   });
 });
 
+describe('the labels of features', () => {
+  /** How many pixels of each class, 0 .. 4, lie under feature (y, x) of h by w, and how many pixels there are. */
+  function under(map: number[][], [h, w]: readonly [number, number], y: number, x: number) {
+    const [height, width] = [map.length, map[0]!.length];
+    const rows = map.slice(Math.floor((y * height) / h), Math.ceil(((y + 1) * height) / h));
+    const pixels = rows.flatMap((row) =>
+      row.slice(Math.floor((x * width) / w), Math.ceil(((x + 1) * width) / w)),
+    );
+    const counts = [0, 1, 2, 3, 4].map((c) => pixels.filter((label) => label === c).length);
+    return { counts, all: pixels.length };
+  }
+
+  test('are the class that has the share of the pixels under each, counted one by one', () => {
+    const sizes = fc.integer({ min: 1, max: 5 });
+    // Shares that no count reaches in float32 but misses in float64.
+    const shares = fc.constantFrom(0, 0.3, 0.61, 0.74, 1);
+    fc.assert(
+      fc.property(
+        fc.tuple(sizes, sizes),
+        fc.tuple(sizes, sizes),
+        fc.boolean(),
+        shares,
+        seeds,
+        ([h, w], [moreH, moreW], whole, minShare, seed) =>
+          tidy(() => {
+            const [height, width] = whole ? [h * moreH, w * moreW] : [h + moreH, w + moreW];
+            // Three labels in four are one class, so that all counts occur.
+            const rng = new Rng(seed, 'most');
+            const label = randomLabels(2 * height * width, 5, seed).map((c) => (rng.below(4) > 0 ? 2 : c));
+            const images = int64(label, [2, height, width]).tolist() as number[][][];
+            const found = pureLabels(int64(label, [2, height, width]), [h, w], 5, minShare);
+            expect([found.dtype, found.shape]).toEqual(['int64', [2 * h * w]]);
+            for (const [i, got] of (found.tolist() as number[]).entries()) {
+              const [n, y, x] = [Math.floor(i / (h * w)), Math.floor(i / w) % h, i % w];
+              const { counts, all } = under(images[n]!, [h, w], y, x);
+              const most = Math.max(...counts);
+              // Of classes that are equally many either may be taken.
+              const allowed =
+                most > 0 && most / all >= minShare
+                  ? counts.flatMap((count, c) => (count === most ? [c] : []))
+                  : [255];
+              expect(allowed).toContain(got);
+            }
+          }),
+      ),
+      runs(60),
+    );
+  });
+
+  test('a share of exactly the least one counts, and no pixel with a class makes none', () => {
+    tidy(() => {
+      const cell = (own: number, other: number, pixels: number) =>
+        Array.from({ length: 16 }, (_, i) => (i < pixels ? own : other));
+      const label = [cell(1, 2, 12), cell(1, 2, 11), cell(3, 255, 12), cell(3, 255, 11), cell(255, 255, 0)];
+      const map = int64(label.flat(), [5, 4, 4]);
+      const pure = (minShare: number) => pureLabels(map, [1, 1], 4, minShare).tolist();
+      expect(pure(0.75)).toEqual([1, 255, 3, 255, 255]);
+      expect(pure(0)).toEqual([1, 1, 3, 3, 255]);
+      expect(pure(1)).toEqual([255, 255, 255, 255, 255]);
+    });
+  });
+});
+
+describe('rows between the margins', () => {
+  test('lie under no pixel of a margin, and all that do not are there', () => {
+    const margins = fc.integer({ min: 0, max: 40 });
+    const cases = fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 9, max: 40 }), margins, margins);
+    fc.assert(
+      fc.property(cases, ([h, height, ignoreTop, ignoreBottom]) =>
+        tidy(() => {
+          const rows = Array.from({ length: h }, (_, y) => y);
+          // Row y covers the image from y height / h to (y + 1) height / h.
+          const inside = rows.filter(
+            (y) => y * height >= ignoreTop * h && (y + 1) * height <= (height - ignoreBottom) * h,
+          );
+          const map = tensor(rows).view([1, 1, h, 1]).expand([2, 3, h, 2]);
+          const cut = () => betweenMargins(map, height, { ignoreTop, ignoreBottom });
+          if (inside.length === 0) {
+            expect(cut).toThrow(RangeError);
+            expect(cut).toThrow(
+              `margins of ${ignoreTop} and ${ignoreBottom} rows (ignoreTop, ignoreBottom) leave nothing of a crop of ${height}`,
+            );
+            return;
+          }
+          expect(cut().shape).toEqual([2, 3, inside.length, 2]);
+          expect(cut().select(3, 1).select(1, 2).select(0, 1).tolist()).toEqual(inside);
+          // A mask has no channels.
+          const mask = betweenMargins(map.select(1, 0), height, { ignoreTop, ignoreBottom });
+          expect(mask.select(2, 0).select(0, 0).tolist()).toEqual(inside);
+        }),
+      ),
+      runs(150),
+    );
+  });
+});
+
+describe('contrasted features', () => {
+  test("are the decoder's as they are, or the encoder's, and each stage has its part of the first layer", () => {
+    const sides = fc.integer({ min: 1, max: 6 });
+    fc.assert(
+      fc.property(
+        fc.tuple(sides, sides),
+        fc.array(fc.tuple(sides, sides), { minLength: 1, maxLength: 4 }),
+        fc.integer({ min: 1, max: 3 }),
+        fc.constantFrom('none' as const, 'layer' as const),
+        seeds,
+        ([h, w], sizes, depth, norm, seed) =>
+          tidy(() => {
+            using generator = new Generator(seed);
+            const widths = sizes.map((_, i) => i + 1);
+            const options = { width: 3, depth, norm };
+            const features = normal([2, 5, h, w], seed, 'float64');
+            const stages = sizes.map(([y, x], i) => leaf(normal([2, i + 1, y, x], seed + i + 1, 'float64')));
+            const ofDecoder = new ProjectionHead(5, options, generator);
+            expect(ofDecoder.input({ features, stages })).toBe(features);
+
+            const head = new ProjectionHead(widths, options, generator).to({ dtype: 'float64' });
+            // One head on the stages side by side, whose first layer has the parts' weights side by side.
+            const channels = widths.reduce((a, b) => a + b, 0);
+            const whole = new ProjectionHead(channels, options, generator).to({ dtype: 'float64' });
+            noGrad(() => {
+              whole.layers.items[0]!.weight.copy_(
+                ops.cat(
+                  head.stages.items.map(({ weight }) => weight),
+                  1,
+                ),
+              );
+              whole.layers.items[0]!.bias!.copy_(head.stages.items[0]!.bias!);
+              for (const [i, { weight, bias }] of head.layers.items.entries()) {
+                whole.layers.items[i + 1]!.weight.copy_(weight);
+                whole.layers.items[i + 1]!.bias!.copy_(bias!);
+              }
+            });
+            const fast = head.call(pixelRows(head.input({ features, stages })));
+            const slow = whole.call(pixelRows(fusedStages(stages, [h, w])));
+            expect(difference(fast.toArray(), slow.toArray())).toBeLessThan(1e-9);
+            const weights = normal(fast.shape, seed + 9, 'float64');
+            const [of, against] = [fast, slow].map((z) => grad(z.mul(weights).sum(), stages));
+            for (const [i, gradient] of of!.entries()) {
+              expect(difference(gradient!.toArray(), against![i]!.toArray())).toBeLessThan(1e-7);
+            }
+          }),
+      ),
+      runs(40),
+    );
+  });
+
+  test("the encoder's stages are resized and put side by side, with their gradients", () => {
+    const sides = fc.integer({ min: 1, max: 6 });
+    fc.assert(
+      fc.property(
+        fc.tuple(sides, sides),
+        fc.array(fc.tuple(sides, sides), { minLength: 1, maxLength: 4 }),
+        seeds,
+        ([h, w], sizes, seed) =>
+          tidy(() => {
+            const stages = sizes.map(([y, x], i) => leaf(normal([2, i + 1, y, x], seed + i + 1, 'float64')));
+            const fused = fusedStages(stages, [h, w]);
+            const channels = sizes.reduce((sum, _, i) => sum + i + 1, 0);
+            expect(fused.shape).toEqual([2, channels, h, w]);
+            const slow = () =>
+              [0, 1].flatMap((n) =>
+                stages.flatMap((stage) =>
+                  (stage.tolist() as number[][][][])[n]!.map((map) => slowBilinear(map, h, w)),
+                ),
+              );
+            expect(difference(fused.toArray(), slow().flat(2))).toBeLessThan(1e-12);
+
+            // The derivative of a resized map by one of its pixels is the resized map of that pixel alone.
+            const weights = normal(fused.shape, seed + 9, 'float64');
+            const gradients = grad(fused.mul(weights).sum(), stages);
+            let channel = 0;
+            for (const [i, [y, x]] of sizes.entries()) {
+              const gradient = gradients[i]!.tolist() as number[][][][];
+              const own = (weights.tolist() as number[][][][])[1]![channel]!;
+              for (let p = 0; p < y * x; p++) {
+                const [row, column] = [Math.floor(p / x), p % x];
+                const alone = Array.from({ length: y }, (_, v) =>
+                  Array.from({ length: x }, (_, u) => Number(v === row && u === column)),
+                );
+                const expected = dot(slowBilinear(alone, h, w).flat(), own.flat());
+                expect(gradient[1]![0]![row]![column]).toBeCloseTo(expected, 10);
+              }
+              channel += i + 1;
+            }
+          }),
+      ),
+      runs(30),
+    );
+  });
+});
+
 describe('PixelContrast', () => {
   const [C, CHANNELS, WIDTH] = [4, 3, 5];
   const SIZE = [2, 3] as const;
@@ -569,7 +796,7 @@ describe('PixelContrast', () => {
 
   function headOf(seed: number): ProjectionHead {
     using generator = new Generator(seed);
-    return new ProjectionHead(CHANNELS, WIDTH, 2, generator);
+    return new ProjectionHead(CHANNELS, { width: WIDTH, depth: 2 }, generator);
   }
 
   const features = (seed: number) => normal([2, CHANNELS, ...SIZE], seed);

@@ -13,7 +13,7 @@ describe('on separable features', () => {
   /** A head that does nothing but normalise. */
   function identity(): ProjectionHead {
     using generator = new Generator(0);
-    const head = new ProjectionHead(WIDTH, WIDTH, 1, generator);
+    const head = new ProjectionHead(WIDTH, { width: WIDTH, depth: 1 }, generator);
     noGrad(() => {
       const [layer] = head.layers.items;
       layer!.weight.copy_(tensor(Array.from({ length: WIDTH }, (_, c) => axis(c))));

@@ -29,12 +29,17 @@ test("what is left out is the paper's choice", () => {
     anchorShareEnd: 0.2,
     anchorThreshold: 0.968,
     anchorView: 'mixed',
+    anchorDomains: 'target',
+    features: 'decoder',
     perAnchorNegatives: false,
     negativeDomains: 'both',
+    negativeSampling: 'uniform',
     hardSource: false,
+    minShare: 0.75,
     prototypeDomains: 'source',
     prototypeKind: 'queue',
     prototypeMomentum: 0.99,
+    norm: 'none',
   });
   expect(contrastSettings({ ...numbers, type: undefined, anchorShareEnd: 0.8 })).toMatchObject({
     type: 'hybrid',
@@ -60,6 +65,28 @@ test.each([
   [{ anchorShareEnd: 0 }, 'expected number to be >0'],
   [{ anchorThreshold: 1.1 }, 'expected number to be <=1'],
   [{ perAnchorNegatives: 'yes' }, 'expected boolean'],
+  [{ features: 'stages' }, '"decoder"|"encoder"'],
+  [{ anchorDomains: 'all' }, '"source"|"target"|"both"'],
+  [{ negativeSampling: 'hard' }, '"uniform"|"class-similarity"'],
+  [{ norm: 'batch' }, '"none"|"layer"'],
+  [{ minShare: 1.1 }, 'expected number to be <=1'],
+  [
+    { anchorDomains: 'source', anchorView: 'target' },
+    'anchorView target is of no use without anchors in the target: see anchorDomains',
+  ],
+  [
+    { type: 'pixel-to-prototype', negativeSampling: 'class-similarity' },
+    'negativeSampling draws from a bank of pixels, which the type pixel-to-prototype does not have',
+  ],
 ])('refuses %j', (wrong, message) => {
   expect(() => contrastSchema.parse({ ...numbers, ...wrong })).toThrow(message.replaceAll('"', '\\"'));
+});
+
+test.each([
+  { anchorDomains: 'both', anchorView: 'target' },
+  { anchorDomains: 'source', anchorView: 'mixed' },
+  { type: 'pixel-to-prototype', negativeSampling: 'uniform' },
+  { type: 'pixel-to-pixel', negativeSampling: 'class-similarity' },
+])('takes %j', (chosen) => {
+  expect(contrastSchema.parse({ ...numbers, ...chosen })).toEqual({ ...numbers, ...chosen });
 });

@@ -7,15 +7,20 @@ import { PixelContrast, type PixelView } from '../../../src/adaptation/contrast/
 import type { ContrastOptions } from '../../../src/config/contrast.js';
 import {
   C,
+  cellMap,
+  cellsOf,
+  drawsAhead,
   featureMap,
   headOf,
   labelMap,
   labelOf,
   PIXELS,
   seenAt,
+  similarSlots,
   variants,
+  WIDTH,
 } from '../../support/contrast.js';
-import { difference } from '../../support/method.js';
+import { difference, matrix } from '../../support/method.js';
 
 /** Thrown where a rank would wait for the others. */
 class Waiting extends Error {}
@@ -64,23 +69,44 @@ function onRanks<T>(size: number, program: (world: World) => T): T[] {
   }
 }
 
-/** Two steps and a loss on a rank's images; `tidy` is left to the caller, since it may end half-way. */
+/** Leaves out what rounding would decide: a random number next to the boundary of two rows. */
+function withoutNearDraws(contrast: PixelContrast): void {
+  const { negativeSampling, temperature } = contrast.options;
+  if (negativeSampling === 'uniform') return;
+  const { rows, filled } = contrast.negatives.store!.module;
+  const counts = filled.tolist() as number[];
+  const owners = (rows.select(2, WIDTH).tolist() as number[][]).map((own, c) => own.slice(0, counts[c]));
+  const prototypes = matrix(contrast.prototypes());
+  for (const [c, numbers] of drawsAhead(contrast).negatives.entries()) {
+    if (counts[c]! > 0) similarSlots(numbers, owners[c]!, prototypes, c, temperature);
+  }
+}
+
+/** Two steps and the losses on a rank's images; `tidy` is left to the caller, since it may end half-way. */
 function train(options: ContrastOptions, onTarget: boolean, seed: number, world: World) {
   const part = (x: Tensor) => world.part(x, 0);
   const viewPart = ({ features, logits }: PixelView) => ({ features: part(features), logits: part(logits) });
-  const head = headOf(seed);
+  const head = headOf(seed, 2, options.norm);
   const contrast = new PixelContrast(C, options, seed, world);
   for (const step of [0, 1]) {
-    const { source, label, target } = seenAt(seed + 10 * step);
-    contrast.storeSource(viewPart(source), part(labelMap(label)), head);
+    const { source, cells, target } = seenAt(seed + 10 * step);
+    contrast.storeSource(viewPart(source), part(cellMap(cells)), head);
     contrast.storeTarget(viewPart(target), head, step / 2);
   }
-  const map = featureMap(seed + 5).requiresGrad_();
+  const maps = [featureMap(seed + 5), featureMap(seed + 7)].map((map) => map.requiresGrad_()) as [
+    Tensor,
+    Tensor,
+  ];
   const mask = part(labelMap(labelOf(seed + 6)).eq(0));
   const { target } = seenAt(seed + 20);
   const sourceMask = onTarget ? undefined : mask;
-  const loss = contrast.loss(part(map), sourceMask, viewPart(target), head, 1);
-  const gradients = grad(loss, [map, ...head.parameters()]).map((gradient) => gradient!.toArray());
+  if (world === alone) withoutNearDraws(contrast);
+  const ofSource = contrast.sourceLoss(part(maps[1]), part(cellMap(cellsOf(seed + 8))), head);
+  if (world === alone) withoutNearDraws(contrast);
+  const ofTarget = contrast.loss(part(maps[0]), sourceMask, viewPart(target), head, 1);
+  // Of unlike weights, so that neither can stand in for the other.
+  const loss = ofTarget.add(ofSource.mul(2));
+  const gradients = grad(loss, [...maps, ...head.parameters()]).map((gradient) => gradient!.toArray());
   return {
     loss: loss.item(),
     gradients,
