@@ -2,6 +2,8 @@
 
 export const sweepNames = [
   'methods',
+  'evidence',
+  'contrast',
   'contrast-type',
   'anchor-selection',
   'rank',

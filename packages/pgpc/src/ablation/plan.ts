@@ -8,6 +8,8 @@ import type { Experiment } from '../config/experiment.js';
 import { checkKey, hasPlaceFor, type Settings, withSettings } from '../config/settings.js';
 import { loadSegmentor, MODEL_FILE } from '../models/checkpoint.js';
 import { locateModel } from '../models/locate.js';
+import { shardsOf, weightsFileOf } from '../models/weights/files.js';
+import { encoderStart, weightsPath } from '../models/weights/shipped.js';
 import { type ScaleName, type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
 import type { SweepName } from './names.js';
 import { folderOf, type RunResult, readResult, seedFolder } from './results.js';
@@ -31,6 +33,11 @@ export interface PlanOptions {
    * or file, instead of training one.
    */
   start?: string | undefined;
+  /**
+   * What source networks and oracle start their encoder from, as `--weights` takes it; left out: this package's encoder
+   * where it fits.
+   */
+  weights?: string | undefined;
   /** Other data than rendered streets. */
   own?: OwnData | undefined;
 }
@@ -63,9 +70,11 @@ export interface PlannedRun {
   seed: number;
   experiment: Experiment;
   onTarget: boolean;
-  /** Folder with the network that it starts from; undefined: random weights. */
+  /** Folder with the network that it starts from; undefined: none. */
   start: string | undefined;
-  /** What `start` is, as the result says it. */
+  /** Name or file of what its encoder starts from; undefined: a whole network, or random weights. */
+  weights: string | undefined;
+  /** What it starts from, as the result says it. */
   startKey: string | undefined;
   /** The run that trains what it starts from. */
   after: PlannedRun | undefined;
@@ -80,7 +89,8 @@ const SHARED = ['segmentor', 'batch', 'crop', 'rareClasses'];
 
 /**
  * The runs of a sweep, seed by seed and cell by cell, every experiment checked.
- * @throws Error for a setting that does not fit, or a start that is missing.
+ * @throws UsageError for this package's encoder in another network; Error for a setting that does not fit, or a start that
+ *   is missing.
  */
 export function plan(name: SweepName, options: PlanOptions): PlannedRun[] {
   for (const key of Object.keys(options.set)) checkKey(key);
@@ -100,9 +110,14 @@ function takes({ cell, experiment }: PlannedRun, key: string): boolean {
 
 function runsOfSeed(sweep: SweepName, seed: number, options: PlanOptions): PlannedRun[] {
   const { out, set, own } = options;
-  const preset = streetSynthPreset({ ...options, seed, classes: own?.classes });
+  const presetOf = (steps: number | undefined) =>
+    streetSynthPreset({ ...options, steps, seed, classes: own?.classes });
+  const preset = presetOf(options.steps);
+  const presetFor = (longer: number) =>
+    presetOf(Math.round(longer * preset.continuation('self-training').iterations));
   const pretraining = changed(preset.pretraining, set, isShared);
   const given = options.start === undefined ? undefined : givenStart(options.start, seed, pretraining);
+  const onLabels = { ...encoderOf(options.weights, pretraining), start: undefined, after: undefined };
   const identified = (run: Training): Identified => ({ ...run, key: keyOf(own ?? preset, run) });
   const placed = (name: string, run: Identified): PlannedRun => {
     const folder = folderOf(out, seed, run.key) ?? join(seedFolder(out, seed), `${name}-${run.key}`);
@@ -110,19 +125,24 @@ function runsOfSeed(sweep: SweepName, seed: number, options: PlanOptions): Plann
   };
   const source = given
     ? undefined
-    : placed('source', identified({ experiment: pretraining, onTarget: false, ...fromScratch }));
+    : placed(
+        'source',
+        identified({ experiment: pretraining, onTarget: false, ...onLabels, cell: undefined }),
+      );
   const origin = {
     start: given?.folder ?? source!.folder,
     startKey: given?.sha256 ?? source!.key,
+    weights: undefined,
     after: source,
   };
   const runOf = (cell: Cell): Identified => {
-    const { method, settings } = cell;
+    const { method, settings, longer } = cell;
     if (method === 'oracle') {
       const experiment = changed(preset.oracle, set, isShared);
-      return identified({ experiment, onTarget: true, ...fromScratch, cell });
+      return identified({ experiment, onTarget: true, ...onLabels, cell });
     }
-    const experiment = withSettings(changed(preset.continuation(method), set), settings);
+    const { continuation } = longer === undefined ? preset : presetFor(longer);
+    const experiment = withSettings(changed(continuation(method), set), settings);
     return identified({ experiment, onTarget: false, ...origin, cell });
   };
   // A run that the table of methods has too goes by its name there, whichever sweep comes to it first.
@@ -138,8 +158,6 @@ function runsOfSeed(sweep: SweepName, seed: number, options: PlanOptions): Plann
 type Identified = Omit<PlannedRun, 'name' | 'seed' | 'folder'>;
 type Training = Omit<Identified, 'key'>;
 
-const fromScratch = { start: undefined, startKey: undefined, after: undefined, cell: undefined };
-
 /** The experiment with the settings that it has a place for. */
 function changed(
   experiment: Experiment,
@@ -148,6 +166,20 @@ function changed(
 ): Experiment {
   const fitting = Object.entries(set).filter(([key]) => allowed(key) && hasPlaceFor(experiment, key));
   return withSettings(experiment, Object.fromEntries(fitting));
+}
+
+/** What the encoder of a training on labels starts from. A change of the file is another start. */
+function encoderOf(
+  given: string | undefined,
+  { segmentor }: Experiment,
+): Pick<Training, 'weights' | 'startKey'> {
+  const weights = encoderStart(given, segmentor.backbone);
+  if (weights === undefined) return { weights, startKey: undefined };
+  const file = weightsFileOf(weightsPath(weights));
+  const hash = createHash('sha256');
+  const shards = file.endsWith('.index.json') ? shardsOf(file).map((name) => join(dirname(file), name)) : [];
+  for (const one of [file, ...shards]) hash.update(readFileSync(one));
+  return { weights, startKey: `encoder ${hash.digest('hex')}` };
 }
 
 /** @throws Error if there is no network for the seed, or it is not one that the cells can start from. */

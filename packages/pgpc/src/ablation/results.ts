@@ -21,7 +21,10 @@ const resultSchema = z.object({
   name: z.string(),
   seed: z.number().int(),
   experiment: z.record(z.string(), z.unknown()),
-  /** The key of the run whose network this one started from, or the SHA-256 of the file; absent: random weights. */
+  /**
+   * The key of the run whose network this one started from, or the SHA-256 of the file, with `encoder ` before it for weights
+   * of the encoder alone; absent: random weights.
+   */
   start: z.string().optional(),
   /** Trained on the target with its labels. */
   onTarget: z.boolean(),

@@ -209,7 +209,7 @@ function inProcesses(
 ): RunTrainer {
   return async (run, onStep) => {
     const log: LogEntry[] = [];
-    const { experiment, onTarget, start, folder, cell } = run;
+    const { experiment, onTarget, start, weights, folder, cell } = run;
     const name = labelOf(run);
     const end = await trainInProcess(
       {
@@ -220,7 +220,7 @@ function inProcesses(
         device,
         workers: workersOn(device, jobs),
         onTarget,
-        start: { model: start },
+        start: start === undefined ? { weights } : { model: start },
         checkpoint: folder,
         keep: cell && !checkpoints ? 'nothing' : 'network',
         evaluate: cell !== undefined,
@@ -281,7 +281,7 @@ function whyAgain(run: PlannedRun, out: string): string | undefined {
   }
   const others = foldersNamed(out, run.seed, run.name).filter((folder) => folder !== run.folder);
   return others.length > 0
-    ? `${others.join(' and ')} is of other settings, steps or another source; it runs anew`
+    ? `${others.join(' and ')} is of other settings, steps or another start; it runs anew`
     : undefined;
 }
 
@@ -306,15 +306,26 @@ function tableOf(
     (cell) => results.flatMap((one) => (one.cell === cell && one.result ? [one.result] : [])),
     minority,
   );
-  return { sweep, classes, minority, rows, setting: settingOf(options, where), command: options.command };
+  return {
+    sweep,
+    classes,
+    minority,
+    rows,
+    setting: settingOf(options, runs, where),
+    command: options.command,
+  };
 }
 
 /** What all runs of the sweep have in common. */
-function settingOf(options: SweepOptions, where: string): string {
+function settingOf(options: SweepOptions, runs: readonly PlannedRun[], where: string): string {
   const { precision, start, seed, seeds } = options;
   const preset = streetSynthPreset(options);
   const steps = preset.continuation('pgpc').iterations;
-  const source = start ? 'given source networks' : `${preset.pretraining.iterations} steps on the source`;
+  const weights = runs.find((run) => run.weights !== undefined)?.weights;
+  const from = weights === undefined ? 'random weights' : `the encoder ${weights}`;
+  const source = start
+    ? 'given source networks'
+    : `${preset.pretraining.iterations} steps on the source from ${from}`;
   const which = seeds === 1 ? `seed ${seed}` : `seeds ${seed} to ${seed + seeds - 1}`;
   const computed = precision ? `${precision}, ` : '';
   return `On ${where}: ${computed}${source}, then ${steps} steps of each cell; ${which}.`;

@@ -16,6 +16,8 @@ export interface Cell {
   readonly method: MethodName | 'oracle';
   /** Changes to the method's experiment. */
   readonly settings: Settings;
+  /** How many times the others' steps it trains for; left out: 1. */
+  readonly longer?: number;
 }
 
 export interface Sweep {
@@ -24,6 +26,8 @@ export interface Sweep {
   readonly description: string;
   /** The cell from which differences are taken. */
   readonly reference: string;
+  /** A second cell from which differences are taken. */
+  readonly reference2?: string;
   readonly cells: readonly Cell[];
 }
 
@@ -47,11 +51,50 @@ const DENOISED: Readonly<Record<string, string>> = {
 /** The more useful of the two for pseudo-labels. */
 const DENOISED_LABELS = { ...denoisers.prototypes, where: 'labels' };
 
-/** What goes best with PGPC on rendered streets (docs/results.md). */
-export const alignedAndDenoised: Settings = {
+/** What goes best with self-training on rendered streets (docs/results.md). */
+const alignedAndDenoised: Settings = {
   'method.style': styles.dcan,
   'method.denoise': DENOISED_LABELS,
 };
+
+const SOURCE_ONLY: Cell = { name: 'source-only', label: 'source only', method: 'source-only', settings: {} };
+const SELF_TRAINING: Cell = {
+  name: 'self-training',
+  label: 'self-training',
+  method: 'self-training',
+  settings: {},
+};
+const OURS: Cell = { name: 'pgpc-plus', label: 'PGPC+ (ours)', method: 'pgpc-plus', settings: {} };
+const ORACLE: Cell = { name: 'oracle', label: 'oracle (target labels)', method: 'oracle', settings: {} };
+
+/** Our contrast, and what one choice of it alone does. */
+function contrasts(): Cell[] {
+  const but = (name: string, label: string, change: Settings): Cell => ({
+    ...OURS,
+    name,
+    label: `PGPC+, but ${label}`,
+    settings: Object.fromEntries(
+      Object.entries(change).map(([key, value]) => [`method.contrast.${key}`, value]),
+    ),
+  });
+  return [
+    OURS,
+    but('uncorrected', 'no correction of pseudo-labels', { correction: null }),
+    but('correction-alone', 'λ_c = 0: the correction by a head that does not learn', { weight: 0 }),
+    but('decoder', "of the decoder's features", { features: 'decoder' }),
+    but('target', "anchors of the target's alone", { anchorDomains: 'target' }),
+    but('source', "anchors of the source's alone", { anchorDomains: 'source' }),
+    but('global-entropy', "the paper's rule for anchors", {
+      anchorSelection: 'global-entropy',
+      anchorShare: 0.2,
+    }),
+    but('temperature', 'τ = 0.5', { temperature: 0.5 }),
+    but('weight', 'λ_c = 0.1', { weight: 0.1 }),
+    but('pixels', 'pixels as negatives', { type: 'hybrid' }),
+    but('similar', 'similar pixels as negatives', { type: 'hybrid', negativeSampling: 'class-similarity' }),
+    but('norm', 'a layer norm in the head', { norm: 'layer' }),
+  ];
+}
 
 const START_WEIGHTS = [0.03, 0.1, 0.3];
 
@@ -61,8 +104,8 @@ export const sweeps: Readonly<Record<SweepName, Sweep>> = {
     description: 'What each method reaches from the same source network in the same number of steps.',
     reference: 'source-only',
     cells: [
-      { name: 'source-only', label: 'source only', method: 'source-only', settings: {} },
-      { name: 'self-training', label: 'self-training', method: 'self-training', settings: {} },
+      SOURCE_ONLY,
+      SELF_TRAINING,
       {
         name: 'self-training-fda',
         label: 'self-training + FDA',
@@ -80,8 +123,47 @@ export const sweeps: Readonly<Record<SweepName, Sweep>> = {
       pgpc('pgpc-dcan', 'PGPC + DCAN', { 'method.style': styles.dcan }),
       pgpc('pgpc-denoise', 'PGPC + denoised pseudo-labels', { 'method.denoise': DENOISED_LABELS }),
       pgpc('pgpc-dcan-denoise', 'PGPC + DCAN + denoised pseudo-labels', alignedAndDenoised),
-      { name: 'oracle', label: 'oracle (target labels)', method: 'oracle', settings: {} },
+      ORACLE,
     ],
+  },
+  evidence: {
+    title: 'Evidence',
+    description:
+      'What the contrast adds to self-training, and what goes with it, from the same source network in the same number of steps.',
+    reference: 'self-training',
+    reference2: 'source-only',
+    cells: [
+      SOURCE_ONLY,
+      SELF_TRAINING,
+      // The step of pgpc-plus takes 1.1 times that of self-training (docs/results.md).
+      {
+        ...SELF_TRAINING,
+        name: 'self-training-longer',
+        label: 'self-training, as long as PGPC+',
+        longer: 1.1,
+      },
+      pgpc('pgpc', 'PGPC of the paper'),
+      {
+        name: 'batch-contrast',
+        label: "the authors' published contrast",
+        method: 'batch-contrast',
+        settings: {},
+      },
+      OURS,
+      {
+        name: 'pgpc-plus-dcan-denoise',
+        label: 'PGPC+ + DCAN + denoised pseudo-labels',
+        method: 'pgpc-plus',
+        settings: alignedAndDenoised,
+      },
+      ORACLE,
+    ],
+  },
+  contrast: {
+    title: 'What is contrasted',
+    description: 'Whose pixels are anchors, which features are contrasted, and how hard the negatives are.',
+    reference: 'self-training',
+    cells: [SELF_TRAINING, ...contrasts()],
   },
   'contrast-type': {
     title: 'Contrast type',

@@ -2,7 +2,7 @@
 
 import { meanOfKnown } from '../evaluation/scores.js';
 import { percent, points } from '../report/format.js';
-import { meanAndSpread } from '../report/series.js';
+import { halfInterval, meanAndSpread } from '../report/series.js';
 import type { RunResult } from './results.js';
 import type { Cell, Sweep } from './sweeps.js';
 
@@ -23,13 +23,26 @@ export interface SeedScores {
   readonly majority: number;
 }
 
+/** A difference that is taken seed by seed. */
+export interface Difference extends Stat {
+  /** How many seeds both have. */
+  readonly seeds: number;
+  /** Half of the 95 % interval of the mean. */
+  readonly half: number;
+}
+
 /** One cell over the seeds that have ended. */
 export interface Row {
   readonly cell: Cell;
   readonly seeds: readonly SeedScores[];
   readonly miou: Stat;
-  /** mIoU less that of the reference with the same seed, over the seeds that both have; undefined: the reference. */
-  readonly difference: (Stat & { readonly seeds: number }) | undefined;
+  /**
+   * mIoU less that of the reference with the same seed, over the seeds that both have; the mean's 95 % interval is ± half.
+   * Undefined: the reference.
+   */
+  readonly difference: Difference | undefined;
+  /** The same to the sweep's second reference, where it has one. */
+  readonly difference2: Difference | undefined;
   readonly accuracy: Stat;
   readonly minority: Stat;
   readonly majority: Stat;
@@ -70,21 +83,28 @@ export function rowsOf(
     resultsOf(cell).flatMap(({ seed, scores }) =>
       scores ? [{ seed, ...scores, ...split(scores.iou, minority) }] : [],
     );
-  const reference = sweep.cells.find(({ name }) => name === sweep.reference)!;
-  const standard = new Map(seedsOf(reference).map(({ seed, miou }) => [seed, miou]));
+  const differencesTo = (reference: string | undefined) => {
+    const standard = sweep.cells.find(({ name }) => name === reference);
+    const ofSeed = new Map(standard && seedsOf(standard).map(({ seed, miou }) => [seed, miou]));
+    return (cell: Cell, seeds: readonly SeedScores[]) => {
+      if (!standard || cell === standard) return undefined;
+      return pairedDifference(
+        seeds.flatMap(({ seed, miou }) => (ofSeed.has(seed) ? [miou - ofSeed.get(seed)!] : [])),
+      );
+    };
+  };
+  const [difference, difference2] = [sweep.reference, sweep.reference2].map(differencesTo);
   return sweep.cells.flatMap((cell): Row[] => {
     const seeds = seedsOf(cell);
     if (seeds.length === 0) return [];
     const over = (value: (scores: SeedScores) => number) => meanAndSpread(seeds.map(value));
-    const paired = seeds.flatMap(({ seed, miou }) =>
-      standard.has(seed) ? [miou - standard.get(seed)!] : [],
-    );
     return [
       {
         cell,
         seeds,
         miou: over(({ miou }) => miou),
-        difference: cell === reference ? undefined : { ...meanAndSpread(paired), seeds: paired.length },
+        difference: difference!(cell, seeds),
+        difference2: difference2!(cell, seeds),
         accuracy: over(({ accuracy }) => accuracy),
         minority: over((scores) => scores.minority),
         majority: over((scores) => scores.majority),
@@ -92,6 +112,12 @@ export function rowsOf(
       },
     ];
   });
+}
+
+function pairedDifference(differences: readonly number[]): Difference {
+  const stat = meanAndSpread(differences);
+  const seeds = differences.length;
+  return { ...stat, seeds, half: halfInterval(stat.spread, seeds) };
 }
 
 function split(
@@ -109,23 +135,32 @@ export function withSpread({ mean, spread }: Stat): string {
   return Number.isFinite(spread) ? `${percent(mean)} ± ${percent(spread)}` : percent(mean);
 }
 
-/** `+1.2 ± 0.3`, in percentage points; nothing for the reference itself. */
-function differenceText({ difference }: Row): string {
+/** `+1.2 (+0.8 to +1.6)`, in percentage points with the 95 % interval; nothing for the reference itself. */
+function differenceText(difference: Difference | undefined): string {
   if (!difference) return '';
-  const { mean, spread } = difference;
-  return Number.isFinite(spread) ? `${points(mean)} ± ${percent(spread)}` : points(mean);
+  const { mean, half } = difference;
+  if (!Number.isFinite(half)) return points(mean);
+  return `${points(mean)} (${points(mean - half)} to ${points(mean + half)})`;
 }
 
 /** Heads of the table's columns, and its rows as text; all but the number of seeds in percent or points of it. */
 export function textCells({ sweep, rows }: SweepTable): { header: string[]; rows: string[][] } {
-  const { label } = sweep.cells.find(({ name }) => name === sweep.reference)!;
+  const references = referencesOf(sweep);
   return {
-    header: ['', 'seeds', 'mIoU', `to ${label}`, 'minority classes', 'other classes', 'pixel accuracy'],
+    header: [
+      '',
+      'seeds',
+      'mIoU',
+      ...references.map((label) => `to ${label}`),
+      'minority classes',
+      'other classes',
+      'pixel accuracy',
+    ],
     rows: rows.map((row) => [
       row.cell.label,
       String(row.seeds.length),
       withSpread(row.miou),
-      differenceText(row),
+      ...[row.difference, row.difference2].slice(0, references.length).map(differenceText),
       withSpread(row.minority),
       withSpread(row.majority),
       withSpread(row.accuracy),
@@ -135,12 +170,20 @@ export function textCells({ sweep, rows }: SweepTable): { header: string[]; rows
 
 /** What the columns are, for under the table. */
 export function legend({ sweep, classes, minority }: SweepTable): string {
-  const { label } = sweep.cells.find(({ name }) => name === sweep.reference)!;
+  const to = referencesOf(sweep).map((label) => `"to ${label}"`);
   return (
     "In percent, of the student on the target's validation images: mean over seeds ± sample standard deviation. " +
-    `"to ${label}" is the difference of the mIoU in points, seed by seed. Minority classes are those with less than ` +
+    `${to.join(', ')}: the difference of the mIoU in points, seed by seed, with the 95 % interval of its mean by ` +
+    `Student's t. Minority classes are those with less than ` +
     `${100 * MINORITY_SHARE} % of the labelled pixels of the source's training images: ` +
     `${minority.map((c) => classes[c]).join(', ')}.`
+  );
+}
+
+/** Labels of the cells that differences are taken from. */
+function referencesOf({ cells, reference, reference2 }: Sweep): string[] {
+  return [reference, reference2].flatMap((name) =>
+    cells.filter((cell) => cell.name === name).map(({ label }) => label),
   );
 }
 
@@ -178,7 +221,11 @@ export function csv({ rows, classes }: SweepTable): string {
     'seeds',
     ...pair('miou'),
     ...pair('difference'),
+    'difference_half95',
     'difference_seeds',
+    ...pair('difference2'),
+    'difference2_half95',
+    'difference2_seeds',
     ...['accuracy', 'minority', 'majority'].flatMap(pair),
     ...classes.flatMap((name) => pair(`iou_${name.replaceAll(' ', '_')}`)),
   ];
@@ -188,8 +235,11 @@ export function csv({ rows, classes }: SweepTable): string {
     row.cell.label,
     String(row.seeds.length),
     ...numbers(row.miou),
-    ...numbers(row.difference),
-    figure(row.difference?.seeds),
+    ...[row.difference, row.difference2].flatMap((one) => [
+      ...numbers(one),
+      figure(one?.half),
+      figure(one?.seeds),
+    ]),
     ...[row.accuracy, row.minority, row.majority, ...row.iou].flatMap(numbers),
   ]);
   return `${[header, ...lines].map((line) => line.map(quoted).join(',')).join('\n')}\n`;

@@ -154,3 +154,19 @@ export function meanAndSpread(values: readonly number[]): { mean: number; spread
   const squares = finite.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   return { mean, spread: finite.length < 2 ? Number.NaN : Math.sqrt(squares / (finite.length - 1)) };
 }
+
+/** Quantiles 0.975 of Student's t distribution with 1 to 30 degrees of freedom. */
+const T_975 = [
+  12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131,
+  2.12, 2.11, 2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045, 2.042,
+];
+
+/**
+ * Half of the 95 % interval of a mean, by Student's t: the interval is mean ± that.
+ * @param spread the sample standard deviation. @param count of the values; NaN below two.
+ */
+export function halfInterval(spread: number, count: number): number {
+  if (count < 2) return Number.NaN;
+  // Beyond 30 degrees of freedom the quantile is within 4 % of the normal distribution's.
+  return ((T_975[count - 2] ?? 1.96) * spread) / Math.sqrt(count);
+}

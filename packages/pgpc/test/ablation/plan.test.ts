@@ -1,6 +1,6 @@
 // Sweeps as data: settings, the runs they take, the numbers of their tables, their pictures.
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -11,12 +11,20 @@ import { classesPicture, miouPicture } from '../../src/ablation/pictures.js';
 import { type PlanOptions, plan } from '../../src/ablation/plan.js';
 import type { RunResult } from '../../src/ablation/results.js';
 import { type Sweep, sweeps } from '../../src/ablation/sweeps.js';
-import { csv, markdown, minorityClasses, rowsOf, type SweepTable } from '../../src/ablation/table.js';
+import {
+  csv,
+  markdown,
+  minorityClasses,
+  rowsOf,
+  type SweepTable,
+  textCells,
+} from '../../src/ablation/table.js';
 import { denoisers } from '../../src/config/denoise.js';
 import type { SegmentorConfig } from '../../src/config/segmentor.js';
 import { withSettings } from '../../src/config/settings.js';
 import { saveSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
+import { shippedEncoder } from '../../src/models/weights/shipped.js';
 import { scaleNames, streetSynthPreset } from '../../src/recipes/street-synth.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-ablate-'));
@@ -217,6 +225,56 @@ describe('sweeps', () => {
       /seed3.model\.safetensors is missing: --start/,
     );
   });
+
+  test('start source and oracle from the encoder of this package, or from what is given', () => {
+    const runs = plan('methods', options());
+    for (const { cell, start, weights, startKey, after } of runs) {
+      if (cell === undefined || cell.method === 'oracle') {
+        expect([start, weights]).toEqual([undefined, 'street-synth']);
+        expect(startKey).toMatch(/^encoder [0-9a-f]{64}$/);
+      } else expect([start, weights, startKey]).toEqual([runs[0]!.folder, undefined, after!.key]);
+    }
+    const random = plan('methods', options({ weights: 'none' }));
+    expect(random.map(({ key }, i) => key === runs[i]!.key)).not.toContain(true);
+    for (const { cell, weights, startKey } of random) {
+      expect(weights).toBeUndefined();
+      if (cell?.method === 'oracle') expect(startKey).toBeUndefined();
+    }
+    const wider = { set: { 'segmentor.backbone': 'mit_b1' } };
+    for (const more of [{ scale: 'large' } as const, wider]) {
+      expect(keys('methods', more)).toEqual(keys('methods', { ...more, weights: 'none' }));
+      expect(() => plan('methods', options({ ...more, weights: 'street-synth' }))).toThrow(
+        /an encoder of mit_b0/,
+      );
+    }
+  });
+
+  test('train longer where the cell says so, and are else the same', () => {
+    const runs = plan('evidence', options({ steps: 100 }));
+    const of = (name: string) => runs.find(({ cell }) => cell?.name === name)!.experiment;
+    const [short, long] = [of('self-training'), of('self-training-longer')];
+    expect([short.iterations, long.iterations]).toEqual([100, 110]);
+    expect({ ...long, iterations: 100, schedule: short.schedule }).toEqual(short);
+  });
+
+  test('know an encoder by its contents', () => {
+    const weights = join(folder, 'encoder.safetensors');
+    copyFileSync(shippedEncoder.file, weights);
+    expect(keys('rank', { weights })).toEqual(keys('rank'));
+    writeFileSync(weights, 'other');
+    const other = keys('rank', { weights });
+    for (const [name, key] of keys('rank')) expect(other.get(name), name).not.toBe(key);
+    const index = join(folder, 'shards/model.safetensors.index.json');
+    mkdirSync(join(folder, 'shards'));
+    writeFileSync(index, JSON.stringify({ weight_map: { a: '1.safetensors', b: '2.safetensors' } }));
+    const shards = (...texts: string[]) => {
+      for (const [i, text] of texts.entries())
+        writeFileSync(join(folder, `shards/${i + 1}.safetensors`), text);
+      return keys('rank', { weights: join(folder, 'shards') }).get('r4');
+    };
+    expect(shards('a', 'b')).toBe(shards('a', 'b'));
+    expect(shards('a', 'b')).not.toBe(shards('a', 'c'));
+  });
 });
 
 const sweep: Sweep = {
@@ -328,6 +386,7 @@ describe('the table', () => {
           }
           close(row.difference!, differences);
           expect(row.difference!.seeds).toBe(differences.length);
+          expect(row.difference2).toBeUndefined();
         }
       }),
     );
@@ -341,6 +400,21 @@ describe('the table', () => {
         [400, 0, 9, 31],
       ]),
     ).toEqual([2]);
+  });
+
+  test('has the 95 % interval of paired differences, to two references', () => {
+    const at = (...values: number[]) =>
+      values.map((miou, i) => resultOf(i + 1, miou, 0.5, [0.4, 0.2, 0.1, 0]));
+    const results = { a: at(0.31, 0.42, 0.53), b: at(0.3, 0.4, 0.5), c: at(0.2, 0.3, 0.4) };
+    const two = { ...sweep, reference2: 'c' };
+    const [row] = rowsOf(two, ({ name }) => results[name as 'a'], minority);
+    // Differences of 1, 2 and 3 points: mean 2, deviation 1, and t = 4.303 with two degrees of freedom.
+    expect(row!.difference!.half).toBeCloseTo((0.01 * 4.303) / Math.sqrt(3), 6);
+    expect(row!.difference2!.mean).toBeCloseTo(0.12, 12);
+    const table = { sweep: two, classes, minority, rows: [row!], setting: '', command: '' };
+    expect(textCells(table).header).toContain('to c');
+    expect(textCells(table).rows[0]).toContain('+2.0 (−0.5 to +4.5)');
+    expect(textCells(table).rows[0]).toContain('+12.0 (+9.5 to +14.5)');
   });
 
   const results = {

@@ -154,7 +154,7 @@ describe('a sweep', () => {
     }
     expect(steps).toBe(2 * 30 + 6 * 12);
     expect(out).toContain('Contrast type: 6 runs, 0 of them finished before');
-    expect(out).toMatch(/^pixel to pixel +2 +15\.0 ± 7\.1 +0\.0 ± 0\.0/m);
+    expect(out).toMatch(/^pixel to pixel +2 +15\.0 ± 7\.1 +0\.0 \(0\.0 to 0\.0\)/m);
     const written = readdirSync(join(folder, 'runs/contrast-type')).sort();
     expect(written).toEqual(['classes.svg', 'index.html', 'miou.svg', 'table.csv', 'table.md']);
     const [run] = readdirSync(join(folder, 'runs/seed1')).filter((name) => name.startsWith('pgpc-'));
@@ -254,7 +254,7 @@ describe('a sweep', () => {
   test('says that a run is there with other settings, and keeps it', async () => {
     const { trained, err } = await sweepOf({ seeds: 1, set: { 'method.contrast.temperature': 0.4 } });
     expect(trained).toEqual(cells.map((name) => `seed1/${name}`));
-    expect(err).toMatch(/seed1\/pgpc: .* is of other settings, steps or another source; it runs anew/);
+    expect(err).toMatch(/seed1\/pgpc: .* is of other settings, steps or another start; it runs anew/);
     expect((await sweepOf()).trained).toEqual([]);
   });
 
