@@ -20,7 +20,7 @@ import {
   softwareLines,
   takeTurns,
 } from './lib.mjs';
-import { checkFlags, equalityTable, Training, unequal } from './training.mjs';
+import { checkFlags, equalityTable, methodsOf, Training, unequal } from './training.mjs';
 
 const ITERATIONS = 40_000;
 /** Past the three steps before which nothing is captured, and cuDNN's choice of kernels. */
@@ -39,6 +39,8 @@ const RATES = { cuda: { side: 8192, copyMiB: 2048 }, cpu: { side: 256, copyMiB: 
 const flags = readFlags({
   backbone: 'mit_b5',
   methods: 'pgpc,daformer,source-only',
+  /** More methods, of which the peer takes no part; with commas between. */
+  'without-peer': '',
   size: 512,
   channels: 256,
   batch: 2,
@@ -60,6 +62,9 @@ if (!compileModes.includes(flags.compile)) {
   throw new RangeError(`--compile is one of ${compileModes.join(', ')}, not ${flags.compile}`);
 }
 const methods = checkFlags(flags);
+const alone = flags['without-peer'] ? methodsOf('--without-peer', flags['without-peer']) : [];
+const twice = alone.find((name) => methods.includes(name));
+if (twice !== undefined) throw new RangeError(`--without-peer ${twice}: it is one of --methods already`);
 const onGpu = device === 'cuda';
 const python = findPython(flags.python);
 
@@ -101,13 +106,30 @@ function save() {
 }
 
 const graphs = (value) => (onGpu ? { graphs: value } : {});
-/** In the order in which they are taken up, the most wanted first. */
+/**
+ * @typedef {object} Side what is timed, and what is found of it
+ * @property {string} of
+ * @property {string} name
+ * @property {string} method
+ * @property {object} [config]
+ * @property {number[]} ms by round
+ * @property {any} [worker]
+ * @property {any} [software]
+ * @property {any} [memory]
+ * @property {any} [kernels]
+ * @property {number | undefined} [flops]
+ * @property {number | undefined} [javascriptMs]
+ */
+
+/** In the order in which they are taken up, the most wanted first. @type {Side[]} */
 const sides = [
   ...methods.map((method) => ({ of: 'pgpc', name: 'CUDA graphs', method, config: graphs(true) })),
   ...methods.map((method) => ({ of: 'PyTorch', name: 'eager', method })),
+  ...alone.map((method) => ({ of: 'pgpc', name: 'CUDA graphs', method, config: graphs(true) })),
   { of: 'pgpc', name: 'no graphs', method: methods[0], config: graphs(false) },
   { of: 'PyTorch', name: 'eager, channels last', method: methods[0], config: { channelsLast: true } },
 ].map((side) => ({ ...side, ms: [] }));
+/** @returns {Side} */
 const compiledSide = (mode) => {
   return { of: 'PyTorch', name: `compile, ${mode}`, method: methods[0], config: { compile: mode }, ms: [] };
 };
@@ -249,15 +271,20 @@ function summarise() {
         javascriptMs: side.javascriptMs,
       };
     });
-  const extra = (of, name) => {
-    const [withContrast, without] = ['pgpc', 'daformer'].map((method) => find(of, name, method));
-    if (!withContrast?.ms.length || !without?.ms.length) return undefined;
-    return {
-      ...{ of, name, ratio: ratio(withContrast, without) },
-      ms: median(withContrast.ms.filter(Number.isFinite)) - median(without.ms.filter(Number.isFinite)),
-    };
+  const extra = (of, name, method, over) => {
+    const [more, less] = [method, over].map((one) => find(of, name, one));
+    if (!more?.ms.length || !less?.ms.length) return [];
+    const ms = median(more.ms.filter(Number.isFinite)) - median(less.ms.filter(Number.isFinite));
+    return [{ of, name, method, over, ms, ratio: ratio(more, less) }];
   };
-  results.contrastCost = [extra('pgpc', 'CUDA graphs'), extra('PyTorch', 'eager')].filter(Boolean);
+  results.costs = [
+    ['pgpc', 'CUDA graphs'],
+    ['PyTorch', 'eager'],
+  ].flatMap(([of, name]) =>
+    ['pgpc', 'pgpc-plus'].flatMap((method) =>
+      ['daformer', 'self-training'].flatMap((over) => extra(of, name, method, over)),
+    ),
+  );
 }
 
 summarise();
@@ -314,8 +341,8 @@ console.log(
   ),
   '\n',
 );
-for (const { of, name, ms, ratio: times } of results.contrastCost) {
-  console.log(`${of}, ${name}: PGPC over DAFormer ${digits(ms, 2)} ms, ${digits(times, 3)} times`);
+for (const { of, name, method, over, ms, ratio: times } of results.costs) {
+  console.log(`${of}, ${name}: ${method} over ${over} ${digits(ms, 2)} ms, ${digits(times, 3)} times`);
 }
 const flops = eagerOf(methods[0])?.flops;
 if (flops)

@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildInfo } from '@pgpc/torch';
 
+export { markdown } from './table.mjs';
+
 export const here = fileURLToPath(new URL('.', import.meta.url));
 
 /**
@@ -234,12 +236,6 @@ export function softwareLines(software) {
     lines.push('The two do not run on the same libraries: the ratios compare those too.');
   }
   return lines;
-}
-
-/** A table in Markdown, numbers to the right of the first column. */
-export function markdown(head, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n');
 }
 
 export function saveResults(folder, name, results) {

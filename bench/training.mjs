@@ -34,27 +34,38 @@ const NEGATIVES_OF_OTHER_DRAWS = 16384;
 /** Seconds for one step of the check, or to get ready for it. */
 const CHECK_LIMIT = 90;
 
+/** Methods of the peer, whose step is to be the same. */
+const peerMethods = ['source-only', 'self-training', 'daformer', 'pgpc'];
+
 const choices = {
   backbone: ['mit_b0', 'mit_b1', 'mit_b2', 'mit_b3', 'mit_b4', 'mit_b5'],
   device: ['cpu', 'cuda'],
   precision: ['float32', 'bfloat16'],
 };
 
-/** @returns the methods' names. @throws RangeError for flags that name no training step. */
+/**
+ * The methods that a flag names.
+ * @param {string} flag as people write it @param {string} text names with commas between
+ * @param {readonly string[]} known
+ * @throws RangeError for a name that is not known.
+ */
+export function methodsOf(flag, text, known = methodNames) {
+  const names = text.split(',');
+  for (const name of names) {
+    if (known.includes(name)) continue;
+    throw new RangeError(`${flag} are some of ${known.join(', ')} with commas between, not ${name}`);
+  }
+  return names;
+}
+
+/** @returns the methods' names. @throws RangeError for flags that name no training step that the peer has, too. */
 export function checkFlags(flags) {
-  const methods = flags.methods.split(',');
   for (const [name, values] of Object.entries(choices)) {
     if (!values.includes(flags[name])) {
       throw new RangeError(`--${name} is one of ${values.join(', ')}, not ${flags[name]}`);
     }
   }
-  for (const name of methods) {
-    if (!methodNames.includes(name)) {
-      throw new RangeError(
-        `--methods are some of ${methodNames.join(', ')} with commas between, not ${name}`,
-      );
-    }
-  }
+  const methods = methodsOf('--methods', flags.methods, peerMethods);
   if (flags.size % 32 !== 0) {
     throw new RangeError(`--size is a multiple of 32, the encoder's last stride, not ${flags.size}`);
   }
@@ -104,7 +115,9 @@ export class Training {
   /** The configuration of a method by the recipe. */
   recipe(name) {
     const method = methodConfig(name, { contrast: this.contrast });
-    return { exact: false, segmentor: this.segmentor, method };
+    // The head that both sides share takes the decoder's features.
+    const ownProjection = method.contrast?.features === 'encoder';
+    return { exact: false, segmentor: this.segmentor, method, ownProjection };
   }
 
   /** Starts a worker in a folder of its own, with the tensors and `config` in it. @param name of the folder. */

@@ -12,15 +12,17 @@ import { readTensors } from './tensors.mjs';
 export function prepare(folder) {
   const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
   setNumThreads(config.threads);
-  const { method, segmentor, seed, exact, activationCheckpointing, device, precision, graphs } = config;
+  const { method, segmentor, seed, exact, ownProjection } = config;
+  const { activationCheckpointing, device, precision, graphs } = config;
   if (device === 'cuda') deviceMath({ tf32: !exact, benchmark: false });
   const tensors = new Map(
     [...readTensors(folder)].map(([name, { array, shape }]) => [name, fromTypedArray(array, shape)]),
   );
   const student = new Learner(segmentor, seed, method.contrast);
   const weights = new Map();
-  for (const name of student.stateDict().keys()) weights.set(name, tensors.get(name));
-  student.loadStateDict(weights);
+  const [given, prefix] = ownProjection ? [student.segmentor, 'segmentor.'] : [student, ''];
+  for (const name of given.stateDict().keys()) weights.set(name, tensors.get(prefix + name));
+  given.loadStateDict(weights);
   for (const tensor of weights.values()) tensor.dispose();
   if (device !== 'cpu') student.to({ device });
   const optimizer = buildOptimizer(student, config.optimizer);

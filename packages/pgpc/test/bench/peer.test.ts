@@ -89,23 +89,41 @@ describe.skipIf(pythonWithTorch() === undefined || !existsSync('/proc'))('agains
       '--backbone mit_b0 --size 64 --channels 16 --rounds 1 --steps-per-round 1 --threads 1'.split(' ');
     const run = spawnSync(
       process.execPath,
-      [path.join(folder, 'gpu.mjs'), ...args, ...small, '--methods', 'pgpc', '--results', results],
+      [
+        path.join(folder, 'gpu.mjs'),
+        ...[...args, ...small, '--methods', 'pgpc', '--without-peer', 'self-training,pgpc-plus'],
+        ...['--results', results],
+      ],
       { encoding: 'utf8' },
     );
     expect(run.status, run.stderr).toBe(0);
-    const { sides, equality, failures } = JSON.parse(
+    const { sides, equality, costs, failures } = JSON.parse(
       readFileSync(path.join(results, 'gpu-on-cpu.json'), 'utf8'),
     );
     rmSync(results, { recursive: true });
     expect(equality.float32).toHaveLength(15);
-    const names = sides.map(({ of, name }: { of: string; name: string }) => `${of} ${name}`);
-    expect(names).toEqual([
-      'pgpc CUDA graphs',
-      'PyTorch eager',
-      'pgpc no graphs',
-      'PyTorch eager, channels last',
+    type Side = Record<'of' | 'name' | 'method', string>;
+    expect(sides.map(({ of, name, method }: Side) => `${of}, ${name}, ${method}`)).toEqual([
+      'pgpc, CUDA graphs, pgpc',
+      'PyTorch, eager, pgpc',
+      'pgpc, CUDA graphs, self-training',
+      'pgpc, CUDA graphs, pgpc-plus',
+      'pgpc, no graphs, pgpc',
+      'PyTorch, eager, channels last, pgpc',
     ]);
-    for (const { ms, toEager } of sides) expect(Math.min(ms, toEager)).toBeGreaterThan(0);
+    for (const { ms, toEager, method } of sides) {
+      expect(ms).toBeGreaterThan(0);
+      if (method === 'pgpc') expect(toEager).toBeGreaterThan(0);
+      else expect(toEager).toBeUndefined();
+    }
+    const [paper, plain, plus] = [0, 2, 3].map((side) => sides[side].ms);
+    expect(costs.map(({ method, over }: Record<string, string>) => `${method} / ${over}`)).toEqual([
+      'pgpc / self-training',
+      'pgpc-plus / self-training',
+    ]);
+    // Of one round, a ratio is that of the two times.
+    expect(costs[0].ratio).toBeCloseTo(paper / plain, 9);
+    expect(costs[1].ratio).toBeCloseTo(plus / plain, 9);
     // Nothing is compiled within a second.
     expect(failures.map(({ side }: { side: string }) => side)).toContain('PyTorch, compile, blocks, pgpc');
   }, 120_000);
@@ -113,6 +131,13 @@ describe.skipIf(pythonWithTorch() === undefined || !existsSync('/proc'))('agains
   test.each([
     ['step.mjs', '--methods', 'pgcp', '--methods are some of source-only, self-training, daformer, pgpc'],
     ['step.mjs', '--device', 'gpu', '--device is one of cpu, cuda, not gpu'],
+    [
+      'gpu.mjs',
+      '--methods',
+      'pgpc-plus',
+      '--methods are some of source-only, self-training, daformer, pgpc with',
+    ],
+    ['gpu.mjs', '--without-peer', 'pgpc', '--without-peer pgpc: it is one of --methods already'],
     ['gpu.mjs', '--compile', 'max', '--compile is one of default, reduce-overhead, blocks, none, not max'],
     ['all.mjs', '--threads', '0', '--threads is a whole number from 1, not 0'],
     ['all.mjs', '--only', 'steps', '--only takes step, step-b5, forward, loader, evaluate, call'],
