@@ -2,10 +2,9 @@
 
 import { openCityscapes, openGta5, type SegmentationDataset } from '@pgpc/datasets';
 import type { StreetSynthFolders } from '@pgpc/street-synth';
-import { alignedAndDenoised } from '../ablation/sweeps.js';
 import type { Experiment } from '../config/experiment.js';
-import { withSettings } from '../config/settings.js';
 import { chosenDevice, describeDevice, versions } from '../machine.js';
+import { RANDOM_START, shippedEncoder } from '../models/weights/shipped.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
 import { writeReport } from '../report/report.js';
 import {
@@ -21,6 +20,8 @@ import { claimRun, type RunClaim } from '../training/run-directory/claim.js';
 import { gitRevision } from '../training/run-directory/origin.js';
 import { RunDirectory } from '../training/run-directory/run-directory.js';
 import type { MethodResult } from '../training/run-directory/schema.js';
+import { startFromWeights } from '../training/start.js';
+import { forecastSeconds } from './forecast.js';
 import { Gallery } from './gallery.js';
 
 export interface DemoOptions {
@@ -42,7 +43,7 @@ export interface DemoOptions {
   readonly out: string;
   /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
   readonly device: string;
-  /** Existing weights file to start the encoder from. */
+  /** What source network and oracle start their encoder from, as `--weights` takes it; undefined: this package's encoder. */
   readonly weights: string | undefined;
   /** The command line that repeats the run. */
   readonly command?: string | undefined;
@@ -53,6 +54,8 @@ export type DemoEvent =
   /** The folder that the run has taken, before anything is rendered. */
   | { kind: 'claimed'; directory: string }
   | { kind: 'description'; text: string }
+  /** How long the trainings of all seeds will take, from a few steps of each; `jobs` run at once. */
+  | { kind: 'forecast'; seconds: number; jobs: number }
   | RenderEvent
   | ParallelEvent
   | { kind: 'report'; run: RunDirectory; file: string };
@@ -88,19 +91,14 @@ function branchesOf(preset: StreetSynthPreset): Branch[] {
     { name: 'source', label: 'source', experiment: pretraining, onTarget: false, compared: false },
     { name: 'oracle', label: 'oracle (target labels)', experiment: oracle, onTarget: true, compared: true },
     { name: 'pgpc', label: 'PGPC', experiment: continuation('pgpc'), ...from },
-    {
-      name: 'pgpc-dcan-denoise',
-      label: 'PGPC + DCAN, denoised',
-      experiment: withSettings(continuation('pgpc'), alignedAndDenoised),
-      ...from,
-    },
+    { name: 'pgpc-plus', label: 'PGPC+', experiment: continuation('pgpc-plus'), ...from },
     { name: 'self-training', label: 'self-training', experiment: continuation('self-training'), ...from },
     { name: 'source-only', label: 'source only', experiment: continuation('source-only'), ...from },
   ];
 }
 
 /** The order of the table. */
-const COMPARED = ['source-only', 'self-training', 'pgpc', 'pgpc-dcan-denoise', 'oracle'];
+const COMPARED = ['source-only', 'self-training', 'pgpc', 'pgpc-plus', 'oracle'];
 
 /** One seed of the demo: its branches, as many at once as the device allows. */
 class DemoSeed {
@@ -191,26 +189,33 @@ export async function runDemo(options: DemoOptions, surroundings: Surroundings):
   }
 }
 
+function startInWords(weights: string | undefined): string {
+  if (weights === undefined) return 'random weights';
+  if (weights !== shippedEncoder.name) return `the encoder weights ${weights}`;
+  return `${shippedEncoder.description}, which are of neither domain here`;
+}
+
 async function runClaimed(
   claim: RunClaim,
   options: DemoOptions,
   surroundings: Surroundings,
 ): Promise<RunDirectory> {
-  const { quick, sourceSteps, steps, seed, seeds, weights } = options;
+  const { quick, sourceSteps, steps, seed, seeds } = options;
   const { signal, onEvent } = surroundings;
   const device = chosenDevice(options.device);
   const scale = quick ? 'quick' : 'demo';
   const preset = streetSynthPreset({ scale, seed, sourceSteps, steps });
-  const startsFrom = weights
-    ? `the encoder weights ${weights}`
-    : 'random weights (no ImageNet weights are at hand)';
+  const weights = startFromWeights(options.weights, preset.pretraining.segmentor.backbone)?.weights;
   const description =
-    `From ${startsFrom}, a network is trained on the labelled source for ${preset.pretraining.iterations} steps, ` +
+    `From ${startInWords(weights)}, a network is trained on the labelled source for ${preset.pretraining.iterations} steps, ` +
     `then for ${preset.continuation('pgpc').iterations} more, each time from the same state: on the ` +
-    'source only, by self-training on the unlabelled target, by PGPC, and by PGPC with what goes best with it here: ' +
-    'channels aligned to the target (DCAN) and pseudo-labels denoised by prototypes. The oracle is trained on the ' +
-    `target with its labels, for all ${preset.oracle.iterations} steps.`;
+    'source only, by self-training on the unlabelled target, by PGPC as the paper has it, and by PGPC+, the variant that ' +
+    'pays most here (docs/results.md). The oracle, from the same start as the ' +
+    `source network, is trained on the target with its labels, for all ${preset.oracle.iterations} steps.`;
   onEvent({ kind: 'description', text: description });
+  const jobs = jobsOn(device);
+  const ofOne = forecastSeconds(branchesOf(preset), jobs, device);
+  onEvent({ kind: 'forecast', seconds: seeds * ofOne, jobs });
   const roots = await renderStreetSynth(presetDataFolder(scale), preset.data, surroundings);
   const [source, validation] = await Promise.all([
     openGta5(roots.source),
@@ -222,6 +227,7 @@ async function runClaimed(
       preset: 'street-synth',
       quick,
       ...preset.data,
+      weights: weights ?? RANDOM_START,
       pretraining: preset.pretraining,
       pgpc: preset.continuation('pgpc'),
     },

@@ -33,14 +33,17 @@ interface Scale {
   crop: number;
   pretrainingIterations: number;
   iterations: number;
-  /** Peak rates of the encoder: on labels from random weights, and of a method that starts from the result. */
-  rates: { pretraining: number; continuation: number };
+  /** Peak rates of the encoder, and the decoder's as multiples: on labels, and of a method that starts from the result. */
+  rates: Record<'pretraining' | 'continuation', { lr: number; headMultiplier: number }>;
   /** Sizes of the contrast; what is left out is the paper's. */
   contrast: Partial<ContrastOptions>;
 }
 
-// From random weights the encoder needs a higher rate than DAFormer's 6e-5, which is for ImageNet weights.
-const smallRates = { pretraining: 2e-3, continuation: 1e-3 };
+// So few steps need a higher rate than DAFormer's 6e-5, which is for 40,000 steps from ImageNet weights.
+const smallRates = {
+  pretraining: { lr: 1e-3, headMultiplier: 10 },
+  continuation: { lr: 1e-3, headMultiplier: 5 },
+};
 const smallContrast = { anchors: 64, negatives: 128, bankCapacity: 1000, enqueue: 32 };
 
 const scales = {
@@ -49,9 +52,8 @@ const scales = {
     backbone: 'mit_b0',
     channels: 64,
     crop: 128,
-    // With 1500 and 400, what a method gains is no more than rounding moves.
-    pretrainingIterations: 2000,
-    iterations: 700,
+    pretrainingIterations: 1200,
+    iterations: 300,
     rates: smallRates,
     contrast: smallContrast,
   },
@@ -73,7 +75,10 @@ const scales = {
     pretrainingIterations: 6000,
     iterations: 3000,
     // The encoder is twice as wide, and the rate that AdamW bears falls with the width.
-    rates: { pretraining: 1e-3, continuation: 2.5e-4 },
+    rates: {
+      pretraining: { lr: 1e-3, headMultiplier: 5 },
+      continuation: { lr: 2.5e-4, headMultiplier: 5 },
+    },
     contrast: {},
   },
 } satisfies Record<string, Scale>;
@@ -116,7 +121,6 @@ export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset 
     seed: choice.seed,
     ...(precision && { precision }),
   };
-  const optimizer = (lr: number) => ({ lr, headMultiplier: 5, weightDecay: 0.01 });
   // The teacher's memory of 1 / (1 - alpha) steps has to be short against the run. The target camera sees its own bonnet
   // in the lowest rows, as Cityscapes' does.
   const ignoreBottom = classes === undefined ? Math.round(0.1 * scale.crop) : 0;
@@ -134,7 +138,7 @@ export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset 
     parseExperiment({
       ...base,
       method: methodConfig('source-only'),
-      optimizer: optimizer(scale.rates.pretraining),
+      optimizer: { ...scale.rates.pretraining, weightDecay: 0.01 },
       iterations,
       schedule: { power: 1, warmupIters: Math.round(iterations / 10), warmupRatio: 1e-6 },
     });
@@ -146,7 +150,7 @@ export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset 
       parseExperiment({
         ...base,
         method: methodConfig(method, { selfTraining, contrast, featureDistance: false }),
-        optimizer: optimizer(scale.rates.continuation),
+        optimizer: { ...scale.rates.continuation, weightDecay: 0.01 },
         iterations: steps,
         schedule: { power: 1, warmupIters: Math.round(steps / 20), warmupRatio: 1e-6 },
       }),

@@ -8,13 +8,14 @@ import { didYouMean } from '../config/did-you-mean.js';
 import { experimentSchema } from '../config/experiment.js';
 import { count, field } from '../config/fields.js';
 import { lossWeightNames } from '../config/loss-weights.js';
-import { methodNames } from '../config/method.js';
+import { methodConfig, methodNames } from '../config/method.js';
 import { precisions } from '../config/precision.js';
 import { scoreNames } from '../config/scores.js';
 import { networkChoices } from '../config/segmentor.js';
 import { checkKey } from '../config/settings.js';
 import { styleNames } from '../config/style.js';
 import { UsageError } from '../config/usage-error.js';
+import { isStartName } from '../models/weights/shipped.js';
 import { drivingPresetNames } from '../recipes/driving.js';
 
 const experiment = experimentSchema.shape;
@@ -60,7 +61,7 @@ export const choiceSchema = z.strictObject({
   seed: experiment.seed.default(1),
   weights: field(
     z.string(),
-    'weights file, or name of pulled weights, to start the encoder from (default: random)',
+    'weights to start the encoder from: a file, the name of pulled weights, street-synth (of mit-b0; comes with pgpc), or none for random values (default: street-synth for mit-b0 without a preset and --init, else none)',
   ).optional(),
   allowPartial: field(
     z.boolean(),
@@ -120,13 +121,16 @@ export function refuseContradictions(choice: Omit<ResolvedChoice, 'source' | 'ta
   if (init !== undefined && weights !== undefined) {
     refuse('--init is a whole network, --weights an encoder alone: leave out one of them');
   }
-  if (allowPartial && weights === undefined) refuse('--allow-partial goes with --weights <file>');
+  if (allowPartial && (weights === undefined || isStartName(weights))) {
+    refuse('--allow-partial goes with --weights <file>');
+  }
   if (fdaBeta !== undefined && style !== 'fda') refuse('--fda-beta goes with --style fda');
-  if (select === 'margin' && ['source-only', 'self-training', 'daformer'].includes(method)) {
+  if (select === 'margin' && !methodConfig(method).contrast) {
     refuse(`--select margin: ${method} has no prototypes`);
   }
   if (method !== 'source-only') return;
-  if (denoise !== 'none') refuse(`--denoise ${denoise}: source-only has no pseudo-labels to clean`);
+  if (denoise !== undefined && denoise !== 'none')
+    refuse(`--denoise ${denoise}: source-only has no pseudo-labels to clean`);
   if (lossWeights !== 'fixed') refuse(`--loss-weights ${lossWeights}: source-only has one loss`);
   if (select === 'agreement') refuse('--select agreement: source-only has no teacher to agree with');
 }

@@ -26,6 +26,7 @@ export type TrainingEvent =
       data: OpenedData;
       device: string;
       processes: number;
+      /** The encoder starts from weights, of whatever origin. */
       weights: boolean;
     }
   /**

@@ -6,9 +6,9 @@ import { tidy } from '@pgpc/torch';
 import { type SegmentorConfig, sameNetwork } from '../config/segmentor.js';
 import { UsageError } from '../config/usage-error.js';
 import { locateModel } from '../models/locate.js';
-import { findPulledFile } from '../models/weights/catalog.js';
 import { described } from '../models/weights/described.js';
 import { describedConfig, hasDecoder, openWeights, trainedNetwork } from '../models/weights/fit.js';
+import { weightsPath } from '../models/weights/shipped.js';
 
 /** What a network file says of itself. */
 export interface DescribedNetwork {
@@ -28,11 +28,11 @@ export function describeNetworkFile(file: string): DescribedNetwork {
 
 /**
  * The feature distance holds the encoder near to what its weights are. They must be ImageNet's for that.
- * @param weights a file, or the name of pulled weights.
+ * @param weights a file, or the name of pulled weights or of this package's own.
  * @throws UsageError for a whole trained network, and for the encoder of one, with the way out.
  */
 export function refuseTrainedNetwork(weights: string): void {
-  const given = findPulledFile(weights) ?? weights;
+  const given = weightsPath(weights);
   // What is not there is refused where it is loaded.
   if (!existsSync(given)) return;
   const path = locateModel(given);

@@ -9,6 +9,7 @@ import { parseTraining, type TrainingConfig } from '../config/training.js';
 import { UsageError } from '../config/usage-error.js';
 import { loadPlugins } from './plugins.js';
 import { openRun } from './run-directory/open-run.js';
+import { startFromWeights } from './start.js';
 
 /** What may differ from the run that is repeated; what is left out is as it was. */
 export interface RepeatChanges
@@ -45,8 +46,13 @@ export async function repeatedTraining(path: string, changes: RepeatChanges = {}
   await loadPlugins(given.plugins);
   const before = parseTraining(given);
   const { set, sourceRoot, targetRoot, weights, init, skipBad, workers, select, lr, allowPartial } = changes;
-  const start = init ? { init } : weights ? { weights, ...(allowPartial && { allowPartial }) } : before.start;
   const experiment = changedExperiment(before.experiment, { ...changes, lr, set });
+  // A run that says nothing of its start began from random values, whatever is the default now.
+  const start = init
+    ? { init }
+    : weights === undefined
+      ? before.start
+      : startFromWeights(weights, experiment.segmentor.backbone, allowPartial);
   if (experiment.method.featureDistance && start?.weights === undefined) {
     throw new UsageError(
       `--config ${path}: this run stays near to the features of the weights that it started from: name them with --weights <file>, or --set method.featureDistance=null`,

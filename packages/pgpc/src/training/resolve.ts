@@ -1,6 +1,5 @@
 // From the few things that a person chooses to the whole description of a training.
 
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type ClassInfo, type DatasetFormat, detectFormat, isCityscapes, openDataset } from '@pgpc/datasets';
 import { z } from 'zod';
@@ -19,6 +18,7 @@ import { parseTraining, type TrainingConfig } from '../config/training.js';
 import { UsageError } from '../config/usage-error.js';
 import { chosenDevice } from '../machine.js';
 import { locateModel } from '../models/locate.js';
+import { isStartName, RANDOM_START } from '../models/weights/shipped.js';
 import { daformerRecipe } from '../recipes/daformer.js';
 import { drivingExperiment, drivingPresets } from '../recipes/driving.js';
 import { choiceSchema, type ResolvedChoice, refuseContradictions, type TrainingChoice } from './choice.js';
@@ -26,11 +26,12 @@ import { resolveClasses, toRunClasses } from './class-mapping.js';
 import { sourceError } from './data-findings.js';
 import { describeNetworkFile, refuseOtherNetwork, refuseTrainedNetwork } from './init.js';
 import { loadPlugins } from './plugins.js';
+import { startFromWeights } from './start.js';
 
 /**
  * Fills in what is not chosen, as `pgpc train` does: formats are told from the folders, classes are the source's, the
- * precision is the device's, and the network that of `init`. `weights` decide whether there are ImageNet's features to
- * stay near to.
+ * precision is the device's, the network that of `init`, and an encoder of MiT-B0 starts from the one that comes with this
+ * package. A file of `weights` is of ImageNet's features to stay near to; without one there is no feature distance.
  * @throws UsageError for what does not go together; DatasetError for a source that cannot be opened; Error for a setting
  *   that no experiment has, or that does not fit.
  */
@@ -58,7 +59,7 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
   const segmentor = network ? { ...network.config, classes: classes.length } : chosen.segmentor;
   const experiment = withSettings({ ...chosen, segmentor }, set);
   if (network) refuseOtherNetwork(init!, network, experiment.segmentor, classes);
-  const start = startOf(choice, init);
+  const start = init === undefined ? startOf(choice, experiment) : { init };
   if (start?.weights !== undefined && experiment.method.featureDistance) refuseTrainedNetwork(start.weights);
   return parseTraining({
     data,
@@ -90,13 +91,12 @@ export async function resolveData(
   return { data, classes: toRunClasses(source, mapping).dataset.classes };
 }
 
+/** An experiment of the paper starts from what it is told, and from nothing else. */
 function startOf(
-  { weights, allowPartial }: ResolvedChoice,
-  init: string | undefined,
+  { preset, weights = preset && RANDOM_START, allowPartial }: ResolvedChoice,
+  { segmentor }: Experiment,
 ): TrainingConfig['start'] {
-  if (init !== undefined) return { init };
-  if (weights === undefined) return undefined;
-  return { weights: existsSync(weights) ? resolve(weights) : weights, ...(allowPartial && { allowPartial }) };
+  return startFromWeights(weights, segmentor.backbone, allowPartial);
 }
 
 async function dataOf({
@@ -164,12 +164,12 @@ function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], dev
     denoise: denoise === 'none' ? undefined : denoisers[denoise],
     weighting: lossWeights === 'fixed' ? undefined : weightings[lossWeights],
   };
+  const imageNet = weights !== undefined && !isStartName(weights);
   if (preset) {
-    const imageNet = weights !== undefined;
     return drivingExperiment(preset, method, network ?? 'mit-b5', imageNet, { ...overrides, ...parts });
   }
   const [backbone, head] = networks[network ?? 'mit-b0'];
-  const things = weights === undefined ? [] : distanceClasses(classes);
+  const things = imageNet ? distanceClasses(classes) : [];
   return daformerRecipe({
     segmentor: segmentorConfig(backbone, head, { classes: classes.length }),
     method: methodConfig(method, {

@@ -20,6 +20,7 @@ import { planResume, type ResumeChanges, settleChanges } from './resume.js';
 import { claimRun, type RunClaim } from './run-directory/claim.js';
 import { gitRevision } from './run-directory/origin.js';
 import { RunDirectory } from './run-directory/run-directory.js';
+import { startFromWeights } from './start.js';
 import { trainInRun } from './train-in-run.js';
 
 /** The signal stops the training at a whole step, with a checkpoint. */
@@ -40,7 +41,7 @@ export interface RunTrainingOptions extends TrainingProcessOptions {
   title?: string | undefined;
   /** The command line that repeats the run. */
   command?: string | undefined;
-  /** Weights file to start the encoder from, in place of the configuration's. */
+  /** What to start the encoder from, in place of the configuration's: as the choice's `weights`. */
   weights?: string | undefined;
   /** Load what fits of `weights` where the file and the encoder differ, instead of refusing it. */
   allowPartial?: boolean | undefined;
@@ -98,14 +99,17 @@ async function trainNew(
 
 async function trainClaimed(
   claim: RunClaim | undefined,
-  given: TrainingConfig,
+  configuration: TrainingConfig,
   place: Place,
   { weights, allowPartial, memoryCheck = true, title, command }: RunTrainingOptions,
 ): Promise<TrainingResult> {
-  await loadPlugins(given.plugins);
+  await loadPlugins(configuration.plugins);
+  const { start: given, ...rest } = configuration;
   const start =
-    weights === undefined ? located(given.start) : { weights, ...(allowPartial && { allowPartial }) };
-  const config = parseTraining(withAbsoluteRoots({ ...given, ...(start && { start }) }));
+    weights === undefined
+      ? located(given)
+      : startFromWeights(weights, rest.experiment.segmentor.backbone, allowPartial);
+  const config = parseTraining(withAbsoluteRoots({ ...rest, ...(start && { start }) }));
   const { device, group, emit, signal } = place;
   const { data, run } = await inTurn(group, async () => {
     const data = await openAndTell(config, place);

@@ -7,13 +7,13 @@ import { evaluateSegmentor } from '../evaluation/evaluate.js';
 import type { Scores } from '../evaluation/scores.js';
 import type { ModelAbout } from '../models/about.js';
 import { loadModel } from '../models/checkpoint.js';
-import { findPulledFile } from '../models/weights/catalog.js';
 import {
   licenceSentence,
   loadBackboneWeights,
   loadSegmentorWeights,
   type WeightsReport,
 } from '../models/weights/fit.js';
+import { weightsPath } from '../models/weights/shipped.js';
 import { describeNetworkFile, refuseOtherNetwork, refuseTrainedNetwork } from './init.js';
 import { type LogEntry, Trainer, type TrainingData } from './trainer.js';
 
@@ -25,7 +25,7 @@ export interface TrainingStart {
   model?: string | undefined;
   /** File of a whole trained network of any form that is read. */
   init?: string | undefined;
-  /** Weights file for the encoder, or the name of pulled weights. */
+  /** Weights file for the encoder, or the name of pulled weights or of this package's own. */
   weights?: string | undefined;
   /** Load what fits of `weights` where the file and the encoder differ, instead of refusing it. */
   allowPartial?: boolean | undefined;
@@ -119,7 +119,7 @@ function startFrom(trainer: Trainer, { start, onWeights, onInit }: TrainingTask)
     onInit?.(init, loaded.length);
   } else if (weights !== undefined) {
     if (trainer.experiment.method.featureDistance) refuseTrainedNetwork(weights);
-    const report = loadBackboneWeights(segmentor, findPulledFile(weights) ?? weights, { allowPartial });
+    const report = loadBackboneWeights(segmentor, weightsPath(weights), { allowPartial });
     startedFrom(report.licence && licenceSentence(report.licence));
     onWeights?.(report);
   }

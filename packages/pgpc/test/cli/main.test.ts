@@ -135,6 +135,7 @@ describe('what reaches the library', () => {
       sourceVal: 50,
       targetTrain: 500,
       targetVal: 0,
+      varied: 0,
     });
   });
 
@@ -369,7 +370,7 @@ describe('refuses', () => {
     [['demo', 'extra'], /too many arguments.*see 'pgpc demo --help'/],
     [
       ['train', '--method', 'pgcp'],
-      /--method 'pgcp': must be one of source-only, self-training, daformer, pgpc \(did you mean 'pgpc'\?\)$/,
+      /--method 'pgcp': must be one of source-only, self-training, daformer, pgpc, pgpc-plus, batch-contrast \(did you mean 'pgpc'\?\)$/,
     ],
     [['train', '--iterations', '1.5'], /--iterations '1\.5': must be a whole number of at least 1$/],
     [['train', '--iterations', '0'], /--iterations '0': must be a whole number of at least 1$/],
@@ -382,7 +383,10 @@ describe('refuses', () => {
     [['demo', '--seed', ''], /--seed '': must be a whole number/],
     [['demo', '--seed'], /'--seed <number>' argument missing/],
     [['demo', '--name', '../up'], /--name '\.\.\/up': must be up to 100 letters/],
-    [['demo', '--weights', 'no-such-file'], /--weights 'no-such-file': there is no such file$/],
+    [
+      ['demo', '--weights', 'no-such-file'],
+      /--weights 'no-such-file': there is no such file or folder, and no weights are known by this name$/,
+    ],
     [['demo', '--out', 'package.json'], /--out 'package\.json': is a file, not a folder$/],
     [['demo', '--out', 'package.json/runs'], /--out 'package\.json\/runs': cannot be written to$/],
     [['eval', '--json', 'no/x.json'], /--json 'no\/x\.json': there is no such folder$/],
@@ -613,7 +617,9 @@ describe('the built program', () => {
     );
     const { status, stdout } = pgpc('train', '--plugin', plugin, '--help');
     expect(status).toBe(0);
-    expect(stdout).toContain('what to train: source-only, self-training, daformer, pgpc, mine');
+    expect(stdout.replace(/\s+/g, ' ')).toContain(
+      'what to train: source-only, self-training, daformer, pgpc, pgpc-plus, batch-contrast, mine',
+    );
     expect(stdout).toContain('method.parts.extra.weight (0.5): weight of it');
     expect(pgpc('train', '--plugin', 'none.mjs')).toMatchObject({
       status: 2,

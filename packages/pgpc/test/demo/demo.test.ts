@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { shippedEncoder } from '../../src/models/weights/shipped.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 
 const program = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
@@ -48,7 +49,7 @@ function start(...args: string[]): {
 }
 
 const pgpc = (...args: string[]) => start(...args).ended;
-const methods = ['source-only', 'self-training', 'pgpc', 'pgpc-dcan-denoise', 'oracle'];
+const methods = ['source-only', 'self-training', 'pgpc', 'pgpc-plus', 'oracle'];
 
 describe('pgpc demo --quick', () => {
   let outcome: Outcome;
@@ -76,8 +77,10 @@ describe('pgpc demo --quick', () => {
       .map(Number);
     expect(means).toEqual(results.map(({ miou }) => Number((100 * miou).toFixed(1))));
     for (const { name } of info.classes) expect(outcome.stdout).toMatch(new RegExp(`^${name} `, 'm'));
-    expect(outcome.stdout).toContain('random weights (no ImageNet weights are at hand)');
-    expect(info).toMatchObject({ status: 'finished', seed: 3 });
+    expect(outcome.stdout).toContain(
+      `From ${shippedEncoder.description}, which are of neither domain here, a net`,
+    );
+    expect(info).toMatchObject({ status: 'finished', seed: 3, config: { weights: 'street-synth' } });
   });
 
   test('logs finite losses of every phase', () => {

@@ -13,7 +13,9 @@ import { UsageError } from '../../src/config/usage-error.js';
 import { evaluate } from '../../src/evaluation/evaluate-model.js';
 import { predict } from '../../src/evaluation/predict.js';
 import { loadModel } from '../../src/models/checkpoint.js';
+import { shippedEncoder } from '../../src/models/weights/shipped.js';
 import type { TrainingEvent } from '../../src/training/events.js';
+import { repeatedTraining } from '../../src/training/repeat.js';
 import { resolveTraining } from '../../src/training/resolve.js';
 import { type RunTrainingOptions, resumeTraining, runTraining } from '../../src/training/run.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
@@ -79,7 +81,7 @@ describe('a training', () => {
       .map(({ kind }) => kind)
       .filter((kind) => !['data', 'stage', 'warning'].includes(kind));
     const steps = ['step', 'step', 'log', 'step', 'score', 'score', 'score', 'checkpoint'];
-    expect(kinds).toEqual(['run', 'description', 'begin', ...steps, 'end', 'evaluate']);
+    expect(kinds).toEqual(['run', 'description', 'weights', 'begin', ...steps, 'end', 'evaluate']);
     const { scores } = await evaluate({ checkpoint: result.checkpoint!, target, device: 'cpu' });
     expect(scores.miou).toBe(result.result!.miou);
   }, 60_000);
@@ -162,7 +164,13 @@ describe('a training', () => {
 
 describe('a choice', () => {
   test('resolves to what the command line trains', async () => {
-    const sink = new Writable({ write: (_chunk, _encoding, done) => done() });
+    let said = '';
+    const sink = new Writable({
+      write: (chunk, _encoding, done) => {
+        said += chunk;
+        done();
+      },
+    });
     const args = [
       ...['train', '--source-root', source, '--target-root', target, '--crop', '32x32', '--batch', '1'],
       ...['--iterations', '1', '--workers', '0', '--device', 'cpu', '--no-memory-check'],
@@ -170,9 +178,61 @@ describe('a choice', () => {
     ];
     const { signal } = new AbortController();
     expect(await main(args, { stdout: sink, stderr: sink, signal })).toBe(0);
+    expect(said).toContain(
+      `start: ${shippedEncoder.description}; --weights none starts from random values\n`,
+    );
+    expect(said).toContain('this is pgpc without its feature distance: there are no weights of ImageNet');
     const set = { 'method.contrast.anchors': 8 };
     const config = await resolveTraining({ ...choice, iterations: 1, style: 'fda', set });
     expect(openRun(join(out, 'by-flags')).info.config).toEqual(JSON.parse(JSON.stringify(config)));
+  }, 60_000);
+
+  test('starts MiT-B0 from the encoder of this package, where nothing else is chosen', async () => {
+    const shipped = { weights: 'street-synth' };
+    const init = join(out, 'whole/checkpoints/pgpc/model.safetensors');
+    const paper = { preset: 'gta5-cityscapes', network: 'mit-b0' } as const;
+    for (const [given, start] of [
+      [{}, shipped],
+      [{ weights: 'street-synth' }, shipped],
+      [{ method: 'daformer' }, shipped],
+      [{ network: 'mit-b0' }, shipped],
+      [{ weights: 'none' }, undefined],
+      [{ network: 'mit-b1' }, undefined],
+      [{ network: 'mit-b1', weights: 'none' }, undefined],
+      [{ set: { 'segmentor.backbone': 'mit_b1' } }, undefined],
+      [{ network: 'mit-b1', set: { 'segmentor.backbone': 'mit_b0' } }, shipped],
+      [paper, undefined],
+      [{ ...paper, weights: 'street-synth' }, shipped],
+      [{ init }, { init }],
+    ] as const) {
+      const config = await resolveTraining({ ...choice, ...given });
+      expect(config.start, JSON.stringify(given)).toEqual(start);
+      expect(config.experiment.method.featureDistance).toBeUndefined();
+    }
+    const distance = { weight: 0.005, classes: [11], minShare: 0.75 };
+    const refused = (given: object) => resolveTraining({ ...choice, ...given });
+    await expect(refused({ set: { 'method.featureDistance': distance } })).rejects.toThrow(
+      '--weights street-synth: the encoder of a trained network (mit_b0 with daformer, 19 classes, on street-synth), and the feature distance',
+    );
+  });
+
+  test('of the encoder of this package is recorded and repeated by its name', async () => {
+    const whole = join(out, 'whole');
+    const { config } = openRun(whole).info;
+    expect(config).toMatchObject({ start: { weights: 'street-synth' } });
+    expect(JSON.stringify(config)).not.toContain(shippedEncoder.file);
+    expect((await repeatedTraining(whole)).start).toEqual({ weights: 'street-synth' });
+    expect((await repeatedTraining(whole, { weights: 'none' })).start).toBeUndefined();
+    const random = await train('random', { weights: 'none' });
+    expect(random.events.some(({ kind }) => kind === 'weights')).toBe(false);
+    expect(openRun(join(out, 'random')).info.config).not.toHaveProperty('start');
+    expect((await repeatedTraining(join(out, 'random'))).start).toBeUndefined();
+    const again = await repeatedTraining(join(out, 'random'), { weights: 'street-synth' });
+    expect(again.start).toEqual({ weights: 'street-synth' });
+    using started = loadModel(whole);
+    using scratch = loadModel(join(out, 'random'));
+    expect([started.about?.licence, scratch.about?.licence]).toEqual(['MIT', undefined]);
+    expect(differing(started, scratch).some((name) => name.startsWith('backbone.'))).toBe(true);
   }, 60_000);
 
   test('that does not go together is refused', async () => {
@@ -182,6 +242,12 @@ describe('a choice', () => {
       [{ method: 'source-only', denoise: 'prototypes' }, /source-only has no pseudo-labels to clean/],
       [{ method: 'pgcp' }, /must be one of source-only, .* \(did you mean 'pgpc'\?\)/],
       [{ iterations: 0 }, /iterations/],
+      [
+        { weights: 'street-synth', network: 'mit-b1' },
+        /--weights street-synth: an encoder of mit_b0, and the network's is mit_b1/,
+      ],
+      [{ weights: 'street-synth', allowPartial: true }, /--allow-partial goes with --weights <file>/],
+      [{ weights: 'none', allowPartial: true }, /--allow-partial goes with --weights <file>/],
       [
         { preset: 'gta5-cityscapes', source: { root: source, format: 'synthia' } },
         /is in the layout of gta5/,

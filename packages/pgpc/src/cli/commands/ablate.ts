@@ -19,6 +19,7 @@ import {
   type Size,
   seed,
 } from '../values.js';
+import { weightsSource } from '../weights-source.js';
 
 const cellNames = z
   .string()
@@ -116,6 +117,13 @@ export const registerAblate: Register = (parent, act) => {
     )
     .addOption(trainingOption('device'))
     .addOption(trainingOption('precision'))
+    .addOption(
+      option(
+        '--weights <file>',
+        'weights that source network and oracle start their encoder from, or none for random values (default: street-synth, which comes with pgpc, for mit-b0; none if large)',
+        weightsSource,
+      ),
+    )
     .addOption(
       option(
         '--start <path>',

@@ -3,7 +3,8 @@ import type { DemoOptions } from '../../demo/demo.js';
 import { type Action, examples, option, type Register } from '../command.js';
 import { iouTable } from '../output/table.js';
 import { trainingOption } from '../training-options.js';
-import { existingFile, integer, outputFolder, runName, seed } from '../values.js';
+import { integer, outputFolder, runName, seed } from '../values.js';
+import { weightsSource } from '../weights-source.js';
 
 export const registerDemo: Register = (parent, act) => {
   parent
@@ -16,14 +17,14 @@ export const registerDemo: Register = (parent, act) => {
     .addOption(
       option(
         '--source-steps <count>',
-        'training steps on the source (default: 2000; 30 if quick)',
+        'training steps on the source (default: 1200; 30 if quick)',
         integer(10),
       ),
     )
     .addOption(
       option(
         '--steps <count>',
-        'training steps of each method, from the source network (default: 700; 12 if quick)',
+        'training steps of each method, from the source network (default: 300; 12 if quick)',
         integer(10),
       ),
     )
@@ -38,7 +39,11 @@ export const registerDemo: Register = (parent, act) => {
     .option('--overwrite', 'replace the run that has the name', false)
     .addOption(trainingOption('device'))
     .addOption(
-      option('--weights <file>', 'weights to start the encoder from (default: random)', existingFile),
+      option(
+        '--weights <file>',
+        'weights that source network and oracle start their encoder from, or none for random values (default: street-synth, which comes with pgpc)',
+        weightsSource,
+      ),
     )
     .addHelpText(
       'after',
@@ -56,6 +61,7 @@ export const registerDemo: Register = (parent, act) => {
 const demo: Action<DemoOptions> = async (options, io) => {
   const { runDemo } = await import('../../demo/demo.js');
   const { useCores } = await import('../../machine.js');
+  const { roughly } = await import('../output/forecast.js');
   const { ParallelProgress } = await import('../output/parallel-progress.js');
   const { command, signal, stdout } = io;
   useCores(1);
@@ -67,7 +73,10 @@ const demo: Action<DemoOptions> = async (options, io) => {
       onEvent: (event) => {
         if (event.kind === 'claimed') stdout.write(`run: ${event.directory}\n`);
         else if (event.kind === 'description') stdout.write(`${event.text}\n`);
-        else if (event.kind === 'report') {
+        else if (event.kind === 'forecast') {
+          const atOnce = event.jobs === 1 ? 'one at a time' : `${event.jobs} at once`;
+          stdout.write(`the trainings take ${roughly(event.seconds)} here, ${atOnce}\n`);
+        } else if (event.kind === 'report') {
           const { path, results, info } = event.run;
           if (results.length > 0) stdout.write(`\n${iouTable(results, info.classes)}`);
           stdout.write(`\nrun: ${path}\nreport: ${event.file}\n`);

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { didYouMean } from '../../config/did-you-mean.js';
 import { UsageError } from '../../config/usage-error.js';
 import { catalog, findCatalogEntry, weightsFolder } from '../../models/weights/catalog.js';
+import { shippedEncoder } from '../../models/weights/shipped.js';
 import { bestOption } from '../checkpoint-options.js';
 import { type Action, examples, option, type Register } from '../command.js';
 import { checkedBy, existingFile, existingPath, oneOf, outputFolder } from '../values.js';
@@ -34,6 +35,12 @@ const weightsName = z.string().transform((text, context) => {
   );
   return z.NEVER;
 });
+
+/** A path, or this package's own encoder by its name. */
+const weightsFile = z
+  .string()
+  .transform((text) => (text === shippedEncoder.name ? shippedEncoder.file : text))
+  .pipe(existingPath);
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/i, { error: 'must be 64 hexadecimal digits' });
 
@@ -64,15 +71,19 @@ export const registerWeights: Register = (parent, act) => {
     )
     .argument(
       '<file>',
-      'weights file, index of shards, folder with one, or run directory',
-      checkedBy(existingPath),
+      'weights file, index of shards, folder with one, run directory, or street-synth (the encoder that comes with pgpc)',
+      checkedBy(weightsFile),
     )
     .addOption(networkOption())
     .addOption(bestOption())
     .option('--json', 'print JSON', false)
     .addHelpText(
       'after',
-      examples('pgpc weights inspect mit_b5.pth', 'pgpc weights inspect hub/segformer --network teacher'),
+      examples(
+        'pgpc weights inspect mit_b5.pth',
+        'pgpc weights inspect street-synth',
+        'pgpc weights inspect hub/segformer --network teacher',
+      ),
     )
     .action(async (file: string, { network, best, json }) => {
       await act('inspectWeights', inspect, { file, network, best, json });
@@ -88,8 +99,8 @@ export const registerWeights: Register = (parent, act) => {
     )
     .argument(
       '<file>',
-      'weights file of any known form, index of shards, folder with one, or run directory',
-      checkedBy(existingPath),
+      'weights file of any known form, index of shards, folder with one, run directory, or street-synth',
+      checkedBy(weightsFile),
     )
     .addOption(
       option('--to <form>', `form to write: ${WEIGHT_TARGETS.join(', ')}`, oneOf(WEIGHT_TARGETS), 'pgpc'),

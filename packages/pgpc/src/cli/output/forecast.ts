@@ -24,7 +24,8 @@ export function isLong(steps: number, seconds: number): boolean {
   return steps * seconds >= LONG;
 }
 
-function roughly(seconds: number): string {
+/** `about 8 minutes`. */
+export function roughly(seconds: number): string {
   for (const [unit, length] of Object.entries({ day: 24 * 3600, hour: 3600, minute: 60 })) {
     // Two of a smaller unit say more than one of a larger.
     if (seconds < 1.5 * length) continue;

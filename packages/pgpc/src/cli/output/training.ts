@@ -5,6 +5,7 @@ import { methodLabel } from '../../config/method.js';
 import { protocolMiou } from '../../evaluation/protocols.js';
 import { describeDevice, useCores } from '../../machine.js';
 import { describeReport } from '../../models/weights/fit.js';
+import { shippedEncoder } from '../../models/weights/shipped.js';
 import { percent } from '../../report/format.js';
 import { meanAndSpread } from '../../report/series.js';
 import type { TrainingEvent, TrainingResult } from '../../training/events.js';
@@ -172,16 +173,17 @@ function describe({
     );
   }
   const label = methodLabel(phase, method);
-  if (!weights && config.start?.init === undefined && phase !== 'source-only') {
-    lines.push('no --weights: the encoder starts from random values');
-  }
+  const shipped = config.start?.weights === shippedEncoder.name;
+  if (shipped) lines.push(`start: ${shippedEncoder.description}; --weights none starts from random values`);
+  if (!weights && config.start?.init === undefined) lines.push('start: the encoder has random values');
   if (label !== phase) {
     const things = data.classes.some(({ kind }) => kind === 'thing');
-    const why = weights
-      ? things
-        ? 'it was left out'
-        : 'none of the classes is a thing'
-      : 'there are no weights of ImageNet to stay near to';
+    const why =
+      weights && !shipped
+        ? things
+          ? 'it was left out'
+          : 'none of the classes is a thing'
+        : 'there are no weights of ImageNet to stay near to';
     lines.push(`this is ${label}: ${why}`);
   }
   if (processes > 1) lines.push(`${processes} processes: ${processes * batch} images a step`);
