@@ -265,7 +265,7 @@ function runsIn(folder) {
 /**
  * Limits of parts that are to run within so many seconds. All that fit get their least, in their order; what is left goes
  * to the first ones.
- * @returns {Map<string, number>} seconds by name, of those that fit
+ * @returns {Map<string, number>} seconds by name, for each that fits
  */
 function shares(names, seconds) {
   let spare = seconds;
@@ -301,7 +301,7 @@ function describeGpu() {
 }
 
 /**
- * The process that runs now; with those that it starts it is a group, which is ended as a whole.
+ * The process that runs now. It and what it starts are a group, which is ended as a whole.
  * @type {import('node:child_process').ChildProcess | undefined}
  */
 let running;

@@ -39,7 +39,7 @@ const RATES = { cuda: { side: 8192, copyMiB: 2048 }, cpu: { side: 256, copyMiB: 
 const flags = readFlags({
   backbone: 'mit_b5',
   methods: 'pgpc,daformer,source-only',
-  /** More methods, of which the peer takes no part; with commas between. */
+  /** More methods, which the peer does not have; with commas between. */
   'without-peer': '',
   size: 512,
   channels: 256,

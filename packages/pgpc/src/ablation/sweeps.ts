@@ -135,7 +135,7 @@ export const sweeps: Readonly<Record<SweepName, Sweep>> = {
     cells: [
       SOURCE_ONLY,
       SELF_TRAINING,
-      // The step of pgpc-plus takes 1.1 times that of self-training (docs/results.md).
+      // More than the 1.06 times that a step of pgpc-plus takes (docs/results.md).
       {
         ...SELF_TRAINING,
         name: 'self-training-longer',

@@ -75,7 +75,9 @@ const demo: Action<DemoOptions> = async (options, io) => {
         else if (event.kind === 'description') stdout.write(`${event.text}\n`);
         else if (event.kind === 'forecast') {
           const atOnce = event.jobs === 1 ? 'one at a time' : `${event.jobs} at once`;
-          stdout.write(`the trainings take ${roughly(event.seconds)} here, ${atOnce}\n`);
+          stdout.write(
+            `the trainings take ${roughly(event.seconds)} here, ${atOnce}, if nothing else runs beside them\n`,
+          );
         } else if (event.kind === 'report') {
           const { path, results, info } = event.run;
           if (results.length > 0) stdout.write(`\n${iouTable(results, info.classes)}`);
