@@ -1,11 +1,17 @@
 // Maps of pixels as rows and labels at another resolution, and what is computed of a pixel's probabilities.
 
 import { IGNORE_INDEX } from '@pgpc/datasets';
-import { arange, ops, type Tensor, tidy } from '@pgpc/torch';
+import { arange, dims, ops, type Tensor, tidy } from '@pgpc/torch';
 
 /** Features at the decoder's resolution as a list of pixels: (B, D, h, w) to (P, D), P = B h w. */
 export function pixelRows(map: Tensor): Tensor {
   return map.permute([0, 2, 3, 1]).reshape([-1, map.shape[1]!]);
+}
+
+/** The inverse of {@link pixelRows}: (P, D) to a map of the height and width of `like`, (B, D, h, w). */
+export function pixelMap(rows: Tensor, like: Tensor): Tensor {
+  const [n, , height, width] = dims(like, 4);
+  return rows.view([n, height, width, rows.shape[1]!]).permute([0, 3, 1, 2]);
 }
 
 /** A map or mask at the decoder's resolution, by nearest neighbour: (B, H, W) to (B, h, w), float32. */

@@ -1,6 +1,6 @@
 // Pseudo-label guided pixels contrast: what each step stores, and the loss.
 
-import { alone, dims, Generator, noGrad, sizeOf, type Tensor, tidy, type World } from '@pgpc/torch';
+import { alone, Generator, noGrad, sizeOf, type Tensor, tidy, type World } from '@pgpc/torch';
 import {
   type ContrastOptions,
   type ContrastSettings,
@@ -9,7 +9,7 @@ import {
   type Domain,
   type DomainChoice,
 } from '../../config/contrast.js';
-import { pixelLabels, pixelRows, pureLabels } from '../../pixels.js';
+import { pixelLabels, pixelMap, pixelRows, pureLabels } from '../../pixels.js';
 import { seedFor } from '../../random.js';
 import { AnchorList } from './anchor-list.js';
 import { anchorShareAt, selectAnchors } from './anchors.js';
@@ -87,7 +87,7 @@ export class PixelContrast {
    * Stores the source's positives, by default the class centres (eq 9), and its qualified negatives (eq 10).
    * A feature is of a class that has `minShare` of the pixels under it, or of none.
    * @param view of the source batch, the logits for `hardSource`. The features may be the student's: the training step has
-   * them anyway, the teacher's would take one more pass, and the two point the same way (cosine 0.99).
+   * them anyway, and the teacher's would take one more pass.
    * @param label (B, H, W). @param head the teacher's.
    */
   storeSource(view: PixelView, label: Tensor, head: ProjectionHead): void {
@@ -143,8 +143,7 @@ export class PixelContrast {
           .logSoftmax(1)
           .maskedFill(known.logicalNot(), -Math.log(this.classes));
         const both = pixelRows(logits.logSoftmax(1)).add(opinion).logSoftmax(1);
-        const [n, , height, width] = dims(logits, 4);
-        return both.view([n, height, width, this.classes]).permute([0, 3, 1, 2]).contiguous();
+        return pixelMap(both, logits).contiguous();
       }),
     );
   }

@@ -1,9 +1,9 @@
 // h of METHOD: maps features to the unit sphere on which pixels are contrasted.
 
-import { dims, type Generator, nn, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
+import { type Generator, nn, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import type { ContrastOptions } from '../../config/contrast.js';
 import type { SegmentorOutput } from '../../models/segmentor.js';
-import { pixelRows, singlePrecision } from '../../pixels.js';
+import { pixelMap, pixelRows, singlePrecision } from '../../pixels.js';
 
 /** The form of the head. */
 export type ProjectionOptions = Pick<ContrastOptions, 'width' | 'depth' | 'norm'>;
@@ -64,9 +64,8 @@ export class ProjectionHead extends nn.Module {
     return tidy(() =>
       this.stages.items
         .map((layer, i) => {
-          const [n, , height, width] = dims(stages[i]!, 4);
           const rows = layer.call(pixelRows(stages[i]!));
-          return nn.interpolate(rows.view([n, height, width, rows.shape[1]!]).permute([0, 3, 1, 2]), size);
+          return nn.interpolate(pixelMap(rows, stages[i]!), size);
         })
         .reduce((sum, map) => sum.add(map)),
     );

@@ -1,9 +1,9 @@
 // Denoising of the teacher's view, by one of two strategies, for the pseudo-labels, for the contrast, or for both.
 
-import { alone, dims, nn, noGrad, sizeOf, type Tensor, tidy, type World } from '@pgpc/torch';
+import { alone, nn, noGrad, sizeOf, type Tensor, tidy, type World } from '@pgpc/torch';
 import type { DenoiseOptions } from '../../config/denoise.js';
 import { agreement, viewsOf } from '../../experiments/agreement.js';
-import { pixelRows, singlePrecision } from '../../pixels.js';
+import { pixelMap, pixelRows, singlePrecision } from '../../pixels.js';
 import type { TeacherView } from '../contrast/contrast.js';
 import type { Part, RefinedView } from '../parts.js';
 import type { PseudoLabels } from '../pseudo-labels.js';
@@ -54,7 +54,7 @@ export class Denoiser implements Part {
     const rows = singlePrecision(pixelRows(features));
     const refined = logits
       .logSoftmax(1)
-      .add(mapOf(prototypes!.logWeights(rows), logits))
+      .add(pixelMap(prototypes!.logWeights(rows), logits))
       .logSoftmax(1);
     prototypes!.update(rows, logits.argmax(1).flatten());
     return { logits: refined };
@@ -86,10 +86,4 @@ export function trusted(pseudo: PseudoLabels, trust: Tensor | undefined): Pseudo
   if (!trust) return pseudo;
   const size = sizeOf(pseudo.weight);
   return { ...pseudo, weight: pseudo.weight.mul(nn.interpolate(trust.unsqueeze(1), size).squeeze(1)) };
-}
-
-/** (P, C) rows to a map of the shape of `like`, (B, C, h, w). */
-function mapOf(rows: Tensor, like: Tensor): Tensor {
-  const [n, channels, height, width] = dims(like, 4);
-  return rows.view([n, height, width, channels]).permute([0, 3, 1, 2]);
 }
