@@ -19,6 +19,9 @@ import { styledImage, styledPass } from './style/style.js';
 
 export type { StepLosses } from './losses.js';
 
+/** What the student's pass on the mixed image is given, with the clean target that it was made from. */
+type GivenMixed = Omit<MixedPass, keyof SegmentorOutput> & { teacherLogits: Tensor; targetImage: Tensor };
+
 /** One method on one student. `parts` carries state from step to step; `execution` computes the step. */
 export class AdaptationStep {
   readonly parts: StepParts;
@@ -197,14 +200,14 @@ export class AdaptationStep {
 
   /** lambda_t L_t + lambda_c L_c and the losses of registered parts, with one backward pass. */
   #learnMixed(
-    given: Omit<MixedPass, keyof SegmentorOutput> & { teacherLogits: Tensor; targetImage: Tensor },
+    given: GivenMixed,
     source: WeightedTerms['source'],
     progress: number,
     contrasting: boolean,
     lambda: LossWeights | undefined,
   ) {
     const { student, parts } = this;
-    const { image, mask, label, weight, teacherLogits, targetImage } = given;
+    const { image, mask, label, weight } = given;
     const pass = student.segmentor.call(image);
     const { logits } = pass;
     const mixed = { image, mask, label, weight, ...pass };
@@ -213,19 +216,11 @@ export class AdaptationStep {
 
     let contrast: { loss: Tensor; features: Tensor } | undefined;
     if (parts.contrast) {
-      // The anchors' features come from the mixed image, or from a pass on the clean target made for them alone.
-      const { anchorView, weight } = parts.contrast.options;
-      const learning = contrasting && parts.contrast.hasAnchorsIn('target');
-      const onTarget = learning && anchorView === 'target';
-      const anchors = student.projection!.input(onTarget ? student.segmentor.call(targetImage) : pass);
-      const inside = (map: Tensor) => betweenMargins(map, sizeOf(image)[0], this.method.selfTraining!);
-      const view = { logits: inside(teacherLogits) };
-      const fromSource = onTarget ? undefined : inside(nearest(mask, sizeOf(anchors)));
-      const value = learning // L_c (eq 5); before the warm-up's end 0
-        ? parts.contrast.loss(inside(anchors), fromSource, view, student.projection!, progress)
-        : zeros([], { device: image.device });
-      contrast = { loss: value, features: anchors };
-      loss = loss.add(weighted(value, lambda?.contrast ?? weight));
+      contrast =
+        contrasting && parts.contrast.hasAnchorsIn('target')
+          ? this.#contrastTarget(pass, given, progress) // L_c (eq 5); before the warm-up's end 0
+          : { loss: zeros([], { device: image.device }), features: pass.features };
+      loss = loss.add(weighted(contrast.loss, lambda?.contrast ?? parts.contrast.options.weight));
     }
     const own = parts.mixedLosses(mixed);
     for (const value of Object.values(own)) loss = loss.add(value);
@@ -235,6 +230,26 @@ export class AdaptationStep {
     this.execution.backward(loss, true);
     learnWeights?.();
     return detached({ loss, target, contrast: contrast?.loss, ...own });
+  }
+
+  /**
+   * L_c (eq 5) of the target's anchors, with the features that it reads.
+   * @param pass the student's on the mixed image.
+   */
+  #contrastTarget(
+    pass: SegmentorOutput,
+    { image, mask, teacherLogits, targetImage }: GivenMixed,
+    progress: number,
+  ) {
+    const { segmentor, projection } = this.student;
+    const contrast = this.parts.contrast!;
+    // The anchors' features come from the mixed image, or from a pass on the clean target made for them alone.
+    const onTarget = contrast.options.anchorView === 'target';
+    const features = projection!.input(onTarget ? segmentor.call(targetImage) : pass);
+    const inside = (map: Tensor) => betweenMargins(map, sizeOf(image)[0], this.method.selfTraining!);
+    const fromSource = onTarget ? undefined : inside(nearest(mask, sizeOf(features)));
+    const view = { logits: inside(teacherLogits) };
+    return { loss: contrast.loss(inside(features), fromSource, view, projection!, progress), features };
   }
 
   /** Starts from the student as it is now, buffers too: after weights were loaded into it. */

@@ -96,7 +96,7 @@ export class PixelContrast {
     this.#store('source', view, head, () => {
       const labels = this.#sourceLabels(view.features, label);
       return {
-        label: labels,
+        label: () => labels,
         positives: () => classMembers(labels, classes),
         negatives: () =>
           hardSource
@@ -117,7 +117,7 @@ export class PixelContrast {
    */
   storeTarget(view: TeacherView, head: ProjectionHead, progress = 0): void {
     this.#store('target', view, head, () => ({
-      label: pixelRows(view.logits).argmax(1),
+      label: () => pixelRows(view.logits).argmax(1),
       positives: () => this.#candidates(view, progress),
       negatives: () => targetNegatives(pixelRows(view.logits), this.options.rank),
     }));
@@ -153,7 +153,7 @@ export class PixelContrast {
     domain: Domain,
     { features }: PixelView,
     head: ProjectionHead,
-    masks: () => { label: Tensor; positives: () => Tensor; negatives: () => Tensor },
+    masks: () => { label: () => Tensor; positives: () => Tensor; negatives: () => Tensor },
   ): void {
     const { prototypeDomains, negativeDomains } = this.options;
     tidy(() =>

@@ -55,12 +55,10 @@ export class MemoryBank extends nn.StateModule {
    * @param weights (C, K), from 0: how likely each row is, next to the others of its class; left out: all alike.
    */
   draw(n: number, generator: Generator, weights?: Tensor): Tensor {
-    return tidy(() => this.at(this.drawSlots(n, generator, weights)));
-  }
-
-  /** The rows at some places: (C, n), int64, to (C, n, D). */
-  at(slot: Tensor): Tensor {
-    return tidy(() => this.rows.index([this.#owners(slot), slot]));
+    return tidy(() => {
+      const slot = this.drawSlots(n, generator, weights);
+      return this.rows.index([this.#owners(slot), slot]);
+    });
   }
 
   /** The places in `rows` of n rows drawn so, instead of the rows: (C, n), int64, 0 for a class without rows. */

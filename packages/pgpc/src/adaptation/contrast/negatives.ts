@@ -53,9 +53,9 @@ export interface Negatives {
   readonly store?: { readonly name: string; readonly module: MemoryBank };
   /**
    * Takes in the pixels of one domain in one step, where pixels are kept.
-   * @param candidates (C, P), bool. @param label (P), int64: the class of each pixel that is a candidate.
+   * @param candidates (C, P), bool. @param label gives the class of each pixel that is a candidate, (P), int64.
    */
-  add?(pixels: ProjectedPixels, candidates: Tensor, label: Tensor): void;
+  add?(pixels: ProjectedPixels, candidates: Tensor, label: () => Tensor): void;
   /** (C), bool: which classes have any. */
   ready(): Tensor;
   /** z_cm . z_cn- of the listed anchors' features z (A, D): (A, N). */
@@ -103,9 +103,9 @@ export class PixelNegatives implements Negatives {
     this.store = { name: 'negatives', module: new MemoryBank(classes, settings.bankCapacity, width) };
   }
 
-  add(pixels: ProjectedPixels, candidates: Tensor, label: Tensor): void {
+  add(pixels: ProjectedPixels, candidates: Tensor, label: () => Tensor): void {
     const labelled = (index: Tensor) =>
-      ops.cat([pixels.at(index), label.index([index]).to('float32').unsqueeze(2)], 2);
+      ops.cat([pixels.at(index), label().index([index]).to('float32').unsqueeze(2)], 2);
     const rows = this.#labelled ? { at: labelled } : pixels;
     storeSample(this.store.module, candidates, rows, this.settings.enqueue, this.draws);
   }
