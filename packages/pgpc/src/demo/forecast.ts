@@ -1,8 +1,9 @@
 // How long trainings side by side are going to take on this machine, from a few steps of each method.
 
 import type { Experiment } from '../config/experiment.js';
-import { stepSeconds } from '../training/benchmark.js';
+import { enterDevice } from '../training/device.js';
 import type { Job } from '../training/parallel-runs.js';
+import { stepSeconds } from '../training/random-steps.js';
 
 export interface TimedJob extends Job {
   readonly experiment: Experiment;
@@ -17,6 +18,7 @@ export function forecastSeconds(jobs: readonly TimedJob[], lanes: number, device
   const ofMethod = new Map<string, number>();
   const seconds = new Map<string, number>();
   for (const { name, experiment } of jobs) {
+    enterDevice(device, experiment.precision);
     const method = JSON.stringify(experiment.method);
     if (!ofMethod.has(method)) ofMethod.set(method, stepSeconds(experiment, device));
     seconds.set(name, experiment.iterations * ofMethod.get(method)!);

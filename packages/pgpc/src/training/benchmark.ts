@@ -8,26 +8,12 @@ import {
   type RgbImage,
   type SegmentationDataset,
 } from '@pgpc/datasets';
-import {
-  Generator,
-  type nn,
-  type Profile,
-  profile,
-  randint,
-  randn,
-  resetPeakMemory,
-  synchronize,
-  type Tensor,
-  tidy,
-} from '@pgpc/torch';
-import { Learner } from '../adaptation/learner.js';
-import { AdaptationStep, type StepLosses } from '../adaptation/step.js';
+import { type nn, type Profile, profile, resetPeakMemory, synchronize, type Tensor } from '@pgpc/torch';
+import type { StepLosses } from '../adaptation/step.js';
 import type { Experiment } from '../config/experiment.js';
 import { type Batch, disposeBatch } from '../pipeline/batch.js';
 import { PixelStore } from '../pipeline/pixels.js';
 import { Rng } from '../random.js';
-import { enterDevice } from './device.js';
-import { buildOptimizer } from './optimizer.js';
 import { Trainer, type TrainerSurroundings } from './trainer.js';
 
 /** Side in pixels of the squares that random images are made of: a label of single pixels would be unlike any. */
@@ -221,49 +207,4 @@ function randomDataset(width: number, height: number, classes: number, rng: Rng)
     readImage: async (index) => sample(index).image,
     readLabel: async (index) => sample(index).label,
   };
-}
-
-/** Steps of {@link stepSeconds} that count, after one that does not. */
-const FEW = 3;
-/** Side in pixels of the squares that its labels are made of. */
-const LABEL_PATCH = 16;
-
-/**
- * Seconds of a step: the median of a few on random tensors, near the end of the run, where all losses of the method have set
- * in. Takes a second or two at the demo's size; {@link timeSteps} measures with the loader.
- * @param device 'cpu', 'cuda:0', ...
- */
-export function stepSeconds(experiment: Experiment, device: string): number {
-  const { segmentor, method, seed, optimizer: rates, iterations, batch, crop, precision } = experiment;
-  enterDevice(device, precision);
-  const student = new Learner(segmentor, seed, method.contrast).to({ device });
-  const optimizer = buildOptimizer(student, rates);
-  const step = new AdaptationStep(method, student, optimizer, iterations, seed, { precision, graphs: false });
-  const times: number[] = [];
-  try {
-    for (let i = -1; i < FEW; i++) {
-      tidy(() => {
-        using generator = new Generator(i + 1);
-        const { width, height } = crop;
-        const [rows, columns] = [Math.ceil(height / LABEL_PATCH), Math.ceil(width / LABEL_PATCH)];
-        const image = () => randn([batch, 3, height, width], { generator }).to({ device });
-        const label = randint(0, segmentor.classes, [batch, rows, columns], { generator })
-          .repeatInterleave(LABEL_PATCH, 1)
-          .repeatInterleave(LABEL_PATCH, 2)
-          .narrow(1, 0, height)
-          .narrow(2, 0, width)
-          .contiguous()
-          .to({ device });
-        const given = { sourceImage: image(), sourceLabel: label, targetImage: image() };
-        const began = performance.now();
-        step.run(given, Math.max(1, iterations - 1)).total.item();
-        if (i >= 0) times.push((performance.now() - began) / 1000);
-      });
-    }
-  } finally {
-    step.dispose();
-    optimizer.dispose();
-    student.dispose();
-  }
-  return times.sort((a, b) => a - b)[Math.floor(FEW / 2)]!;
 }

@@ -1,14 +1,12 @@
 // The program of the memory check: takes an experiment by message, runs one step of it, answers with the peak.
 
-import { deviceMemory, Generator, randint, randn, synchronize, TorchError, tidy } from '@pgpc/torch';
-import { Learner } from '../adaptation/learner.js';
-import { AdaptationStep } from '../adaptation/step.js';
+import { deviceMemory, randn, synchronize, TorchError } from '@pgpc/torch';
 import type { Experiment } from '../config/experiment.js';
 import { useCores } from '../machine.js';
 import { enterDevice } from './device.js';
 import type { DryStepAnswer, DryStepTask, StepMemory } from './memory.js';
-import { buildOptimizer } from './optimizer.js';
 import { loadPlugins } from './plugins.js';
+import { RandomSteps } from './random-steps.js';
 
 process.once('message', async (task: DryStepTask) => {
   await loadPlugins(task.plugins);
@@ -46,34 +44,19 @@ const TIMED_AGAIN = 2;
 /** Runs what the peak is of, and says what that does not hold yet. @returns with the peak of the CPU's memory. */
 function oneStep(experiment: Experiment, device: string): Omit<StepMemory, 'device' | 'available'> {
   useCores();
-  const { segmentor, method, batch, crop, iterations, seed } = experiment;
-  const student = new Learner(segmentor, seed, method.contrast).to({ device });
-  const optimizer = buildOptimizer(student, experiment.optimizer);
-  const { activationCheckpointing, precision } = experiment;
-  const step = new AdaptationStep(method, student, optimizer, iterations, seed, {
-    activationCheckpointing,
-    precision,
-  });
-  const shape = [batch, 3, crop.height, crop.width];
+  const steps = new RandomSteps(experiment, device);
   let seconds = 0;
   let peak = 0;
   const another = (done: number) =>
     device === 'cpu' ? done === 0 || (done === 1 && seconds < TIMED_AGAIN) : done < STEPS_ON_GPU;
   for (let i = 0; another(i); i++) {
     const began = performance.now();
-    tidy(() => {
-      using generator = new Generator(seed);
-      const image = () => randn(shape, { generator }).to({ device });
-      const label = randint(0, segmentor.classes, [batch, crop.height, crop.width], { generator });
-      const sourceLabel = label.to({ device });
-      // The last iteration: by then every part of the loss has set in.
-      step.run({ sourceImage: image(), sourceLabel, targetImage: image() }, iterations - 1);
-    });
+    steps.run();
     if (device !== 'cpu') synchronize();
     seconds = (performance.now() - began) / 1000;
     if (i === 0) peak = process.resourceUsage().maxRSS * 1024;
   }
-  const values = student.parameters().reduce((sum, { numel }) => sum + numel, 0);
+  const values = steps.student.parameters().reduce((sum, { numel }) => sum + numel, 0);
   // AdamW's two running means a parameter, float32, which the second step is the first to have at its peak.
   return { peak, optimizer: device === 'cpu' ? 8 * values : 0, seconds };
 }
