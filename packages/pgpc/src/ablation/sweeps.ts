@@ -51,7 +51,7 @@ const DENOISED: Readonly<Record<string, string>> = {
 /** The more useful of the two for pseudo-labels. */
 const DENOISED_LABELS = { ...denoisers.prototypes, where: 'labels' };
 
-/** What goes best with self-training on rendered streets (docs/results.md). */
+/** What goes best with self-training on rendered streets from random weights (docs/results.md). */
 const alignedAndDenoised: Settings = {
   'method.style': styles.dcan,
   'method.denoise': DENOISED_LABELS,

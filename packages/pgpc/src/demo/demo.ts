@@ -209,8 +209,8 @@ async function runClaimed(
   const description =
     `From ${startInWords(weights)}, a network is trained on the labelled source for ${preset.pretraining.iterations} steps, ` +
     `then for ${preset.continuation('pgpc').iterations} more, each time from the same state: on the ` +
-    'source only, by self-training on the unlabelled target, by PGPC as the paper has it, and by PGPC+, the variant that ' +
-    'pays most here (docs/results.md). The oracle, from the same start as the ' +
+    'source only, by self-training on the unlabelled target, by PGPC as the paper has it, and by PGPC+, ' +
+    'whose contrast is our own (docs/results.md says what it gains). The oracle, from the same start as the ' +
     `source network, is trained on the target with its labels, for all ${preset.oracle.iterations} steps.`;
   onEvent({ kind: 'description', text: description });
   const jobs = jobsOn(device);

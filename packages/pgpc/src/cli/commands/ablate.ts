@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { sweepNames } from '../../ablation/names.js';
 import type { SweepOptions } from '../../ablation/run.js';
 import { UsageError } from '../../config/usage-error.js';
-import { scaleNames } from '../../recipes/street-synth.js';
+import { type StreetSynthPreset, scaleNames, streetSynthPreset } from '../../recipes/street-synth.js';
 import { type Action, examples, option, pluginHelp, type Register } from '../command.js';
 import { domainOptions, pluginOption, setOption, trainingOption } from '../training-options.js';
 import {
@@ -40,6 +40,14 @@ interface DomainFlags {
   readonly targetRange?: [number, number];
   readonly classes?: string;
   readonly skipBad?: boolean;
+}
+
+/** The steps of a training at each scale, for the help of the option that changes them. */
+function defaultSteps(training: (preset: StreetSynthPreset) => { iterations: number }): string {
+  const { demo, quick, large } = Object.fromEntries(
+    scaleNames.map((scale) => [scale, training(streetSynthPreset({ scale, seed: 1 })).iterations]),
+  );
+  return `default: ${demo}; ${quick} if quick, ${large} if large`;
 }
 
 export const registerAblate: Register = (parent, act) => {
@@ -81,14 +89,14 @@ export const registerAblate: Register = (parent, act) => {
     .addOption(
       option(
         '--source-steps <count>',
-        'training steps on the source (default: 2000; 30 if quick, 6000 if large)',
+        `training steps on the source (${defaultSteps(({ pretraining }) => pretraining)})`,
         integer(10),
       ),
     )
     .addOption(
       option(
         '--steps <count>',
-        'training steps of each cell, from the source network (default: 700; 12 if quick, 3000 if large)',
+        `training steps of each cell, from the source network (${defaultSteps((preset) => preset.continuation('pgpc'))})`,
         integer(10),
       ),
     )
