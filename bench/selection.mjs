@@ -3,18 +3,16 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { classStatistics, openCityscapes, openGta5 } from '@pgpc/datasets';
-import { streetSynthFolders } from '@pgpc/street-synth';
 import { plan } from '../packages/pgpc/dist/ablation/plan.js';
 import { withSettings } from '../packages/pgpc/dist/config/settings.js';
 import { evaluateSegmentor } from '../packages/pgpc/dist/evaluation/evaluate.js';
 import { spearman } from '../packages/pgpc/dist/evaluation/rank-correlation.js';
 import { useCores } from '../packages/pgpc/dist/machine.js';
 import { loadSegmentor, MODEL_FILE } from '../packages/pgpc/dist/models/checkpoint.js';
-import { PixelStore } from '../packages/pgpc/dist/pipeline/pixels.js';
 import { goodness, scoreStep, scoringImages } from '../packages/pgpc/dist/training/selection.js';
 import { Trainer } from '../packages/pgpc/dist/training/trainer.js';
 import { describeMachine, machineLine, markdown, readFlags, saveResults } from './lib.mjs';
+import { openStreets } from './streets.mjs';
 
 const SCORES = ['information', 'density', 'entropy', 'agreement', 'margin'];
 
@@ -52,15 +50,7 @@ function plannedRuns(seed) {
   return { network, experiment: pgpc.experiment };
 }
 
-const roots = streetSynthFolders(flags.data);
-const source = await openGta5(roots.source);
-const validation = await openCityscapes(roots.target, 'val');
-const data = {
-  source: new PixelStore(source),
-  sourceStatistics: await classStatistics(source),
-  target: new PixelStore(await openCityscapes(roots.target, 'train')),
-  workers: 0,
-};
+const { data, validation } = await openStreets(flags.data);
 const images = await scoringImages(data.target);
 
 /** Scores and mIoU of every checkpoint of a run. */

@@ -129,8 +129,7 @@ export function refuseContradictions(choice: Omit<ResolvedChoice, 'source' | 'ta
     refuse(`--select margin: ${method} has no prototypes`);
   }
   if (method !== 'source-only') return;
-  if (denoise !== 'none')
-    refuse(`--denoise ${denoise}: source-only has no pseudo-labels to clean`);
+  if (denoise !== 'none') refuse(`--denoise ${denoise}: source-only has no pseudo-labels to clean`);
   if (lossWeights !== 'fixed') refuse(`--loss-weights ${lossWeights}: source-only has one loss`);
   if (select === 'agreement') refuse('--select agreement: source-only has no teacher to agree with');
 }
