@@ -14,7 +14,6 @@ import { AdaptationStep } from '../../src/adaptation/step.js';
 import { type DenoiseOptions, denoiseNames, denoisers } from '../../src/config/denoise.js';
 import { type MethodConfig, methodConfig, methodSchema } from '../../src/config/method.js';
 import { agreement, viewsOf } from '../../src/experiments/agreement.js';
-import { PixelStore } from '../../src/pipeline/pixels.js';
 import { Rng } from '../../src/random.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { buildOptimizer } from '../../src/training/optimizer.js';
@@ -26,14 +25,14 @@ import {
   dot,
   int64,
   matrix,
-  memoryDataset,
   normal,
-  randomSample,
+  randomStore,
   slowBilinear,
   tinyBatch,
   tinyContrast,
   tinySegmentor,
   tinySelfTraining,
+  trainUntil,
   uniform,
 } from '../support/method.js';
 
@@ -409,9 +408,7 @@ describe('in the step', () => {
 
   test('the state resumes from a checkpoint as if it had never stopped', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'pgpc-denoise-'));
-    const store = (first: number) =>
-      new PixelStore(memoryDataset([0, 1, 2].map((i) => randomSample(40, 40, first + i))));
-    const data = { source: store(1), target: store(4), workers: 0 };
+    const data = { source: randomStore([1, 2, 3]), target: randomStore([4, 5, 6]), workers: 0 };
     const experiment = {
       ...daformerRecipe({
         segmentor: tinySegmentor,
@@ -429,8 +426,7 @@ describe('in the step', () => {
       Trainer,
     ];
     await whole.run();
-    const stop = new AbortController();
-    await first.run({ signal: stop.signal, onStep: (done) => done === 2 && stop.abort() });
+    await trainUntil(first, 2);
     first.save(folder);
     second.restore(folder);
     const prototypes = ({ step }: Trainer) =>

@@ -14,17 +14,16 @@ import { type MethodConfig, methodConfig, methodNames, registerMethod } from '..
 import { describeParts } from '../../src/config/parts.js';
 import { withSettings } from '../../src/config/settings.js';
 import type { SegmentorOutput } from '../../src/models/segmentor.js';
-import { PixelStore } from '../../src/pipeline/pixels.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { Trainer } from '../../src/training/trainer.js';
 import {
-  memoryDataset,
-  randomSample,
+  randomStore,
   tinyBatch,
   tinyContrast,
   tinySegmentor,
   tinySelfTraining,
   tinyStep,
+  trainUntil,
 } from '../support/method.js';
 
 const seen: number[][] = [];
@@ -238,30 +237,17 @@ describe('a step with parts of its own', () => {
   });
 
   test('is logged, saved and restored with their state', async () => {
-    const store = (seeds: number[]) =>
-      new PixelStore(memoryDataset(seeds.map((seed) => randomSample(40, 40, seed))));
-    const data = { source: store([1, 2]), target: store([3, 4]), workers: 0 };
-    const run = async (trainer: Trainer, until: number) => {
-      const stop = new AbortController();
-      const logged: Record<string, number>[] = [];
-      await trainer.run({
-        logEvery: 1,
-        signal: stop.signal,
-        onStep: (done) => done === until && stop.abort(),
-        onLog: ({ values }) => logged.push(values),
-      });
-      return logged;
-    };
+    const data = { source: randomStore([1, 2]), target: randomStore([3, 4]), workers: 0 };
     const whole = new Trainer(own(), data);
     whole.step.adoptStudent();
-    const all = await run(whole, 4);
+    const all = await trainUntil(whole, 4);
     const first = new Trainer(own(), data);
     first.step.adoptStudent();
-    await run(first, 2);
+    await trainUntil(first, 2);
     first.save(folder);
     const second = new Trainer(own(), data);
     second.restore(folder);
-    expect(await run(second, 4)).toEqual(all.slice(2));
+    expect(await trainUntil(second, 4)).toEqual(all.slice(2));
     const steps = second.step.parts.state().get('parts.small')!.stateDict().get('steps')!;
     expect(steps.item()).toBe(4);
     expect(Object.keys(all[0]!)).toContain('loss/small');

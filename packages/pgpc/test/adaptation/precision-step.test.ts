@@ -22,6 +22,7 @@ import {
   tinySegmentor,
   tinySelfTraining,
   tinyStep,
+  trainUntil,
 } from '../support/method.js';
 
 const STEPS = 7;
@@ -259,17 +260,8 @@ describe.runIf(cudaAvailable())('on a GPU', () => {
         },
         { device, graphs: false },
       );
-    const losses = async (trainer: Trainer, until: number) => {
-      const totals: number[] = [];
-      const stop = new AbortController();
-      await trainer.run({
-        logEvery: 1,
-        onLog: ({ values }) => totals.push(values['loss/total']!),
-        onStep: (done) => done === until && stop.abort(),
-        signal: stop.signal,
-      });
-      return totals;
-    };
+    const losses = async (trainer: Trainer, until: number) =>
+      (await trainUntil(trainer, until)).map((values) => values['loss/total']!);
     const whole = start('cuda');
     const all = await losses(whole, 8);
     const first = start('cuda');

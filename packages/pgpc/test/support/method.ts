@@ -17,8 +17,10 @@ import type { MethodConfig } from '../../src/config/method.js';
 import type { SegmentorConfig } from '../../src/config/segmentor.js';
 import type { SelfTrainingOptions } from '../../src/config/self-training.js';
 import type { Batch } from '../../src/pipeline/batch.js';
+import { PixelStore } from '../../src/pipeline/pixels.js';
 import { Rng } from '../../src/random.js';
 import { buildOptimizer } from '../../src/training/optimizer.js';
+import type { Trainer } from '../../src/training/trainer.js';
 
 export type Dtype = 'float32' | 'float64';
 
@@ -252,4 +254,22 @@ export function randomSample(width: number, height: number, seed: number): Requi
     image: { width, height, data: Uint8Array.from({ length: width * height * 3 }, () => rng.below(256)) },
     label: { width, height, data },
   };
+}
+
+/** Random images of 40 x 40 with labels, one a seed, as a trainer reads them. */
+export function randomStore(seeds: readonly number[]): PixelStore {
+  return new PixelStore(memoryDataset(seeds.map((seed) => randomSample(40, 40, seed))));
+}
+
+/** Trains until so many steps are done. @returns what each step logged. */
+export async function trainUntil(trainer: Trainer, until: number): Promise<Record<string, number>[]> {
+  const stop = new AbortController();
+  const logged: Record<string, number>[] = [];
+  await trainer.run({
+    logEvery: 1,
+    signal: stop.signal,
+    onStep: (done) => done === until && stop.abort(),
+    onLog: ({ values }) => logged.push(values),
+  });
+  return logged;
 }

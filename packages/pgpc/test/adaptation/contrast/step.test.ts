@@ -16,21 +16,20 @@ import {
   domainChoices,
 } from '../../../src/config/contrast.js';
 import { methodConfig } from '../../../src/config/method.js';
-import { PixelStore } from '../../../src/pipeline/pixels.js';
 import { daformerRecipe } from '../../../src/recipes/daformer.js';
 import { buildOptimizer } from '../../../src/training/optimizer.js';
 import { Trainer } from '../../../src/training/trainer.js';
 import {
   CLASSES,
   digests,
-  memoryDataset,
   normal,
-  randomSample,
+  randomStore,
   tinyBatch,
   tinyContrast,
   tinySegmentor,
   tinySelfTraining,
   tinyStep,
+  trainUntil,
 } from '../../support/method.js';
 
 const TOTAL = 8;
@@ -322,20 +321,7 @@ test('encoder features, anchors in both domains and similar classes resume from 
     seed: 2,
     rareClasses: undefined,
   });
-  const store = (seeds: number[]) =>
-    new PixelStore(memoryDataset(seeds.map((seed) => randomSample(40, 40, seed))));
-  const data = { source: store([1, 2]), target: store([3, 4]), workers: 0 };
-  const run = async (trainer: Trainer, until: number) => {
-    const stop = new AbortController();
-    const logged: Record<string, number>[] = [];
-    await trainer.run({
-      logEvery: 1,
-      signal: stop.signal,
-      onStep: (done) => done === until && stop.abort(),
-      onLog: ({ values }) => logged.push(values),
-    });
-    return logged;
-  };
+  const data = { source: randomStore([1, 2]), target: randomStore([3, 4]), workers: 0 };
   const state = (trainer: Trainer) =>
     [...trainer.step.parts.contrast!.stateDict()].map(([name, value]) => [name, value.tolist()]);
   try {
@@ -345,11 +331,11 @@ test('encoder features, anchors in both domains and similar classes resume from 
       Trainer,
     ];
     for (const trainer of [whole, first]) tidy(() => trainer.step.adoptStudent());
-    const all = await run(whole, 5);
-    await run(first, 3);
+    const all = await trainUntil(whole, 5);
+    await trainUntil(first, 3);
     first.save(folder);
     second.restore(folder);
-    expect(await run(second, 5)).toEqual(all.slice(3));
+    expect(await trainUntil(second, 5)).toEqual(all.slice(3));
     expect(all.map((values) => values['loss/contrast']! > 0)).toEqual([false, true, true, true, true]);
     expect(digests(second.step.student)).toEqual(digests(whole.step.student));
     expect(tidy(() => state(second))).toEqual(tidy(() => state(whole)));
