@@ -5,6 +5,7 @@ import { didYouMean } from '../config/did-you-mean.js';
 import { UsageError } from '../config/usage-error.js';
 import { type Act, type Action, examples } from './command.js';
 import { registerAblate } from './commands/ablate.js';
+import { registerAdapt } from './commands/adapt.js';
 import { registerBench } from './commands/bench.js';
 import { registerData } from './commands/data.js';
 import { registerDemo } from './commands/demo.js';
@@ -18,6 +19,7 @@ import type { CommandIo } from './io.js';
 
 const COMMANDS = [
   registerDemo,
+  registerAdapt,
   registerData,
   registerTrain,
   registerEval,

@@ -98,12 +98,14 @@ export interface StreetSynthChoice {
   steps?: number | undefined;
   /** Number of classes of other data than rendered streets, which has no bonnet in its lowest rows. */
   classes?: number | undefined;
+  /** Side of the square crops in pixels, instead of the preset's. */
+  crop?: number | undefined;
 }
 
 export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset {
   const scale: Scale = scales[choice.scale ?? 'demo'];
   const { sourceSteps = scale.pretrainingIterations, steps = scale.iterations, precision } = choice;
-  const { classes } = choice;
+  const { classes, crop = scale.crop } = choice;
   const segmentor: SegmentorConfig = {
     backbone: scale.backbone,
     head: 'daformer',
@@ -116,14 +118,14 @@ export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset 
   const base = {
     segmentor,
     batch: 2,
-    crop: { width: scale.crop, height: scale.crop, catMaxRatio: 0.75, flip: 0.5 },
+    crop: { width: crop, height: crop, catMaxRatio: 0.75, flip: 0.5 },
     rareClasses: daformerRareClasses,
     seed: choice.seed,
     ...(precision && { precision }),
   };
   // The teacher's memory of 1 / (1 - alpha) steps has to be short against the run. The target camera sees its own bonnet
   // in the lowest rows, as Cityscapes' does.
-  const ignoreBottom = classes === undefined ? Math.round(0.1 * scale.crop) : 0;
+  const ignoreBottom = classes === undefined ? Math.round(0.1 * crop) : 0;
   const selfTraining = { ...daformerSelfTraining, alpha: 0.99, ignoreBottom };
   const contrast: ContrastOptions = {
     ...pgpcContrast,

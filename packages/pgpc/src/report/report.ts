@@ -12,8 +12,11 @@ import { type Html, html } from './html.js';
 import { linearAxis, meanAndSpread } from './series.js';
 import { STYLE } from './style.js';
 
-/** The methods with a part of their own in the report: what the gain is measured from, and the upper bound. */
-const BASELINE = 'source-only';
+/**
+ * The methods with a part of their own in the report: what the gain is measured from, which is the first of these that was
+ * scored, and the upper bound.
+ */
+const BASELINES = ['source-only', 'source'];
 const ORACLE = 'oracle';
 
 const MAX_PICTURE_WIDTH = 768;
@@ -97,12 +100,11 @@ function summarize(results: readonly MethodResult[]): MethodSummary[] {
     return {
       name,
       label: runs[0]!.label,
-      color:
-        name === BASELINE
-          ? 'var(--baseline)'
-          : name === ORACLE
-            ? 'var(--oracle)'
-            : `var(--method-${(adapted++ % 4) + 1})`,
+      color: BASELINES.includes(name)
+        ? 'var(--baseline)'
+        : name === ORACLE
+          ? 'var(--oracle)'
+          : `var(--method-${(adapted++ % 4) + 1})`,
       runs: runs.length,
       miou: mean,
       spread,
@@ -118,12 +120,16 @@ function summarize(results: readonly MethodResult[]): MethodSummary[] {
 }
 
 function isAdapted({ name }: MethodSummary): boolean {
-  return name !== BASELINE && name !== ORACLE;
+  return !BASELINES.includes(name) && name !== ORACLE;
+}
+
+function baselineOf(methods: readonly MethodSummary[]): MethodSummary | undefined {
+  return BASELINES.flatMap((baseline) => methods.filter(({ name }) => name === baseline))[0];
 }
 
 function introduction(run: Run, methods: readonly MethodSummary[]): Html {
   const { info } = run;
-  const baseline = methods.find(({ name }) => name === BASELINE);
+  const baseline = baselineOf(methods);
   const best = bestOf(methods.filter((method) => isAdapted(method) && Number.isFinite(method.miou)));
   const seeds = Math.max(0, ...methods.map(({ runs }) => runs));
   const status = {
@@ -152,7 +158,7 @@ ${status}
 
 function headline(methods: readonly MethodSummary[]): Html {
   if (methods.length === 0) return html`<p class="muted">No method has been evaluated yet.</p>`;
-  const baseline = methods.find(({ name }) => name === BASELINE);
+  const baseline = baselineOf(methods);
   const oracle = methods.find(({ name }) => name === ORACLE);
   const gap = baseline && oracle && oracle.miou > baseline.miou ? oracle.miou - baseline.miou : undefined;
   return html`<section>

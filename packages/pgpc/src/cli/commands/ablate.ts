@@ -1,6 +1,5 @@
 // `pgpc ablate`
 import { basename, join, resolve } from 'node:path';
-import type { DatasetFormat } from '@pgpc/datasets/formats';
 import { Argument } from 'commander';
 import { z } from 'zod';
 import { sweepNames } from '../../ablation/names.js';
@@ -8,17 +7,9 @@ import type { SweepOptions } from '../../ablation/run.js';
 import { UsageError } from '../../config/usage-error.js';
 import { type StreetSynthPreset, scaleNames, streetSynthPreset } from '../../recipes/street-synth.js';
 import { type Action, examples, option, pluginHelp, type Register } from '../command.js';
+import { type DomainFlags, domainsOf } from '../domain-flags.js';
 import { domainOptions, pluginOption, setOption, trainingOption } from '../training-options.js';
-import {
-  checkedBy,
-  existingPath,
-  integer,
-  oneOf,
-  outputFolder,
-  positiveNumber,
-  type Size,
-  seed,
-} from '../values.js';
+import { checkedBy, existingPath, integer, oneOf, outputFolder, positiveNumber, seed } from '../values.js';
 import { weightsSource } from '../weights-source.js';
 
 const cellNames = z
@@ -27,20 +18,6 @@ const cellNames = z
   .transform((text) => text.split(','));
 
 type AblateOptions = Omit<SweepOptions, 'plugins' | 'command'> & { readonly plugin: string[] | undefined };
-
-/** Flags that say which data, in place of rendered streets. */
-interface DomainFlags {
-  readonly sourceRoot?: string;
-  readonly targetRoot?: string;
-  readonly sourceFormat?: DatasetFormat;
-  readonly targetFormat?: DatasetFormat;
-  readonly sourceScale?: Size;
-  readonly targetScale?: Size;
-  readonly sourceRange?: [number, number];
-  readonly targetRange?: [number, number];
-  readonly classes?: string;
-  readonly skipBad?: boolean;
-}
 
 /** The steps of a training at each scale, for the help of the option that changes them. */
 function defaultSteps(training: (preset: StreetSynthPreset) => { iterations: number }): string {
@@ -162,7 +139,7 @@ export const registerAblate: Register = (parent, act) => {
       }
       const source = { sourceRoot, sourceFormat, sourceScale, sourceRange };
       const target = { targetRoot, targetFormat, targetScale, targetRange };
-      const domains = domainsOf({ ...source, ...target, classes, skipBad });
+      const domains = ownDomains({ ...source, ...target, classes, skipBad });
       if (domains && options.data !== undefined) {
         throw new UsageError('--data is of rendered streets: leave it out, or the roots of your own data');
       }
@@ -174,21 +151,15 @@ export const registerAblate: Register = (parent, act) => {
 };
 
 /** @throws UsageError for one root without the other, and for what goes with them alone. */
-function domainsOf(flags: DomainFlags): SweepOptions['domains'] {
-  const { sourceRoot, targetRoot, classes, skipBad = false } = flags;
-  if (sourceRoot === undefined || targetRoot === undefined) {
-    if (skipBad || Object.values(flags).some((value) => value !== undefined && value !== false)) {
-      throw new UsageError('data of your own needs both --source-root and --target-root');
-    }
-    return undefined;
+function ownDomains(flags: DomainFlags): SweepOptions['domains'] {
+  const { sourceRoot, targetRoot, skipBad = false } = flags;
+  if (sourceRoot !== undefined && targetRoot !== undefined) {
+    return domainsOf({ ...flags, sourceRoot, targetRoot });
   }
-  const { sourceFormat, sourceScale, sourceRange, targetFormat, targetScale, targetRange } = flags;
-  return {
-    source: { root: sourceRoot, format: sourceFormat, scale: sourceScale, range: sourceRange },
-    target: { root: targetRoot, format: targetFormat, scale: targetScale, range: targetRange },
-    classes,
-    skipBad,
-  };
+  if (skipBad || Object.values(flags).some((value) => value !== undefined && value !== false)) {
+    throw new UsageError('data of your own needs both --source-root and --target-root');
+  }
+  return undefined;
 }
 
 const ablate: Action<AblateOptions> = async ({ plugin: plugins, ...options }, io) => {

@@ -1,7 +1,6 @@
 // `pgpc demo`
-import type { DemoOptions } from '../../demo/demo.js';
+import type { DemoOptions } from '../../comparison/demo.js';
 import { type Action, examples, option, type Register } from '../command.js';
-import { iouTable } from '../output/table.js';
 import { trainingOption } from '../training-options.js';
 import { integer, outputFolder, runName, seed } from '../values.js';
 import { weightsSource } from '../weights-source.js';
@@ -59,31 +58,12 @@ export const registerDemo: Register = (parent, act) => {
 };
 
 const demo: Action<DemoOptions> = async (options, io) => {
-  const { runDemo } = await import('../../demo/demo.js');
+  const { runDemo } = await import('../../comparison/demo.js');
   const { useCores } = await import('../../machine.js');
-  const { roughly } = await import('../output/forecast.js');
-  const { ParallelProgress } = await import('../output/parallel-progress.js');
-  const { command, signal, stdout } = io;
+  const { showComparison } = await import('../output/comparison.js');
   useCores(1);
-  const shown = new ParallelProgress(io);
-  await runDemo(
-    { ...options, command },
-    {
-      signal,
-      onEvent: (event) => {
-        if (event.kind === 'claimed') stdout.write(`run: ${event.directory}\n`);
-        else if (event.kind === 'description') stdout.write(`${event.text}\n`);
-        else if (event.kind === 'forecast') {
-          const atOnce = event.jobs === 1 ? 'one at a time' : `${event.jobs} at once`;
-          stdout.write(
-            `the trainings take ${roughly(event.seconds)} here, ${atOnce}, if nothing else runs beside them\n`,
-          );
-        } else if (event.kind === 'report') {
-          const { path, results, info } = event.run;
-          if (results.length > 0) stdout.write(`\n${iouTable(results, info.classes)}`);
-          stdout.write(`\nrun: ${path}\nreport: ${event.file}\n`);
-        } else shown.tell(event);
-      },
-    },
-  );
+  const { command, signal } = io;
+  await showComparison(io, async (onEvent) => {
+    await runDemo({ ...options, command }, { signal, onEvent });
+  });
 };

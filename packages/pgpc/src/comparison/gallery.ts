@@ -1,6 +1,7 @@
-// The pictures of a demo: source and target, and what every method predicts on the target.
+// The pictures of a comparison: source and target, and what every method predicts on the target.
 
 import type { SegmentationDataset } from '@pgpc/datasets';
+import { asTrained } from '../evaluation/as-trained.js';
 import { toLabelMap } from '../evaluation/evaluate.js';
 import { predictLabels } from '../evaluation/inference.js';
 import { loadModel } from '../models/checkpoint.js';
@@ -21,13 +22,14 @@ export class Gallery {
 
   constructor(
     readonly run: RunDirectory,
-    readonly data: { source: SegmentationDataset; validation: SegmentationDataset },
+    /** `labelled`: whether the target's images have labels to show beside what is predicted. */
+    readonly data: { source: SegmentationDataset; target: SegmentationDataset; labelled: boolean },
   ) {
-    this.#shown = spread(data.validation.samples.length, 4);
+    this.#shown = spread(data.target.samples.length, 4);
   }
 
   async writeSamples(): Promise<void> {
-    const { source } = this.data;
+    const { source, target, labelled } = this.data;
     for (const i of spread(source.samples.length, 3)) {
       const files = { image: `source-${i}.png`, label: `source-${i}-label.png` };
       await this.run.writePicture(files.image, await source.readImage(i));
@@ -35,11 +37,11 @@ export class Gallery {
       this.#index.source.push(files);
     }
     for (const i of this.#shown) {
-      const dataset = this.data.validation;
-      const files = { image: `target-${i}.png`, truth: `target-${i}-truth.png` };
-      await this.run.writePicture(files.image, await dataset.readImage(i));
-      await this.run.writeLabelPicture(files.truth, await dataset.readLabel(i));
-      this.#index.target.push({ id: dataset.samples[i]!.id, ...files, predictions: {} });
+      const image = `target-${i}.png`;
+      await this.run.writePicture(image, await target.readImage(i));
+      const truth = labelled ? `target-${i}-truth.png` : undefined;
+      if (truth) await this.run.writeLabelPicture(truth, await target.readLabel(i));
+      this.#index.target.push({ id: target.samples[i]!.id, image, ...(truth && { truth }), predictions: {} });
     }
     this.run.writePictureIndex(this.#index);
   }
@@ -47,9 +49,10 @@ export class Gallery {
   /** @param checkpoint folder of the method's checkpoint. */
   async writePredictions(method: string, checkpoint: string): Promise<void> {
     using segmentor = loadModel(checkpoint).eval();
+    const { inference } = asTrained(segmentor);
     for (const [row, i] of this.#shown.entries()) {
-      const image = await this.data.validation.readImage(i);
-      using prediction = predictLabels(segmentor, image);
+      const image = await this.data.target.readImage(i);
+      using prediction = predictLabels(segmentor, image, inference);
       const file = `target-${i}-${method}.png`;
       await this.run.writeLabelPicture(file, toLabelMap(prediction));
       this.#index.target[row]!.predictions[method] = file;

@@ -1,26 +1,18 @@
 // The demo: renders two domains, trains on one, adapts to the other in several ways, and shows what came of it.
 
-import { openCityscapes, openGta5, type SegmentationDataset } from '@pgpc/datasets';
-import type { StreetSynthFolders } from '@pgpc/street-synth';
-import type { Experiment } from '../config/experiment.js';
+import { openCityscapes, openGta5 } from '@pgpc/datasets';
+import type { MethodName } from '../config/method.js';
 import { chosenDevice, describeDevice, versions } from '../machine.js';
 import { RANDOM_START, shippedEncoder } from '../models/weights/shipped.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
 import { writeReport } from '../report/report.js';
-import {
-  inLanes,
-  type Job,
-  jobsOn,
-  type ParallelEvent,
-  trainInProcess,
-  workersOn,
-} from '../training/parallel-runs.js';
+import { jobsOn, type ParallelEvent } from '../training/parallel-runs.js';
 import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../training/rendered-streets.js';
 import { claimRun, type RunClaim } from '../training/run-directory/claim.js';
 import { gitRevision } from '../training/run-directory/origin.js';
 import { RunDirectory } from '../training/run-directory/run-directory.js';
-import type { MethodResult } from '../training/run-directory/schema.js';
 import { startFromWeights } from '../training/start.js';
+import { type Branch, trainBranches } from './comparison.js';
 import { forecastSeconds } from './forecast.js';
 import { Gallery } from './gallery.js';
 
@@ -65,108 +57,29 @@ interface Surroundings {
   onEvent: (event: DemoEvent) => void;
 }
 
-interface Data {
-  roots: StreetSynthFolders;
-  source: SegmentationDataset;
-  validation: SegmentationDataset;
-}
-
-/** One training of the demo: from which state, on which data, by which method. */
-interface Branch extends Job {
-  label: string;
-  experiment: Experiment;
-  onTarget: boolean;
-  /** Has its place in the table. */
-  compared: boolean;
-}
-
 /**
  * The source network is trained further in several ways, for the same number of steps from the same state; the oracle
  * is trained on the target's labels, which the others never see, for as many steps as theirs together.
  */
 function branchesOf(preset: StreetSynthPreset): Branch[] {
   const { pretraining, continuation, oracle } = preset;
-  const from = { onTarget: false, after: 'source', compared: true };
+  const from = (name: MethodName, label: string, place: number): Branch => ({
+    name,
+    label,
+    place,
+    experiment: continuation(name),
+    onTarget: false,
+    after: 'source',
+  });
+  // The longest first, so that the lanes end at about the same time.
   return [
-    { name: 'source', label: 'source', experiment: pretraining, onTarget: false, compared: false },
-    { name: 'oracle', label: 'oracle (target labels)', experiment: oracle, onTarget: true, compared: true },
-    { name: 'pgpc', label: 'PGPC', experiment: continuation('pgpc'), ...from },
-    { name: 'pgpc-plus', label: 'PGPC+', experiment: continuation('pgpc-plus'), ...from },
-    { name: 'self-training', label: 'self-training', experiment: continuation('self-training'), ...from },
-    { name: 'source-only', label: 'source only', experiment: continuation('source-only'), ...from },
+    { name: 'source', label: 'source', experiment: pretraining, onTarget: false },
+    { name: 'oracle', label: 'oracle (target labels)', experiment: oracle, onTarget: true, place: 4 },
+    from('pgpc', 'PGPC', 2),
+    from('pgpc-plus', 'PGPC+', 3),
+    from('self-training', 'self-training', 1),
+    from('source-only', 'source only', 0),
   ];
-}
-
-/** The order of the table. */
-const COMPARED = ['source-only', 'self-training', 'pgpc', 'pgpc-plus', 'oracle'];
-
-/** One seed of the demo: its branches, as many at once as the device allows. */
-class DemoSeed {
-  constructor(
-    readonly run: RunDirectory,
-    readonly data: Data,
-    readonly branches: readonly Branch[],
-    readonly seed: number | undefined,
-    readonly device: string,
-    readonly surroundings: Surroundings,
-  ) {}
-
-  /** @throws the signal's reason when it is aborted, after every branch has saved what it had. */
-  async all(gallery: Gallery, weights: string | undefined): Promise<void> {
-    const { signal, onEvent } = this.surroundings;
-    const results = new Map<string, MethodResult>();
-    onEvent({
-      kind: 'runs',
-      steps: this.branches.reduce((sum, branch) => sum + branch.experiment.iterations, 0),
-    });
-    try {
-      await inLanes(this.branches, jobsOn(this.device), signal, async (branch) => {
-        const result = await this.#train(branch, weights);
-        if (result) {
-          results.set(branch.name, result);
-          await gallery.writePredictions(branch.name, this.#checkpoint(branch.name));
-        }
-        return true;
-      });
-    } finally {
-      for (const name of COMPARED) if (results.has(name)) this.run.addResult(results.get(name)!);
-      onEvent({ kind: 'runs-end' });
-    }
-  }
-
-  #checkpoint(name: string): string {
-    return this.run.checkpointDirectory(this.seed === undefined ? name : `${name}-seed${this.seed}`);
-  }
-
-  /** Trains one branch in a process of its own; it saves what is there however it ends. */
-  async #train(branch: Branch, weights: string | undefined): Promise<MethodResult | undefined> {
-    const { name, label, experiment, onTarget, after, compared } = branch;
-    const { run, data, seed, device } = this;
-    const { signal, onEvent } = this.surroundings;
-    const { scores, seconds, outcome } = await trainInProcess(
-      {
-        name,
-        experiment,
-        data: { source: data.roots.source, target: data.roots.target },
-        device,
-        workers: workersOn(device, jobsOn(device)),
-        onTarget,
-        start: after ? { model: this.#checkpoint(after) } : { weights },
-        checkpoint: this.#checkpoint(name),
-        keep: 'training',
-        evaluate: compared,
-      },
-      {
-        signal,
-        onEvent: (event) => {
-          if (event.kind === 'log') run.log({ phase: name, iteration: event.iteration, seed }, event.values);
-          onEvent({ kind: 'run', name, iterations: experiment.iterations, event });
-        },
-      },
-    );
-    onEvent({ kind: 'run-end', name, outcome });
-    return scores && { name, label, seed, seconds, ...scores };
-  }
 }
 
 /**
@@ -221,7 +134,6 @@ async function runClaimed(
     openGta5(roots.source),
     openCityscapes(roots.target, 'val'),
   ]);
-  const data = { roots, source, validation };
   const run = RunDirectory.begin(claim, {
     config: {
       preset: 'street-synth',
@@ -240,12 +152,13 @@ async function runClaimed(
     command: options.command,
   });
   try {
-    const gallery = new Gallery(run, data);
+    const gallery = new Gallery(run, { source, target: validation, labelled: true });
+    const compared = { run, data: { source: roots.source, target: roots.target }, gallery, device, weights };
     await gallery.writeSamples();
     for (let i = 0; i < seeds; i++) {
       const one = streetSynthPreset({ scale, seed: seed + i, sourceSteps, steps });
       const named = seeds > 1 ? seed + i : undefined;
-      await new DemoSeed(run, data, branchesOf(one), named, device, surroundings).all(gallery, weights);
+      await trainBranches(branchesOf(one), named, compared, surroundings);
     }
     run.finish('finished');
     return run;

@@ -3,7 +3,7 @@
 import { setNumThreads } from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { forecastSeconds, makespan } from '../../src/demo/forecast.js';
+import { forecastSeconds, makespan } from '../../src/comparison/forecast.js';
 import { streetSynthPreset } from '../../src/recipes/street-synth.js';
 import { inLanes, type Job } from '../../src/training/parallel-runs.js';
 

@@ -1,0 +1,57 @@
+// What `pgpc demo` and `pgpc adapt` show: the trainings while they are under way, the table, and where everything is.
+
+import type { AdaptEvent } from '../../comparison/adapt.js';
+import type { DemoEvent } from '../../comparison/demo.js';
+import type { CommandIo } from '../io.js';
+import { roughly } from './forecast.js';
+import { ParallelProgress } from './parallel-progress.js';
+import { fileProgress } from './progress.js';
+import { iouTable } from './table.js';
+
+/** @throws what the comparison throws. */
+export async function showComparison(
+  io: CommandIo,
+  comparison: (onEvent: (event: AdaptEvent | DemoEvent) => void) => Promise<void>,
+): Promise<void> {
+  const { stdout, stderr } = io;
+  const trainings = new ParallelProgress(io);
+  const files = new Map<string, ReturnType<typeof fileProgress>>();
+  await comparison((event) => {
+    switch (event.kind) {
+      case 'claimed':
+        stdout.write(`run: ${event.directory}\n`);
+        return;
+      case 'description':
+        stdout.write(`${event.text}\n`);
+        return;
+      case 'remark':
+        stderr.write(`${event.text}\n`);
+        return;
+      case 'bad-files':
+        stderr.write(event.faults.map(({ message }) => `${message}\n`).join(''));
+        return;
+      case 'data': {
+        const bar = files.get(event.stage) ?? fileProgress(event.stage, io);
+        files.set(event.stage, bar);
+        bar.onProgress(event.done, event.total);
+        if (event.done === event.total) bar.done();
+        return;
+      }
+      case 'forecast': {
+        const atOnce = event.jobs === 1 ? 'one at a time' : `${event.jobs} at once`;
+        stdout.write(
+          `the trainings take ${roughly(event.seconds)} here, ${atOnce}, if nothing else runs beside them\n`,
+        );
+        return;
+      }
+      case 'report': {
+        const { path, results, info } = event.run;
+        if (results.length > 0) stdout.write(`\n${iouTable(results, info.classes)}`);
+        stdout.write(`\nrun: ${path}\nreport: ${event.file}\n`);
+        return;
+      }
+      default:
+        trainings.tell(event);
+    }
+  });
+}

@@ -1,0 +1,244 @@
+// `pgpc adapt`: the demo's recipe on anybody's two folders, with one table and one report of what came of it.
+
+import type { DatasetFault, Size } from '@pgpc/datasets';
+import type { Experiment } from '../config/experiment.js';
+import type { MethodName } from '../config/method.js';
+import { chosenPrecision } from '../config/precision.js';
+import { hasPlaceFor, type Settings, withSettings } from '../config/settings.js';
+import { UsageError } from '../config/usage-error.js';
+import { chosenDevice, describeDevice, versions } from '../machine.js';
+import { RANDOM_START } from '../models/weights/shipped.js';
+import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
+import { writeReport } from '../report/report.js';
+import type { TrainingChoice } from '../training/choice.js';
+import { BadFilesError, type OpenedData, openData } from '../training/data.js';
+import { jobsOn, type ParallelEvent } from '../training/parallel-runs.js';
+import { resolveData } from '../training/resolve.js';
+import { claimRun, type RunClaim } from '../training/run-directory/claim.js';
+import { gitRevision } from '../training/run-directory/origin.js';
+import { RunDirectory } from '../training/run-directory/run-directory.js';
+import { startFromWeights } from '../training/start.js';
+import { type Branch, trainBranches } from './comparison.js';
+import { forecastSeconds } from './forecast.js';
+import { Gallery } from './gallery.js';
+
+export interface AdaptOptions extends Pick<TrainingChoice, 'source' | 'target' | 'classes'> {
+  /** What the source's network is trained further by, each from the same state; at least one. The first is the run's model. */
+  readonly methods: readonly MethodName[];
+  /** Steps on the source; left out: the recipe's. */
+  readonly sourceSteps?: number | undefined;
+  /** Steps of each method; left out: the recipe's. */
+  readonly steps?: number | undefined;
+  /** Side of the square crops in pixels; left out: the recipe's. */
+  readonly crop?: number | undefined;
+  /** Changes to every training that has the part. */
+  readonly set: Settings;
+  /** Leave bad files out instead of refusing to start. */
+  readonly skipBad: boolean;
+  /** 0..2^32 - 1. */
+  readonly seed: number;
+  /** How many seeds to run, counted up from `seed`; at least 1. */
+  readonly seeds: number;
+  /** Undefined: `adapt`, made unique. */
+  readonly name?: string | undefined;
+  /** Replace a run that has the name. */
+  readonly overwrite: boolean;
+  /** Folder of the run directories. */
+  readonly out: string;
+  /** 'auto', 'cpu', 'cuda' or 'cuda:N', whose fast precision is taken where none is given. */
+  readonly device: string;
+  readonly precision?: Experiment['precision'];
+  /** What the source's network starts its encoder from, as `--weights` takes it; left out: this package's encoder. */
+  readonly weights?: string | undefined;
+  /** The command line that repeats the run. */
+  readonly command?: string | undefined;
+}
+
+/** What an adaptation tells, from what it read to its report, which is written however it ends. */
+export type AdaptEvent =
+  | { kind: 'data'; stage: string; done: number; total: number }
+  | { kind: 'bad-files'; faults: readonly DatasetFault[] }
+  /** What the data was read as, what looks wrong with it, and what was chosen because nothing else was; one line each. */
+  | { kind: 'remark'; text: string }
+  | { kind: 'claimed'; directory: string }
+  | { kind: 'description'; text: string }
+  /** How long the trainings take, from a few steps of each; `jobs` run at once. */
+  | { kind: 'forecast'; seconds: number; jobs: number }
+  | ParallelEvent
+  | { kind: 'report'; run: RunDirectory; file: string };
+
+interface Surroundings {
+  signal: AbortSignal;
+  onEvent: (event: AdaptEvent) => void;
+}
+
+/** What is trained, on which data. */
+interface Adaptation {
+  readonly opened: OpenedData;
+  readonly config: Awaited<ReturnType<typeof resolveData>>['data'];
+  readonly device: string;
+  readonly presetOf: (seed: number) => StreetSynthPreset;
+}
+
+/** Images are brought within so many crops: a crop shows enough of a scene, and what is small stays visible. */
+const CROPS_AN_IMAGE = 2;
+
+/**
+ * Trains a network on the source, adapts it by each method, scores them on the target where that has labels, and writes one
+ * report.
+ * @returns the run directory. @throws BadFilesError, DatasetError for the data; UsageError for what does not go together; the
+ *   signal's reason once it is aborted, when what there is has been saved.
+ */
+export async function adapt(options: AdaptOptions, surroundings: Surroundings): Promise<RunDirectory> {
+  const { methods, name, out, overwrite } = options;
+  const twice = methods.find((method, i) => methods.indexOf(method) !== i);
+  if (twice !== undefined) throw new UsageError(`--methods names ${twice} twice`);
+  const claim = claimRun(out, name ?? 'adapt', { overwrite, unique: name === undefined });
+  surroundings.onEvent({ kind: 'claimed', directory: claim.path });
+  try {
+    return await runClaimed(claim, options, await prepare(options, surroundings), surroundings);
+  } finally {
+    claim.release();
+  }
+}
+
+/** Opens and checks the data before anything is written. */
+async function prepare(options: AdaptOptions, { signal, onEvent }: Surroundings): Promise<Adaptation> {
+  const { crop, sourceSteps, steps, skipBad, set } = options;
+  const device = chosenDevice(options.device);
+  const { precision } = chosenPrecision(options.precision, device);
+  const remark = (text: string) => onEvent({ kind: 'remark', text });
+  const side = streetSynthPreset({ seed: 0, crop }).pretraining.crop.width * CROPS_AN_IMAGE;
+  const within: Size = { width: side, height: side };
+  const sized = (domain: TrainingChoice['source']) => {
+    const given = typeof domain === 'string' ? { root: domain } : domain;
+    return { ...given, scale: given.scale ?? within };
+  };
+  const { data: config } = await resolveData({
+    source: sized(options.source),
+    target: sized(options.target),
+    classes: options.classes,
+  });
+  for (const role of ['source', 'target'] as const) {
+    const { width, height } = config[role].scale!;
+    remark(`${role}: images are brought within ${width}x${height} (--${role}-scale sets another size)`);
+  }
+  const opened = await openData(config, {
+    skipBad,
+    signal,
+    onProgress: (stage, done, total) => onEvent({ kind: 'data', stage, done, total }),
+  }).catch((error: unknown) => {
+    if (error instanceof BadFilesError) onEvent({ kind: 'bad-files', faults: error.faults });
+    throw error;
+  });
+  for (const text of [
+    ...opened.layouts,
+    ...opened.notes,
+    ...opened.warnings.map((line) => `warning: ${line}`),
+  ]) {
+    remark(text);
+  }
+  for (const { message } of opened.faults) remark(`left out: ${message}`);
+  if (!opened.validation) remark(`warning: nothing is scored: ${opened.withoutValidation}`);
+  const classes = opened.classes.length;
+  const presetOf = (seed: number) =>
+    streetSynthPreset({ seed, sourceSteps, steps, crop, classes, precision });
+  refuseIdleSettings(set, branchesOf(presetOf(0), options));
+  return { opened, config, device, presetOf };
+}
+
+/** @throws UsageError for a setting that no training has a place for. */
+function refuseIdleSettings(set: Settings, branches: readonly Branch[]): void {
+  for (const key of Object.keys(set)) {
+    if (!branches.some(({ experiment }) => hasPlaceFor(experiment, key))) {
+      throw new UsageError(`--set ${key}: none of the trainings has this part`);
+    }
+  }
+}
+
+/** The source's training and, from its network, every method's. */
+function branchesOf(
+  { pretraining, continuation }: StreetSynthPreset,
+  { methods, set }: AdaptOptions,
+): Branch[] {
+  const changed = (experiment: Experiment) =>
+    withSettings(
+      experiment,
+      Object.fromEntries(Object.entries(set).filter(([key]) => hasPlaceFor(experiment, key))),
+    );
+  return [
+    { name: SOURCE, label: 'source network', experiment: changed(pretraining), onTarget: false, place: 0 },
+    ...methods.map((method, i) => {
+      const experiment = changed(continuation(method));
+      return {
+        name: method,
+        label: method,
+        experiment,
+        onTarget: false,
+        after: SOURCE,
+        place: i + 1,
+      };
+    }),
+  ];
+}
+
+/** The name of the training that all methods start from. */
+const SOURCE = 'source';
+
+async function runClaimed(
+  claim: RunClaim,
+  options: AdaptOptions,
+  { opened, config, device, presetOf }: Adaptation,
+  surroundings: Surroundings,
+): Promise<RunDirectory> {
+  const { methods, seed, seeds, skipBad } = options;
+  const { signal, onEvent } = surroundings;
+  const branches = branchesOf(presetOf(seed), options);
+  const [source, first] = branches as [Branch, Branch];
+  const weights = startFromWeights(options.weights, source.experiment.segmentor.backbone)?.weights;
+  const description =
+    `From ${weights === undefined ? 'random weights' : `the encoder ${weights}`}, a network is trained on the labelled source ` +
+    `for ${source.experiment.iterations} steps, then for ${first.experiment.iterations} more by ` +
+    `${methods.join(', ')}${methods.length > 1 ? ', each time from the same state' : ''}.`;
+  onEvent({ kind: 'description', text: description });
+  const jobs = jobsOn(device);
+  onEvent({ kind: 'forecast', seconds: seeds * forecastSeconds(branches, jobs, device), jobs });
+  const run = RunDirectory.begin(claim, {
+    config: {
+      // The model that is taken where the run is named and no method.
+      phase: seeds > 1 ? `${methods[0]}-seed${seed}` : methods[0],
+      data: config,
+      weights: weights ?? RANDOM_START,
+      experiments: Object.fromEntries(branches.map(({ name, experiment }) => [name, experiment])),
+    },
+    seed,
+    classes: opened.classes,
+    versions: versions(),
+    device: describeDevice(device),
+    gitRevision: gitRevision(),
+    title: `${config.source.root} to ${config.target.root}`,
+    description,
+    command: options.command,
+  });
+  try {
+    const { validation } = opened;
+    const gallery = new Gallery(run, {
+      source: opened.source.dataset,
+      target: validation ?? opened.target!.dataset,
+      labelled: validation !== undefined,
+    });
+    await gallery.writeSamples();
+    const compared = { run, data: { config, skipBad }, gallery, device, weights };
+    for (let i = 0; i < seeds; i++) {
+      const named = seeds > 1 ? seed + i : undefined;
+      await trainBranches(branchesOf(presetOf(seed + i), options), named, compared, surroundings);
+    }
+    run.finish('finished');
+    return run;
+  } catch (error) {
+    run.finish(signal.aborted ? 'stopped' : 'failed', error instanceof Error ? error.message : String(error));
+    throw error;
+  } finally {
+    onEvent({ kind: 'report', run, file: await writeReport(run.path) });
+  }
+}

@@ -1,0 +1,89 @@
+// Several trainings of one run directory, side by side: what they start from, what they score, and their pictures.
+
+import type { Experiment } from '../config/experiment.js';
+import {
+  inLanes,
+  type Job,
+  jobsOn,
+  type ParallelEvent,
+  trainInProcess,
+  workersOn,
+} from '../training/parallel-runs.js';
+import type { RunDirectory } from '../training/run-directory/run-directory.js';
+import type { MethodResult } from '../training/run-directory/schema.js';
+import type { TaskData } from '../training/run-program.js';
+import type { Gallery } from './gallery.js';
+
+/** One training: from which state, on which data, by which method. */
+export interface Branch extends Job {
+  readonly label: string;
+  readonly experiment: Experiment;
+  /** On the target's labels. */
+  readonly onTarget: boolean;
+  /** Has its place in the table, from 0, and its pictures; left out: it is what others start from. */
+  readonly place?: number;
+}
+
+export interface ComparedRun {
+  readonly run: RunDirectory;
+  readonly data: TaskData;
+  readonly gallery: Gallery;
+  /** 'cpu', 'cuda:0', ... */
+  readonly device: string;
+  /** What trainings that start from no other start their encoder from; left out: random weights. */
+  readonly weights: string | undefined;
+}
+
+/**
+ * Trains the branches, as many at once as the device allows, each in a process of its own. What is scored goes into the run's
+ * results in the order of the table, however it ends.
+ * @param seed in the name of every checkpoint where there are several; undefined: the run has one.
+ * @throws the signal's reason when it is aborted, after every branch has saved what it had.
+ */
+export async function trainBranches(
+  branches: readonly Branch[],
+  seed: number | undefined,
+  { run, data, gallery, device, weights }: ComparedRun,
+  { signal, onEvent }: { signal: AbortSignal; onEvent: (event: ParallelEvent) => void },
+): Promise<void> {
+  const checkpointOf = (name: string) =>
+    run.checkpointDirectory(seed === undefined ? name : `${name}-seed${seed}`);
+  const results = new Map<string, MethodResult>();
+  const jobs = jobsOn(device);
+  onEvent({ kind: 'runs', steps: branches.reduce((sum, { experiment }) => sum + experiment.iterations, 0) });
+  try {
+    await inLanes(branches, jobs, signal, async ({ name, label, experiment, onTarget, after, place }) => {
+      const { scores, seconds, outcome } = await trainInProcess(
+        {
+          name,
+          experiment,
+          data,
+          device,
+          workers: workersOn(device, jobs),
+          onTarget,
+          start: after ? { model: checkpointOf(after) } : { weights },
+          checkpoint: checkpointOf(name),
+          keep: 'training',
+          evaluate: place !== undefined,
+        },
+        {
+          signal,
+          onEvent: (event) => {
+            if (event.kind === 'log')
+              run.log({ phase: name, iteration: event.iteration, seed }, event.values);
+            onEvent({ kind: 'run', name, iterations: experiment.iterations, event });
+          },
+        },
+      );
+      onEvent({ kind: 'run-end', name, outcome });
+      if (scores) results.set(name, { name, label, seed, seconds, ...scores });
+      if (place !== undefined && outcome === 'finished')
+        await gallery.writePredictions(name, checkpointOf(name));
+      return outcome === 'finished';
+    });
+  } finally {
+    const inOrder = branches.filter(({ name }) => results.has(name)).sort((a, b) => a.place! - b.place!);
+    for (const { name } of inOrder) run.addResult(results.get(name)!);
+    onEvent({ kind: 'runs-end' });
+  }
+}

@@ -1,0 +1,132 @@
+// `pgpc adapt` as a user runs it, on a labelled target and on a folder of photos.
+
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { writeStreetSynth } from '@pgpc/street-synth';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { main } from '../../src/cli/main.js';
+import { loadModel } from '../../src/models/checkpoint.js';
+import { openRun } from '../../src/training/run-directory/open-run.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'pgpc-adapt-'));
+const data = join(folder, 'data');
+const source = join(data, 'gta5');
+const photos = join(folder, 'photos');
+const out = join(folder, 'runs');
+const short = ['--source-steps', '10', '--steps', '10', '--crop', '64', '--out', out];
+
+async function pgpc(...args: string[]) {
+  const said = { stdout: '', stderr: '' };
+  const stream = (name: keyof typeof said) =>
+    ({ write: (text: string) => (said[name] += text), isTTY: false }) as unknown as NodeJS.WritableStream;
+  const code = await main(args, { stdout: stream('stdout'), stderr: stream('stderr') });
+  return { code, ...said };
+}
+
+beforeAll(async () => {
+  const scenes = { sourceTrain: 8, sourceVal: 0, targetTrain: 6, targetVal: 2 };
+  await writeStreetSynth(data, { seed: 4, ...scenes, width: 160, height: 80 });
+  cpSync(join(data, 'cityscapes/leftImg8bit/train/synth'), photos, { recursive: true });
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('on a target with labels to score on', () => {
+  const args = ['--source-root', source, '--target-root', join(data, 'cityscapes')];
+  let outcome: Awaited<ReturnType<typeof pgpc>>;
+  beforeAll(async () => {
+    const methods = ['--methods', 'self-training,source-only'];
+    outcome = await pgpc('adapt', ...args, ...short, ...methods, '--name', 'scored');
+  }, 240_000);
+
+  test('prints one table, with the source network first', () => {
+    expect(outcome).toMatchObject({ code: 0 });
+    const { results, info } = openRun(join(out, 'scored'));
+    expect(results.map(({ name }) => name)).toEqual(['source', 'self-training', 'source-only']);
+    expect(info.status).toBe('finished');
+    const means = results.map(({ miou }) => (100 * miou).toFixed(1));
+    expect(outcome.stdout).toMatch(new RegExp(`mIoU\\s+${means.join('\\s+')}\n`));
+    expect(outcome.stdout).toContain('the trainings take');
+  });
+
+  test('says what was chosen because nothing else was', () => {
+    expect(outcome.stderr).toContain(
+      'target: images are brought within 128x128 (--target-scale sets another size)',
+    );
+  });
+
+  test('the run is known by its first method, at the size that it was trained at', () => {
+    using model = loadModel(join(out, 'scored'));
+    expect(model.about).toMatchObject({ inputSize: { width: 128, height: 128 } });
+    const first = readFileSync(join(out, 'scored/checkpoints/self-training/model.safetensors'));
+    expect(first.length).toBeGreaterThan(0);
+  });
+
+  test('the report shows the truth beside every prediction', () => {
+    const report = readFileSync(join(out, 'scored/report.html'), 'utf8');
+    for (const caption of ['Truth', 'source network', 'self-training', 'source-only']) {
+      expect(report).toContain(`<figcaption>${caption}</figcaption>`);
+    }
+  });
+});
+
+describe('on photos alone', () => {
+  test('adapts, says that nothing is scored, and shows what is predicted', async () => {
+    const args = ['--source-root', source, '--target-root', photos, '--methods', 'self-training'];
+    const { code, stderr, stdout } = await pgpc('adapt', ...args, ...short, '--name', 'photos');
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    expect(stderr).toContain('warning: nothing is scored: ');
+    expect(stdout).not.toContain('mIoU');
+    const { pictures } = openRun(join(out, 'photos'));
+    expect(pictures!.target).toHaveLength(4);
+    for (const { truth, predictions } of pictures!.target) {
+      expect(truth).toBeUndefined();
+      expect(Object.keys(predictions)).toEqual(['source', 'self-training']);
+      for (const file of Object.values(predictions)) {
+        expect(existsSync(join(out, 'photos/pictures', file))).toBe(true);
+      }
+    }
+  }, 240_000);
+});
+
+describe('refuses, before it trains and without leaving a run behind', () => {
+  const roots = ['--source-root', source, '--target-root', photos];
+  test.each([
+    ['a root that is missing', ['--source-root', source], '--target-root is missing'],
+    [
+      'a method that there is not',
+      [...roots, '--methods', 'pgpc,self-trainig'],
+      "did you mean 'self-training'",
+    ],
+    ['a method named twice', [...roots, '--methods', 'pgpc,pgpc'], '--methods names pgpc twice'],
+    [
+      'a setting that nothing has',
+      [...roots, '--methods', 'source-only', '--set', 'method.contrast.rank=2'],
+      '--set method.contrast.rank',
+    ],
+  ])('%s', async (_, args, message) => {
+    const { code, stderr } = await pgpc('adapt', ...args, '--out', join(out, 'refused'));
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+    expect(existsSync(join(out, 'refused/adapt'))).toBe(false);
+  });
+
+  test('bad files, by name', async () => {
+    const bad = join(folder, 'bad');
+    cpSync(photos, bad, { recursive: true });
+    writeFileSync(join(bad, 'broken.png'), 'no image');
+    const { code, stderr } = await pgpc(
+      'adapt',
+      '--source-root',
+      source,
+      '--target-root',
+      bad,
+      '--out',
+      join(out, 'refused'),
+    );
+    expect(code).toBe(1);
+    expect(stderr).toContain('broken.png');
+    expect(stderr).toContain('--skip-bad');
+    expect(existsSync(join(out, 'refused/adapt'))).toBe(false);
+  });
+});
