@@ -54,6 +54,6 @@ export function filesWere(n: number): string {
 }
 
 /** `1 run`, `2 runs`. */
-export function count(n: number, what: string): string {
-  return `${n} ${n === 1 ? what : `${what}s`}`;
+export function count(n: number, what: string, several = `${what}s`): string {
+  return `${n} ${n === 1 ? what : several}`;
 }

@@ -10,6 +10,7 @@ import { registerBench } from './commands/bench.js';
 import { registerData } from './commands/data.js';
 import { registerDemo } from './commands/demo.js';
 import { registerEval } from './commands/eval.js';
+import { registerInit } from './commands/init.js';
 import { registerPredict } from './commands/predict.js';
 import { registerReport } from './commands/report.js';
 import { registerSetup } from './commands/setup.js';
@@ -19,6 +20,7 @@ import type { CommandIo } from './io.js';
 
 const COMMANDS = [
   registerDemo,
+  registerInit,
   registerAdapt,
   registerData,
   registerTrain,

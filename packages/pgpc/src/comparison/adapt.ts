@@ -102,8 +102,11 @@ export async function adapt(options: AdaptOptions, surroundings: Surroundings): 
   }
 }
 
-/** Opens and checks the data before anything is written. */
-async function prepare(options: AdaptOptions, { signal, onEvent }: Surroundings): Promise<Adaptation> {
+/**
+ * Opens and checks the data, and tells what it was read as, before anything is trained.
+ * @throws as {@link adapt} does.
+ */
+export async function prepare(options: AdaptOptions, { signal, onEvent }: Surroundings): Promise<Adaptation> {
   const { crop, sourceSteps, steps, skipBad, set } = options;
   const device = chosenDevice(options.device);
   const { precision } = chosenPrecision(options.precision, device);

@@ -1,4 +1,5 @@
 // `pgpc adapt`
+import type { Command } from 'commander';
 import { z } from 'zod';
 import type { AdaptOptions } from '../../comparison/adapt.js';
 import { didYouMean } from '../../config/did-you-mean.js';
@@ -6,15 +7,21 @@ import { methodNames } from '../../config/method.js';
 import { UsageError } from '../../config/usage-error.js';
 import { streetSynthPreset } from '../../recipes/street-synth.js';
 import { type Action, examples, option, pluginHelp, type Register } from '../command.js';
+import { applyConfigFile, CONFIG_FILE } from '../config-file.js';
 import { type DomainFlags, domainsOf } from '../domain-flags.js';
 import { domainOptions, setOption, trainingOption } from '../training-options.js';
-import { integer, outputFolder, runName, seed } from '../values.js';
+import { existingFile, integer, outputFolder, runName, seed } from '../values.js';
 import { weightsSource } from '../weights-source.js';
 
-/** The one that is measured to be the best from day to dusk (docs/results.md). */
-const DEFAULT_METHOD = 'pgpc-plus';
+type AdaptFlags = AdaptOptions & {
+  /** The file that options came from, in words. */
+  readonly configured: string | undefined;
+};
 
-const names = z.string().transform((text, context) => {
+/** The one that is measured to be the best from day to dusk (docs/results.md). */
+export const DEFAULT_METHOD = 'pgpc-plus';
+
+export const methodList = z.string().transform((text, context) => {
   const methods = text.split(',');
   for (const name of methods) {
     if (methodNames.includes(name)) continue;
@@ -44,7 +51,7 @@ export const registerAdapt: Register = (parent, act) => {
       option(
         '--methods <names>',
         `methods to adapt by, with commas between them; the first is the run's model: ${methodNames.join(', ')}`,
-        names,
+        methodList,
         [DEFAULT_METHOD],
         DEFAULT_METHOD,
       ),
@@ -87,33 +94,44 @@ export const registerAdapt: Register = (parent, act) => {
       ),
     )
     .addOption(setOption('a change of an option in every training that has it, such as batch=4'))
+    .addOption(
+      option(
+        '--config <file>',
+        `file with options by their long names, which those of the command line replace (default: ${CONFIG_FILE} where there is one)`,
+        existingFile,
+      ),
+    )
     .addHelpText('after', pluginHelp())
     .addHelpText(
       'after',
       examples(
         'pgpc adapt --source-root data/simulator --target-root data/camera',
+        'pgpc init && pgpc adapt',
         'pgpc adapt --source-root data/simulator --target-root data/camera --crop 256 --steps 2000 --methods pgpc-plus,self-training',
       ),
     )
-    .action(async (options) => {
+    .action(async ({ config }, adaptCommand: Command) => {
+      const configured = applyConfigFile(adaptCommand, config);
+      const options = adaptCommand.opts();
       const { sourceRoot, targetRoot } = options as DomainFlags;
       if (sourceRoot === undefined || targetRoot === undefined) {
         throw new UsageError(
           `${sourceRoot === undefined ? '--source-root' : '--target-root'} is missing: adapt needs --source-root with labelled ` +
-            'images and --target-root with images of the camera',
+            'images and --target-root with images of the camera; `pgpc init` asks for them and writes a file of options',
         );
       }
       const domains = domainsOf({ ...options, sourceRoot, targetRoot });
-      await act('adapt', adaptTo, { ...options, ...domains } as AdaptOptions);
+      await act('adapt', adaptTo, { ...options, ...domains, configured } as AdaptFlags);
     });
 };
 
-const adaptTo: Action<AdaptOptions> = async (options, io) => {
+const adaptTo: Action<AdaptFlags> = async ({ configured, ...options }, io) => {
   const { adapt } = await import('../../comparison/adapt.js');
   const { useCores } = await import('../../machine.js');
   const { showComparison } = await import('../output/comparison.js');
   useCores(1);
-  const { command, signal } = io;
+  const { command, signal, stderr } = io;
+  if (configured !== undefined) stderr.write(`options from ${configured}\n`);
   await showComparison(io, async (onEvent) => {
     await adapt({ ...options, command }, { signal, onEvent });
   });
