@@ -128,7 +128,7 @@ export const registerAdapt: Register = (parent, act) => {
 const adaptTo: Action<AdaptFlags> = async ({ configured, ...options }, io) => {
   const { adapt } = await import('../../comparison/adapt.js');
   const { useCores } = await import('../../machine.js');
-  const { showComparison } = await import('../output/comparison.js');
+  const { showComparison } = await import('../output/trainings.js');
   useCores(1);
   const { command, signal, stderr } = io;
   if (configured !== undefined) stderr.write(`options from ${configured}\n`);

@@ -60,7 +60,7 @@ export const registerDemo: Register = (parent, act) => {
 const demo: Action<DemoOptions> = async (options, io) => {
   const { runDemo } = await import('../../comparison/demo.js');
   const { useCores } = await import('../../machine.js');
-  const { showComparison } = await import('../output/comparison.js');
+  const { showComparison } = await import('../output/trainings.js');
   useCores(1);
   const { command, signal } = io;
   await showComparison(io, async (onEvent) => {
