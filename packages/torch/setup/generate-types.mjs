@@ -66,7 +66,11 @@ function argumentType(argument) {
   return optional ? `${sized} | null` : sized;
 }
 
-/** One call signature, or undefined where a type has no form in JavaScript. */
+/**
+ * The call signatures of an overload, or undefined where a type has no form in JavaScript. Options follow the last
+ * positional argument given, so there is one form for each place they may stand at; what was given by position is no
+ * longer among them. Forms are merged where they can be: a compiler reads all of them before it checks a program.
+ */
 function signature(overload, skipSelf) {
   const all = overload.arguments.map((argument) => ({ ...argument, ts: argumentType(argument) }));
   const returns = overload.returns.map((type) => results[type]);
@@ -74,32 +78,28 @@ function signature(overload, skipSelf) {
   const args = skipSelf ? all.slice(1) : all;
   const mayMiss = (argument) => argument.hasDefault || argument.type.endsWith('?');
   const positional = args.filter((argument) => !argument.keywordOnly);
-  const lastRequired = positional.findLastIndex((argument) => !mayMiss(argument));
+  const byName = args.filter((argument) => argument.keywordOnly);
+  const required = positional.findLastIndex((argument) => !mayMiss(argument)) + 1;
   const name = (argument) => (reserved.has(argument.name) ? `${argument.name}_` : argument.name);
-  const list = positional.map((argument, i) =>
-    i > lastRequired ? `${name(argument)}?: ${argument.ts}` : `${name(argument)}: ${argument.ts}`,
-  );
-  const named = args.filter((argument) => argument.keywordOnly || mayMiss(argument));
-  const fields = named
-    .map((argument) => `${argument.name}${mayMiss(argument) ? '?' : ''}: ${argument.ts}`)
-    .join('; ');
-  const mustName = named.some((argument) => !mayMiss(argument));
+  const given = (argument) => `${name(argument)}: ${argument.ts}`;
+  const optional = (argument) => `${name(argument)}?: ${argument.ts}`;
+  const options = (named) => {
+    const fields = named.map((argument) => `${argument.name}${mayMiss(argument) ? '?' : ''}: ${argument.ts}`);
+    return `options${named.every(mayMiss) ? '?' : ''}: { ${fields.join('; ')} }`;
+  };
   const result =
     returns.length === 0 ? 'void' : returns.length === 1 ? returns[0] : `[${returns.join(', ')}]`;
-  // Options follow the last positional argument given, so there is one form for each place they may stand at.
+  const form = (parameters) => `(${parameters.join(', ')}): ${result}`;
+  const mustName = !byName.every(mayMiss);
   const forms = [];
-  if (!mustName) forms.push(`(${list.join(', ')}): ${result}`);
-  if (named.length > 0) {
-    const required = list.slice(0, lastRequired + 1);
-    const optional = positional
-      .slice(lastRequired + 1)
-      .map((argument) => `${name(argument)}: ${argument.ts}`);
-    for (let n = 0; n <= optional.length; n++) {
-      forms.push(
-        `(${[...required, ...optional.slice(0, n), `options: { ${fields} }`].join(', ')}): ${result}`,
-      );
-    }
+  for (let n = required; n < positional.length; n++) {
+    const named = [...positional.slice(n).filter(mayMiss), ...byName];
+    forms.push(form([...positional.slice(0, n).map(given), options(named)]));
   }
+  const before = positional.slice(0, required).map(given);
+  const after = positional.slice(required);
+  const last = byName.length > 0 ? [options(byName)] : [];
+  forms.push(form([...before, ...after.map(mustName ? given : optional), ...last]));
   return forms;
 }
 
