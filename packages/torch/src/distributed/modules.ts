@@ -1,6 +1,7 @@
 // Layers that look at the whole batch, told that the batch is spread over ranks.
 
-import { BatchNorm2d, RandomDrop, type StateModule } from '../nn/index.js';
+import { RandomDrop, type StateModule } from '../nn/index.js';
+import { BatchNorm } from '../nn/norm.js';
 import type { World } from './world.js';
 
 /**
@@ -9,6 +10,6 @@ import type { World } from './world.js';
  */
 export function spreadOver(world: World, network: StateModule): void {
   for (const module of network.namedModules().values()) {
-    if (module instanceof BatchNorm2d || module instanceof RandomDrop) module.world = world;
+    if (module instanceof BatchNorm || module instanceof RandomDrop) module.world = world;
   }
 }

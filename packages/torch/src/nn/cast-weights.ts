@@ -4,7 +4,8 @@ import type { AutocastDtype } from '../autocast.js';
 import { noGrad } from '../autograd.js';
 import { ops } from '../ops.js';
 import { keep, type Tensor, tidy } from '../tensor.js';
-import { Conv2d, Linear } from './linear.js';
+import { AnyConv } from './conv.js';
+import { Linear } from './linear.js';
 import { copies } from './products.js';
 import type { StateModule } from './state-module.js';
 
@@ -67,7 +68,7 @@ export function narrowWeights_(network: StateModule, dtype: NonNullable<Autocast
 /** The weights and biases that autocast casts. */
 function factorsOf(network: StateModule): Tensor[] {
   return [...network.namedModules().values()]
-    .filter((module) => module instanceof Linear || module instanceof Conv2d)
+    .filter((module) => module instanceof Linear || module instanceof AnyConv)
     .flatMap(({ weight, bias }) => (bias ? [weight, bias] : [weight]));
 }
 

@@ -3,6 +3,7 @@
 import { noGrad } from '../autograd.js';
 import { full } from '../factories.js';
 import type { Generator } from '../generator.js';
+import { ops } from '../ops.js';
 import { type Tensor, tidy } from '../tensor.js';
 
 /** Where random values come from. */
@@ -80,6 +81,47 @@ export function kaimingNormal_(weight: Tensor, { generator, ...options }: Kaimin
 export function kaimingUniform_(weight: Tensor, { generator, ...options }: KaimingOptions = {}): Tensor {
   const bound = Math.sqrt(3) * kaimingStd(weight, options);
   return uniform_(weight, -bound, bound, { generator });
+}
+
+export interface XavierOptions extends GeneratorOption {
+  /** Factor of the standard deviation. */
+  gain?: number;
+}
+
+/** Fills from the normal distribution of standard deviation gain sqrt(2 / (fan in + fan out)) (Glorot & Bengio 2010). */
+export function xavierNormal_(weight: Tensor, { gain = 1, generator }: XavierOptions = {}): Tensor {
+  return normal_(weight, 0, gain * xavierStd(weight), { generator });
+}
+
+/** As `xavierNormal_`, from the uniform distribution of the same standard deviation. */
+export function xavierUniform_(weight: Tensor, { gain = 1, generator }: XavierOptions = {}): Tensor {
+  const bound = Math.sqrt(3) * gain * xavierStd(weight);
+  return uniform_(weight, -bound, bound, { generator });
+}
+
+/**
+ * Fills (rows, ...columns) with orthogonal rows, or where there are more rows than columns with orthogonal columns
+ * (Saxe et al. 2013).
+ */
+export function orthogonal_(weight: Tensor, { gain = 1, generator }: XavierOptions = {}): Tensor {
+  if (weight.ndim < 2) {
+    throw new Error(`orthogonal_ needs two axes at least, but the shape is [${weight.shape}].`);
+  }
+  tidy(() =>
+    noGrad(() => {
+      const rows = weight.shape[0]!;
+      const drawn = weight.newEmpty([rows, weight.numel / rows]).normal_(0, 1, { generator });
+      const tall = rows < drawn.shape[1]!;
+      const [q, r] = ops.linalgQr(tall ? drawn.t() : drawn);
+      const signed = q.mul(r.diagonal().sign());
+      weight.copy_((tall ? signed.t() : signed).reshape(weight.shape).mul(gain));
+    }),
+  );
+  return weight;
+}
+
+function xavierStd(weight: Tensor): number {
+  return Math.sqrt(2 / (fan(weight, 'fanIn') + fan(weight, 'fanOut')));
 }
 
 /**

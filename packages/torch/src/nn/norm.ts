@@ -1,4 +1,4 @@
-// Normalisation layers: layer norm and batch norm.
+// Normalisation by the values of a position or of a batch: layer norm and batch norm.
 
 import { autocastDtype } from '../autocast.js';
 import { noGrad } from '../autograd.js';
@@ -8,19 +8,23 @@ import { ops } from '../ops.js';
 import type { Tensor } from '../tensor.js';
 import { isRecomputing } from './checkpoint.js';
 import { Module } from './module.js';
+import { named, written } from './sizes.js';
 
-/** Normalises the last axis, of length `size`, to mean 0 and variance 1, then scales and shifts (Ba et al. 2016). */
+/**
+ * Normalises the last axis, of length `size`, or the last axes together, of these lengths, to mean 0 and variance 1, then
+ * scales and shifts (Ba et al. 2016).
+ */
 export class LayerNorm extends Module {
-  /** (size) */
+  /** (...size) */
   readonly weight: Tensor;
-  /** (size) */
+  /** (...size) */
   readonly bias: Tensor;
-  readonly #size: number;
+  readonly #size: readonly number[];
   readonly #eps: number;
   readonly #narrow: boolean;
 
   constructor(
-    size: number,
+    size: number | readonly number[],
     {
       eps = 1e-5,
       narrow = false,
@@ -35,27 +39,31 @@ export class LayerNorm extends Module {
     } = {},
   ) {
     super();
-    this.#size = size;
+    this.#size = typeof size === 'number' ? [size] : [...size];
     this.#eps = eps;
     this.#narrow = narrow;
-    this.weight = this.parameter(ones([size]));
-    this.bias = this.parameter(zeros([size]));
+    this.weight = this.parameter(ones(this.#size));
+    this.bias = this.parameter(zeros(this.#size));
   }
 
   forward(x: Tensor): Tensor {
     const dtype = autocastDtype();
     // On a GPU autocast does this by itself, on a CPU it does not.
     const wide = dtype === undefined ? x : x.to('float32');
-    const normal = ops.layerNorm(wide, [this.#size], this.weight, this.bias, this.#eps);
+    const normal = ops.layerNorm(wide, this.#size, this.weight, this.bias, this.#eps);
     return dtype !== undefined && this.#narrow ? normal.to(dtype) : normal;
+  }
+
+  override extraRepr(): string {
+    return `${written(this.#size)}, ${named({ eps: this.#eps, elementwiseAffine: true })}`;
   }
 }
 
 /**
- * Normalises each channel of (B, channels, H, W), then scales and shifts (Ioffe & Szegedy 2015). In training mode
- * by the statistics of the batch, which also move the running ones; in evaluation mode by the running ones.
+ * Normalises each channel (axis 1), then scales and shifts (Ioffe & Szegedy 2015). In training mode by the statistics of
+ * the batch, which also move the running ones; in evaluation mode by the running ones.
  */
-export class BatchNorm2d extends Module {
+export abstract class BatchNorm extends Module {
   /** (channels) */
   readonly weight: Tensor;
   /** (channels) */
@@ -93,7 +101,16 @@ export class BatchNorm2d extends Module {
     this.numBatchesTracked = this.buffer(zeros([], { dtype: 'int64' }));
   }
 
+  /** The numbers of axes that an input may have. */
+  protected abstract get axes(): readonly number[];
+
+  /** @throws RangeError for an input of another number of axes */
   forward(x: Tensor): Tensor {
+    if (!this.axes.includes(x.ndim)) {
+      throw new RangeError(
+        `${this.constructor.name} takes an input of ${this.axes.join(' or ')} axes, but the shape is [${x.shape}].`,
+      );
+    }
     // A batch moves the running statistics once, however often it is computed.
     const momentum = isRecomputing() ? 0 : this.#momentum;
     if (this.training && !isRecomputing()) noGrad(() => this.numBatchesTracked.add_(1));
@@ -101,10 +118,38 @@ export class BatchNorm2d extends Module {
     const constants = [weight, bias, runningMean, runningVar, momentum, this.#eps] as const;
     if (this.training && this.world.size > 1) {
       // Sums over all ranks in the dtype of the statistics, whatever autocast has made of the input.
-      return (ops.call('pgpc::sync_batch_norm', x.to(weight.dtype), ...constants) as Tensor).to(x.dtype);
+      const planes = x.ndim === 4 ? x : x.reshape([x.shape[0]!, x.shape[1]!, -1, 1]);
+      const y = ops.call('pgpc::sync_batch_norm', planes.to(weight.dtype), ...constants) as Tensor;
+      return (x.ndim === 4 ? y : y.view(x.shape)).to(x.dtype);
     }
     // Of float32 planes on the CPU, libtorch's own takes several times as long.
     if (this.training) return ops.call('pgpc::batch_norm_train', x, ...constants) as Tensor;
     return ops.batchNorm(x, weight, bias, runningMean, runningVar, false, momentum, this.#eps, true);
+  }
+
+  override extraRepr(): string {
+    const [eps, momentum] = [this.#eps, this.#momentum];
+    return `${this.weight.numel}, ${named({ eps, momentum, affine: true, trackRunningStats: true })}`;
+  }
+}
+
+/** Batch norm of (B, channels) or (B, channels, L). */
+export class BatchNorm1d extends BatchNorm {
+  protected get axes() {
+    return [2, 3];
+  }
+}
+
+/** Batch norm of (B, channels, H, W). */
+export class BatchNorm2d extends BatchNorm {
+  protected get axes() {
+    return [4];
+  }
+}
+
+/** Batch norm of (B, channels, D, H, W). */
+export class BatchNorm3d extends BatchNorm {
+  protected get axes() {
+    return [5];
   }
 }

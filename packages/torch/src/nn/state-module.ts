@@ -38,10 +38,12 @@ interface Members {
  * }
  * ```
  *
- * Where PyTorch's name is another, `named` gives it. A `#private` field and an array are no part of the tree: modules in
- * a list belong in a `ModuleList`, or each gets a name of its own by `named`. Names come in this order: a module's own
- * parameters, its own buffers, its children. Each of the three follows the order in which fields are declared, after
- * what `named` registered and no field holds.
+ * Members in an array or a `Map` of a field are part of it as well, by their position or key: `blocks[0]` is `blocks.0`.
+ * Where PyTorch's name is another, `named` gives it. A `#private` field is no part of the tree. Names come in this order:
+ * a module's own parameters, its own buffers, its children. Each of the three follows the order in which fields are
+ * declared, after what `named` registered and no field holds.
+ *
+ * `String(module)` and `console.log(module)` show the tree as PyTorch does.
  */
 export abstract class StateModule {
   readonly #kinds = new Map<Tensor, Kind>();
@@ -72,7 +74,8 @@ export abstract class StateModule {
    * @throws Error if the name is taken, empty or has a dot
    */
   protected named<M extends StateModule | Tensor>(name: string, member: M): M {
-    this.#checkName(name, this.#names.has(name));
+    this.#checkName(name);
+    if (this.#names.has(name)) throw this.#nameTaken(name);
     this.#names.set(name, member);
     this.#known = undefined;
     return member;
@@ -202,6 +205,24 @@ export abstract class StateModule {
     return this;
   }
 
+  /** What `toString` shows of the module's own settings, as `inFeatures=4, outFeatures=2`: nothing by default. */
+  extraRepr(): string {
+    return '';
+  }
+
+  /** The tree of modules as PyTorch prints it, with settings in camelCase. */
+  toString(): string {
+    const extra = this.extraRepr();
+    const children = [...this.#members().children].map(([name, child]) => `(${name}): ${child}`);
+    if (children.length === 0) return `${this.constructor.name}(${extra})`;
+    const lines = [...(extra === '' ? [] : [extra]), ...children].flatMap((part) => part.split('\n'));
+    return `${this.constructor.name}(\n${lines.map((line) => `  ${line}`).join('\n')}\n)`;
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+
   /** Frees all parameters and buffers with their gradients. The module cannot be used afterwards. */
   dispose(): void {
     for (const tensor of this.stateDict().values()) tensor.dispose();
@@ -219,7 +240,8 @@ export abstract class StateModule {
 
   /** What the fields hold now: nothing has to tell when one is set, and they are read anew only when one was. */
   #members(): Members {
-    const values = Object.values(this);
+    const values: unknown[] = [];
+    for (const value of Object.values(this)) flatten(value, values);
     if (this.#known && sameItems(this.#known.values, values)) return this.#known.members;
     const members = this.#readFields();
     this.#known = { members, values };
@@ -229,21 +251,18 @@ export abstract class StateModule {
   /** @throws Error where a member has no name, or two have the same. */
   #readFields(): Members {
     const members: Members = { parameters: new Map(), buffers: new Map(), children: new Map() };
-    const taken = new Set<string>();
     const unheld = new Set<Tensor>(this.#kinds.keys());
+    const taken = new Set<string>();
     const add = (name: string, member: StateModule | Tensor) => {
-      this.#checkName(name, taken.has(name));
+      if (taken.has(name)) throw this.#nameTaken(name);
       taken.add(name);
       if (member instanceof StateModule) members.children.set(name, member);
       else members[this.#kinds.get(member) === 'buffer' ? 'buffers' : 'parameters'].set(name, member);
       if (member instanceof Tensor) unheld.delete(member);
     };
-    const fields: [name: string, member: StateModule | Tensor][] = [];
-    for (const [field, value] of Object.entries(this)) {
-      if (value instanceof StateModule || (value instanceof Tensor && this.#kinds.has(value))) {
-        fields.push([field, value]);
-      } else if (Array.isArray(value)) this.#checkArray(field, value);
-    }
+    const fields = Object.entries(this).flatMap(([field, value]) =>
+      this.#fieldMembers(snakeCase(field), value),
+    );
     const held = new Set(fields.map(([, member]) => member));
     const given = new Map<StateModule | Tensor, string>();
     for (const [name, member] of this.#names) {
@@ -251,7 +270,7 @@ export abstract class StateModule {
       else add(name, member);
     }
     for (const [field, member] of fields) {
-      add(given.get(member) ?? snakeCase(field), member);
+      add(given.get(member) ?? field, member);
       given.delete(member);
     }
     if (unheld.size > 0) {
@@ -264,21 +283,40 @@ export abstract class StateModule {
     return members;
   }
 
-  #checkArray(field: string, value: readonly unknown[]): void {
+  /** The member that a field holds, or those in its array or map that `named` has given no name of their own. */
+  #fieldMembers(name: string, value: unknown): [name: string, member: StateModule | Tensor][] {
+    if (this.#isMember(value)) return [[name, value]];
     const named = new Set<unknown>(this.#names.values());
-    if (!value.some((item) => item instanceof StateModule && !named.has(item))) return;
-    throw new Error(
-      `${this.constructor.name}.${field} is an array of modules, which have no names in it: use a ModuleList, or give ` +
-        'each a name with `named`.',
-    );
+    const found: [name: string, member: StateModule | Tensor][] = [];
+    const visit = (path: string, item: unknown) => {
+      if (this.#isMember(item)) {
+        if (!named.has(item)) found.push([path, item]);
+      } else if (item instanceof Map) {
+        for (const [key, inner] of item) {
+          const before = found.length;
+          visit(`${path}.${key}`, inner);
+          if (found.length > before) this.#checkName(String(key));
+        }
+      } else if (Array.isArray(item)) {
+        for (const [index, inner] of item.entries()) visit(`${path}.${index}`, inner);
+      }
+    };
+    visit(name, value);
+    return found;
   }
 
-  #checkName(name: string, taken: boolean): void {
+  #isMember(value: unknown): value is StateModule | Tensor {
+    return value instanceof StateModule || (value instanceof Tensor && this.#kinds.has(value));
+  }
+
+  #checkName(name: string): void {
+    if (name !== '' && !name.includes('.')) return;
     const owner = this.constructor.name;
-    if (name === '' || name.includes('.')) {
-      throw new Error(`${owner} cannot register the name '${name}': it must not be empty or have a dot.`);
-    }
-    if (taken) throw new Error(`${owner} has already registered the name '${name}'.`);
+    throw new Error(`${owner} cannot register the name '${name}': it must not be empty or have a dot.`);
+  }
+
+  #nameTaken(name: string): Error {
+    return new Error(`${this.constructor.name} has already registered the name '${name}'.`);
   }
 
   *#tree(prefix: string): Generator<[name: string, module: StateModule, members: Members]> {
@@ -298,6 +336,13 @@ export abstract class StateModule {
     }
     return named;
   }
+}
+
+/** Appends what a field holds, item by item for arrays and maps, which change without being set anew. */
+function flatten(value: unknown, into: unknown[]): void {
+  if (Array.isArray(value)) for (const item of value) flatten(item, into);
+  else if (value instanceof Map) for (const entry of value) flatten(entry, into);
+  else into.push(value);
 }
 
 /** numBatchesTracked -> num_batches_tracked */
