@@ -39,7 +39,7 @@ export abstract class RandomDrop extends Module {
   }
 
   override extraRepr(): string {
-    return named({ rate: this.#rate });
+    return named({ p: this.#rate });
   }
 }
 

@@ -43,6 +43,7 @@ export class Embedding extends Module {
 
   override extraRepr(): string {
     const padding = this.#padding < 0 ? '' : `, paddingIdx=${this.#padding}`;
-    return `${this.weight.shape.join(', ')}${padding}`;
+    const scaled = this.#scaled ? ', scaleGradByFreq=true' : '';
+    return `${this.weight.shape.join(', ')}${padding}${scaled}`;
   }
 }

@@ -92,4 +92,8 @@ export class RNNCell extends Cell<Tensor> {
     const op = this.#nonlinearity === 'relu' ? ops.rnnReluCell : ops.rnnTanhCell;
     return op(x, state ?? this.zeroState(x), ...this.weights);
   }
+
+  override extraRepr(): string {
+    return super.extraRepr() + (this.#nonlinearity === 'tanh' ? '' : `, nonlinearity=${this.#nonlinearity}`);
+  }
 }

@@ -247,7 +247,7 @@ export class Upsample extends Module {
   }
 
   override extraRepr(): string {
-    const [size, scaleFactor, mode] = [this.#size, this.#scaleFactor, `'${this.#mode}'`];
+    const [size, scaleFactor, mode] = [this.#size, this.#scaleFactor, this.#mode];
     return named(size === undefined ? { scaleFactor, mode } : { size, mode });
   }
 }

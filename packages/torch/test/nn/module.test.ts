@@ -1,5 +1,6 @@
 // The module tree, its names, and its state dict.
 
+import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { full, liveTensors, noGrad, ones, rand, type Tensor, tensor, tidy, zeros } from '../../src/index.js';
 import * as nn from '../../src/nn/index.js';
@@ -184,14 +185,60 @@ describe('the module tree', () => {
     ]);
   });
 
-  test('what would be lost is refused: arrays of modules, marked tensors that no field holds, one name for two', () => {
-    class Listed extends nn.Module {
-      readonly blocks = [new nn.Linear(1, 1)];
+  test('arrays and maps in fields are read item by item, as often as they change', () => {
+    class Listed extends nn.StateModule {
+      readonly blocks: nn.StateModule[] = [new nn.GELU(), new nn.Linear(1, 1, { bias: false })];
+      readonly experts = new Map([['first', [new nn.Linear(1, 1, { bias: false })]]]);
+      readonly tokens = [this.parameter(zeros([1])), this.buffer(zeros([1]))];
+      readonly sizes = [1, 2];
+    }
+    const listed = new Listed();
+    const names = ['tokens.0', 'tokens.1', 'blocks.1.weight', 'experts.first.0.weight'];
+    expect([...listed.stateDict().keys()]).toEqual(names);
+    expect([...listed.namedModules().keys()]).toEqual(['', 'blocks.0', 'blocks.1', 'experts.first.0']);
+    listed.blocks.push(new nn.Linear(1, 1));
+    expect([...listed.stateDict().keys()]).toContain('blocks.2.bias');
+    listed.experts.set('a.b', [new nn.Linear(1, 1)]);
+    expect(() => listed.parameters()).toThrow("the name 'a.b'");
+  });
+
+  test('a list has the names of a ModuleList, and a map those of a ModuleDict', () => {
+    const make = () => [new nn.Linear(1, 2), new nn.Linear(2, 1)] as const;
+    class Plain extends nn.StateModule {
+      readonly list = [...make()];
+      readonly map = new Map(Object.entries({ a: new nn.Linear(1, 1) }));
+    }
+    class Wrapped extends nn.StateModule {
+      readonly list = new nn.ModuleList(make());
+      readonly map = new nn.ModuleDict({ a: new nn.Linear(1, 1) });
+    }
+    expect([...new Plain().stateDict().keys()]).toEqual([...new Wrapped().stateDict().keys()]);
+  });
+
+  test('a network is written as a tree, with the settings of each layer', () => {
+    class Net extends nn.Module {
+      readonly stem = new nn.Sequential(new nn.Conv2d(3, 4, 3, { padding: 1 }), new nn.ReLU());
+      readonly heads = [new nn.Linear(4, 2)];
       forward(x: Tensor): Tensor {
         return x;
       }
+      override extraRepr(): string {
+        return 'classes=2';
+      }
     }
-    expect(() => new Listed().parameters()).toThrow('Listed.blocks is an array of modules');
+    const tree = `Net(
+  classes=2
+  (stem): Sequential(
+    (0): Conv2d(3, 4, kernelSize=[3, 3], stride=[1, 1], padding=[1, 1])
+    (1): ReLU()
+  )
+  (heads.0): Linear(inFeatures=4, outFeatures=2, bias=true)
+)`;
+    expect(String(new Net())).toBe(tree);
+    expect(inspect(new Net())).toBe(tree);
+  });
+
+  test('what would be lost is refused: marked tensors that no field holds, one name for two', () => {
     class Lost extends nn.StateModule {
       readonly #weight = this.parameter(zeros([2, 3]));
       get weight(): Tensor {

@@ -4,17 +4,22 @@ import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { Generator, grad, noGrad, randn, type Tensor, tensor, tidy } from '../../src/index.js';
 
-/** A tensor as test/reference/make-nn.py writes it. */
+/** A tensor as the scripts in test/reference write it. */
 export interface Dumped {
   shape: number[];
   data: number[];
+  /** Where it is not of floats. */
+  dtype?: 'int64' | 'bool';
 }
 
 export function readReference<T>(name: string): T {
   return JSON.parse(readFileSync(new URL(`../reference/${name}`, import.meta.url), 'utf8')) as T;
 }
 
-export function load({ shape, data }: Dumped, dtype: 'float32' | 'int64' = 'float32'): Tensor {
+export function load(
+  { shape, data, dtype: own }: Dumped,
+  dtype: 'float32' | 'int64' | 'bool' = own ?? 'float32',
+): Tensor {
   return tidy(() => tensor(data, { dtype }).view(shape));
 }
 
