@@ -2,7 +2,8 @@
 
 import { ops } from '../ops.js';
 import type { Tensor } from '../tensor.js';
-import { Optimizer, type OptimizerGroup, type ParameterGroup, type Update } from './optimizer.js';
+import { MomentOptimizer } from './moments.js';
+import type { OptimizerGroup, ParameterGroup, PlainSetting, Update } from './optimizer.js';
 
 export interface AdamWOptions {
   /** Learning rate of the groups that have none of their own. */
@@ -16,39 +17,27 @@ export interface AdamWOptions {
 }
 
 /** AdamW (Loshchilov & Hutter 2019, algorithm 2), with PyTorch's defaults. */
-export class AdamW extends Optimizer {
-  readonly #betas: readonly [number, number];
-  readonly #eps: number;
-
+export class AdamW extends MomentOptimizer {
   /** @throws Error for impossible settings */
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdamWOptions = {}) {
-    const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 } = options;
-    super(params, { lr, weightDecay }, ['exp_avg', 'exp_avg_sq']);
-    if (!betas.every((beta) => beta >= 0 && beta < 1)) {
-      throw new RangeError(`AdamW's betas must be in [0, 1), but are ${betas.join(', ')}.`);
-    }
-    this.#betas = [betas[0], betas[1]];
-    this.#eps = eps;
+    super(params, { ...options, lr: options.lr ?? 1e-3, weightDecay: options.weightDecay ?? 0.01 });
   }
 
-  protected update(group: OptimizerGroup, updates: readonly Update[]): void {
-    // Bias correction depends on a parameter's own count, which is the same for all that never lacked a gradient.
-    const byCount = new Map<number, Update[]>();
-    for (const update of updates) {
-      const count = this.stepsOf(update) + 1;
-      const alike = byCount.get(count);
-      if (alike) alike.push(update);
-      else byCount.set(count, [update]);
-    }
-    for (const [count, alike] of byCount) this.#updateAlike(group, alike, count);
+  /** Newer versions of PyTorch keep AdamW as Adam with this setting. */
+  protected override settings(): Record<string, PlainSetting> {
+    return { ...super.settings(), decoupled_weight_decay: true };
   }
 
-  #updateAlike({ lr, weightDecay }: OptimizerGroup, updates: readonly Update[], count: number): void {
-    const [beta1, beta2] = this.#betas;
+  protected updateAlike(
+    { lr, weightDecay }: OptimizerGroup,
+    updates: readonly Update[],
+    count: number,
+  ): void {
+    const [beta1, beta2] = this.betas;
     const params = updates.map(({ param }) => param);
     const grads = updates.map(({ grad }) => grad);
-    const means = this.slot('exp_avg', updates, (position) => params[position]!.zerosLike());
-    const squares = this.slot('exp_avg_sq', updates, (position) => params[position]!.zerosLike());
-    ops.call('pgpc::adamw_', params, grads, means, squares, lr, beta1, beta2, this.#eps, weightDecay, count);
+    const means = this.running('exp_avg', updates);
+    const squares = this.running('exp_avg_sq', updates);
+    ops.call('pgpc::adamw_', params, grads, means, squares, lr, beta1, beta2, this.eps, weightDecay, count);
   }
 }

@@ -1,7 +1,9 @@
 // What all optimizers share: groups of parameters, gradients to skip, exact resume.
 
 import { noGrad } from '../autograd.js';
+import { ops } from '../ops.js';
 import { keep, type Tensor, tidy } from '../tensor.js';
+import { fromPytorch, type PytorchState, toPytorch } from './pytorch-state.js';
 
 /** Parameters that share their settings. */
 export interface ParameterGroup {
@@ -33,6 +35,9 @@ export interface OptimizerState {
     groups: { name: string; lr: number; weightDecay: number; size: number }[];
   };
 }
+
+/** A setting as PyTorch's groups have it. */
+export type PlainSetting = number | boolean | readonly number[];
 
 /** A parameter that takes part in the present step. */
 export interface Update {
@@ -114,9 +119,48 @@ export abstract class Optimizer {
   /** One step of the parameters of one group that have a gradient; runs without gradients in a `tidy` scope. */
   protected abstract update(group: OptimizerGroup, updates: readonly Update[]): void;
 
-  /** The number of updates that a parameter has seen before this step. */
-  protected stepsOf(update: Update): number {
-    return this.#steps[update.index]!;
+  /** Updates by the number that their parameter's will be, from 1: the same for all that never lacked a gradient. */
+  protected byCount(updates: readonly Update[]): Map<number, Update[]> {
+    const byCount = new Map<number, Update[]>();
+    for (const update of updates) {
+      const count = this.#steps[update.index]! + 1;
+      const alike = byCount.get(count);
+      if (alike) alike.push(update);
+      else byCount.set(count, [update]);
+    }
+    return byCount;
+  }
+
+  /** Gradients in the dtype of their parameters, with a share of these added. */
+  protected decayed(updates: readonly Update[], weightDecay: number): Tensor[] {
+    const gradients = updates.map(({ param, grad }) => grad.to(param.dtype));
+    if (weightDecay === 0) return gradients;
+    const params = updates.map(({ param }) => param);
+    return ops._foreachAdd(gradients, params, { alpha: weightDecay });
+  }
+
+  /** The share of the last direction that is kept, or undefined where the method has none; with betas, the first. */
+  get momentum(): number | undefined {
+    return undefined;
+  }
+
+  /** Sets the momentum of all groups. @throws Error where the method has none; RangeError outside of [0, 1) */
+  setMomentum(momentum: number): void {
+    if (this.momentum === undefined) throw new Error(`${this.constructor.name} has no momentum to set.`);
+    if (!(momentum >= 0 && momentum < 1)) {
+      throw new RangeError(`A momentum must be in [0, 1), but is ${momentum}.`);
+    }
+    this.changeMomentum(momentum);
+  }
+
+  protected changeMomentum(_momentum: number): void {}
+
+  /** The settings of all groups besides rate and decay, by PyTorch's names. */
+  protected abstract settings(): Readonly<Record<string, PlainSetting>>;
+
+  /** What PyTorch keeps of a parameter after some updates that follows from their number. */
+  protected derived(_steps: number): Readonly<Record<string, number>> {
+    return {};
   }
 
   /** The running value of each parameter, made by `init` from its position in `updates` where there is none yet. */
@@ -186,6 +230,25 @@ export abstract class Optimizer {
     }
     for (const [index, group] of groups.entries()) Object.assign(this.#groups[index]!, group);
     this.#steps.splice(0, Infinity, ...settings.steps);
+  }
+
+  /**
+   * The state in the form of PyTorch's `state_dict()`, as `loadPth` reads it: dictionaries are maps. Tensors are the running
+   * values themselves, not copies.
+   */
+  pytorchStateDict(): PytorchState {
+    return toPytorch(this.stateDict(), this.settings(), (steps) => this.derived(steps));
+  }
+
+  /**
+   * Takes copies of a state that PyTorch's optimizer of the same name gave by `state_dict()`, as `loadPth` reads it.
+   * Nothing changes unless all fits.
+   * @throws Error that names what does not fit: groups, running values, or settings that this optimizer was not made with
+   */
+  loadPytorchStateDict(state: unknown): void {
+    const names = this.#groups.map(({ name }) => name);
+    const derived = Object.keys(this.derived(0));
+    this.loadStateDict(fromPytorch(state, this.settings(), derived, names));
   }
 
   /** Frees the running values, not the parameters. */

@@ -19,7 +19,7 @@ export interface SGDOptions {
 
 /** Gradient descent with momentum as PyTorch defines it: buf = m buf + (1 - d) g; p = p - lr buf. */
 export class SGD extends Optimizer {
-  readonly #momentum: number;
+  #momentum: number;
   readonly #dampening: number;
   readonly #nesterov: boolean;
 
@@ -37,10 +37,21 @@ export class SGD extends Optimizer {
 
   protected update({ lr, weightDecay }: OptimizerGroup, updates: readonly Update[]): void {
     const params = updates.map(({ param }) => param);
-    let directions = updates.map(({ param, grad }) => grad.to(param.dtype));
-    if (weightDecay !== 0) directions = ops._foreachAdd(directions, params, { alpha: weightDecay });
+    let directions = this.decayed(updates, weightDecay);
     if (this.#momentum !== 0) directions = this.#addMomentum(updates, directions);
     ops._foreachAdd_(params, directions, { alpha: -lr });
+  }
+
+  override get momentum(): number {
+    return this.#momentum;
+  }
+
+  protected override changeMomentum(momentum: number): void {
+    this.#momentum = momentum;
+  }
+
+  protected settings() {
+    return { momentum: this.#momentum, dampening: this.#dampening, nesterov: this.#nesterov };
   }
 
   #addMomentum(updates: readonly Update[], gradients: readonly Tensor[]): Tensor[] {
