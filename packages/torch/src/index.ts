@@ -2,6 +2,7 @@
 
 export { type AutocastDtype, autocast, autocastDtype } from './autocast.js';
 export { enableGrad, type GradOptions, grad, inferenceMode, noGrad } from './autograd.js';
+export * from './batches/index.js';
 export {
   Ahead,
   CudaGraph,

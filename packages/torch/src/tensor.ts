@@ -366,6 +366,12 @@ function moveOut(result: unknown, made: Tensor[], outer: Tensor[]): void {
   }
 }
 
+/** The tensors in a value that were made in the innermost scope and are still its own. */
+export function madeHere(value: unknown): Tensor[] {
+  const here = scope === unscoped && openAsyncScopes > 0 ? outermost() : scope;
+  return tensorsIn(value).filter((tensor) => tensor.owner === here && tensor.handle !== 0);
+}
+
 /**
  * Takes a tensor out of every tidy scope: it lives until `dispose` or until nothing refers to it any more.
  * @throws TypeError if it was disposed.

@@ -128,9 +128,7 @@ describe('optimizers', () => {
       'group 0 has betas = [0.5,0.9], but here it is [0.9,0.999]',
     );
     expect(() => optimizer.loadPytorchStateDict(withGroup('maximize', true))).toThrow('no such setting');
-    expect(() => optimizer.loadPytorchStateDict(withGroup('params', [0, 1]))).toThrow(
-      'groups of 2 parameters',
-    );
+    expect(() => optimizer.loadPytorchStateDict(withGroup('params', [0, 1]))).toThrow('groups of 2');
     expect(() => optimizer.loadPytorchStateDict(new Map([['model', 1]]))).toThrow("no optimizer's state");
     expect(optimizer.groups[0]!.lr).toBe(0.5);
     optimizer.loadPytorchStateDict(withGroup('foreach', true));
