@@ -34,8 +34,16 @@ for await (const [inputs, targets] of new DataLoader(data, { batchSize: 64, shuf
 function counts(name: string, text: string): Record<string, number> {
   const file = join(folder, `${name}.mts`);
   writeFileSync(file, text);
-  const options = '--noEmit --strict --target es2023 --lib es2023,esnext.disposable --module nodenext --types node';
-  const all = [...options.split(' '), '--skipLibCheck', 'false', '--ignoreConfig', '--extendedDiagnostics', file];
+  const options =
+    '--noEmit --strict --target es2023 --lib es2023,esnext.disposable --module nodenext --types node';
+  const all = [
+    ...options.split(' '),
+    '--skipLibCheck',
+    'false',
+    '--ignoreConfig',
+    '--extendedDiagnostics',
+    file,
+  ];
   const printed = execFileSync(join(root, 'node_modules/.bin/tsc'), all, { cwd: folder, encoding: 'utf8' });
   const rows = [...printed.matchAll(/^([\w ]+):\s+([\d.]+)/gm)].map(([, key, value]) => [key, Number(value)]);
   return Object.fromEntries(rows);

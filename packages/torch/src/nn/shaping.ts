@@ -24,7 +24,7 @@ export class Flatten extends Module {
   }
 }
 
-/** Splits an axis into several of the sizes given, one of which may be -1. */
+/** Splits an axis into several of the sizes given; one may be -1. */
 export class Unflatten extends Module {
   readonly #dim: number;
   readonly #sizes: readonly number[];

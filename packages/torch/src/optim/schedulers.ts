@@ -24,7 +24,7 @@ function initialRatesOf(optimizer: Optimizer): readonly number[] {
  * The base class of schedules, and one of your own: `new LRScheduler(optimizer, (t, base) => base / (1 + t))`.
  *
  * A schedule is a function of the number of steps. Making one sets the rates of step 0; `step()`, after the optimizer's,
- * those of the next. Rates that a program sets in between are set anew.
+ * the next step's. Rates that a program sets in between are set anew.
  */
 export class LRScheduler {
   readonly optimizer: Optimizer;

@@ -202,7 +202,7 @@ describe('the module tree', () => {
     expect(() => listed.parameters()).toThrow("the name 'a.b'");
   });
 
-  test('a list has the names of a ModuleList, and a map those of a ModuleDict', () => {
+  test('a list has the names of a ModuleList, a map the names of a ModuleDict', () => {
     const make = () => [new nn.Linear(1, 2), new nn.Linear(2, 1)] as const;
     class Plain extends nn.StateModule {
       readonly list = [...make()];
