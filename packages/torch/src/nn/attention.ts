@@ -8,7 +8,6 @@ import { checkRate, dropValues } from './dropout.js';
 import { constant_, type GeneratorOption, xavierUniform_ } from './init.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
-import { forProduct } from './products.js';
 
 export interface AttentionOptions extends GeneratorOption {
   /** Share of the attention weights that training drops; drawn from `generator`, too. */
@@ -115,7 +114,7 @@ export class MultiheadAttention extends Module<
   /** Queries, keys and values by head: (B, heads, length, embedDim / heads). */
   #projected(query: Tensor, key: Tensor, value: Tensor): [q: Tensor, k: Tensor, v: Tensor] {
     const weights = this.inProjWeight
-      ? forProduct(this.inProjWeight).chunk(3, 0)
+      ? this.inProjWeight.chunk(3, 0)
       : [this.qProjWeight!, this.kProjWeight!, this.vProjWeight!];
     const biases = this.inProjBias?.chunk(3, 0);
     const project = (input: Tensor, i: number) => {

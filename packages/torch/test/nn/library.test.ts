@@ -2,7 +2,18 @@
 // PyTorch's.
 
 import { describe, expect, test } from 'vitest';
-import { manualSeed, ops, Tensor, tensor, tidy, zeros } from '../../src/index.js';
+import {
+  Generator,
+  globalRngState,
+  liveTensors,
+  manualSeed,
+  ops,
+  randn,
+  Tensor,
+  tensor,
+  tidy,
+  zeros,
+} from '../../src/index.js';
 import * as nn from '../../src/nn/index.js';
 import { type Dumped, expectClose, load, loadAll, readReference } from '../support/reference.js';
 
@@ -292,5 +303,145 @@ describe('starting values', () => {
     manualSeed(seed);
     expect(fills[name]!(filled)).toBe(filled);
     expectClose(filled, value, name);
+  });
+});
+
+describe('layers that draw', () => {
+  const masks = () => ({ mask: tidy(() => ops.ones([5, 5]).triu(1).to('bool')) });
+  const makers: [string, (generator: Generator) => nn.AnyModule, unknown[]][] = [
+    [
+      'TransformerEncoderLayer',
+      (generator) => new nn.TransformerEncoderLayer(4, 2, { dropout: 0.4, generator }),
+      [masks()],
+    ],
+    ['LSTM', (generator) => new nn.LSTM(4, 3, { numLayers: 3, dropout: 0.4, generator }), []],
+  ];
+
+  test.each(makers)(
+    '%s draws all from its generator, and leaves the global one alone',
+    (_name, make, args) => {
+      const x = tidy(() => randn([5, 2, 4], { generator: new Generator(1) }));
+      const run = (seed: number) => {
+        const layer = make(new Generator(seed));
+        return [flat(layer.call(x, ...args))[0]!.tolist(), flat(layer.call(x, ...args))[0]!.tolist()];
+      };
+      manualSeed(1);
+      const before = globalRngState();
+      const [first, second] = run(3);
+      expect(globalRngState()).toEqual(before);
+      expect(run(3)).toEqual([first, second]);
+      expect(second).not.toEqual(first);
+    },
+  );
+
+  /** The outputs alone: what is checkpointed gives one tensor. */
+  class Outputs extends nn.Module<[x: Tensor, ...rest: unknown[]]> {
+    constructor(readonly inner: nn.AnyModule) {
+      super();
+    }
+    forward(x: Tensor, ...rest: unknown[]): Tensor {
+      return flat(this.inner.call(x, ...rest))[0]!;
+    }
+  }
+
+  test.each(makers)('%s drops the same values when a checkpoint runs it twice', (_name, make, args) => {
+    const x = tidy(() => randn([5, 2, 4], { generator: new Generator(1) })).requiresGrad_();
+    const gradients = (train: (layer: Outputs) => void) => {
+      const layer = new Outputs(make(new Generator(5)));
+      x.grad = null;
+      train(layer);
+      return [x, ...layer.parameters()].map(({ grad }) => grad!.tolist());
+    };
+    const loss = (layer: Outputs) =>
+      layer
+        .call(x, ...args)
+        .square()
+        .sum();
+    const plain = gradients((layer) => loss(layer).backward());
+    const twice = gradients((layer) => {
+      const checkpoints = new nn.ActivationCheckpoints([layer]);
+      checkpoints.record(() => checkpoints.backward(loss(layer)));
+    });
+    expect(twice).toEqual(plain);
+  });
+});
+
+describe('layers leave nothing behind', () => {
+  test.each(['LSTM two layers, both ways', 'MultiheadAttention masks, dropout', 'TransformerDecoderLayer'])(
+    '%s',
+    (name) => {
+      const row = layers[name]!;
+      const { make, run = (layer: nn.AnyModule, inputs: Tensor[]) => layer.call(...inputs) }: Row =
+        typeof row === 'function' ? { make: row } : row;
+      const before = liveTensors();
+      const layer = make();
+      const inputs = reference.layers
+        .find((wanted) => wanted.name === name)!
+        .inputs.map((input) => load(input));
+      const made = liveTensors();
+      const outputs = flat(run(layer, inputs));
+      expect(liveTensors()).toBe(made + outputs.length);
+      for (const tensor of [...outputs, ...inputs]) tensor.dispose();
+      layer.dispose();
+      expect(liveTensors()).toBe(before);
+    },
+  );
+});
+
+describe('what cannot be right is refused in plain words', () => {
+  const map = () => zeros([1, 2, 4, 4]);
+  test.each<[what: string, wrong: () => unknown, says: string]>([
+    [
+      'a kernel of three sizes',
+      () => new nn.Conv2d(1, 1, [1, 2, 3] as never),
+      "Conv2d's kernelSize must be a whole number from 1, or 2 of them",
+    ],
+    ['a stride of 0', () => new nn.MaxPool1d(2, { stride: 0 }), "MaxPool1d's stride"],
+    [
+      'padding same with a stride',
+      () => new nn.Conv1d(1, 1, 3, { padding: 'same', stride: 2 }),
+      "padding 'same' needs a stride of 1",
+    ],
+    ['channels and groups', () => new nn.ConvTranspose2d(3, 4, 1, { groups: 2 }), 'multiples of groups = 2'],
+    ['group norm', () => new nn.GroupNorm(2, 3), '3 channels do not divide into 2 groups'],
+    [
+      'batch norm of maps for rows',
+      () => new nn.BatchNorm1d(2).call(map()),
+      'takes an input of 2 or 3 axes, but the shape is [1,2,4,4]',
+    ],
+    [
+      'instance norm',
+      () => new nn.InstanceNorm2d(3).call(map()),
+      'with 3 channels, but the shape is [1,2,4,4]',
+    ],
+    ['padding', () => new nn.ReflectionPad2d([1, 2]), 'ReflectionPad2d takes one whole number, or 4'],
+    ['a padding row', () => new nn.Embedding(3, 2, { paddingIdx: 3 }), 'paddingIdx 3 is no row: there are 3'],
+    ['heads', () => new nn.MultiheadAttention(5, 2), '5 features do not divide into 2 heads'],
+    [
+      'a sequence',
+      () => new nn.GRU(3, 2).call(zeros([4, 1, 2])),
+      'GRU takes an input of (length, batch, 3), but the shape is [4,1,2]',
+    ],
+    ['layers', () => new nn.LSTM(3, 2, { numLayers: 0 }), "LSTM's numLayers"],
+    ['bounds', () => new nn.Hardtanh({ minVal: 1 }), 'minVal must be below its maxVal'],
+    ['no size', () => new nn.Upsample({}), 'either a size or a scaleFactor'],
+    [
+      'a mode',
+      () => nn.interpolate(map(), [2, 2], { mode: 'linear' }),
+      "The mode 'linear' is not for 2 axes",
+    ],
+    [
+      'shapes of a loss',
+      () => nn.mseLoss(zeros([2, 1]), zeros([2])),
+      'mseLoss: input and target must have one shape, but the input is [2,1]',
+    ],
+    [
+      'a reduction',
+      () => nn.l1Loss(map(), map(), { reduction: 'avg' as never }),
+      'none, mean or sum, not avg',
+    ],
+    ['starting values', () => nn.orthogonal_(zeros([3])), 'the shape is [3]'],
+  ])('%s', (_what, wrong, says) => {
+    expect(wrong).toThrow(says);
   });
 });
