@@ -60,6 +60,8 @@ export {
 } from './formats.js';
 export {
   decodeRgb,
+  encodeGrey,
+  encodeIndexed,
   encodePng,
   encodeRgb,
   type LabelMap,

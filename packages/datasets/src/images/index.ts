@@ -1,7 +1,7 @@
 // Images: the one door to decoding, encoding and resizing them.
 
 export { decodeRgb, imageSize, openImage } from './decode.js';
-export { encodePng, encodeRgb, type PngImage } from './encode.js';
+export { encodeGrey, encodeIndexed, encodePng, encodeRgb, type PngImage } from './encode.js';
 export { READ_BY_RANGE } from './libvips.js';
 export { type Png, readPng } from './png.js';
 export type { ValueRange } from './range.js';

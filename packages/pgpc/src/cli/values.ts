@@ -83,6 +83,14 @@ export function oneOf<T extends string>(words: readonly T[]): z.ZodType<T, strin
   });
 }
 
+/** Some of a few words, between commas. */
+export function listOf<T extends string>(words: readonly T[]): z.ZodType<T[], string> {
+  return z
+    .string()
+    .transform((text) => text.split(','))
+    .pipe(z.array(oneOf(words)));
+}
+
 /** Networks by name, in any spelling. */
 export const networkName: z.ZodType<NetworkName, string> = z.string().transform((text, context) => {
   const name = networkNamed(text);
@@ -120,6 +128,9 @@ function existing(wanted: 'file' | 'folder'): z.ZodType<string, string> {
 export const existingPath: z.ZodType<string, string> = z
   .string()
   .refine((path) => kindOf(path) !== undefined, { error: 'there is no such file or folder' });
+
+/** Whether a text is a pattern for the names of files, rather than the name of one. */
+export const isPattern = (text: string): boolean => /[*?[\]{}!()]/.test(text);
 
 /** Paths of folders to write to: they may exist or not, but not as a file. */
 export const outputFolder: z.ZodType<string, string> = z

@@ -24,7 +24,7 @@ import { enterProcess, type ProcessOptions } from '../machine.js';
 import { loadModel } from '../models/checkpoint.js';
 import { asTrained, type ModelInferenceOptions } from './as-trained.js';
 import { alignClasses, type CountedClasses, countMapped } from './classes.js';
-import { type Evaluation, evaluateSegmentor, toLabelMap } from './evaluate.js';
+import { type Evaluation, evaluateSegmentor } from './evaluate.js';
 import type { InferenceOptions } from './inference.js';
 import { keepInputs } from './keep-inputs.js';
 import { predictionFile, writePrediction } from './label-files.js';
@@ -142,8 +142,7 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
       onImage?.(done, total);
       if (!predictions) return;
       const { id } = dataset.samples[index]!;
-      const labels = toLabelMap(prediction);
-      await writePrediction(predictions.folder, id, labels, dataset.classes, predictions.format);
+      await writePrediction(predictions.folder, id, prediction, dataset.classes, predictions.format);
     },
   });
   const seconds = (performance.now() - began) / 1000;

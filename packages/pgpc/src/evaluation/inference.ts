@@ -4,7 +4,15 @@ import type { RgbImage } from '@pgpc/datasets';
 import { resizeWindow, type Size, scaledSize } from '@pgpc/datasets';
 import { fromTypedArray, noGrad, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import { normalize } from '../pipeline/normalize.js';
-import { argmaxRows, averagedTiles, mirroredRows, type RowMap, resizedRows, tensorRows } from './row-map.js';
+import {
+  averagedTiles,
+  type Classified,
+  classifyRows,
+  mirroredRows,
+  type RowMap,
+  resizedRows,
+  tensorRows,
+} from './row-map.js';
 
 /** What inference needs of a network: class scores, at any stride, of normalised images (B, 3, H, W). */
 export interface Network {
@@ -115,10 +123,18 @@ function logitsOf(network: Network, input: Tensor): Tensor {
   }
 }
 
-/** Class scores at the size of `input` (1, 3, h, w). */
-function scoreMap(network: Network, input: Tensor, slide: SlidingWindow | undefined): RowMap {
+/** Class scores of each image of `input` (B, 3, h, w), at its size. */
+function scoreMaps(network: Network, input: Tensor, slide: SlidingWindow | undefined): RowMap[] {
   const [height, width] = sizeOf(input);
-  if (!slide) return resizedRows(tensorRows(logitsOf(network, input)), { width, height });
+  const each = Array.from({ length: input.shape[0]! }, (_, i) => i);
+  if (slide) return each.map((i) => slidMap(network, input.narrow(0, i, 1), slide));
+  const logits = logitsOf(network, input);
+  return each.map((i) => resizedRows(tensorRows(logits.narrow(0, i, 1)), { width, height }));
+}
+
+/** Class scores by windows, at the size of `input` (1, 3, h, w). */
+function slidMap(network: Network, input: Tensor, slide: SlidingWindow): RowMap {
+  const [height, width] = sizeOf(input);
   const { stride, batch = 1 } = slide;
   const window = {
     width: Math.min(slide.window.width, width),
@@ -152,21 +168,44 @@ function scoreMap(network: Network, input: Tensor, slide: SlidingWindow | undefi
  * @throws RangeError for options that do not fit.
  */
 export function predictLabels(network: Network, image: RgbImage, options: InferenceOptions = {}): Tensor {
+  return classify(network, [image], options)[0]!.labels;
+}
+
+/**
+ * {@link predictLabels} of several images of one size, which go through the network together, each view in one pass; by
+ * windows one image after another.
+ * @param confidence whether also the probability of each pixel's class is computed.
+ * @throws RangeError for images of several sizes, and for options that do not fit.
+ */
+export function classify(
+  network: Network,
+  images: readonly RgbImage[],
+  options: InferenceOptions = {},
+  confidence = false,
+): Classified[] {
   checkInference(options);
   const { size, scales = [1], flip = false, slide } = options;
-  const { width, height } = image;
+  const { width, height } = images[0]!;
+  if (images.some((image) => image.width !== width || image.height !== height)) {
+    throw new RangeError('images that go through the network together must be of one size');
+  }
   return tidy(() =>
     noGrad(() => {
       const bounds = size ?? { width, height };
       const device = networkDevice(network);
-      const maps = scales.flatMap((scale) => {
+      /** Of each image, the maps of its views. */
+      const maps: RowMap[][] = images.map(() => []);
+      const add = (views: readonly RowMap[]) => {
+        for (const [i, view] of views.entries()) maps[i]!.push(resizedRows(view, { width, height }));
+      };
+      for (const scale of scales) {
         const scaled = { width: Math.floor(bounds.width * scale), height: Math.floor(bounds.height * scale) };
-        const input = networkInput(image, scaledSize(image, scaled), device);
-        const views = [scoreMap(network, input, slide)];
-        if (flip) views.push(mirroredRows(scoreMap(network, input.flip([3]), slide)));
-        return views.map((map) => resizedRows(map, { width, height }));
-      });
-      return argmaxRows(maps);
+        const inputs = images.map((image) => networkInput(image, scaledSize(image, scaled), device));
+        const input = inputs.length === 1 ? inputs[0]! : ops.cat(inputs);
+        add(scoreMaps(network, input, slide));
+        if (flip) add(scoreMaps(network, input.flip([3]), slide).map(mirroredRows));
+      }
+      return maps.map((views) => classifyRows(views, confidence));
     }),
   );
 }

@@ -1,61 +1,90 @@
-// Predicted label maps as PNG files.
+// Predicted label maps as PNG files. Pixels stay in tensors until libvips takes them.
 
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { type ClassInfo, encodePng, type LabelMap } from '@pgpc/datasets';
+import { type ClassInfo, encodeGrey, encodeIndexed, encodeRgb, writeWhole } from '@pgpc/datasets';
+import { dims, fromTypedArray, type Tensor, tidy } from '@pgpc/torch';
 import type { PredictionFormat } from './prediction-format.js';
 import { marked } from './prediction-mark.js';
 
-type Palette = [number, number, number][];
+/** Label maps are small at any level, and the lower ones take a fraction of the time. */
+const LEVEL = 3;
 
 /** The palette of the classes, black at indices without one. */
-function palette(classes: readonly ClassInfo[]): Palette {
-  const colors: Palette = Array.from({ length: Math.max(...classes.map((c) => c.trainId)) + 1 }, () => [
-    0, 0, 0,
-  ]);
+function palette(classes: readonly ClassInfo[]): [number, number, number][] {
+  const colors = Array.from(
+    { length: Math.max(...classes.map((c) => c.trainId)) + 1 },
+    (): [number, number, number] => [0, 0, 0],
+  );
   for (const { trainId, color } of classes) colors[trainId] = [...color];
   return colors;
 }
 
-/** A label map as the bytes of a PNG. */
+/** The entry of a table for every pixel. @param table (256, ..), uint8. @param labels (H, W), uint8. @returns (H, W, ..) */
+function entries(table: Uint8Array<ArrayBuffer>, shape: readonly number[], labels: Tensor): Tensor {
+  return tidy(() => {
+    const rows = fromTypedArray(table, shape).to({ device: labels.device, nonBlocking: true });
+    return rows.indexSelect(0, labels.flatten().to('int32')).reshape([...labels.shape, ...shape.slice(1)]);
+  });
+}
+
+/** The classes' colours: (H, W) to (H, W, 3), uint8, where the labels are; black where there is no class. */
+export function colorsOf(labels: Tensor, classes: readonly Pick<ClassInfo, 'trainId' | 'color'>[]): Tensor {
+  const table = new Uint8Array(256 * 3);
+  for (const { trainId, color } of classes) table.set(color, 3 * trainId);
+  return entries(table, [256, 3], labels);
+}
+
+/**
+ * A label map as the bytes of a PNG. Waits for the device; compressing does not hold up the caller.
+ * @param labels (H, W), uint8: the classes' indices, 255 where there is none.
+ */
 export function encodeLabels(
-  { width, height, data }: LabelMap,
+  labels: Tensor,
   classes: readonly ClassInfo[],
   format: PredictionFormat,
-): Uint8Array {
-  // Level 3 takes half the time of the default, and label maps are small at any.
-  const zlib = { zlib: { level: 3 } } as const;
-  if (format === 'trainIds') {
-    return encodePng({ width, height, data, channels: 1, palette: palette(classes) }, zlib);
-  }
+): Promise<Uint8Array> {
+  const [height, width] = dims(labels, 2);
+  const bytes = (pixels: Tensor) => ({ width, height, data: pixels.toArray() as Uint8Array });
+  if (format === 'trainIds') return encodeIndexed(bytes(labels), palette(classes), LEVEL);
   if (format === 'labelIds') {
     const table = new Uint8Array(256);
     for (const { trainId, labelId } of classes) table[trainId] = labelId;
-    return encodePng({ width, height, data: data.map((trainId) => table[trainId]!), channels: 1 }, zlib);
+    return encodeValues(labels, table);
   }
-  const colors = palette(classes);
-  const rgb = new Uint8Array(3 * data.length);
-  for (let i = 0; i < data.length; i++) rgb.set(colors[data[i]!]!, 3 * i);
-  return encodePng({ width, height, data: rgb, channels: 3 }, zlib);
+  using colors = colorsOf(labels, classes);
+  return encodeRgb(bytes(colors), LEVEL);
+}
+
+/** A grey PNG of what a table has for every pixel. @param labels (H, W), uint8. @param table 256 values, 0 .. 255. */
+export function encodeValues(labels: Tensor, table: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+  const [height, width] = dims(labels, 2);
+  using values = entries(table, [256], labels);
+  return encodeGrey({ width, height, data: values.toArray() as Uint8Array }, LEVEL);
 }
 
 /** Where {@link writePrediction} writes. */
 export const predictionFile = (folder: string, id: string): string => path.join(folder, `${id}.png`);
 
+/** Writes a picture as a whole, with the mark of predictions, and makes its folder. */
+export async function writePicture(file: string, picture: Uint8Array): Promise<void> {
+  await mkdir(path.dirname(file), { recursive: true });
+  await writeWhole(file, marked(picture));
+}
+
 /**
  * Writes `folder/ID.png`, with the id's folders. Cityscapes' server looks in all folders for one file whose name begins with
  * city, sequence and frame, as the ids of Cityscapes do.
- * @returns the file's path
+ * @param labels as of {@link encodeLabels}. @returns the file's path
  */
 export async function writePrediction(
   folder: string,
   id: string,
-  labels: LabelMap,
+  labels: Tensor,
   classes: readonly ClassInfo[],
   format: PredictionFormat,
 ): Promise<string> {
   const file = predictionFile(folder, id);
-  await mkdir(path.dirname(file), { recursive: true });
-  await writeFile(file, marked(encodeLabels(labels, classes, format)));
+  await writePicture(file, await encodeLabels(labels, classes, format));
   return file;
 }

@@ -107,28 +107,47 @@ const STRIP_VALUES = 2 ** 19;
 /** The same on a GPU: enough that a strip's kernels take longer than their launch, and no more than 256 MB. */
 const STRIP_VALUES_ON_DEVICE = 2 ** 26;
 
+/** The most likely class of every pixel of an image; the caller owns the tensors. */
+export interface Classified {
+  /** (H, W), uint8, on the device of the maps. */
+  labels: Tensor;
+  /** The probability of that class: (H, W), float32, 0 .. 1; undefined where it was not asked for. */
+  confidence: Tensor | undefined;
+}
+
 /**
- * The channel with the largest value at every pixel: (H, W), uint8, on the device of the maps. Of several maps of one size,
- * the channel with the largest sum of softmaxes over the channels (mmsegmentation's mean over flips and scales).
+ * The channel with the largest value at every pixel, and its softmax over the channels. Of several maps of one size, the
+ * channel with the largest sum of softmaxes, and their mean (mmsegmentation's mean over flips and scales).
  */
-export function argmaxRows(maps: readonly RowMap[]): Tensor {
+export function classifyRows(maps: readonly RowMap[], withConfidence = false): Classified {
   const { channels, width, height, device } = maps[0]!;
   return tidy(() => {
     const labels = zeros([height, width], { dtype: 'uint8', device });
+    const confidence = withConfidence ? zeros([height, width], { device }) : undefined;
     const values = device === 'cpu' ? STRIP_VALUES : STRIP_VALUES_ON_DEVICE;
     const step = Math.max(1, Math.floor(values / (channels * width)));
     for (let from = 0; from < height; from += step) {
-      const to = Math.min(height, from + step);
+      const count = Math.min(height, from + step) - from;
       tidy(() => {
         const scores =
           maps.length === 1
-            ? maps[0]!.rows(from, to)
-            : maps.map((map) => map.rows(from, to).softmax(1)).reduce((sum, next) => sum.add_(next));
+            ? maps[0]!.rows(from, from + count)
+            : maps
+                .map((map) => map.rows(from, from + count).softmax(1))
+                .reduce((sum, next) => sum.add_(next));
         // The maximum with its index is vectorised across pixels, `argmax` is not.
-        const [, index] = ops.call('max.dim', scores, 1) as [Tensor, Tensor];
-        labels.narrow(0, from, to - from).copy_(index.squeeze(0));
+        const [most, index] = ops.call('max.dim', scores, 1) as [Tensor, Tensor];
+        labels.narrow(0, from, count).copy_(index.squeeze(0));
+        confidence
+          ?.narrow(0, from, count)
+          .copy_(
+            (maps.length === 1
+              ? most.sub(ops.call('logsumexp', scores, [1], false) as Tensor).exp()
+              : most.div(maps.length)
+            ).squeeze(0),
+          );
       });
     }
-    return labels;
+    return { labels, confidence };
   });
 }

@@ -91,7 +91,7 @@ describe('the device', () => {
     ['demo', '--out', path.join(folder, 'none')],
     ['ablate', 'methods', '--out', path.join(folder, 'none')],
     ['eval', '--checkpoint', folder, '--target-root', folder],
-    ['predict', '--checkpoint', folder, '--images', folder, '--out', path.join(folder, 'none')],
+    ['predict', folder, folder, '--out', path.join(folder, 'none')],
   ];
   test.skipIf(cuda).each(commands)(
     'is refused in one line where there is no such GPU: %s',

@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Writable } from 'node:stream';
 import { CITYSCAPES_CLASSES } from '@pgpc/datasets';
+import { fromTypedArray } from '@pgpc/torch';
 import { decode, encode } from 'fast-png';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.js';
 import { encodeLabels } from '../../src/evaluation/label-files.js';
+import type { PredictionFormat } from '../../src/evaluation/prediction-format.js';
 import { saveSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { Rng } from '../../src/random.js';
@@ -85,17 +87,20 @@ const readPng = (...parts: string[]) => decode(readFileSync(inside(...parts)));
 describe('label files', () => {
   const labels = { width: 19, height: 2, data: Uint8Array.from({ length: 38 }, (_, i) => i % 19) };
 
-  test('trainIds in a palette of the classes, labelIds in grey, colours in RGB', () => {
-    const indexed = decode(encodeLabels(labels, CITYSCAPES_CLASSES, 'trainIds'));
+  test('trainIds in a palette of the classes, labelIds in grey, colours in RGB', async () => {
+    using map = fromTypedArray(labels.data, [labels.height, labels.width]);
+    const as = async (format: PredictionFormat) =>
+      decode(await encodeLabels(map, CITYSCAPES_CLASSES, format));
+    const indexed = await as('trainIds');
     expect(indexed).toMatchObject({ width: 19, height: 2, channels: 1, depth: 8 });
     expect([...indexed.data]).toEqual([...labels.data]);
     expect(indexed.palette).toEqual(CITYSCAPES_CLASSES.map(({ color }) => [...color]));
-    const grey = decode(encodeLabels(labels, CITYSCAPES_CLASSES, 'labelIds'));
+    const grey = await as('labelIds');
     expect([grey.channels, grey.palette]).toEqual([1, undefined]);
     expect([...grey.data.subarray(0, 19)]).toEqual([
       7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33,
     ]);
-    const rgb = decode(encodeLabels(labels, CITYSCAPES_CLASSES, 'color'));
+    const rgb = await as('color');
     expect([...rgb.data.subarray(0, 57)]).toEqual(CITYSCAPES_CLASSES.flatMap(({ color }) => [...color]));
   });
 });
@@ -292,20 +297,18 @@ describe('pgpc predict', () => {
   test('labels images of any size, in any folder, as evaluation does', async () => {
     await evaluate('--save-predictions', inside('evaluated'));
     const images = inside('cityscapes/leftImg8bit/val');
-    const { code, out } = await pgpc(
-      ...['predict', '--checkpoint', model, '--images', images, '--out', inside('predicted')],
-    );
-    expect([code, out]).toEqual([0, `2 label maps (trainIds): ${inside('predicted')}\n`]);
+    const { code, out } = await pgpc(...['predict', model, images, '--out', inside('predicted')]);
+    expect([code, out]).toEqual([0, `2 images (overlays, labels): ${inside('predicted')}\n`]);
     for (const id of ids) {
-      const predicted = readPng('predicted', `${id}_leftImg8bit.png`);
+      const predicted = readPng('predicted/labels', `${id}_leftImg8bit.png`);
       expect([...predicted.data]).toEqual([...readPng('evaluated', `${id}.png`).data]);
       expect(predicted.palette).toHaveLength(19);
     }
     const odd = encode({ width: 37, height: 53, channels: 3, data: new Uint8Array(3 * 37 * 53).fill(90) });
     write(inside('own', 'odd.png'), odd);
     const five = inside('five.safetensors');
-    await pgpc('predict', '--checkpoint', five, '--images', inside('own'), '--out', inside('own-labels'));
-    const labels = readPng('own-labels', 'odd.png');
+    await pgpc('predict', five, inside('own'), '--out', inside('own-labels'));
+    const labels = readPng('own-labels/labels', 'odd.png');
     expect(labels).toMatchObject({ width: 37, height: 53, channels: 1 });
     expect(labels.palette).toEqual([
       [128, 0, 0],
@@ -327,23 +330,23 @@ describe('pgpc predict', () => {
     saveSegmentor(trained, segmentor);
     const images = inside('cityscapes/leftImg8bit/val/aachen');
     const on = async (out: string, ...args: string[]) => {
-      const run = ['predict', '--checkpoint', trained, '--images', images, '--out', inside(out), ...args];
-      const { code, err } = await pgpc(...run);
+      const { code, err } = await pgpc('predict', trained, images, '--out', inside(out), ...args);
       expect([code, err]).toEqual([0, expect.anything()]);
-      return { err, ...readPng(out, 'aachen_000000_000019_leftImg8bit.png') };
+      return { err, ...readPng(out, args[1]!, 'aachen_000000_000019_leftImg8bit.png') };
     };
-    const own = await on('as-trained', '--predictions', 'labelIds');
+    const labelIds = ['--write', 'labels', '--labels', 'labelIds'];
+    const own = await on('as-trained', ...labelIds);
     expect(own.err).toMatch(/^as the model was trained: images within 96x96, 19 classes$/m);
     expect(own.err).not.toContain('warning');
     expect([...own.data].every((value) => value % 10 === 0)).toBe(true);
-    const asked = await on('asked', '--predictions', 'labelIds', '--input-size', '96x96');
+    const asked = await on('asked', ...labelIds, '--input-size', '96x96');
     expect(asked.data).toEqual(own.data);
-    const full = await on('full', '--predictions', 'labelIds', '--input-size', 'full');
+    const full = await on('full', ...labelIds, '--input-size', 'full');
     expect(full.err).toMatch(
       /^images as they are, where the model was trained with images within 96x96, 19 classes$/m,
     );
     expect(full.data).not.toEqual(own.data);
-    const colours = await on('colours', '--predictions', 'color');
+    const colours = await on('colours', '--write', 'colors');
     expect(colours.data[1]).toBe(100);
 
     const refused = await pgpc('eval', '--checkpoint', trained, '--target-root', inside('cityscapes'));
@@ -368,8 +371,7 @@ describe('pgpc predict', () => {
   });
 
   test('names the image that does not decode, an empty folder, and two images for one file', async () => {
-    const on = (images: string) =>
-      pgpc('predict', '--checkpoint', model, '--images', inside(images), '--out', inside('none'));
+    const on = (images: string) => pgpc('predict', model, inside(images), '--out', inside('none'));
     write(inside('broken', 'a.jpg'), new Uint8Array([1, 2, 3]));
     expect(await on('broken')).toMatchObject({
       code: 1,

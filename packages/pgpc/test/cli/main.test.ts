@@ -264,6 +264,9 @@ describe('what reaches the library', () => {
       boundary: false,
       savePredictions: undefined,
       predictions: 'trainIds',
+      perImage: undefined,
+      worst: 20,
+      fiftyone: undefined,
       json: undefined,
     });
     const whole = ['--input-size', '1024x512', '--scales', '.5,1,1e1', '--flip'];
@@ -279,15 +282,18 @@ describe('what reaches the library', () => {
     const windows = ['--mode', 'slide', '--window', '65x64', '--window-batch', '3'];
     expect(
       await optionsOf([
-        ...['predict', '--checkpoint', images, '--best', '--input-size', 'full'],
-        ...['--images', images, '--out', folder, ...windows],
+        ...['predict', images, images, '*.jpg', '--best', '--input-size', 'full', '--write', 'colors,labels'],
+        ...['--out', folder, ...windows],
       ]),
     ).toEqual({
       checkpoint: images,
       best: true,
-      images,
+      images: [images, '*.jpg'],
       out: folder,
-      predictions: 'trainIds',
+      write: ['colors', 'labels'],
+      labels: 'trainIds',
+      every: 1,
+      batch: undefined,
       device: 'auto',
       inference: {
         size: 'full',

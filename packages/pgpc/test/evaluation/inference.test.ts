@@ -7,8 +7,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type InferenceOptions, predictLabels, windowStarts } from '../../src/evaluation/inference.js';
 import {
-  argmaxRows,
   averagedTiles,
+  classifyRows,
   mirroredRows,
   resizedRows,
   tensorRows,
@@ -80,7 +80,7 @@ describe('row maps', () => {
       // 19 x 520 values a row: many strips, the last of them shorter.
       const logits = normal([1, 19, 67, 65], 1);
       const size = { width: 520, height: 533 };
-      const labels = argmaxRows([resizedRows(tensorRows(logits), size)]);
+      const { labels } = classifyRows([resizedRows(tensorRows(logits), size)]);
       const whole = ops.upsampleBilinear2d(logits, [533, 520], false).argmax(1).squeeze(0);
       expect(labels.dtype).toBe('uint8');
       expect(labels.shape).toEqual([533, 520]);

@@ -1,41 +1,93 @@
-// `pgpc predict`: label maps of one's own images.
+// `pgpc predict`: images and videos of one's own through a model.
+
+import { Argument } from 'commander';
+import { z } from 'zod';
+import { UsageError } from '../../config/usage-error.js';
 import type { PredictOptions } from '../../evaluation/predict.js';
-import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
-import { bestOption, checkpointOption } from '../checkpoint-options.js';
+import {
+  LABEL_FORMATS,
+  type LabelFormat,
+  PICTURE_KINDS,
+  type PictureKind,
+} from '../../evaluation/prediction-format.js';
+import { bestOption } from '../checkpoint-options.js';
 import { type Action, count, examples, option, type Register, rangeOption } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
 import { fileProgress } from '../output/progress.js';
 import { trainingOption } from '../training-options.js';
-import { existingFolder, oneOf, outputFolder } from '../values.js';
+import { checkedBy, existingPath, integer, isPattern, listOf, oneOf, outputFolder } from '../values.js';
 
-type PredictFlags = PredictOptions & { readonly predictions: PredictionFormat };
+type PredictFlags = PredictOptions & {
+  readonly images: readonly string[];
+  readonly write: readonly PictureKind[];
+  readonly labels: LabelFormat;
+};
+
+const DEFAULT_KINDS: PictureKind[] = ['overlays', 'labels'];
+
+/** Kinds between commas, or `none`. */
+const kinds: z.ZodType<PictureKind[], string> = z.string().transform((text, context) => {
+  if (text === 'none') return [];
+  const parsed = listOf(PICTURE_KINDS).safeParse(text);
+  if (parsed.success) return parsed.data;
+  context.addIssue(`${parsed.error.issues[0]!.message}, or 'none'`);
+  return z.NEVER;
+});
+
+/** A file or folder that is there, or a pattern. */
+const source: z.ZodType<string, string> = z.string().transform((text, context) => {
+  if (existingPath.safeParse(text).success || isPattern(text)) return text;
+  context.addIssue('there is no such file or folder');
+  return z.NEVER;
+});
 
 export const registerPredict: Register = (parent, act) => {
+  const one = checkedBy(source);
   const command = parent
     .command('predict')
-    .summary('label images with a checkpoint')
+    .summary('run a model on images and videos')
     .description(
-      'Write the predicted label map of every image in a folder and its subfolders, of any sizes. Images that ' +
-        'cannot be read are named and the others done; the exit code is then 1. Images are never overwritten.',
+      'Predict images and videos of any sizes: files, folders with their subfolders, and quoted patterns. Writes pictures, each ' +
+        'kind in a folder of its name, and predictions.jsonl with a line for each image. Called again, it does what is not ' +
+        'complete. Files that cannot be read are named and the others done; the exit code is then 1. Neither images nor ' +
+        "labels that are not pgpc's are ever overwritten.",
     )
-    .addOption(checkpointOption())
+    .addArgument(
+      new Argument(
+        '<model>',
+        'run directory (its last checkpoint), checkpoint folder, or model file',
+      ).argParser(checkedBy(existingPath)),
+    )
+    .addArgument(
+      new Argument('<paths...>', 'images and videos: files, folders, patterns').argParser(
+        (text: string, before: readonly string[] | undefined) => [...(before ?? []), one(text)],
+      ),
+    )
     .addOption(bestOption())
+    .addOption(option('--out <folder>', 'folder for what is written', outputFolder, 'predicted'))
     .addOption(
-      option('--images <folder>', 'folder with images (required)', existingFolder).makeOptionMandatory(),
+      option(
+        '--write <kinds>',
+        `pictures to write, between commas, or none: ${PICTURE_KINDS.join(', ')}`,
+        kinds,
+        DEFAULT_KINDS,
+        DEFAULT_KINDS.join(','),
+      ),
     )
     .addOption(
       option(
-        '--out <folder>',
-        'folder for the label maps, under the names of the images (required)',
-        outputFolder,
-      ).makeOptionMandatory(),
-    )
-    .addOption(
-      option(
-        '--predictions <format>',
-        `what they hold: ${PREDICTION_FORMATS.join(', ')}`,
-        oneOf(PREDICTION_FORMATS),
+        '--labels <format>',
+        `what label maps hold: ${LABEL_FORMATS.join(', ')}`,
+        oneOf(LABEL_FORMATS),
         'trainIds',
+      ),
+    )
+    .addOption(option('--every <count>', 'of a video every so many frames', integer(1), 1))
+    .addOption(
+      option(
+        '--batch <count>',
+        'images of one size that go through the network together (default: 1, on a GPU 8)',
+        integer(1, 1024),
       ),
     );
   command.addOption(rangeOption());
@@ -44,27 +96,31 @@ export const registerPredict: Register = (parent, act) => {
     .addHelpText(
       'after',
       examples(
-        'pgpc predict --checkpoint runs/demo/checkpoints/pgpc --images photos --out labels',
-        'pgpc predict --checkpoint runs/x --images cityscapes/leftImg8bit/test --out submission --predictions labelIds',
+        'pgpc predict runs/pgpc photos --best',
+        "pgpc predict runs/pgpc 'photos/**/*.jpg' --write overlays,confidence --out seen",
+        'pgpc predict runs/pgpc drive.mp4 --every 10',
+        'pgpc predict runs/x cityscapes/leftImg8bit/test --out submission --write labels --labels labelIds',
       ),
     )
-    .action(async ({ checkpoint, best, images, out, predictions, ...flags }) => {
+    .action(async (checkpoint, images, { best, out, write, labels, every, batch, ...flags }) => {
       const { device, range } = flags;
+      if (batch !== undefined && flags.mode === 'slide') {
+        throw new UsageError('--batch goes with --mode whole; by windows it is --window-batch');
+      }
       const inference = inferenceOptions(flags);
-      const where = { checkpoint, best, images, out, predictions };
-      await act('predict', predictImages, { ...where, inference, range, device });
+      const what = { checkpoint, best, images, out, write, labels, every, batch };
+      await act('predict', predictImages, { ...what, inference, range, device });
     });
 };
 
-const predictImages: Action<PredictFlags> = async ({ predictions, ...options }, io) => {
+const predictImages: Action<PredictFlags> = async (options, io) => {
   const { predict } = await import('../../evaluation/predict.js');
   const { useCores } = await import('../../machine.js');
   useCores();
   const bar = fileProgress('predict', io, 'images');
   let failed = 0;
-  const { files } = await predict({
+  const { lines, before } = await predict({
     ...options,
-    format: predictions,
     signal: io.signal,
     onImage: bar.onProgress,
     onNote: bar.note,
@@ -74,7 +130,12 @@ const predictImages: Action<PredictFlags> = async ({ predictions, ...options }, 
       bar.note(message);
     },
   });
-  bar.done();
-  io.stdout.write(`${count(files.length, 'label map')} (${predictions}): ${options.out}\n`);
-  if (failed > 0) throw new Error(`${options.images}: ${count(failed, 'image')} failed, named above`);
+  bar.done(true);
+  const done =
+    before > 0 ? `${count(lines.length, 'image')}, ${before} of them before` : count(lines.length, 'image');
+  const kinds = options.write.length > 0 ? ` (${options.write.join(', ')})` : '';
+  io.stdout.write(`${done}${kinds}: ${options.out}\n`);
+  if (failed > 0) {
+    throw new Error(`${options.images.join(', ')}: ${count(failed, 'file')} failed, named above`);
+  }
 };

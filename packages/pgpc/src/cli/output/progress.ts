@@ -149,14 +149,23 @@ export function fileProgress(
   label: string,
   io: { readonly stderr: ProgressOptions['stream'] },
   unit = 'files',
-): { onProgress: (done: number, total: number) => void; note: (line: string) => void; done: () => void } {
+): {
+  onProgress: (done: number, total: number) => void;
+  note: (line: string) => void;
+  /** @param rate whether the last line says how many were done a second. */
+  done: (rate?: boolean) => void;
+} {
   let bar: Progress | undefined;
+  let current = 0;
+  const began = performance.now();
   return {
     onProgress: (done, total) => {
       bar ??= progress({ label, total, stream: io.stderr, unit });
+      current = done;
       bar.update(done);
     },
     note: (line) => void (bar ? bar.note(line) : io.stderr?.write(`${line}\n`)),
-    done: () => bar?.done(),
+    done: (rate) =>
+      bar?.done(rate ? `${number((1000 * current) / (performance.now() - began))} ${unit}/s` : undefined),
   };
 }
