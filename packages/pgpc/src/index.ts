@@ -53,6 +53,8 @@ export type { TrainingChoice } from './training/choice.js';
 export { BadFilesError, openData } from './training/data.js';
 export type { ScoringForecast, TrainingEvent, TrainingResult } from './training/events.js';
 export { type LaunchIo, launchTraining } from './training/launch.js';
+export { exportLog } from './training/logs/export.js';
+export type { LogFormat } from './training/logs/formats.js';
 export { resolveTraining } from './training/resolve.js';
 export {
   type ResumeTrainingOptions,

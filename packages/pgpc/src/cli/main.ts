@@ -11,6 +11,7 @@ import { registerData } from './commands/data.js';
 import { registerDemo } from './commands/demo.js';
 import { registerEval } from './commands/eval.js';
 import { registerInit } from './commands/init.js';
+import { registerLog } from './commands/log.js';
 import { registerPredict } from './commands/predict.js';
 import { registerReport } from './commands/report.js';
 import { registerSetup } from './commands/setup.js';
@@ -27,6 +28,7 @@ const COMMANDS = [
   registerEval,
   registerPredict,
   registerReport,
+  registerLog,
   registerWeights,
   registerAblate,
   registerBench,

@@ -149,7 +149,7 @@ function scoreImage(
 }
 
 /** Runs `act` with the modules in evaluation mode; then each of their parts is in its own mode again. */
-function inEvaluation<T>(modules: readonly nn.AnyModule[], act: () => T): T {
+export function inEvaluation<T>(modules: readonly nn.AnyModule[], act: () => T): T {
   const before = modules.flatMap((module) =>
     [...module.namedModules().values()]
       .filter((part) => part instanceof nn.Module)

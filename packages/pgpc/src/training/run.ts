@@ -12,6 +12,7 @@ import { BadFilesError, type OpenedData, openData } from './data.js';
 import { recordData, writeRecord } from './data-record.js';
 import { inTurn, joinGroup, ranksHere } from './distributed.js';
 import type { TrainingEvent, TrainingResult } from './events.js';
+import type { LogFormat } from './logs/formats.js';
 import { availableMemory, checkFits, measureStepMemory } from './memory.js';
 import { loadPlugins } from './plugins.js';
 import { isFollower } from './rank.js';
@@ -25,6 +26,8 @@ import { trainInRun } from './train-in-run.js';
 
 /** The signal stops the training at a whole step, with a checkpoint. */
 export interface TrainingProcessOptions extends ProcessOptions {
+  /** Other forms of the log, in the run directory: none by default. */
+  log?: readonly LogFormat[] | undefined;
   onEvent?: ((event: TrainingEvent) => void) | undefined;
 }
 
@@ -58,6 +61,7 @@ interface Place {
   group: ProcessGroup | undefined;
   signal: AbortSignal;
   emit: (event: TrainingEvent) => void;
+  log: readonly LogFormat[];
 }
 
 /**
@@ -171,12 +175,12 @@ export function resumeTraining(
 }
 
 async function inPlace<T>(
-  { signal = new AbortController().signal, onEvent, ...options }: TrainingProcessOptions,
+  { signal = new AbortController().signal, onEvent, log = [], ...options }: TrainingProcessOptions,
   use: (place: Place) => Promise<T>,
 ): Promise<T> {
   const device = enterProcess(options);
   using group = joinGroup(process.env, device === 'cpu' ? 'cpu' : 'cuda');
-  return await use({ device, group, signal, emit: isFollower() || !onEvent ? () => {} : onEvent });
+  return await use({ device, group, signal, log, emit: isFollower() || !onEvent ? () => {} : onEvent });
 }
 
 /** A run directory that is named to start from stands for its last checkpoint now. */

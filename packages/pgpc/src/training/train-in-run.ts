@@ -7,7 +7,10 @@ import type { UnlabelledScores } from '../evaluation/unlabelled.js';
 import { CheckpointClock, STEPS_BETWEEN } from './checkpoint-clock.js';
 import type { OpenedData } from './data.js';
 import type { TrainingEvent, TrainingResult } from './events.js';
+import type { LogFormat } from './logs/formats.js';
+import { RunLog } from './logs/run-log.js';
 import type { RunDirectory } from './run-directory/run-directory.js';
+import type { MethodResult } from './run-directory/schema.js';
 import { CheckpointSelection, SCORED_IMAGES } from './selection.js';
 import { type TrainingStart, train } from './train.js';
 
@@ -19,6 +22,8 @@ interface Surroundings {
   emit: (event: TrainingEvent) => void;
   /** Decoding threads where the configuration does not say. */
   workers: number | undefined;
+  /** Other forms of the log. */
+  log: readonly LogFormat[];
 }
 
 /** @param run undefined in ranks above 0. @throws what a step or an event's receiver throws; the run says so by then. */
@@ -26,7 +31,7 @@ export async function trainInRun(
   run: RunDirectory | undefined,
   config: TrainingConfig,
   data: OpenedData,
-  { device, group, signal, emit, workers }: Surroundings,
+  { device, group, signal, emit, workers, log: formats }: Surroundings,
   start: TrainingStart,
 ): Promise<TrainingResult> {
   const { phase, experiment, select } = config;
@@ -34,6 +39,7 @@ export async function trainInRun(
   const { validation, classes } = data;
   const clock = new CheckpointClock();
   let selection: CheckpointSelection | undefined;
+  let log: RunLog | undefined;
   try {
     const folder = run?.checkpointDirectory(phase);
     emit({ kind: 'stage', stage: 'build the network' });
@@ -63,6 +69,8 @@ export async function trainInRun(
             select,
             names,
           );
+          const resumedAt = iteration > 0 ? iteration : undefined;
+          if (formats.length > 0) log = new RunLog(run.path, formats, run.info.classes, resumedAt);
         }
         const forecast = {
           every: STEPS_BETWEEN,
@@ -73,6 +81,7 @@ export async function trainInRun(
       },
       onLog: (entry) => {
         run?.log({ phase, iteration: entry.iteration }, entry.values);
+        log?.write(entry.iteration, entry.values);
         emit({ kind: 'log', ...entry });
       },
       onStep: (done, trainer) => {
@@ -90,7 +99,10 @@ export async function trainInRun(
         const { scores, warnings, best } = selection.check(trainer.step, done, (image, total) =>
           emit({ kind: 'score', done: image, total }),
         );
-        run.log({ phase, iteration: done }, unlabelledMetrics(scores));
+        const metrics = unlabelledMetrics(scores);
+        run.log({ phase, iteration: done }, metrics);
+        log?.write(done, metrics);
+        log?.checkpoint(done, trainer.step, selection.images);
         emit({ kind: 'checkpoint', iteration: done, folder, scores, best });
         for (const message of warnings) emit({ kind: 'warning', iteration: done, message });
       },
@@ -104,12 +116,17 @@ export async function trainInRun(
     const withoutResult = data.withoutValidation;
     const label = methodLabel(phase, experiment.method);
     const result = scores && { name: phase, label, seconds, ...scores };
-    if (result) run?.addResult(result);
+    if (result) {
+      run?.addResult(result);
+      log?.write(iterations, resultMetrics(result, classes));
+    }
+    await log?.close();
     run?.finish(outcome);
     const kept = selection?.selection.state.best;
     const best = kept && selection && { score: select, ...kept, folder: selection.folder };
     return { outcome, run: run?.path, checkpoint: folder, best, result, withoutResult, classes, config };
   } catch (error) {
+    await log?.close().catch(() => {});
     run?.finish(
       signal.aborted ? 'stopped' : 'failed',
       error instanceof Error ? error.message : String(error),
@@ -118,6 +135,15 @@ export async function trainInRun(
   } finally {
     selection?.dispose();
   }
+}
+
+/** What the finished network reaches, by names for a log. */
+function resultMetrics(
+  { miou, accuracy, iou }: MethodResult,
+  classes: readonly { readonly name: string }[],
+): Record<string, number> {
+  const known = classes.flatMap(({ name }, i) => (Number.isNaN(iou[i]) ? [] : [[`iou/${name}`, iou[i]!]]));
+  return { 'result/miou': miou, 'result/accuracy': accuracy, ...Object.fromEntries(known) };
 }
 
 /** The scores under the names that the log has them by. */

@@ -1,6 +1,6 @@
 // Trainings as a program starts them: by a choice, told of in events, freed on every exit, with nothing on the terminal.
 
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -110,7 +110,10 @@ describe('a training', () => {
 
   test('stops at a whole step, and resumes to what it would have become', async () => {
     const controller = new AbortController();
+    // Logs for other tools change nothing of what is computed.
+    const log = ['csv', 'tensorboard'] as const;
     const { result } = await train('stopped', {
+      log,
       signal: controller.signal,
       onEvent: (event) => {
         if (event.kind === 'step' && event.done === 2) controller.abort();
@@ -118,14 +121,27 @@ describe('a training', () => {
     });
     expect(result).toMatchObject({ outcome: 'stopped', result: undefined });
     expect(openRun(result.run!).info.status).toBe('stopped');
-    const resumed = await resumeTraining(result.run!, { device: 'cpu' });
+    const resumed = await resumeTraining(result.run!, { device: 'cpu', log });
     expect(resumed.outcome).toBe('finished');
+    const table = readFileSync(join(result.run!, 'metrics.csv'), 'utf8').trim().split('\n');
+    expect(table.length).toBe(1 + openRun(result.run!).metrics.length);
+    // One of before it was stopped, and one of after, which has the numbers and the pictures of the last step.
+    const files = readdirSync(join(result.run!, 'tensorboard')).map((name) =>
+      readFileSync(join(result.run!, 'tensorboard', name), 'latin1'),
+    );
+    expect(files).toHaveLength(2);
+    for (const tag of ['image', 'prediction', 'pseudo-label']) {
+      expect(files.some((text) => text.includes(`target 1/${tag}`))).toBe(true);
+    }
+    for (const tag of ['loss/total', 'unlabelled/information', 'result/miou', 'iou/road']) {
+      expect(files.some((text) => text.includes(tag))).toBe(true);
+    }
     using whole = loadModel(join(out, 'whole'));
     using stopped = loadModel(join(out, 'stopped'));
     expect(differing(stopped, whole)).toEqual([]);
     expect(stopped.about).toEqual({ ...whole.about, run: 'stopped' });
     expect(whole.about).toMatchObject({ run: 'whole', method: 'pgpc' });
-  }, 60_000);
+  }, 120_000);
 
   test('that fails in a step, in its start or after its end says so in the run directory', async () => {
     const failing = (kind: TrainingEvent['kind']) => ({
@@ -269,13 +285,13 @@ test('a model keeps the names of its classes, and predicts in their colours', as
     );
   }
   const images = join(target, 'leftImg8bit/val');
-  const { files, classes } = await predict({
+  const { lines, classes } = await predict({
     checkpoint,
     images,
     out: join(folder, 'labels'),
     device: 'cpu',
   });
-  expect(files).toHaveLength(1);
-  expect(existsSync(files[0]!)).toBe(true);
+  expect(lines).toHaveLength(1);
+  expect(existsSync(join(folder, 'labels', lines[0]!.pictures.labels!))).toBe(true);
   expect(classes[0]!.name).toBe('road');
 });

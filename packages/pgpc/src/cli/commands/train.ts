@@ -6,6 +6,7 @@ import type { DatasetFormat } from '@pgpc/datasets/formats';
 import type { Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.js';
 import { type ResolvedChoice, refuseContradictions } from '../../training/choice.js';
+import { LOG_FORMATS, type LogFormat } from '../../training/logs/formats.js';
 import { isFollower } from '../../training/rank.js';
 import type { RepeatChanges } from '../../training/repeat.js';
 import type { ResumeChanges } from '../../training/resume.js';
@@ -13,7 +14,15 @@ import { type Action, examples, option, pluginHelp, type Register } from '../com
 import type { CommandIo } from '../io.js';
 import { domainOptions, pluginOption, setOption, trainingOption } from '../training-options.js';
 import { claimRuns, trainSeeds } from '../training-seeds.js';
-import { existingFolder, existingPath, integer, outputFolder, runName, type Size } from '../values.js';
+import {
+  existingFolder,
+  existingPath,
+  integer,
+  listOf,
+  outputFolder,
+  runName,
+  type Size,
+} from '../values.js';
 
 /** Options of a new run: fields of the choice as they are, and what says where the run goes. */
 interface NewRunOptions extends Omit<ResolvedChoice, 'source' | 'target' | 'plugins'> {
@@ -35,12 +44,13 @@ interface NewRunOptions extends Omit<ResolvedChoice, 'source' | 'target' | 'plug
   readonly nproc: number | undefined;
   /** Trainings one after another, counted up from `seed`. */
   readonly seeds: number;
+  readonly log: LogFormat[] | undefined;
 }
 
 /** `--config`: what is not said is as in that run. */
 interface RepeatOptions
   extends RepeatChanges,
-    Pick<NewRunOptions, 'name' | 'overwrite' | 'out' | 'nproc' | 'memoryCheck' | 'device' | 'seeds'> {
+    Pick<NewRunOptions, 'name' | 'overwrite' | 'out' | 'nproc' | 'memoryCheck' | 'device' | 'seeds' | 'log'> {
   readonly config: string;
 }
 
@@ -49,6 +59,7 @@ interface ResumeOptions extends ResumeChanges {
   readonly resume: string;
   readonly device: string;
   readonly nproc: number | undefined;
+  readonly log: LogFormat[] | undefined;
 }
 
 /** What may be said beside `--config`: changes, and where the run goes. */
@@ -65,7 +76,7 @@ const CHANGES = [
     'select',
   ] as const),
 ] satisfies (keyof RepeatChanges)[];
-const PLACE = ['config', 'name', 'overwrite', 'out', 'nproc', 'memoryCheck', 'device', 'seeds'];
+const PLACE = ['config', 'name', 'overwrite', 'out', 'nproc', 'memoryCheck', 'device', 'seeds', 'log'];
 
 /** What may be said beside `--resume`. */
 const WITH_RESUME = [
@@ -76,6 +87,7 @@ const WITH_RESUME = [
   '--allow-changed-data',
   '--nproc',
   '--device',
+  '--log',
 ];
 
 export const registerTrain: Register = (parent, act) => {
@@ -128,6 +140,13 @@ export const registerTrain: Register = (parent, act) => {
     )
     .addOption(
       option(
+        '--log <formats>',
+        `also log for other tools, between commas: ${LOG_FORMATS.join(', ')} (default: metrics.jsonl alone)`,
+        listOf(LOG_FORMATS),
+      ),
+    )
+    .addOption(
+      option(
         '--config <run>',
         'run directory, or its run.json, to train again, with other options on top',
         existingPath,
@@ -146,6 +165,7 @@ export const registerTrain: Register = (parent, act) => {
         'pgpc train --config runs/pgpc --seed 2',
         'pgpc train --source-root data/simulator --target-root data/camera --seeds 3',
         'pgpc train --source-root data/gta5 --target-root data/camvid --classes gta5-to-camvid.yaml',
+        'pgpc train --source-root data/simulator --target-root data/camera --log tensorboard',
         'pgpc train --resume runs/pgpc',
         'pgpc train --resume runs/pgpc --iterations 60000',
         'pgpc train --nproc 4 --source-root data/simulator --target-root data/camera',
@@ -160,11 +180,12 @@ export const registerTrain: Register = (parent, act) => {
           `--resume takes everything from the run directory: leave out ${extra.join(', ')}`,
         );
       }
-      const { device, iterations, sourceRoot, targetRoot } = options as NewRunOptions;
+      const { device, iterations, sourceRoot, targetRoot, log } = options as NewRunOptions;
       const chosen = {
         resume: resume as string,
         nproc,
         device,
+        log,
         sourceRoot,
         targetRoot,
         iterations: flags.includes('--iterations') ? iterations : undefined,
@@ -221,7 +242,7 @@ function given(command: Command): string[] {
 }
 
 const newRun: Action<NewRunOptions> = async (options, io) => {
-  const { nproc, name, overwrite, out, memoryCheck, plugin, seeds, ...rest } = options;
+  const { nproc, name, overwrite, out, memoryCheck, plugin, seeds, log, ...rest } = options;
   const {
     resume: _,
     sourceRoot,
@@ -246,12 +267,12 @@ const newRun: Action<NewRunOptions> = async (options, io) => {
   const { command, signal } = io;
   await trainSeeds(runs, io, async ({ seed, claim }, onEvent) => {
     const { runChoice } = await import('../output/training.js');
-    return runChoice({ ...chosen, seed }, { claim, device, memoryCheck, command, signal, onEvent });
+    return runChoice({ ...chosen, seed }, { claim, device, memoryCheck, log, command, signal, onEvent });
   });
 };
 
 const repeatRun: Action<RepeatOptions> = async (options, io) => {
-  const { config: path, nproc, name, overwrite, out, memoryCheck, device, seeds, ...changes } = options;
+  const { config: path, nproc, name, overwrite, out, memoryCheck, device, seeds, log, ...changes } = options;
   if (await launched(nproc, io)) return;
   const { repeatedTraining } = await import('../../training/repeat.js');
   const config = await repeatedTraining(path, changes);
@@ -261,7 +282,7 @@ const repeatRun: Action<RepeatOptions> = async (options, io) => {
   await trainSeeds(runs, io, async ({ seed, claim }, onEvent) => {
     const { runTraining } = await import('../output/training.js');
     const one = { ...config, experiment: { ...config.experiment, seed } };
-    return runTraining(one, { claim, device, memoryCheck, command, signal, onEvent });
+    return runTraining(one, { claim, device, memoryCheck, log, command, signal, onEvent });
   });
 };
 
