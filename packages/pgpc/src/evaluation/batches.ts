@@ -1,6 +1,6 @@
 // Work that is prepared ahead and done several at once.
 
-/** The values of `source`, of which `count` are asked for before they are taken. Ends the source however it ends. */
+/** The values of `source`; the next `count` are asked for before they are taken. Ends the source however it ends. */
 export async function* ahead<T>(source: AsyncGenerator<T>, count: number): AsyncGenerator<T> {
   const asked: Promise<IteratorResult<T>>[] = [];
   const ask = () => {
@@ -22,7 +22,7 @@ export async function* ahead<T>(source: AsyncGenerator<T>, count: number): Async
   }
 }
 
-/** Consecutive values as groups of at most `size`, of which all have the same key. */
+/** Consecutive values of one key as groups of at most `size`. */
 export async function* grouped<T>(
   source: AsyncIterable<T>,
   size: number,
@@ -42,7 +42,7 @@ export async function* grouped<T>(
   if (group.length > 0) yield group;
 }
 
-/** Promises under way, of which at most `most` are let be. */
+/** Promises under way, at most `most` at once. */
 export class UnderWay {
   readonly #running = new Set<Promise<void>>();
   #failure: { error: unknown } | undefined;

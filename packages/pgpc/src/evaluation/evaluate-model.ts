@@ -25,9 +25,11 @@ import { loadModel } from '../models/checkpoint.js';
 import { asTrained, type ModelInferenceOptions } from './as-trained.js';
 import { alignClasses, type CountedClasses, countMapped } from './classes.js';
 import { type Evaluation, evaluateSegmentor } from './evaluate.js';
+import { FiftyOneFolder } from './fiftyone.js';
 import type { InferenceOptions } from './inference.js';
 import { keepInputs } from './keep-inputs.js';
 import { predictionFile, writePrediction } from './label-files.js';
+import { PerImage } from './per-image.js';
 import type { PredictionFormat } from './prediction-format.js';
 import type { Protocol } from './protocols.js';
 
@@ -57,6 +59,10 @@ export interface EvaluateOptions extends ProcessOptions {
   boundary?: boolean | undefined;
   /** Folder for the predicted label maps, and what they hold; left out: none are written. */
   predictions?: { folder: string; format: PredictionFormat } | undefined;
+  /** Also the scores of every image, and the label maps of so many that are worst. */
+  perImage?: { worst: number } | undefined;
+  /** Folder for images, labels and predictions as FiftyOne reads them; left out: none is written. */
+  fiftyone?: string | undefined;
   /** Told once how the images' classes are brought to the model's, where they differ. */
   onClasses?: ((classes: CountedClasses) => void) | undefined;
   /** Told of every file that is read before, to leave out those with a fault. */
@@ -76,6 +82,8 @@ export interface ModelEvaluation extends Evaluation {
   faults: readonly DatasetFault[];
   /** How the data set's own classes were brought to the model's; undefined where they are the same. */
   brought: CountedClasses | undefined;
+  /** Of every image, in the order of the samples; undefined where it was not asked for. */
+  perImage: PerImage | undefined;
   /** How images went through the network. */
   inference: InferenceOptions;
   /** Where it was computed: 'cpu', 'cuda:0', ... */
@@ -125,6 +133,9 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
       dataset.samples.map(({ id }) => predictionFile(predictions.folder, id)),
     );
   }
+  const fiftyone =
+    options.fiftyone === undefined ? undefined : await FiftyOneFolder.create(options.fiftyone, dataset);
+  const perImage = options.perImage && new PerImage(dataset, options.perImage.worst);
   const statistics = await classStatistics(own, { signal });
   const brought = mapped && countMapped(mapped, statistics);
   if (brought) onClasses?.(brought);
@@ -138,15 +149,27 @@ export async function evaluate(options: EvaluateOptions): Promise<ModelEvaluatio
     ...inference,
     boundary,
     signal,
-    onImage: async (done, total, index, prediction) => {
+    onImage: async (done, total, index, prediction, counted) => {
       onImage?.(done, total);
+      perImage?.add(index, prediction, counted);
+      await fiftyone?.add(index, counted.label, prediction);
       if (!predictions) return;
       const { id } = dataset.samples[index]!;
       await writePrediction(predictions.folder, id, prediction, dataset.classes, predictions.format);
     },
   });
   const seconds = (performance.now() - began) / 1000;
-  return { ...evaluation, classes: dataset.classes, dataset, faults, brought, inference, device, seconds };
+  return {
+    ...evaluation,
+    classes: dataset.classes,
+    dataset,
+    faults,
+    brought,
+    perImage,
+    inference,
+    device,
+    seconds,
+  };
 }
 
 function nothingSound({ root, split }: SegmentationDataset, [first]: readonly DatasetFault[]): DatasetError {

@@ -27,12 +27,26 @@ export interface EvaluatedNetwork extends Network {
   eval(): unknown;
 }
 
+/** What an image was compared with, and what came of it; freed with the prediction. */
+export interface CountedImage {
+  /** (H, W), uint8: the truth, 255 where there is none. */
+  readonly label: Tensor;
+  /** (C, C), int64: the image's pixels by true (row) and predicted class. */
+  readonly confusion: Tensor;
+}
+
 export interface EvaluateOptions extends InferenceOptions {
   readonly signal?: AbortSignal;
   /** Also boundary IoU. */
   readonly boundary?: boolean;
   /** Called after every image with its label map (H, W), uint8, on the network's device, freed afterwards. */
-  readonly onImage?: (done: number, total: number, index: number, prediction: Tensor) => void | Promise<void>;
+  readonly onImage?: (
+    done: number,
+    total: number,
+    index: number,
+    prediction: Tensor,
+    counted: CountedImage,
+  ) => void | Promise<void>;
 }
 
 export interface Evaluation {
@@ -75,14 +89,15 @@ export async function evaluateSegmentor(
         dataset.readLabel(i),
       ]);
       using prediction = predictLabels(network, image, options);
+      using label = tidy(() => fromTypedArray(data, [height, width]).to({ device, nonBlocking: true }));
+      using counts = confusionMatrix(label, prediction, classes);
+      confusion.add_(counts);
       tidy(() => {
-        const label = fromTypedArray(data, [height, width]).to({ device, nonBlocking: true });
-        confusion.add_(confusionMatrix(label, prediction, classes));
         if (!options.boundary) return;
         const { intersection, truth, prediction: guess } = boundaryCounts(label, prediction, classes);
         for (const [row, counts] of [intersection, truth, guess].entries()) edges.select(0, row).add_(counts);
       });
-      await options.onImage?.(i + 1, dataset.samples.length, i, prediction);
+      await options.onImage?.(i + 1, dataset.samples.length, i, prediction, { label, confusion: counts });
     }
     const matrix = confusion.tolist() as number[][];
     const evaluation: Evaluation = { scores: scores(matrix), confusion: matrix };

@@ -63,7 +63,7 @@ export interface PredictOptions extends ProcessOptions {
 }
 
 export interface Predictions {
-  /** Of every image that is done, in the order of the images; also of those that an earlier call has done. */
+  /** Of every image that is done, by this call or an earlier one, in the order of the images. */
   lines: PredictionLine[];
   /** How many of them an earlier call has done. */
   before: number;

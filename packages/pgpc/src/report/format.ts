@@ -1,4 +1,4 @@
-// How the report and the terminal write numbers.
+// How the report and the terminal write numbers and colours.
 
 /** A fraction as a percentage without its sign: 0.4567 -> `45.7`; NaN -> `–`. */
 export function percent(fraction: number): string {
@@ -33,4 +33,9 @@ export function number(value: number): string {
   if (size !== 0 && size < 0.001) return value.toExponential(1).replace('.0e', 'e');
   if (size >= 1000) return Math.round(value).toLocaleString('en-US');
   return String(Number(value.toPrecision(3)));
+}
+
+/** A colour, RGB of 0..255 each, as CSS has it. */
+export function css([red, green, blue]: readonly [number, number, number]): string {
+  return `rgb(${red} ${green} ${blue})`;
 }

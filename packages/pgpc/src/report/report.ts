@@ -3,14 +3,15 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { writeWhole } from '@pgpc/datasets';
-import sharp from 'sharp';
 import { openRun, type Run } from '../training/run-directory/open-run.js';
 import type { MethodResult } from '../training/run-directory/schema.js';
 import { barChart, type Line, lineChart } from './chart.js';
-import { duration, number, percent, points } from './format.js';
+import { embedded, type PictureContent } from './embedded.js';
+import { flatten } from './flatten.js';
+import { css, duration, number, percent, points } from './format.js';
 import { type Html, html } from './html.js';
+import { page } from './page.js';
 import { linearAxis, meanAndSpread } from './series.js';
-import { STYLE } from './style.js';
 
 /**
  * The methods with a part of their own in the report: what the gain is measured from, which is the first of these that was
@@ -18,8 +19,6 @@ import { STYLE } from './style.js';
  */
 const BASELINES = ['source-only', 'source'];
 const ORACLE = 'oracle';
-
-const MAX_PICTURE_WIDTH = 768;
 
 const METRIC_TITLES: Readonly<Record<string, string>> = {
   q: 'Pseudo-label weight q',
@@ -66,28 +65,14 @@ interface MethodSummary {
 export async function writeReport(runDirectory: string): Promise<string> {
   const run = openRun(runDirectory);
   const methods = summarize(run.results);
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${run.info.title ?? run.info.name}</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<main>
-${introduction(run, methods)}
+  const body = html`${introduction(run, methods)}
 ${headline(methods)}
 ${perClass(run, methods)}
 ${await pictures(run, methods)}
 ${curves(run, methods)}
-${reproduction(run)}
-</main>
-</body>
-</html>
-`;
+${reproduction(run)}`;
   const file = path.join(runDirectory, 'report.html');
-  await writeWhole(file, page.toString());
+  await writeWhole(file, page(run.info.title ?? run.info.name, body));
   return file;
 }
 
@@ -236,7 +221,7 @@ async function pictures(run: Run, methods: readonly MethodSummary[]): Promise<Ht
   const order = [...labels.keys(), ...predicted].filter(
     (name, i, all) => predicted.has(name) && all.indexOf(name) === i,
   );
-  const picture = async (file: string, kind: 'photo' | 'labels', caption: string) => {
+  const picture = async (file: string, kind: PictureContent, caption: string) => {
     const data = await dataUri(path.join(run.directory, 'pictures', file), kind);
     const body = data
       ? html`<img src="${data}" alt="${caption}">`
@@ -275,19 +260,8 @@ ${
 </section>`;
 }
 
-// Photographs are reduced smoothly and stored as JPEG; label maps keep their pure colours.
-async function dataUri(file: string, kind: 'photo' | 'labels'): Promise<string | undefined> {
-  if (!existsSync(file)) return undefined;
-  const bytes = await readFile(file);
-  if ((await sharp(bytes).metadata()).width <= MAX_PICTURE_WIDTH) {
-    return `data:image/png;base64,${bytes.toString('base64')}`;
-  }
-  if (kind === 'photo') {
-    const jpeg = await sharp(bytes).resize({ width: MAX_PICTURE_WIDTH }).jpeg({ quality: 88 }).toBuffer();
-    return `data:image/jpeg;base64,${jpeg.toString('base64')}`;
-  }
-  const png = await sharp(bytes).resize({ width: MAX_PICTURE_WIDTH, kernel: 'nearest' }).png().toBuffer();
-  return `data:image/png;base64,${png.toString('base64')}`;
+async function dataUri(file: string, kind: PictureContent): Promise<string | undefined> {
+  return existsSync(file) ? embedded(await readFile(file), kind) : undefined;
 }
 
 function curves(run: Run, methods: readonly MethodSummary[]): Html | undefined {
@@ -397,18 +371,6 @@ ${info.command !== undefined && html`<pre>${info.command}</pre>`}
 </section>`;
 }
 
-/** Nested JSON as `a.b.c` and a value; lists of plain values stay on one line. */
-function flatten(value: unknown, key = ''): [string, string][] {
-  const nested = typeof value === 'object' && value !== null;
-  if (nested && !(Array.isArray(value) && value.every((item) => typeof item !== 'object' || item === null))) {
-    return Object.entries(value).flatMap(([name, item]) =>
-      flatten(item, key === '' ? name : `${key}.${name}`),
-    );
-  }
-  if (Array.isArray(value)) return [[key, value.join(', ')]];
-  return [[key, String(value)]];
-}
-
 function comparison(difference: number): string {
   const text = (Math.abs(difference) * 100).toFixed(1);
   return text === '0.0' ? 'the same as' : `${text} points ${difference > 0 ? 'above' : 'below'}`;
@@ -419,8 +381,4 @@ function bestOf(methods: readonly MethodSummary[]): MethodSummary | undefined {
     (best, method) => (best === undefined || method.miou > best.miou ? method : best),
     undefined,
   );
-}
-
-function css([red, green, blue]: readonly [number, number, number]): string {
-  return `rgb(${red} ${green} ${blue})`;
 }

@@ -293,6 +293,70 @@ describe('pgpc eval', () => {
   });
 });
 
+describe('pgpc eval of single images', () => {
+  /** The scores of one image from the label files of truth and prediction. */
+  function slowScores(truth: Uint8Array, prediction: Uint8Array) {
+    const classes = [...new Set(truth)].filter((value) => value !== 255);
+    const count = (is: (at: number) => boolean) => truth.reduce((sum, _, at) => sum + (is(at) ? 1 : 0), 0);
+    const iou = classes.map((one) => {
+      const labelled = (at: number) => truth[at] !== 255;
+      const both = count((at) => truth[at] === one && prediction[at] === one);
+      return both / count((at) => labelled(at) && (truth[at] === one || prediction[at] === one));
+    });
+    return iou.reduce((sum, value) => sum + value, 0) / iou.length;
+  }
+
+  test('lists the worst, and writes every score, a page and a folder for FiftyOne', async () => {
+    const folders = ['--per-image', inside('scored'), '--fiftyone', inside('seen'), '--worst', '1'];
+    const { code, out } = await evaluate(...folders, '--json', inside('scored.json'));
+    expect(code).toBe(0);
+    const images = JSON.parse(readFileSync(inside('scored/images.json'), 'utf8'));
+    expect(JSON.parse(readFileSync(inside('scored.json'), 'utf8')).images).toEqual(images);
+    expect(images.map(({ id }: { id: string }) => id)).toEqual(ids);
+    const names = JSON.parse(readFileSync(inside('seen/mask_targets.json'), 'utf8'));
+    expect(names['1']).toBe('road');
+    for (const { id, miou } of images) {
+      // Masks hold index and one; 0 is no class.
+      const mask = (kind: string) => {
+        const { data, channels, palette } = readPng('seen', kind, `${id}.png`);
+        expect([channels, palette]).toEqual([1, undefined]);
+        return Uint8Array.from(data, (value) => (value === 0 ? 255 : value - 1));
+      };
+      const truth = mask('labels');
+      expect(truth).toContain(255);
+      expect(miou).toBeCloseTo(slowScores(truth, mask('predictions')), 12);
+      expect([...readPng('seen/data', `${id}.png`).data]).toEqual([
+        ...readPng('cityscapes/leftImg8bit/val', `${id}_leftImg8bit.png`).data,
+      ]);
+    }
+    const [worst] = [...images].sort((a: { miou: number }, b: { miou: number }) => a.miou - b.miou);
+    const listed = out.split('\n').findIndex((line) => line.startsWith('worst images'));
+    expect(out.split('\n')[listed + 2]).toMatch(
+      new RegExp(`^${worst.id} +${(100 * worst.miou).toFixed(1)} `),
+    );
+    const page = readFileSync(inside('scored/worst.html'), 'utf8');
+    expect(page.match(/<img /g)).toHaveLength(4);
+    expect(page).toContain(worst.id);
+    const [head, ...rows] = readFileSync(inside('scored/images.csv'), 'utf8').trim().split('\n');
+    expect(head).toMatch(/^id,image,label,pixels,miou,accuracy,road,sidewalk,/);
+    expect(rows.map((row) => Number(row.split(',')[4]))).toEqual(
+      images.map(({ miou }: { miou: number }) => miou),
+    );
+    // Again, in the place of what it wrote.
+    expect((await evaluate(...folders)).code).toBe(0);
+  });
+
+  test('takes the place of no mask that somebody drew, and wants a folder for what it counts', async () => {
+    const drawn = encode({ width: 2, height: 2, channels: 1, data: new Uint8Array(4) });
+    write(inside('drawn/labels', `${ids[0]}.png`), drawn);
+    const { code, err } = await evaluate('--fiftyone', inside('drawn'));
+    expect([code, err]).toEqual([2, expect.stringMatching(/is there already and is no label map of pgpc's/)]);
+    expect([...readFileSync(inside('drawn/labels', `${ids[0]}.png`))]).toEqual([...drawn]);
+    const alone = await evaluate('--worst', '3');
+    expect([alone.code, alone.err]).toEqual([2, expect.stringMatching(/--worst needs --per-image/)]);
+  });
+});
+
 describe('pgpc predict', () => {
   test('labels images of any size, in any folder, as evaluation does', async () => {
     await evaluate('--save-predictions', inside('evaluated'));

@@ -13,7 +13,7 @@ import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
 import { fileProgress } from '../output/progress.js';
 import { beside, writeText } from '../output/text-file.js';
 import { trainingOption } from '../training-options.js';
-import { existingFile, existingFolder, oneOf, outputFile, outputFolder } from '../values.js';
+import { existingFile, existingFolder, integer, oneOf, outputFile, outputFolder } from '../values.js';
 
 /** `all` is that of the formats without splits. */
 const SPLITS = ['train', 'val', 'test', 'all'] as const;
@@ -37,6 +37,11 @@ interface EvalOptions
   /** Folder for predicted label maps; undefined: none are written. */
   readonly savePredictions: string | undefined;
   readonly predictions: PredictionFormat;
+  /** Folder for the scores of every image and a page of the worst; undefined: none is written. */
+  readonly perImage: string | undefined;
+  readonly worst: number;
+  /** Folder for FiftyOne; undefined: none is written. */
+  readonly fiftyone: string | undefined;
   /** File for all results; undefined: none is written. */
   readonly json: string | undefined;
 }
@@ -93,6 +98,21 @@ export const registerEval: Register = (parent, act) => {
       ),
     )
     .addOption(
+      option(
+        '--per-image <folder>',
+        'folder for the scores of every image (images.csv, images.json) and a page of the worst (worst.html)',
+        outputFolder,
+      ),
+    )
+    .addOption(option('--worst <count>', 'images on that page (default: 20)', integer(1, 1000)))
+    .addOption(
+      option(
+        '--fiftyone <folder>',
+        'folder for images, labels and predictions as FiftyOne reads them',
+        outputFolder,
+      ),
+    )
+    .addOption(
       option('--json <file>', 'file for all results, - for standard output (default: none)', outputFile),
     )
     .addHelpText(
@@ -101,12 +121,16 @@ export const registerEval: Register = (parent, act) => {
         'pgpc eval --checkpoint runs/demo/checkpoints/pgpc --target-root data/street-synth/cityscapes',
         'pgpc eval --checkpoint runs/x --best --target-root cityscapes --input-size full --json x.json',
         'pgpc eval --checkpoint runs/x --target-root camvid --classes streets-to-camvid.yaml',
+        'pgpc eval --checkpoint runs/x --target-root cityscapes --per-image scored --fiftyone seen',
         'pgpc eval --checkpoint runs/x --target-root cityscapes --mode slide --window 1024x1024 --flip',
       ),
     )
     .action(async ({ checkpoint, best, targetRoot, format, split, savePredictions, ...flags }) => {
       if (flags.predictions && !savePredictions) {
         throw new UsageError('--predictions needs --save-predictions with a folder');
+      }
+      if (flags.worst !== undefined && flags.perImage === undefined) {
+        throw new UsageError('--worst needs --per-image with a folder');
       }
       await act('evaluate', evaluateCheckpoint, {
         checkpoint,
@@ -121,13 +145,17 @@ export const registerEval: Register = (parent, act) => {
         boundary: flags.boundary ?? false,
         savePredictions,
         predictions: flags.predictions ?? 'trainIds',
+        perImage: flags.perImage,
+        worst: flags.worst ?? 20,
+        fiftyone: flags.fiftyone,
         json: flags.json,
       });
     });
 };
 
 const evaluateCheckpoint: Action<EvalOptions> = async (options, own) => {
-  const { targetRoot, split, savePredictions, predictions, json, ...given } = options;
+  const { targetRoot, split, savePredictions, predictions, perImage, worst, fiftyone, json, ...given } =
+    options;
   const { classesTable, evaluate, evaluationTable, resultsOf, useCores } = await import(
     '../output/evaluation.js'
   );
@@ -140,6 +168,8 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, own) => {
     target: targetRoot,
     split,
     predictions: savePredictions === undefined ? undefined : { folder: savePredictions, format: predictions },
+    perImage: perImage === undefined ? undefined : { worst },
+    fiftyone,
     signal: io.signal,
     onClasses: (classes) => io.stderr.write(classesTable(classes)),
     onCheck: (done, total) => {
@@ -154,6 +184,13 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, own) => {
   io.stdout.write(
     evaluationTable(evaluation, typeof options.classes === 'number' ? options.classes : undefined),
   );
+  if (perImage !== undefined) {
+    const { worstTable, writePerImage } = await import('../output/per-image.js');
+    io.stdout.write(worstTable(evaluation));
+    await writePerImage(evaluation, perImage, options.checkpoint);
+    io.stdout.write(`every image: ${perImage}/images.csv, images.json; the worst: ${perImage}/worst.html\n`);
+  }
+  if (fiftyone !== undefined) io.stdout.write(`for FiftyOne: ${fiftyone}\n`);
   if (savePredictions) io.stdout.write(`predicted ${predictions}: ${savePredictions}\n`);
   if (json !== undefined) {
     const results = resultsOf(evaluation, options.checkpoint);

@@ -6,6 +6,7 @@ import { CITYSCAPES_PROTOCOLS, type Protocol, protocolMiou } from '../../evaluat
 import { meanOfKnown } from '../../evaluation/scores.js';
 import { describeDevice, versions } from '../../machine.js';
 import { percent } from '../../report/format.js';
+import { imagesOf } from './per-image.js';
 import { textTable } from './table.js';
 
 export { evaluate } from '../../evaluation/evaluate-model.js';
@@ -81,6 +82,7 @@ export function resultsOf(evaluation: ModelEvaluation, checkpoint: string) {
       accuracy: scores.classAccuracy[i],
       ...(boundary && { boundaryIou: boundary.iou[i] }),
     })),
+    ...(evaluation.perImage && { images: imagesOf(evaluation) }),
     confusion,
     seconds,
     device: describeDevice(device),

@@ -76,7 +76,7 @@ function writePicture({ png, width, height }: EventPicture, pbf: PbfWriter): voi
 }
 
 /** A TFRecord: the length (8 bytes, little-endian), its checksum, the content, its checksum. */
-export function record(content: Uint8Array): Uint8Array {
+function record(content: Uint8Array): Uint8Array {
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(content.length));
   return Buffer.concat([length, checksum(length), content, checksum(content)]);

@@ -1,0 +1,23 @@
+// Pictures within an HTML page.
+
+import sharp from 'sharp';
+
+/** Photographs are reduced smoothly and stored as JPEG; label maps keep their pure colours. */
+export type PictureContent = 'photo' | 'labels';
+
+/**
+ * The bytes of a picture file as a data URI, reduced to a width in pixels; a PNG that is no wider stays as it is.
+ * @param bytes of a PNG
+ */
+export async function embedded(bytes: Buffer, content: PictureContent, mostWidth = 768): Promise<string> {
+  if ((await sharp(bytes).metadata()).width <= mostWidth) {
+    return `data:image/png;base64,${bytes.toString('base64')}`;
+  }
+  const smaller = sharp(bytes);
+  if (content === 'photo') {
+    const jpeg = await smaller.resize({ width: mostWidth }).jpeg({ quality: 88 }).toBuffer();
+    return `data:image/jpeg;base64,${jpeg.toString('base64')}`;
+  }
+  const png = await smaller.resize({ width: mostWidth, kernel: 'nearest' }).png().toBuffer();
+  return `data:image/png;base64,${png.toString('base64')}`;
+}
