@@ -7,6 +7,7 @@ import { type Act, type Action, examples } from './command.js';
 import { registerAblate } from './commands/ablate.js';
 import { registerAdapt } from './commands/adapt.js';
 import { registerBench } from './commands/bench.js';
+import { registerCompare } from './commands/compare.js';
 import { registerData } from './commands/data.js';
 import { registerDemo } from './commands/demo.js';
 import { registerEval } from './commands/eval.js';
@@ -28,6 +29,7 @@ const COMMANDS = [
   registerEval,
   registerPredict,
   registerReport,
+  registerCompare,
   registerLog,
   registerWeights,
   registerAblate,

@@ -1,0 +1,60 @@
+// `pgpc compare`: several runs side by side.
+
+import { Argument } from 'commander';
+import { UsageError } from '../../config/usage-error.js';
+import { type Action, examples, option, type Register } from '../command.js';
+import { beside, writeText } from '../output/text-file.js';
+import { checkedBy, existingFolder, outputFile } from '../values.js';
+
+interface CompareOptions {
+  readonly runs: readonly string[];
+  readonly html: string;
+  readonly json: string | undefined;
+}
+
+export const registerCompare: Register = (parent, act) => {
+  const one = checkedBy(existingFolder);
+  parent
+    .command('compare')
+    .summary('compare runs: class IoU, configuration, curves')
+    .description(
+      'Compare two or more runs: the IoU of every class, and its difference to the first run; the options in which they ' +
+        'differ; and one HTML page with both and the curves of all runs. Runs under way are compared as they are.',
+    )
+    .addArgument(
+      new Argument('<runs...>', 'run directories, the one to compare with first').argParser(
+        (text: string, before: readonly string[] | undefined) => [...(before ?? []), one(text)],
+      ),
+    )
+    .addOption(option('--html <file>', 'page to write', outputFile, 'comparison.html'))
+    .addOption(
+      option('--json <file>', 'file for all numbers, - for standard output (default: none)', outputFile),
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'pgpc compare runs/self-training runs/pgpc',
+        'pgpc compare runs/pgpc runs/pgpc-2 runs/pgpc-3 --json -',
+      ),
+    )
+    .action(async (runs, { html, json }) => {
+      if (runs.length < 2) throw new UsageError('compare needs two runs or more; pgpc report shows one');
+      if (html === '-' && json === '-')
+        throw new UsageError('--html and --json cannot both be standard output');
+      await act('compare', compare, { runs, html, json });
+    });
+};
+
+const compare: Action<CompareOptions> = async ({ runs, html, json }, own) => {
+  const { compareRuns, comparisonJson, comparisonPage, comparisonTable, openRun } = await import(
+    '../output/comparison.js'
+  );
+  const { stdout } = beside(own, html, json);
+  const comparison = compareRuns(runs.map((run) => openRun(run)));
+  stdout.write(comparisonTable(comparison));
+  stdout.write(writeText('page', html, comparisonPage(comparison), own));
+  if (json !== undefined) {
+    const text = `${JSON.stringify(comparisonJson(comparison), null, 2)}\n`;
+    stdout.write(writeText('numbers', json, text, own));
+  }
+};
