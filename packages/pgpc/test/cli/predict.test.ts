@@ -10,6 +10,7 @@ import sharp from 'sharp';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { grey, rgb, Workspace } from '../../../datasets/test/support/files.js';
 import { main } from '../../src/cli/main.js';
+import { predict as predictInProgram } from '../../src/evaluation/predict.js';
 import type { PredictionLine } from '../../src/evaluation/predict-journal.js';
 import { saveSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
@@ -354,6 +355,27 @@ describe('what predict writes', () => {
     saveSegmentor(space.path('model.safetensors'), other);
     expect(await again('--flip')).toBe('3 images');
     expect((await linesOf('out')).length).toBe(3);
+  });
+
+  it('is kept where it is stopped, and the rest is done by the next call', async () => {
+    for (const i of [1, 2, 3, 4]) await space.put(`photos/${i}.jpg`, await jpeg());
+    const controller = new AbortController();
+    const options = {
+      checkpoint: space.path('model.safetensors'),
+      images: space.path('photos'),
+      out: space.path('out'),
+      device: 'cpu',
+    };
+    const stopped = predictInProgram({
+      ...options,
+      signal: controller.signal,
+      onImage: (done) => {
+        if (done === 2) controller.abort(new Error('enough'));
+      },
+    });
+    await expect(stopped).rejects.toThrow('enough');
+    const { before, lines } = await predictInProgram(options);
+    expect([before, lines.map(({ id }) => id)]).toEqual([2, ['1', '2', '3', '4']]);
   });
 
   it('takes the place of no record that is not its own', async () => {

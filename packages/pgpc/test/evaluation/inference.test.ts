@@ -5,7 +5,12 @@ import { resizeWindow } from '@pgpc/datasets';
 import { liveTensors, noGrad, ops, type Tensor, tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type InferenceOptions, predictLabels, windowStarts } from '../../src/evaluation/inference.js';
+import {
+  classify,
+  type InferenceOptions,
+  predictLabels,
+  windowStarts,
+} from '../../src/evaluation/inference.js';
 import {
   averagedTiles,
   classifyRows,
@@ -85,6 +90,54 @@ describe('row maps', () => {
       expect(labels.dtype).toBe('uint8');
       expect(labels.shape).toEqual([533, 520]);
       expect(labels.ne(whole).sum().item()).toBeLessThan(5);
+    });
+  });
+});
+
+describe('the confidence', () => {
+  test('is the softmax of the most likely class, and over several maps their mean', () => {
+    tidy(() => {
+      const size = { width: 300, height: 260 };
+      const [a, b] = [normal([1, 5, 9, 7], 1), normal([1, 5, 13, 11], 2)] as const;
+      const maps = [a, b].map((logits) => resizedRows(tensorRows(logits), size));
+      const views = [a, b].map((logits) =>
+        ops.upsampleBilinear2d(logits, [size.height, size.width], false).softmax(1),
+      );
+      for (const [some, expected] of [
+        [maps.slice(0, 1), views[0]!],
+        [maps, views[0]!.add(views[1]!).div(2)],
+      ] as const) {
+        const { labels, confidence } = classifyRows(some, true);
+        expect([confidence!.dtype, confidence!.shape]).toEqual(['float32', [260, 300]]);
+        expect(
+          confidence!
+            .sub(expected.amax([1]).squeeze(0))
+            .abs()
+            .max()
+            .item(),
+        ).toBeLessThan(1e-5);
+        // It is of the class that is given.
+        const own = expected.gather(1, labels.to('int64').view([1, 1, 260, 300])).flatten();
+        expect(confidence!.flatten().sub(own).abs().max().item()).toBeLessThan(1e-5);
+      }
+      expect(classifyRows(maps).confidence).toBeUndefined();
+    });
+  });
+
+  test('and the class are the same for images that go through the network together', () => {
+    tidy(() => {
+      const network = linearNetwork(4);
+      const images = [1, 2, 3].map((seed) => randomSample(33, 21, seed).image);
+      const options = { scales: [0.5, 1], flip: true };
+      const together = classify(network, images, options, true);
+      for (const [i, image] of images.entries()) {
+        const [alone] = classify(network, [image], options, true);
+        expect(together[i]!.labels.ne(alone!.labels).sum().item()).toBeLessThan(3);
+        expect(together[i]!.confidence!.sub(alone!.confidence!).abs().max().item()).toBeLessThan(1e-5);
+      }
+      expect(() => classify(network, [images[0]!, randomSample(20, 21, 1).image])).toThrow(
+        new RangeError('images that go through the network together must be of one size'),
+      );
     });
   });
 });
