@@ -20,10 +20,18 @@ import { linearAxis, meanAndSpread } from './series.js';
 const BASELINES = ['source-only', 'source'];
 const ORACLE = 'oracle';
 
+/** What a training made of a target image at its checkpoints, in the order that they are shown in. */
+const CHECKPOINT_PICTURES: Readonly<Record<string, string>> = {
+  prediction: 'Prediction',
+  right: 'Wrong in black',
+  'pseudo-label': 'Pseudo-label',
+  confidence: "Teacher's confidence, white is sure",
+};
+
 const METRIC_TITLES: Readonly<Record<string, string>> = {
   q: 'Pseudo-label weight q',
   lr: 'Learning rate',
-  'val/miou': 'mIoU on validation images',
+  'val/miou': 'mIoU on up to 16 validation images',
 };
 
 const COMPONENT_COLORS: Readonly<Record<string, string>> = {
@@ -238,6 +246,15 @@ async function pictures(run: Run, methods: readonly MethodSummary[]): Promise<Ht
     }
     rows.push(html`<div class="sample" style="--columns:${figures.length}">${figures}</div>
 `);
+    for (const { iteration, pictures } of sample.checkpoints ?? []) {
+      const step = `step ${iteration.toLocaleString('en-US')}`;
+      const kinds = Object.entries(CHECKPOINT_PICTURES).filter(([kind]) => pictures[kind] !== undefined);
+      const figures = await Promise.all(
+        kinds.map(([kind, caption]) => picture(pictures[kind]!, 'labels', `${caption}, ${step}`)),
+      );
+      rows.push(html`<div class="sample" style="--columns:${figures.length}">${figures}</div>
+`);
+    }
   }
   const pairs: Html[] = [];
   for (const { image, label } of index.source) {
@@ -249,7 +266,7 @@ async function pictures(run: Run, methods: readonly MethodSummary[]): Promise<Ht
 <ul class="legend">${run.info.classes.map(({ name, color }) => html`<li><i style="background:${css(color)}"></i>${name}</li>`)}<li><i style="background:#000"></i>ignored</li></ul>
 ${
   rows.length > 0 &&
-  html`<h3>Target images, which no method saw in training, and what each method makes of them</h3>
+  html`<h3>Target images, and what is made of them</h3>
 ${rows}`
 }
 ${

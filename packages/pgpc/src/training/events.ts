@@ -82,6 +82,8 @@ export interface TrainingResult {
   best: { score: UnlabelledScoreName; iteration: number; value: number; folder: string } | undefined;
   /** On the target's labelled validation split; undefined where there is none, or the training was stopped. */
   result: MethodResult | undefined;
+  /** The same of `best`, where that is not the last checkpoint. */
+  bestResult: MethodResult | undefined;
   /** Why a finished training has no result, in words. */
   withoutResult: string | undefined;
   classes: readonly ClassInfo[];

@@ -3,7 +3,9 @@
 import type { ProcessGroup } from '@pgpc/torch';
 import { methodLabel } from '../config/method.js';
 import type { TrainingConfig } from '../config/training.js';
+import { evaluateSegmentor } from '../evaluation/evaluate.js';
 import type { UnlabelledScores } from '../evaluation/unlabelled.js';
+import { loadModel } from '../models/checkpoint.js';
 import { CheckpointClock, STEPS_BETWEEN } from './checkpoint-clock.js';
 import type { OpenedData } from './data.js';
 import type { TrainingEvent, TrainingResult } from './events.js';
@@ -12,6 +14,7 @@ import { RunLog } from './logs/run-log.js';
 import type { RunDirectory } from './run-directory/run-directory.js';
 import type { MethodResult } from './run-directory/schema.js';
 import { CheckpointSelection, SCORED_IMAGES } from './selection.js';
+import { TargetWatch } from './target-watch.js';
 import { type TrainingStart, train } from './train.js';
 
 /** Where and for whom a training computes. */
@@ -40,6 +43,7 @@ export async function trainInRun(
   const clock = new CheckpointClock();
   let selection: CheckpointSelection | undefined;
   let log: RunLog | undefined;
+  let watch: TargetWatch | undefined;
   try {
     const folder = run?.checkpointDirectory(phase);
     emit({ kind: 'stage', stage: 'build the network' });
@@ -69,6 +73,8 @@ export async function trainInRun(
             select,
             names,
           );
+          const { scale: size } = config.data.target;
+          watch = await TargetWatch.open(run, { target: data.target!.dataset, validation, size });
           const resumedAt = iteration > 0 ? iteration : undefined;
           if (formats.length > 0) log = new RunLog(run.path, formats, run.info.classes, resumedAt);
         }
@@ -84,9 +90,9 @@ export async function trainInRun(
         log?.write(entry.iteration, entry.values);
         emit({ kind: 'log', ...entry });
       },
-      onStep: (done, trainer) => {
+      onStep: async (done, trainer) => {
         emit({ kind: 'step', done });
-        if (!run || !folder || !selection) return;
+        if (!run || !folder || !selection || !watch) return;
         const due = clock.due(done, iterations);
         if (due === undefined) return;
         emit({ kind: 'stage', stage: 'write a checkpoint' });
@@ -99,7 +105,7 @@ export async function trainInRun(
         const { scores, warnings, best } = selection.check(trainer.step, done, (image, total) =>
           emit({ kind: 'score', done: image, total }),
         );
-        const metrics = unlabelledMetrics(scores);
+        const metrics = { ...unlabelledMetrics(scores), ...(await watch.checkpoint(done, trainer.step)) };
         run.log({ phase, iteration: done }, metrics);
         log?.write(done, metrics);
         log?.checkpoint(done, trainer.step, selection.images);
@@ -121,12 +127,35 @@ export async function trainInRun(
       log?.write(iterations, resultMetrics(result, classes));
     }
     await log?.close();
-    run?.finish(outcome);
+    await watch?.close();
     const kept = selection?.selection.state.best;
     const best = kept && selection && { score: select, ...kept, folder: selection.folder };
-    return { outcome, run: run?.path, checkpoint: folder, best, result, withoutResult, classes, config };
+    const isOther = best !== undefined && best.iteration !== iterations;
+    let bestResult: MethodResult | undefined;
+    if (run && result && validation && isOther) {
+      const size = config.data.target.scale;
+      const onImage = (done: number, total: number) => emit({ kind: 'evaluate', done, total });
+      using network = loadModel(best.folder).to({ device });
+      const { scores } = await evaluateSegmentor(network, validation, { size, signal, onImage });
+      const named = `${label}, step ${best.iteration}: best by ${select}`;
+      bestResult = { name: `${phase}-best`, label: named, seconds, ...scores };
+      run.addResult(bestResult);
+    }
+    run?.finish(outcome);
+    return {
+      outcome,
+      run: run?.path,
+      checkpoint: folder,
+      best,
+      result,
+      bestResult,
+      withoutResult,
+      classes,
+      config,
+    };
   } catch (error) {
     await log?.close().catch(() => {});
+    await watch?.close().catch(() => {});
     run?.finish(
       signal.aborted ? 'stopped' : 'failed',
       error instanceof Error ? error.message : String(error),

@@ -57,8 +57,8 @@ export interface TrainingTask {
   /** Called once with what is about to be trained. */
   onBegin?: (trainer: Trainer) => void | Promise<void>;
   onLog?: (entry: LogEntry) => void;
-  /** @param done steps done. */
-  onStep?: (done: number, trainer: Trainer) => void;
+  /** A promise is waited for before the next step. @param done steps done. */
+  onStep?: (done: number, trainer: Trainer) => unknown;
   /** Called once after the last step, before the evaluation. */
   onTrained?: (trainer: Trainer, outcome: 'finished' | 'stopped') => void;
 }

@@ -53,7 +53,8 @@ export interface RunOptions {
   /** Losses are read, which waits for the device, every so many steps. */
   logEvery?: number;
   onLog?: (entry: LogEntry) => void;
-  onStep?: (done: number) => void;
+  /** Called after every step; a promise is waited for before the next. */
+  onStep?: (done: number) => unknown;
 }
 
 export const CHECKPOINT_FILE = 'training.safetensors';
@@ -168,7 +169,7 @@ export class Trainer {
         // Before whoever is told of the step makes a checkpoint of it.
         checkFinite(values, this.iteration);
       }
-      onStep?.(this.iteration);
+      await onStep?.(this.iteration);
     }
     return 'finished';
   }

@@ -1,5 +1,7 @@
 // `pgpc train` at work: what the library tells of a training, as lines and bars.
 
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { withSpread } from '../../ablation/table.js';
 import { methodLabel } from '../../config/method.js';
 import { protocolMiou } from '../../evaluation/protocols.js';
@@ -7,6 +9,7 @@ import { describeDevice, useCores } from '../../machine.js';
 import { describeReport } from '../../models/weights/fit.js';
 import { shippedEncoder } from '../../models/weights/shipped.js';
 import { percent } from '../../report/format.js';
+import { writeReport } from '../../report/report.js';
 import { meanAndSpread } from '../../report/series.js';
 import type { TrainingEvent, TrainingResult } from '../../training/events.js';
 import { gib } from '../../training/memory.js';
@@ -27,9 +30,47 @@ export async function showTraining(
   train: (onEvent: (event: TrainingEvent) => void) => Promise<TrainingResult>,
 ): Promise<TrainingResult> {
   useCores();
-  const result = await train(teller(io));
+  const tell = teller(io);
+  const report = new LiveReport();
+  let result: TrainingResult;
+  try {
+    result = await train((event) => {
+      report.tell(event);
+      tell(event);
+    });
+  } finally {
+    await report.end();
+  }
   printResult(result, io);
+  if (report.file !== undefined) io.stdout.write(`report: ${report.file}\n`);
   return result;
+}
+
+/** The report of a run, written anew at every checkpoint and at the end, however that comes. */
+class LiveReport {
+  /** The file, once it is written. */
+  file: string | undefined;
+  #run: string | undefined;
+  #writing: Promise<void> | undefined;
+
+  tell(event: TrainingEvent): void {
+    if (event.kind === 'run') this.#run = event.directory;
+    // One at a time: the next checkpoint's report has this one's too.
+    if (event.kind === 'checkpoint') this.#writing ??= this.#write();
+  }
+
+  async end(): Promise<void> {
+    await this.#writing;
+    await this.#write();
+  }
+
+  async #write(): Promise<void> {
+    // A run that was refused has left no folder.
+    if (this.#run !== undefined && existsSync(join(this.#run, 'run.json'))) {
+      this.file = await writeReport(this.#run);
+    }
+    this.#writing = undefined;
+  }
 }
 
 /** Mean and spread over trainings that differ in their seed. */
@@ -197,7 +238,7 @@ function describeMemory({ device, measured }: Extract<TrainingEvent, { kind: 'me
 }
 
 function printResult(trained: TrainingResult, { stdout }: CommandIo): void {
-  const { outcome, run, checkpoint, best, result, withoutResult, classes, config } = trained;
+  const { outcome, run, checkpoint, best, result, bestResult, withoutResult, classes, config } = trained;
   // A rank above 0 has nothing to tell.
   if (run === undefined) return;
   stdout.write(`checkpoint: ${checkpoint}\n`);
@@ -213,7 +254,7 @@ function printResult(trained: TrainingResult, { stdout }: CommandIo): void {
     stdout.write(`no evaluation: ${withoutResult}\n`);
     return;
   }
-  stdout.write(iouTable([result], classes));
+  stdout.write(iouTable(bestResult ? [result, bestResult] : [result], classes));
   const missing = classes.filter((_, i) => Number.isNaN(result.iou[i])).map(({ name }) => name);
   if (missing.length > 0) {
     stdout.write(`without a pixel in the validation images, left out of mIoU: ${missing.join(', ')}\n`);

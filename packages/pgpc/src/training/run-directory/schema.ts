@@ -71,6 +71,10 @@ export const pictureIndexSchema = z.object({
       image: pictureFile,
       truth: pictureFile.optional(),
       predictions: z.record(z.string(), pictureFile),
+      /** What a training made of the image on its way, by kind: 'prediction', 'right', 'pseudo-label', 'confidence'. */
+      checkpoints: z
+        .array(z.object({ iteration: z.number().int(), pictures: z.record(z.string(), pictureFile) }))
+        .optional(),
     }),
   ),
 });

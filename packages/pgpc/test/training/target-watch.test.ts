@@ -1,0 +1,116 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Learner } from '../../src/adaptation/learner.js';
+import type { AdaptationStep } from '../../src/adaptation/step.js';
+import { evaluateSegmentor } from '../../src/evaluation/evaluate.js';
+import { predictLabels } from '../../src/evaluation/inference.js';
+import { openRun } from '../../src/training/run-directory/open-run.js';
+import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
+import { TargetWatch } from '../../src/training/target-watch.js';
+import { memoryDataset, randomSample, tinySegmentor } from '../support/method.js';
+
+const samples = [1, 2, 3, 4, 5].map((seed) => randomSample(40, 32, seed));
+const validation = memoryDataset(samples);
+const target = memoryDataset(samples.map(({ image }) => ({ image })));
+let folder: string;
+let run: RunDirectory;
+let student: Learner;
+let teacher: Learner;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'pgpc-watch-'));
+  run = RunDirectory.create(folder, 'run', {
+    config: {},
+    seed: 1,
+    versions: {},
+    classes: validation.classes,
+  });
+  student = new Learner(tinySegmentor, 1);
+  teacher = new Learner(tinySegmentor, 2);
+});
+afterEach(() => {
+  student.dispose();
+  teacher.dispose();
+  rmSync(folder, { recursive: true });
+});
+
+const step = (withTeacher = true) =>
+  ({
+    student,
+    parts: { teacher: withTeacher ? { network: teacher } : undefined },
+  }) as unknown as AdaptationStep;
+const picture = (file: string) =>
+  sharp(join(run.path, 'pictures', file))
+    .removeAlpha()
+    .raw()
+    .toBuffer();
+
+test('shows four images with their truth, what student and teacher make of them, and scores the student', async () => {
+  const watch = await TargetWatch.open(run, { target, validation, size: undefined });
+  const logged = await watch.checkpoint(500, step());
+  await watch.close();
+  const { pictures } = openRun(run.path);
+  expect(pictures!.target).toHaveLength(4);
+  for (const sample of pictures!.target) {
+    expect(sample.truth).toBeDefined();
+    const [one] = sample.checkpoints!;
+    expect(one!.iteration).toBe(500);
+    expect(Object.keys(one!.pictures)).toEqual(['prediction', 'right', 'pseudo-label', 'confidence']);
+    for (const file of Object.values(one!.pictures))
+      expect(existsSync(join(run.path, 'pictures', file))).toBe(true);
+  }
+  const { scores } = await evaluateSegmentor(student.segmentor, validation);
+  expect(logged).toEqual({ 'val/miou': scores.miou });
+});
+
+test('where the prediction is wrong is black, where the label does not say white', async () => {
+  const watch = await TargetWatch.open(run, { target, validation, size: undefined });
+  await watch.checkpoint(500, step());
+  await watch.close();
+  const index = validation.samples.findIndex(({ id }) => id === openRun(run.path).pictures!.target[0]!.id);
+  const { image, label } = samples[index]!;
+  student.segmentor.eval();
+  using prediction = predictLabels(student.segmentor, image);
+  const expected = [...(prediction.toArray() as Uint8Array)].map((c, i) =>
+    label.data[i] === 255 || label.data[i] === c ? 255 : 0,
+  );
+  const bytes = await picture(openRun(run.path).pictures!.target[0]!.checkpoints![0]!.pictures.right!);
+  expect([...bytes].filter((_, i) => i % 3 === 0)).toEqual(expected);
+  expect(new Set(expected).size).toBe(2);
+});
+
+test('the modes of the networks stay as they were', async () => {
+  student.segmentor.train(true);
+  const watch = await TargetWatch.open(run, { target, validation, size: undefined });
+  await watch.checkpoint(500, step());
+  await watch.close();
+  expect(student.segmentor.training).toBe(true);
+});
+
+test('of a target without labels and a method without a teacher it shows the predictions alone', async () => {
+  const watch = await TargetWatch.open(run, { target, validation: undefined, size: undefined });
+  expect(await watch.checkpoint(500, step(false))).toEqual({});
+  await watch.close();
+  for (const sample of openRun(run.path).pictures!.target) {
+    expect(sample.truth).toBeUndefined();
+    expect(Object.keys(sample.checkpoints![0]!.pictures)).toEqual(['prediction']);
+  }
+});
+
+test('of many checkpoints a few stay, evenly spread, and the newest; a resumed run adds to them', async () => {
+  let watch = await TargetWatch.open(run, { target, validation: undefined, size: undefined });
+  for (let i = 1; i <= 12; i++) await watch.checkpoint(500 * i, step(false));
+  await watch.close();
+  watch = await TargetWatch.open(run, { target, validation: undefined, size: undefined });
+  for (let i = 13; i <= 20; i++) await watch.checkpoint(500 * i, step(false));
+  await watch.close();
+  const kept = openRun(run.path).pictures!.target[0]!.checkpoints!.map(({ iteration }) => iteration);
+  expect(kept.length).toBeLessThanOrEqual(6);
+  expect(kept.at(-1)).toBe(10_000);
+  expect(kept).toEqual(kept.toSorted((a, b) => a - b));
+  const gaps = kept.slice(1, -1).map((iteration, i) => iteration - kept[i]!);
+  expect(new Set(gaps).size).toBe(1);
+});
