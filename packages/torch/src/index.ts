@@ -49,3 +49,4 @@ export { type BuildInfo, buildInfo, setNumThreads } from './runtime.js';
 export * from './serialize/index.js';
 export { dims, sizeOf } from './shape.js';
 export { keep, liveTensors, memory, Tensor, tidy } from './tensor.js';
+export { type TracedCall, traceOperators } from './trace.js';

@@ -354,6 +354,51 @@ function run(
   return results;
 }
 
+/** An operator that a program called, after it ran. */
+export interface OperatorCall {
+  /** With namespace and overload, as 'aten::add.Tensor'. */
+  readonly name: string;
+  /** By the schema's names; what was left out, and has its default, is not there. */
+  readonly args: ReadonlyMap<string, unknown>;
+  /** As the program gets them; an operator in place gives the very tensor that it wrote to. */
+  readonly results: readonly unknown[];
+  /** Names of the arguments that it wrote to. */
+  readonly written: readonly string[];
+}
+
+let watcher: ((call: OperatorCall) => void) | undefined;
+
+/** Has `onCall` told of every operator that is called, or nobody. @returns who was told before. */
+export function watchOperators(onCall: typeof watcher): typeof watcher {
+  const before = watcher;
+  watcher = onCall;
+  return before;
+}
+
+function runWatched(
+  overload: Overload,
+  args: readonly unknown[],
+  given: number,
+  options: Options | undefined,
+): unknown {
+  const result = run(overload, args, given, options);
+  const { name, names, written } = overload;
+  const values = names.map((_, i) => argumentAt(i, overload, args, given, options));
+  // What the watcher itself computes is not part of the program.
+  const onCall = watchOperators(undefined);
+  try {
+    onCall?.({
+      name,
+      args: new Map(names.flatMap((key, i) => (values[i] === undefined ? [] : [[key, values[i]]]))),
+      results: Array.isArray(result) ? result : [result],
+      written: written.map((i) => names[i]!),
+    });
+  } finally {
+    watchOperators(onCall);
+  }
+  return result;
+}
+
 let calls = 0;
 
 function invoke(overloads: readonly Overload[], name: string, args: readonly unknown[]): unknown {
@@ -367,7 +412,7 @@ function invoke(overloads: readonly Overload[], name: string, args: readonly unk
     for (let i = 0; i < overloads.length; i++) {
       const overload = overloads[i]!;
       if (encode(overload, args, given, options)) {
-        if (call === calls) return run(overload, args, given, options);
+        if (call === calls) return (watcher ? runWatched : run)(overload, args, given, options);
         throw new TypeError(`${name}: a getter or proxy among the arguments called another operator`);
       }
       if (strings.length > 0) strings = [];
