@@ -29,6 +29,9 @@ export type { LabelFormat, PictureKind } from './evaluation/prediction-format.js
 export { CITYSCAPES_PROTOCOLS, protocolMiou } from './evaluation/protocols.js';
 export { spearman } from './evaluation/rank-correlation.js';
 export { type ScoredModel, type UnlabelledScores, unlabelledScores } from './evaluation/unlabelled.js';
+export { type ExportedOnnx, type ExportOnnxOptions, exportOnnx } from './export/export-onnx.js';
+export type { OnnxCheck } from './export/runtime-check.js';
+export type { WeightFormat } from './export/weight-formats.js';
 export type { ModelAbout } from './models/about.js';
 export { loadModel, loadSegmentor, saveSegmentor } from './models/checkpoint.js';
 export type { Backbone, Checkpointable, DecodeHead, DecoderOutput } from './models/decoder.js';

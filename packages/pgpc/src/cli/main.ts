@@ -13,6 +13,7 @@ import { registerDemo } from './commands/demo.js';
 import { registerEval } from './commands/eval.js';
 import { registerInit } from './commands/init.js';
 import { registerLog } from './commands/log.js';
+import { registerExport } from './commands/export.js';
 import { registerPredict } from './commands/predict.js';
 import { registerReport } from './commands/report.js';
 import { registerSetup } from './commands/setup.js';
@@ -28,6 +29,7 @@ const COMMANDS = [
   registerTrain,
   registerEval,
   registerPredict,
+  registerExport,
   registerReport,
   registerCompare,
   registerLog,

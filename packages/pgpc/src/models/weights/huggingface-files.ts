@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Size } from '@pgpc/datasets';
 import { RGB_MEAN, RGB_STD } from '../../config/normalisation.js';
 import type { MitName } from '../../config/segmentor.js';
 import { aboutTexts } from '../about.js';
@@ -22,39 +23,75 @@ export type DescribedNetwork =
 
 /** Writes `config.json`, of a network with its classes, and `preprocessor_config.json`, which says how images enter it. */
 export function writeHuggingFaceFiles(folder: string, network: DescribedNetwork): void {
+  const config =
+    'segmentor' in network
+      ? segformerConfig(network.segmentor)
+      : huggingFaceConfig({ ...mitConfigs[network.encoder], headWidth: undefined, classes: [] });
+  writeConfigs(folder, config, preprocessor('segmentor' in network ? network.segmentor.about : undefined));
+}
+
+export function writeConfigs(
+  folder: string,
+  config: Readonly<Record<string, unknown>>,
+  preprocessing: Readonly<Record<string, unknown>>,
+): void {
   const write = (name: string, value: unknown) =>
     writeFileSync(join(folder, name), `${JSON.stringify(value, undefined, 2)}\n`);
-  const segmentor = 'segmentor' in network ? network.segmentor : undefined;
-  const mit =
-    mitConfigs[(segmentor?.config.backbone ?? (network as { encoder: MitName }).encoder) as MitName];
-  const names = Array.from(
-    { length: segmentor?.config.classes ?? 0 },
-    (_, id) => segmentor?.classInfo?.[id]?.name ?? `class ${id}`,
-  );
-  const { classes, ...texts } = segmentor ? aboutTexts(segmentor) : {};
-  write(CONFIG, {
-    ...huggingFaceConfig({
-      embedDims: mit.embedDims,
-      depths: mit.depths,
-      headWidth: segmentor?.config.channels,
-      classes: names,
-    }),
-    ...(segmentor && { [OWN_KEY]: { ...texts, ...(classes && { classes: JSON.parse(classes) }) } }),
-  });
-  const size = segmentor?.about?.inputSize;
-  write(PREPROCESSOR, {
+  write(CONFIG, config);
+  write(PREPROCESSOR, preprocessing);
+}
+
+type SegmentorFacts = Pick<Segmentor, 'config' | 'classInfo' | 'about'>;
+
+/** The `config.json` of a network of MiT and SegFormer's head. */
+export function segformerConfig(segmentor: SegmentorFacts): Record<string, unknown> {
+  const { config } = segmentor;
+  const mit = mitConfigs[config.backbone as MitName];
+  return {
+    ...huggingFaceConfig({ ...mit, headWidth: config.channels, classes: classNames(segmentor) }),
+    ...ownFacts(segmentor),
+  };
+}
+
+/** Names of the classes by index, numbered where they are not known. */
+export function classNames({ config, classInfo }: SegmentorFacts): string[] {
+  return Array.from({ length: config.classes }, (_, id) => classInfo?.[id]?.name ?? `class ${id}`);
+}
+
+/** What only this project reads, for a `config.json`. */
+export function ownFacts(segmentor: SegmentorFacts): Record<string, unknown> {
+  const { classes, ...texts } = aboutTexts(segmentor);
+  return { [OWN_KEY]: { ...texts, ...(classes && { classes: JSON.parse(classes) }) } };
+}
+
+export interface PreprocessorOptions {
+  /** The one size that images must have; left out: as the network was trained. */
+  readonly size?: Size | undefined;
+  /** Whether the network takes RGB in 0 .. 255 and normalises it itself. */
+  readonly inNetwork?: boolean;
+}
+
+/** The `preprocessor_config.json` of a network that is trained as it says of itself. */
+export function preprocessor(
+  about: Segmentor['about'],
+  {
+    size = typeof about?.inputSize === 'object' ? about.inputSize : undefined,
+    inNetwork = false,
+  }: PreprocessorOptions = {},
+): Record<string, unknown> {
+  return {
     image_processor_type: 'SegformerImageProcessor',
     // Its resizing does not keep the ratio: for images of the size's own ratio it is as in training.
-    do_resize: typeof size === 'object',
-    ...(typeof size === 'object' && { size: { height: size.height, width: size.width } }),
+    do_resize: size !== undefined,
+    ...(size && { size: { height: size.height, width: size.width } }),
     resample: 2,
-    do_rescale: true,
+    do_rescale: !inNetwork,
     rescale_factor: 1 / 255,
-    do_normalize: true,
+    do_normalize: !inNetwork,
     image_mean: RGB_MEAN.map((value) => Number((value / 255).toFixed(6))),
     image_std: RGB_STD.map((value) => Number((value / 255).toFixed(6))),
     do_reduce_labels: false,
-  });
+  };
 }
 
 /** What `config.json` beside a weights file says. */

@@ -1,0 +1,91 @@
+// Every network of docs/networks.md as an ONNX file: ONNX Runtime gives what libtorch gives, at sizes that were not traced.
+
+import { type Tensor, tensor, tidy } from '@pgpc/torch';
+import { describe, expect, test } from 'vitest';
+import { type BackboneName, type HeadName, segmentorConfig } from '../../src/config/segmentor.js';
+import { toOnnx } from '../../src/export/onnx.js';
+import { withoutInitialValues } from '../../src/models/initial-values.js';
+import { Segmentor } from '../../src/models/segmentor.js';
+import { fill } from '../support/goldens.js';
+import { compared } from '../support/onnx.js';
+
+const made = (backbone: BackboneName, head: HeadName) =>
+  fill(withoutInitialValues(() => new Segmentor(segmentorConfig(backbone, head), 0))).eval();
+
+const SHAPES = [
+  [1, 3, 64, 96],
+  [2, 3, 97, 131],
+];
+
+describe.each([
+  ['mit_b0', 'daformer'],
+  ['mit_b0', 'segformer'],
+  ['mit_b2', 'segformer'],
+  ['resnet101', 'deeplabv2'],
+  ['resnet101', 'deeplabv2-full'],
+  ['resnet101', 'deeplabv3plus'],
+  ['resnet101', 'deeplabv3plus-nobn'],
+  ['hrnet_w48', 'hrnet'],
+] as const)('%s with %s', (backbone, head) => {
+  test('is the same at any batch and size', { timeout: 300_000 }, async () => {
+    using network = made(backbone, head);
+    const { bytes, input, output } = toOnnx(network);
+    expect([input, output]).toEqual([
+      ['batch', 3, 'height', 'width'],
+      ['batch', 19, 'logits_height', 'logits_width'],
+    ]);
+    const { maxError, equal, most } = await compared(bytes, network, SHAPES);
+    expect(most).toBeGreaterThan(0.01);
+    expect(maxError).toBeLessThan(Math.min(1e-3, 1e-4 * most));
+    expect(equal).toBeGreaterThanOrEqual(0.999);
+  });
+});
+
+describe('mit_b0 with daformer', () => {
+  test('of more than 512 tokens, whose attention libtorch 1.13 cuts in parts', async () => {
+    using network = made('mit_b0', 'daformer');
+    const { maxError, equal } = await compared(toOnnx(network).bytes, network, [[1, 3, 160, 128]]);
+    expect([maxError < 1e-4, equal >= 0.999]).toEqual([true, true]);
+  });
+
+  test('of one size has no shapes to compute', async () => {
+    using network = made('mit_b0', 'daformer');
+    const any = toOnnx(network);
+    const fixed = toOnnx(network, { size: { batch: 1, height: 70, width: 90 } });
+    expect([fixed.input, fixed.output]).toEqual([
+      [1, 3, 70, 90],
+      [1, 19, 18, 23],
+    ]);
+    expect(fixed.nodes).toBeLessThan(any.nodes);
+    expect(Buffer.from(any.bytes).includes('Shape')).toBe(true);
+    expect(Buffer.from(fixed.bytes).includes('/Shape')).toBe(false);
+    const { maxError } = await compared(fixed.bytes, network, [[1, 3, 70, 90]]);
+    expect(maxError).toBeLessThan(1e-4);
+  });
+
+  test('normalises RGB in 0 .. 255 where it is asked to', async () => {
+    using network = made('mit_b0', 'daformer');
+    const { bytes } = toOnnx(network, { foldPreprocessing: true });
+    // What normalisation makes of these is the image again.
+    const channels = (values: readonly number[]) => tensor([values.map((value) => [[value]])]);
+    const raw = (image: Tensor) =>
+      tidy(() => image.mul(channels([58.395, 57.12, 57.375])).add(channels([123.675, 116.28, 103.53])));
+    const { maxError } = await compared(bytes, network, SHAPES, raw);
+    expect(maxError).toBeLessThan(1e-4);
+  });
+
+  test.each([
+    ['float16', 0.51, 0.995],
+    ['int8', 0.3, 0.95],
+  ] as const)('with weights in %s', async (weights, share, least) => {
+    using network = made('mit_b0', 'daformer');
+    const plain = toOnnx(network).bytes.length;
+    const { bytes } = toOnnx(network, { weights });
+    expect(bytes.length / plain).toBeLessThan(share);
+    const { maxError, equal, most } = await compared(bytes, network, SHAPES);
+    // Not what float32 has: the weights are rounded.
+    expect(maxError).toBeGreaterThan(1e-6);
+    expect(maxError).toBeLessThan(0.1 * most);
+    expect(equal).toBeGreaterThanOrEqual(least);
+  });
+});
