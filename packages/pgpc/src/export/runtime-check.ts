@@ -23,12 +23,11 @@ export interface OnnxCheck {
  * itself, in 8 by up to 1/254 of its channel's largest: classes change places where two were nearly level, at few pixels.
  * Networks of random weights, whose classes are nearly level everywhere, keep more than these shares.
  */
-const LIMITS: Readonly<Record<WeightFormat, { readonly maxError?: number; readonly equal?: number }>> =
-  {
-    float32: { maxError: 1e-3 },
-    float16: { equal: 0.995 },
-    int8: { equal: 0.95 },
-  };
+const LIMITS: Readonly<Record<WeightFormat, { readonly maxError?: number; readonly equal?: number }>> = {
+  float32: { maxError: 1e-3 },
+  float16: { equal: 0.995 },
+  int8: { equal: 0.95 },
+};
 
 /** @returns what is wrong with a file that differs too much; undefined for one that may be used */
 export function rejection(format: WeightFormat, { maxError, equal }: OnnxCheck): string | undefined {
