@@ -1,70 +1,55 @@
 // The part of ONNX's file format that is written here: messages, and their fields by number, as onnx.proto of ONNX 1.12
 // (IR version 8) assigns them. Protobuf's wire format knows the numbers alone.
 
-import protobuf from 'protobufjs/light.js';
+import { message, messages } from '../protobuf.js';
 
-type Field = readonly [type: string, id: number, rule?: 'repeated'];
-
-function message(fields: Readonly<Record<string, Field>>): protobuf.IType {
-  return {
-    fields: Object.fromEntries(
-      Object.entries(fields).map(([name, [type, id, rule]]) => [name, { type, id, ...(rule && { rule }) }]),
-    ),
-  };
-}
-
-const root = protobuf.Root.fromJSON({
-  nested: {
-    Model: message({
-      irVersion: ['int64', 1],
-      producerName: ['string', 2],
-      producerVersion: ['string', 3],
-      graph: ['Graph', 7],
-      opsetImport: ['OperatorSet', 8, 'repeated'],
-      metadataProps: ['Entry', 14, 'repeated'],
-    }),
-    OperatorSet: message({ domain: ['string', 1], version: ['int64', 2] }),
-    Entry: message({ key: ['string', 1], value: ['string', 2] }),
-    Graph: message({
-      node: ['Node', 1, 'repeated'],
-      name: ['string', 2],
-      initializer: ['Tensor', 5, 'repeated'],
-      input: ['ValueInfo', 11, 'repeated'],
-      output: ['ValueInfo', 12, 'repeated'],
-    }),
-    Node: message({
-      input: ['string', 1, 'repeated'],
-      output: ['string', 2, 'repeated'],
-      name: ['string', 3],
-      opType: ['string', 4],
-      attribute: ['Attribute', 5, 'repeated'],
-    }),
-    Attribute: message({
-      name: ['string', 1],
-      f: ['float', 2],
-      i: ['int64', 3],
-      s: ['bytes', 4],
-      ints: ['int64', 8, 'repeated'],
-      type: ['int32', 20],
-    }),
-    Tensor: message({
-      dims: ['int64', 1, 'repeated'],
-      dataType: ['int32', 2],
-      name: ['string', 8],
-      rawData: ['bytes', 9],
-    }),
-    ValueInfo: message({ name: ['string', 1], type: ['Type', 2] }),
-    Type: message({ tensorType: ['TensorType', 1] }),
-    TensorType: message({ elemType: ['int32', 1], shape: ['Shape', 2] }),
-    Shape: message({ dim: ['Dimension', 1, 'repeated'] }),
-    Dimension: {
-      oneofs: { value: { oneof: ['dimValue', 'dimParam'] } },
-      ...message({ dimValue: ['int64', 1], dimParam: ['string', 2] }),
-    },
-  },
+const onnx = messages({
+  Model: message({
+    irVersion: ['int64', 1],
+    producerName: ['string', 2],
+    producerVersion: ['string', 3],
+    graph: ['Graph', 7],
+    opsetImport: ['OperatorSet', 8, 'repeated'],
+    metadataProps: ['Entry', 14, 'repeated'],
+  }),
+  OperatorSet: message({ domain: ['string', 1], version: ['int64', 2] }),
+  Entry: message({ key: ['string', 1], value: ['string', 2] }),
+  Graph: message({
+    node: ['Node', 1, 'repeated'],
+    name: ['string', 2],
+    initializer: ['Tensor', 5, 'repeated'],
+    input: ['ValueInfo', 11, 'repeated'],
+    output: ['ValueInfo', 12, 'repeated'],
+  }),
+  Node: message({
+    input: ['string', 1, 'repeated'],
+    output: ['string', 2, 'repeated'],
+    name: ['string', 3],
+    opType: ['string', 4],
+    attribute: ['Attribute', 5, 'repeated'],
+  }),
+  Attribute: message({
+    name: ['string', 1],
+    f: ['float', 2],
+    i: ['int64', 3],
+    s: ['bytes', 4],
+    ints: ['int64', 8, 'repeated'],
+    type: ['int32', 20],
+  }),
+  Tensor: message({
+    dims: ['int64', 1, 'repeated'],
+    dataType: ['int32', 2],
+    name: ['string', 8],
+    rawData: ['bytes', 9],
+  }),
+  ValueInfo: message({ name: ['string', 1], type: ['Type', 2] }),
+  Type: message({ tensorType: ['TensorType', 1] }),
+  TensorType: message({ elemType: ['int32', 1], shape: ['Shape', 2] }),
+  Shape: message({ dim: ['Dimension', 1, 'repeated'] }),
+  Dimension: message({}, { dimValue: ['int64', 1], dimParam: ['string', 2] }),
 });
 
-const Model = root.lookupType('Model');
+const Model = onnx('Model');
 
 /** TensorProto.DataType. */
 export const ELEMENT_TYPES = { float32: 1, int8: 3, int64: 7, float16: 10 } as const;

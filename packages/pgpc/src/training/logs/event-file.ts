@@ -3,8 +3,28 @@
 
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { PbfWriter } from 'pbf';
+import { message, messages } from '../../protobuf.js';
 import { crc32c } from './crc32c.js';
+
+const tensorboard = messages({
+  Event: message({
+    wallTime: ['double', 1],
+    step: ['int64', 2],
+    fileVersion: ['string', 3],
+    summary: ['Summary', 5],
+    sessionLog: ['SessionLog', 7],
+  }),
+  SessionLog: message({ status: ['int32', 1] }),
+  Summary: message({ value: ['Value', 1, 'repeated'] }),
+  Value: message({ tag: ['string', 1] }, { simpleValue: ['float', 2], image: ['Image', 4] }),
+  Image: message({
+    height: ['int32', 1],
+    width: ['int32', 2],
+    colorspace: ['int32', 3],
+    encodedImageString: ['bytes', 4],
+  }),
+});
+const Event = tensorboard('Event');
 
 /** A picture for an event: a PNG file and its size. */
 export interface EventPicture {
@@ -33,46 +53,28 @@ export class EventFile {
     const file = new EventFile(path.join(folder, `events.out.tfevents.${name}`));
     mkdirSync(folder, { recursive: true });
     writeFileSync(file.path, '');
-    file.#append({ step: 0, wall }, (event) => event.writeStringField(3, 'brain.Event:2'));
-    if (resumedAt !== undefined) {
-      const START = 1;
-      file.#append({ step: resumedAt, wall }, (event) =>
-        event.writeMessage(7, (status: number, log) => log.writeVarintField(1, status), START),
-      );
-    }
+    file.#append({ step: 0, wall }, { fileVersion: 'brain.Event:2' });
+    const START = 1;
+    if (resumedAt !== undefined) file.#append({ step: resumedAt, wall }, { sessionLog: { status: START } });
     return file;
   }
 
   /** Appends numbers, and pictures, by their tags. */
   write(time: EventTime, values: Readonly<Record<string, Value>>): void {
-    this.#append(time, (event) => event.writeMessage(5, writeSummary, Object.entries(values)));
+    const value = Object.entries(values).map(([tag, one]) => ({ tag, ...written(one) }));
+    this.#append(time, { summary: { value } });
   }
 
-  #append({ step, wall }: EventTime, what: (event: PbfWriter) => void): void {
-    const event = new PbfWriter();
-    event.writeDoubleField(1, wall);
-    event.writeVarintField(2, step);
-    what(event);
-    appendFileSync(this.path, record(event.finish()));
+  #append({ step, wall }: EventTime, what: Readonly<Record<string, unknown>>): void {
+    appendFileSync(this.path, record(Event.encode({ wallTime: wall, step, ...what }).finish()));
   }
 }
 
-function writeSummary(values: readonly [string, Value][], summary: PbfWriter): void {
-  for (const value of values) summary.writeMessage(1, writeValue, value);
-}
-
-function writeValue([tag, value]: readonly [string, Value], pbf: PbfWriter): void {
-  pbf.writeStringField(1, tag);
-  if (typeof value === 'number') pbf.writeFloatField(2, value);
-  else pbf.writeMessage(4, writePicture, value);
-}
-
-function writePicture({ png, width, height }: EventPicture, pbf: PbfWriter): void {
+function written(value: Value) {
+  if (typeof value === 'number') return { simpleValue: value };
   const RGB = 3;
-  pbf.writeVarintField(1, height);
-  pbf.writeVarintField(2, width);
-  pbf.writeVarintField(3, RGB);
-  pbf.writeBytesField(4, png);
+  const { png, width, height } = value;
+  return { image: { height, width, colorspace: RGB, encodedImageString: png } };
 }
 
 /** A TFRecord: the length (8 bytes, little-endian), its checksum, the content, its checksum. */
