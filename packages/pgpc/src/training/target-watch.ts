@@ -80,7 +80,10 @@ export class TargetWatch {
         using prediction = predictLabels(student.segmentor, image, { size });
         this.#write(row, iteration, 'prediction', toLabelMap(prediction));
         const truth = this.truths[row];
-        if (truth) this.#writeGrey(row, iteration, 'right', rightness(prediction, truth));
+        if (truth) {
+          using right = rightness(prediction, truth);
+          this.#writeGrey(row, iteration, 'right', right);
+        }
         if (!teacher) continue;
         const [seen] = classify(teacher, [image], { size }, true);
         using labels = seen!.labels;

@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { liveTensors } from '@pgpc/torch';
 import sharp from 'sharp';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Learner } from '../../src/adaptation/learner.js';
@@ -50,8 +51,10 @@ const picture = (file: string) =>
 
 test('shows four images with their truth, what student and teacher make of them, and scores the student', async () => {
   const watch = await TargetWatch.open(run, { target, validation, size: undefined });
+  const before = liveTensors();
   const logged = await watch.checkpoint(500, step());
   await watch.close();
+  expect(liveTensors()).toBe(before);
   const { pictures } = openRun(run.path);
   expect(pictures!.target).toHaveLength(4);
   for (const sample of pictures!.target) {
