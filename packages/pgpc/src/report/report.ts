@@ -10,6 +10,7 @@ import { embedded, type PictureContent } from './embedded.js';
 import { flatten } from './flatten.js';
 import { css, duration, number, percent, points } from './format.js';
 import { type Html, html } from './html.js';
+import { METRIC_TITLES } from './metric-titles.js';
 import { page } from './page.js';
 import { linearAxis, meanAndSpread } from './series.js';
 
@@ -26,12 +27,6 @@ const CHECKPOINT_PICTURES: Readonly<Record<string, string>> = {
   right: 'Wrong in black',
   'pseudo-label': 'Pseudo-label',
   confidence: "Teacher's confidence, white is sure",
-};
-
-const METRIC_TITLES: Readonly<Record<string, string>> = {
-  q: 'Pseudo-label weight q',
-  lr: 'Learning rate',
-  'val/miou': 'mIoU on up to 16 validation images',
 };
 
 const COMPONENT_COLORS: Readonly<Record<string, string>> = {

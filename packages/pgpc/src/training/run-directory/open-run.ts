@@ -3,12 +3,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { lengthOfWholeLines, MergedMetrics, parseJson, parseMetricLine } from './metrics.js';
 import {
   checked,
   type MethodResult,
   type MetricRecord,
   methodResultSchema,
-  metricRecordSchema,
   type PictureIndex,
   pictureIndexSchema,
   type RunInfo,
@@ -33,6 +33,11 @@ export interface Run {
  * @throws Error naming file and entry if the folder is no run directory or a file does not have its form.
  */
 export function openRun(directory: string): Run {
+  return { ...openRunFiles(directory), metrics: readMetrics(path.join(directory, 'metrics.jsonl')) };
+}
+
+/** As {@link openRun}, without the metrics: what is small. */
+export function openRunFiles(directory: string): Omit<Run, 'metrics'> {
   const infoFile = path.join(directory, 'run.json');
   if (!existsSync(infoFile)) throw new Error(`${directory} is no run directory: it has no run.json`);
   const info = checked(runInfoSchema, readJson(infoFile), infoFile);
@@ -51,55 +56,20 @@ export function openRun(directory: string): Run {
   const pictures = existsSync(picturesFile)
     ? checked(pictureIndexSchema, readJson(picturesFile), picturesFile)
     : undefined;
-  return { directory, info, metrics: readMetrics(path.join(directory, 'metrics.jsonl')), results, pictures };
+  return { directory, info, results, pictures };
 }
 
 function readMetrics(file: string): MetricRecord[] {
   if (!existsSync(file)) return [];
   const bytes = readFileSync(file);
-  const series = new Map<string, MetricRecord[]>();
+  const merged = new MergedMetrics();
   const lines = bytes.subarray(0, lengthOfWholeLines(bytes)).toString('utf8').split('\n');
   for (const [index, line] of lines.entries()) {
-    if (line === '') continue;
-    const where = `${file}:${index + 1}`;
-    const { phase, seed, iteration, wall, ...values } = checked(
-      metricRecordSchema,
-      parseJson(line, where),
-      where,
-    );
-    const key = JSON.stringify([phase, seed]);
-    let records = series.get(key);
-    if (records === undefined) {
-      records = [];
-      series.set(key, records);
-    }
-    // A run that was resumed from an earlier checkpoint repeats iterations: the later account counts.
-    while ((records.at(-1)?.iteration ?? -1) > iteration) records.pop();
-    const before = records.at(-1)?.iteration === iteration ? records.pop()?.values : undefined;
-    records.push({
-      phase,
-      ...(seed === undefined ? {} : { seed }),
-      iteration,
-      wall,
-      values: { ...before, ...values },
-    });
+    if (line !== '') merged.add(parseMetricLine(line, `${file}:${index + 1}`));
   }
-  return [...series.values()].flat();
-}
-
-/** A line without its newline was being written when the process died. */
-export function lengthOfWholeLines(bytes: Uint8Array): number {
-  return bytes.lastIndexOf(0x0a) + 1;
+  return merged.series.flatMap(({ records }) => records);
 }
 
 function readJson(file: string): unknown {
   return parseJson(readFileSync(file, 'utf8'), file);
-}
-
-function parseJson(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new Error(`${where} is not JSON: ${(error as Error).message}`);
-  }
 }

@@ -4,7 +4,8 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } fro
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, type ClassInfo, type LabelMap, type RgbImage, writeJson } from '@pgpc/datasets';
 import { type CreateRunOptions, claimRun, type RunClaim } from './claim.js';
-import { lengthOfWholeLines, openRun } from './open-run.js';
+import { lengthOfWholeLines } from './metrics.js';
+import { openRun } from './open-run.js';
 import { describeMachine } from './origin.js';
 import { coloured, writePng } from './pictures.js';
 import { isRunName } from './run-name.js';

@@ -1,0 +1,8 @@
+// What metrics are called above their charts.
+
+/** By the name in the log; others are shown by that. */
+export const METRIC_TITLES: Readonly<Record<string, string>> = {
+  q: 'Pseudo-label weight q',
+  lr: 'Learning rate',
+  'val/miou': 'mIoU on up to 16 validation images',
+};
