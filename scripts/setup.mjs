@@ -86,6 +86,7 @@ try {
     'packages/datasets/setup',
     'packages/pgpc',
   ]);
+  run(process.execPath, ['scripts/page.mjs']);
   say(`ready in ${((Date.now() - started) / 1000).toFixed(1)} s (${parts.join('; ')})`);
 } catch (error) {
   console.error(`set-up: ${error.message}`);

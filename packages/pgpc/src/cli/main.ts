@@ -8,6 +8,7 @@ import { registerAblate } from './commands/ablate.js';
 import { registerAdapt } from './commands/adapt.js';
 import { registerBench } from './commands/bench.js';
 import { registerCompare } from './commands/compare.js';
+import { registerDashboard } from './commands/dashboard.js';
 import { registerData } from './commands/data.js';
 import { registerDemo } from './commands/demo.js';
 import { registerEval } from './commands/eval.js';
@@ -33,6 +34,7 @@ const COMMANDS = [
   registerReport,
   registerCompare,
   registerLog,
+  registerDashboard,
   registerWeights,
   registerAblate,
   registerBench,

@@ -109,6 +109,11 @@ export const deviceName: z.ZodType<string, string> = z
   .string()
   .regex(/^(auto|cpu|cuda(:\d{1,3})?)$/, { error: 'must be auto, cpu, cuda or cuda:N, such as cuda:0' });
 
+/** Names and numbers of hosts. */
+export const hostName: z.ZodType<string, string> = z
+  .string()
+  .regex(/^[\w.:-]{1,253}$/, { error: 'must be a name or a number of this machine, such as 0.0.0.0' });
+
 /** Paths of files that exist. */
 export const existingFile: z.ZodType<string, string> = existing('file');
 

@@ -12,6 +12,7 @@ import type { RepeatChanges } from '../../training/repeat.js';
 import type { ResumeChanges } from '../../training/resume.js';
 import { type Action, examples, option, pluginHelp, type Register } from '../command.js';
 import type { CommandIo } from '../io.js';
+import { besideDashboard, DASHBOARD, type DashboardChoice } from '../training-dashboard.js';
 import { domainOptions, pluginOption, setOption, trainingOption } from '../training-options.js';
 import { claimRuns, trainSeeds } from '../training-seeds.js';
 import {
@@ -25,7 +26,7 @@ import {
 } from '../values.js';
 
 /** Options of a new run: fields of the choice as they are, and what says where the run goes. */
-interface NewRunOptions extends Omit<ResolvedChoice, 'source' | 'target' | 'plugins'> {
+interface NewRunOptions extends Omit<ResolvedChoice, 'source' | 'target' | 'plugins'>, DashboardChoice {
   readonly resume: undefined;
   readonly sourceRoot: string;
   readonly sourceFormat: DatasetFormat | undefined;
@@ -50,12 +51,15 @@ interface NewRunOptions extends Omit<ResolvedChoice, 'source' | 'target' | 'plug
 /** `--config`: what is not said is as in that run. */
 interface RepeatOptions
   extends RepeatChanges,
-    Pick<NewRunOptions, 'name' | 'overwrite' | 'out' | 'nproc' | 'memoryCheck' | 'device' | 'seeds' | 'log'> {
+    Pick<
+      NewRunOptions,
+      'name' | 'overwrite' | 'out' | 'nproc' | 'memoryCheck' | 'device' | 'seeds' | 'log' | 'dashboard'
+    > {
   readonly config: string;
 }
 
 /** `--resume`: everything else comes from the run directory. */
-interface ResumeOptions extends ResumeChanges {
+interface ResumeOptions extends ResumeChanges, DashboardChoice {
   readonly resume: string;
   readonly device: string;
   readonly nproc: number | undefined;
@@ -76,7 +80,7 @@ const CHANGES = [
     'select',
   ] as const),
 ] satisfies (keyof RepeatChanges)[];
-const PLACE = ['config', 'name', 'overwrite', 'out', 'nproc', 'memoryCheck', 'device', 'seeds', 'log'];
+const PLACE = ['config', 'name', 'overwrite', 'out', 'nproc', 'memoryCheck', 'device', 'seeds', 'log', 'dashboard'];
 
 /** What may be said beside `--resume`. */
 const WITH_RESUME = [
@@ -88,6 +92,7 @@ const WITH_RESUME = [
   '--nproc',
   '--device',
   '--log',
+  DASHBOARD,
 ];
 
 export const registerTrain: Register = (parent, act) => {
@@ -123,6 +128,7 @@ export const registerTrain: Register = (parent, act) => {
     .addOption(option('--name <name>', 'name of the run (default: the method, numbered if taken)', runName))
     .addOption(option('--out <folder>', 'folder for run directories', outputFolder, 'runs'))
     .option('--overwrite', 'replace the run that has the name', false)
+    .option(DASHBOARD, 'show the runs in the browser while it trains: the address is printed')
     .addOption(
       option(
         '--nproc <count>',
@@ -162,6 +168,7 @@ export const registerTrain: Register = (parent, act) => {
         'pgpc train --source-root data/simulator --target-root data/camera --method pgpc --crop 256x256',
         'pgpc train --source-root data/simulator --target-root data/camera --set method.contrast.rank=3',
         'pgpc train --source-root data/simulator --target-root data/camera --init runs/source-only --method self-training',
+        'pgpc train --source-root data/simulator --target-root data/camera --dashboard',
         'pgpc train --config runs/pgpc --seed 2',
         'pgpc train --source-root data/simulator --target-root data/camera --seeds 3',
         'pgpc train --source-root data/gta5 --target-root data/camvid --classes gta5-to-camvid.yaml',
@@ -172,6 +179,7 @@ export const registerTrain: Register = (parent, act) => {
       ),
     );
   train.action(async ({ resume, nproc, allowChangedData, ...options }) => {
+    const { dashboard } = options as DashboardChoice;
     if (resume !== undefined) {
       const flags = given(train);
       const extra = flags.filter((flag) => !WITH_RESUME.includes(flag));
@@ -186,12 +194,17 @@ export const registerTrain: Register = (parent, act) => {
         nproc,
         device,
         log,
+        dashboard,
         sourceRoot,
         targetRoot,
         iterations: flags.includes('--iterations') ? iterations : undefined,
         allowChangedData,
       };
-      await act('train', resumeRun, chosen as ResumeOptions);
+      await act(
+        'train',
+        besideDashboard(resumeRun, ({ resume }) => resume),
+        chosen as ResumeOptions,
+      );
       return;
     }
     if (nproc !== undefined && nproc > 1 && options.seeds > 1) {
@@ -201,7 +214,11 @@ export const registerTrain: Register = (parent, act) => {
     }
     if (allowChangedData) throw new UsageError('--allow-changed-data goes with --resume <run>');
     if (options.config !== undefined) {
-      await act('train', repeatRun, repeatOptions(train, { ...options, nproc } as RepeatOptions));
+      await act(
+        'train',
+        besideDashboard(repeatRun, ({ out }) => out),
+        repeatOptions(train, { ...options, nproc } as RepeatOptions),
+      );
       return;
     }
     for (const flag of ['--source-root', '--target-root']) {
@@ -210,7 +227,11 @@ export const registerTrain: Register = (parent, act) => {
     }
     const run = { ...options, nproc, resume: undefined } as NewRunOptions;
     refuseContradictions(run);
-    await act('train', newRun, run);
+    await act(
+      'train',
+      besideDashboard(newRun, ({ out }) => out),
+      run,
+    );
   });
 };
 
@@ -241,7 +262,7 @@ function given(command: Command): string[] {
   return givenOptions(command).map(({ long }) => long!);
 }
 
-const newRun: Action<NewRunOptions> = async (options, io) => {
+const newRun: Action<Omit<NewRunOptions, 'dashboard'>> = async (options, io) => {
   const { nproc, name, overwrite, out, memoryCheck, plugin, seeds, log, ...rest } = options;
   const {
     resume: _,
@@ -271,7 +292,7 @@ const newRun: Action<NewRunOptions> = async (options, io) => {
   });
 };
 
-const repeatRun: Action<RepeatOptions> = async (options, io) => {
+const repeatRun: Action<Omit<RepeatOptions, 'dashboard'>> = async (options, io) => {
   const { config: path, nproc, name, overwrite, out, memoryCheck, device, seeds, log, ...changes } = options;
   if (await launched(nproc, io)) return;
   const { repeatedTraining } = await import('../../training/repeat.js');
@@ -286,7 +307,7 @@ const repeatRun: Action<RepeatOptions> = async (options, io) => {
   });
 };
 
-const resumeRun: Action<ResumeOptions> = async ({ resume, nproc, ...changes }, io) => {
+const resumeRun: Action<Omit<ResumeOptions, 'dashboard'>> = async ({ resume, nproc, ...changes }, io) => {
   // Before libtorch is loaded.
   if (!existsSync(join(resume, 'run.json'))) {
     throw new Error(`${resume} is no run directory: it has no run.json`);
@@ -303,7 +324,12 @@ async function launched(nproc: number | undefined, io: CommandIo): Promise<boole
   const { endWithLauncher, launchTraining } = await import('../../training/launch.js');
   if (nproc !== undefined && nproc > 1) {
     io.stage(undefined);
-    await launchTraining(nproc, io);
+    // The dashboard is this process's.
+    await launchTraining(
+      nproc,
+      io,
+      process.argv.slice(2).filter((arg) => arg !== DASHBOARD),
+    );
     return true;
   }
   endWithLauncher();

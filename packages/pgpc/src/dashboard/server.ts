@@ -1,0 +1,181 @@
+// The dashboard's server: the page, and what run directories hold as JSON and pictures. It only reads.
+//
+// On node:http alone: six addresses that answer GET need no router, and the checks that matter are in access.ts and
+// files.ts. The page asks again every two seconds instead of holding a stream open: that survives tunnels and suspended
+// laptops, and an answer without news is a few bytes.
+
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { cookieName, type Gate, isLoopback, refusalOf } from './access.js';
+import { stateOf } from './files.js';
+import { NotFoundError, RunLibrary } from './run-library.js';
+
+/** Tried where no port is named; any free one if it is taken. */
+const USUAL_PORT = 6464;
+
+/** What set-up bundles the page into. */
+const PAGE = new URL('../../page/dist/', import.meta.url);
+
+const PAGE_FILES: Readonly<Record<string, string>> = {
+  '/': 'index.html',
+  '/page.js': 'page.js',
+  '/page.css': 'page.css',
+};
+
+const TYPES: Readonly<Record<string, string>> = {
+  html: 'text/html; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  css: 'text/css; charset=utf-8',
+  png: 'image/png',
+};
+
+const HEADERS = {
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+};
+
+export interface DashboardOptions {
+  /** Run directories, and folders that hold some now or later. */
+  readonly roots: readonly string[];
+  /** What to listen on: 127.0.0.1 by default. Any other than this machine's own needs the token that is then made. */
+  readonly host?: string | undefined;
+  /** Left out: 6464, or any where that is taken. */
+  readonly port?: number | undefined;
+  /** Called once for every run that is not shown, as a link leads to it from a folder that it is not in. */
+  readonly onLeftOut?: ((link: string) => void) | undefined;
+}
+
+export interface Dashboard {
+  /** What to open, with the token where one is needed. */
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+/** Serves run directories until it is closed. @throws Error if the page is not built, or the address cannot be had. */
+export async function startDashboard(options: DashboardOptions): Promise<Dashboard> {
+  const { roots, host = '127.0.0.1', port, onLeftOut } = options;
+  const page = readPage();
+  const library = new RunLibrary(roots, onLeftOut);
+  const gate: Gate = { host, token: isLoopback(host) ? undefined : randomBytes(24).toString('base64url') };
+  const server = createServer((request, response) => answer(request, response, { gate, library, page }));
+  await listen(server, host, port);
+  const taken = server.address() as AddressInfo;
+  const query = gate.token === undefined ? '' : `?token=${gate.token}`;
+  return {
+    address: `http://${host.includes(':') ? `[${host}]` : host}:${taken.port}/${query}`,
+    close: async () => {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+}
+
+function readPage(): ReadonlyMap<string, Buffer> {
+  return new Map(
+    Object.entries(PAGE_FILES).map(([address, file]) => {
+      try {
+        return [address, readFileSync(new URL(file, PAGE))] as const;
+      } catch {
+        throw new Error("the dashboard's page is not built: run `npm run setup`");
+      }
+    }),
+  );
+}
+
+async function listen(server: ReturnType<typeof createServer>, host: string, port?: number): Promise<void> {
+  for (const attempt of port === undefined ? [USUAL_PORT, 0] : [port]) {
+    try {
+      server.listen(attempt, host);
+      await once(server, 'listening');
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EADDRINUSE' && attempt === USUAL_PORT && port === undefined) continue;
+      const reasons: Record<string, string> = {
+        EADDRINUSE: 'the port is taken: choose another --port, or leave it out',
+        EACCES: 'the port is not allowed: choose a --port of 1024 or more',
+        EADDRNOTAVAIL: 'this machine has no such address: choose another --host',
+        ENOTFOUND: 'there is no host of this name: choose another --host',
+      };
+      throw new Error(`the dashboard cannot listen on ${host}:${attempt}: ${reasons[code ?? ''] ?? code}`);
+    }
+  }
+}
+
+interface Served {
+  readonly gate: Gate;
+  readonly library: RunLibrary;
+  readonly page: ReadonlyMap<string, Buffer>;
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, { gate, library, page }: Served): void {
+  for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+  const target = `http://dashboard${request.url}`;
+  if (!request.url?.startsWith('/') || !URL.canParse(target)) {
+    send(response, 400, { error: 'the address is none' });
+    return;
+  }
+  const { pathname, searchParams } = new URL(target);
+  const cookie = cookieName(request.socket.localPort!);
+  const inAddress = searchParams.get('token') ?? undefined;
+  const token = inAddress ?? cookieOf(request, cookie);
+  const { method, headers } = request;
+  const refusal = refusalOf({ method, headers, token, isPage: pathname === '/' }, gate);
+  if (refusal) {
+    send(response, refusal.status, { error: refusal.reason });
+    return;
+  }
+  if (gate.token !== undefined && inAddress !== undefined && pathname === '/') {
+    // From now on in a cookie, out of the address: that is kept in histories. Lax, as the link may be followed from a chat.
+    response.setHeader('set-cookie', `${cookie}=${gate.token}; HttpOnly; SameSite=Lax; Path=/`);
+    response.writeHead(303, { location: '/' }).end();
+    return;
+  }
+  const bundled = page.get(pathname);
+  if (bundled) {
+    const type = TYPES[PAGE_FILES[pathname]!.split('.').at(-1)!]!;
+    response.writeHead(200, { 'content-type': type, 'cache-control': 'no-cache' }).end(bundled);
+    return;
+  }
+  try {
+    const cursor = searchParams.get('since') ?? undefined;
+    const run = searchParams.get('run') ?? '';
+    if (pathname === '/api/runs') send(response, 200, library.list(cursor));
+    else if (pathname === '/api/metrics') send(response, 200, library.metrics(run, cursor));
+    else if (pathname === '/api/diff') send(response, 200, library.diff(searchParams.getAll('run')));
+    else if (pathname === '/api/picture') {
+      sendPicture(request, response, library.picture(run, searchParams.get('file') ?? ''));
+    } else send(response, 404, { error: `there is nothing at ${pathname}` });
+  } catch (error) {
+    send(response, error instanceof NotFoundError ? 404 : 500, { error: (error as Error).message });
+  }
+}
+
+function cookieOf({ headers }: IncomingMessage, name: string): string | undefined {
+  const cookies = headers.cookie?.split('; ') ?? [];
+  return cookies.find((cookie) => cookie.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
+function send(response: ServerResponse, status: number, value: unknown): void {
+  const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' };
+  response.writeHead(status, headers).end(JSON.stringify(value));
+}
+
+function sendPicture({ headers }: IncomingMessage, response: ServerResponse, file: string): void {
+  const etag = `"${stateOf(file)?.stamp}"`;
+  response.setHeader('etag', etag);
+  response.setHeader('cache-control', 'no-cache');
+  if (headers['if-none-match'] === etag) {
+    response.writeHead(304).end();
+    return;
+  }
+  response.writeHead(200, { 'content-type': TYPES.png }).end(readFileSync(file));
+}

@@ -1,0 +1,37 @@
+// Bundles the dashboard's page, so that whoever installs pgpc has no build to do. After `tsc -b`: the look is the report's.
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const source = join(root, 'packages/pgpc/page');
+const target = join(source, 'dist');
+const modules = join(root, 'node_modules');
+
+const bundle = await rolldown({
+  input: join(source, 'src/main.tsx'),
+  platform: 'browser',
+  tsconfig: join(source, 'tsconfig.json'),
+  resolve: { extensionAlias: { '.js': ['.ts', '.tsx', '.js'] } },
+  onwarn: (warning) => {
+    throw new Error(warning.message);
+  },
+});
+await bundle.write({ file: join(target, 'page.js'), format: 'es', minify: true });
+await bundle.close();
+
+const { BASE_STYLE } = await import('../packages/pgpc/dist/report/style.js');
+const styles = [
+  BASE_STYLE,
+  readFileSync(join(modules, 'uplot/dist/uPlot.min.css'), 'utf8'),
+  readFileSync(join(source, 'page.css'), 'utf8'),
+];
+mkdirSync(target, { recursive: true });
+writeFileSync(join(target, 'page.css'), styles.join('\n'));
+writeFileSync(join(target, 'index.html'), readFileSync(join(source, 'index.html')));
+const licences = ['preact', 'uplot'].map(
+  (name) => `${name}\n\n${readFileSync(join(modules, name, 'LICENSE'), 'utf8').trim()}\n`,
+);
+writeFileSync(join(target, 'LICENSES.txt'), licences.join('\n\n'));
