@@ -3,7 +3,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { number } from '../../src/report/format.js';
 import { type ChartView, CurveChart } from './curve-chart.js';
-import { type ChartContent, chartsOf, phasesOf, styleOf } from './lines.js';
+import { type ChartContent, chartsOf, type Line, phaseStyle, phasesOf } from './lines.js';
 import type { Model } from './model.js';
 
 export function Curves({ model }: { model: Model }) {
@@ -95,7 +95,7 @@ export function Curves({ model }: { model: Model }) {
                   })
                 }
               />{' '}
-              {runs.length === 1 && <i style={{ background: `var(${styleOf(index).color})` }} />}
+              <Stroke {...phaseStyle(index, runs.length)} />
               {phase}
             </label>
           ))}
@@ -112,6 +112,15 @@ export function Curves({ model }: { model: Model }) {
         ))}
       </div>
     </>
+  );
+}
+
+/** How a line looks. */
+function Stroke({ color, dash }: Pick<Line, 'color' | 'dash'>) {
+  return (
+    <svg width="26" height="8" aria-hidden="true">
+      <path d="M0 4H26" stroke={`var(${color})`} stroke-width="2" stroke-dasharray={dash.join(' ')} />
+    </svg>
   );
 }
 

@@ -1,4 +1,4 @@
-// The lines of the charts: which curve of which run, in which colour, smoothed or not.
+// The lines of the charts: the curves of the chosen runs, their colours, smoothed or not.
 
 import { METRIC_TITLES } from '../../src/report/metric-titles.js';
 import type { Model } from './model.js';
@@ -40,6 +40,11 @@ export function styleOf(slot: number): Pick<Line, 'color' | 'dash'> {
   };
 }
 
+/** How the lines of a phase differ from the others: by colour within a single run, by dash within several. */
+export function phaseStyle(place: number, runs: number): Pick<Line, 'color' | 'dash'> {
+  return runs === 1 ? styleOf(place) : { color: '--ink', dash: DASHES[place % DASHES.length]! };
+}
+
 /** All phases of the chosen runs, in order of appearance. */
 export function phasesOf(model: Model): string[] {
   const series = model.state.chosen.flatMap((id) => model.metrics.get(id)?.series ?? []);
@@ -64,10 +69,10 @@ export function chartsOf(model: Model): ChartContent[] {
       // Runs have the colours; within a single one its phases have.
       const style =
         runs.length === 1
-          ? styleOf(phases.indexOf(phase))
+          ? phaseStyle(phases.indexOf(phase), 1)
           : {
               ...styleOf(model.slotOf(id)),
-              ...(several && { dash: DASHES[phases.indexOf(phase) % DASHES.length]! }),
+              ...(several && { dash: phaseStyle(phases.indexOf(phase), runs.length).dash }),
             };
       const name = [
         ...(runs.length > 1 || !several ? [label] : []),

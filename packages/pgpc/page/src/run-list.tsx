@@ -68,6 +68,7 @@ function Row({
   const chosen = model.state.chosen.includes(run.id);
   const { color, dash } = styleOf(model.slotOf(run.id));
   const best = Math.max(...(run.results ?? []).map(({ miou }) => miou).filter(Number.isFinite));
+  const status = statusOf(run, model);
   const fault = run.error ?? model.faults.get(run.id);
   return (
     <li class={`${isAt ? 'at' : ''} ${chosen ? 'chosen' : ''}`}>
@@ -80,7 +81,7 @@ function Row({
         <span class="name">{run.label}</span>
         {Number.isFinite(best) && <span class="score">{percent(best)} %</span>}
         <span class="facts">
-          {run.info && <span class={`status ${run.info.status}`}>{statusOf(run, model)}</span>}
+          <span class={`status ${status.kind}`}>{status.text}</span>
           {run.last && <span>step {number(run.last.iteration)}</span>}
           {run.info && <span>{run.info.started.slice(0, 16).replace('T', ' ')}</span>}
         </span>
@@ -90,8 +91,10 @@ function Row({
   );
 }
 
-function statusOf({ info, written }: RunEntry, { ahead }: Model): string {
+/** The status and its kind, which is its colour. */
+function statusOf({ info, written }: RunEntry, { ahead }: Model): { text: string; kind: string } {
+  const { status = '' } = info ?? {};
   const silent = Date.now() + ahead - written;
-  if (info?.status !== 'running' || silent < SILENT_MS) return info?.status ?? '';
-  return `running? silent for ${duration(silent / 1000)}`;
+  if (status !== 'running' || silent < SILENT_MS) return { text: status, kind: status };
+  return { text: `running? silent for ${duration(silent / 1000)}`, kind: 'silent' };
 }

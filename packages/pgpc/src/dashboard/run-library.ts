@@ -30,7 +30,7 @@ export class RunLibrary {
   /** Revisions at which runs went. */
   readonly #gone = new Map<string, number>();
   readonly #told = new Set<string>();
-  /** Tells this library's cursors from those of a server before it. */
+  /** Tells this library's cursors from the cursors of a server before it. */
   readonly #epoch = Date.now().toString(36);
   #revision = 0;
   #looked = Number.NEGATIVE_INFINITY;

@@ -30,7 +30,7 @@ function recordsOf(metrics: RunMetrics): MetricRecord[] {
   );
 }
 
-test('metrics that are read in pieces, with resumed and doubled iterations, are those of the whole file', () => {
+test('metrics read in pieces, with resumed and doubled iterations, are the same as of the whole file', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'pgpc-feed-'));
   const run = RunDirectory.create(folder, 'run', { config: {}, seed: 1, versions: {} });
   const file = path.join(run.path, 'metrics.jsonl');
