@@ -40,7 +40,7 @@ const BLACK: Rgb = [0, 0, 0];
 
 /**
  * So many colours, far from each other and from black in normal, protanopic, deuteranopic and tritanopic vision: each is
- * the farthest from all before it, and the colours of a longer list begin with those of a shorter one.
+ * the farthest from all before it. A longer list begins with the colours of a shorter one.
  */
 export function safeColors(count: number): Rgb[] {
   const candidates = LEVELS.flatMap((red) =>

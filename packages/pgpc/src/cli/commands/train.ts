@@ -80,7 +80,18 @@ const CHANGES = [
     'select',
   ] as const),
 ] satisfies (keyof RepeatChanges)[];
-const PLACE = ['config', 'name', 'overwrite', 'out', 'nproc', 'memoryCheck', 'device', 'seeds', 'log', 'dashboard'];
+const PLACE = [
+  'config',
+  'name',
+  'overwrite',
+  'out',
+  'nproc',
+  'memoryCheck',
+  'device',
+  'seeds',
+  'log',
+  'dashboard',
+];
 
 /** What may be said beside `--resume`. */
 const WITH_RESUME = [
