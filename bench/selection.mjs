@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { plan } from '../packages/pgpc/dist/ablation/plan.js';
+import { sweeps as tables } from '../packages/pgpc/dist/ablation/sweeps.js';
 import { withSettings } from '../packages/pgpc/dist/config/settings.js';
 import { evaluateSegmentor } from '../packages/pgpc/dist/evaluation/evaluate.js';
 import { spearman } from '../packages/pgpc/dist/evaluation/rank-correlation.js';
@@ -38,7 +39,14 @@ useCores(1);
 
 /** What the sweep of methods does with a seed: the source's training, and PGPC's that starts from it. */
 function plannedRuns(seed) {
-  const runs = plan('methods', { out: sweeps, scale: 'demo', seeds: [seed], sourceSteps, steps, set: {} });
+  const runs = plan(tables.methods, {
+    out: sweeps,
+    scale: 'demo',
+    seeds: [seed],
+    sourceSteps,
+    steps,
+    set: {},
+  });
   const pgpc = runs.find(({ cell }) => cell?.name === 'pgpc');
   if (!pgpc?.start) throw new Error('the sweep of methods has no run of PGPC');
   const network = join(pgpc.start, MODEL_FILE);

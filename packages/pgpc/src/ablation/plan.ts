@@ -11,7 +11,6 @@ import { locateModel } from '../models/locate.js';
 import { shardsOf, weightsFileOf } from '../models/weights/files.js';
 import { encoderStart, weightsPath } from '../models/weights/shipped.js';
 import { type ScaleName, type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
-import type { SweepName } from './names.js';
 import { folderOf, type RunResult, readResult, seedFolder } from './results.js';
 import { type Cell, type Sweep, sweeps } from './sweeps.js';
 
@@ -92,11 +91,11 @@ const SHARED = ['segmentor', 'batch', 'crop', 'rareClasses'];
  * @throws UsageError for this package's encoder in another network; Error for a setting that does not fit, or a start that
  *   is missing.
  */
-export function plan(name: SweepName, options: PlanOptions): PlannedRun[] {
+export function plan(sweep: Sweep, options: PlanOptions): PlannedRun[] {
   for (const key of Object.keys(options.set)) checkKey(key);
-  const runs = options.seeds.flatMap((seed) => runsOfSeed(name, seed, options));
+  const runs = options.seeds.flatMap((seed) => runsOfSeed(sweep, seed, options));
   const idle = Object.keys(options.set).find((key) => !runs.some((run) => takes(run, key)));
-  if (idle !== undefined) throw new Error(`setting ${idle}: no cell of ${name} has this part`);
+  if (idle !== undefined) throw new Error(`setting ${idle}: no cell of ${sweep.name} has this part`);
   return runs;
 }
 
@@ -108,7 +107,7 @@ function takes({ cell, experiment }: PlannedRun, key: string): boolean {
   return cell !== undefined && (cell.method !== 'oracle' || isShared(key)) && hasPlaceFor(experiment, key);
 }
 
-function runsOfSeed(sweep: SweepName, seed: number, options: PlanOptions): PlannedRun[] {
+function runsOfSeed(sweep: Sweep, seed: number, options: PlanOptions): PlannedRun[] {
   const { out, set, own } = options;
   const presetOf = (steps: number | undefined) =>
     streetSynthPreset({ ...options, steps, seed, classes: own?.classes });
@@ -147,9 +146,9 @@ function runsOfSeed(sweep: SweepName, seed: number, options: PlanOptions): Plann
   };
   // A run that the table of methods has too goes by its name there, whichever sweep comes to it first.
   const methods = new Map(cellsOn(sweeps.methods, own).map((cell) => [runOf(cell).key, cell.name] as const));
-  const cells = cellsOn(sweeps[sweep], own).map((cell) => {
+  const cells = cellsOn(sweep, own).map((cell) => {
     const run = runOf(cell);
-    return placed(methods.get(run.key) ?? `${sweep}-${cell.name}`, run);
+    return placed(methods.get(run.key) ?? `${sweep.name}-${cell.name}`, run);
   });
   return source ? [source, ...cells] : cells;
 }

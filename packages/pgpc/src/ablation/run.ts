@@ -22,17 +22,16 @@ import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../traini
 import type { TaskData } from '../training/run-program.js';
 import type { TrainedTask } from '../training/train.js';
 import type { LogEntry } from '../training/trainer.js';
-import type { SweepName } from './names.js';
 import { type OpenEvent, openOwnData, type SweepData, type SweepDomains } from './own-data.js';
 import { writeSweep } from './page.js';
 import { cellsOn, finished, type OwnData, type PlannedRun, type PlanOptions, plan } from './plan.js';
 import { foldersNamed, METRICS_FILE, RESULT_FILE, writeResult } from './results.js';
-import { sweeps } from './sweeps.js';
+import type { Sweep } from './sweeps.js';
 import { minorityClasses, rowsOf, type SweepTable, textCells } from './table.js';
 import { type RunWatch, TimeBudget } from './time-budget.js';
 
 export interface SweepOptions extends Omit<PlanOptions, 'seeds' | 'own'> {
-  readonly name: SweepName;
+  readonly sweep: Sweep;
   /** Folder of the rendered data; left out: the scale's. */
   readonly data?: string | undefined;
   /** Other data than rendered streets. */
@@ -114,7 +113,7 @@ export async function runSweep(
   await loadPlugins(given.plugins);
   const device = chosenDevice(given.device);
   const options: SweepOptions = { ...given, device, ...chosenPrecision(precision, device) };
-  const { name, out, scale, cells, jobs = jobsOn(device), minutes } = options;
+  const { sweep, out, scale, cells, jobs = jobsOn(device), minutes } = options;
   const remark = (message: string) => onEvent({ kind: 'remark', message });
   if (scale === 'large' && device === 'cpu') {
     remark('--scale large is for a GPU: here, on the CPU, each run may take a day');
@@ -124,17 +123,17 @@ export async function runSweep(
   const signal = budget ? AbortSignal.any([stopped, budget.signal]) : stopped;
   // What is wrong whatever the data is refused before that is read.
   for (const key of Object.keys(options.set)) checkKey(key);
-  refuseUnknownCells(name, cells, sweeps[name].cells);
+  refuseUnknownCells(sweep.name, cells, sweep.cells);
   const opening = { signal: stopped, onEvent };
   const opened = options.domains && (await openOwnData(options.domains, opening));
-  const fitting = cellsOn(sweeps[name], opened?.own);
-  const unfit = sweeps[name].cells.filter((cell) => !fitting.includes(cell)).map(({ label }) => label);
+  const fitting = cellsOn(sweep, opened?.own);
+  const unfit = sweep.cells.filter((cell) => !fitting.includes(cell)).map(({ label }) => label);
   if (unfit.length > 0) remark(`not on this data, which has too few labels or classes: ${unfit.join(', ')}`);
   const runs = planned(options, opened?.own);
   const todo = missing(runs, cells);
   const asked = runs.filter(({ cell }) => cell && (cells?.includes(cell.name) ?? true)).length;
   const open = todo.filter(({ run }) => run.cell).length;
-  onEvent({ kind: 'plan', title: sweeps[name].title, runs: asked, finished: asked - open });
+  onEvent({ kind: 'plan', title: sweep.title, runs: asked, finished: asked - open });
   for (const { run } of todo) {
     const reason = whyAgain(run, out);
     if (reason) remark(`${labelOf(run)}: ${reason}`);
@@ -142,7 +141,7 @@ export async function runSweep(
   const data = opened ?? (await renderedData(options, opening));
   const minority = minorityClasses(data.counts);
   const table = () => tableOf(options, runs, data, minority);
-  const folder = join(out, name);
+  const folder = join(out, sweep.name);
   writeSweep(folder, table());
   const train = trainer(data.task, { signal, onEvent }, options);
   onEvent({ kind: 'runs', steps: todo.reduce((sum, { run }) => sum + run.experiment.iterations, 0) });
@@ -241,7 +240,7 @@ function inProcesses(
 
 /** @throws UsageError for a cell that is not among them. */
 function refuseUnknownCells(
-  name: SweepName,
+  name: string,
   asked: readonly string[] | undefined,
   cells: readonly { readonly name: string }[],
 ): void {
@@ -256,9 +255,9 @@ function refuseUnknownCells(
 
 /** The sweep's runs with all seeds. @throws UsageError for a cell that the sweep does not have. */
 function planned(options: SweepOptions, own: OwnData | undefined): PlannedRun[] {
-  const { name, seed, seeds, cells } = options;
-  refuseUnknownCells(name, cells, cellsOn(sweeps[name], own));
-  return plan(name, { ...options, own, seeds: Array.from({ length: seeds }, (_, i) => seed + i) });
+  const { sweep, seed, seeds, cells } = options;
+  refuseUnknownCells(sweep.name, cells, cellsOn(sweep, own));
+  return plan(sweep, { ...options, own, seeds: Array.from({ length: seeds }, (_, i) => seed + i) });
 }
 
 /** The runs of the chosen cells that have not ended, and what they start from; each once. */
@@ -299,7 +298,7 @@ function tableOf(
   { classes, where }: SweepData,
   minority: readonly number[],
 ): SweepTable {
-  const sweep = sweeps[options.name];
+  const { sweep, command } = options;
   const results = runs.map((run) => ({ cell: run.cell, result: finished(run) }));
   const rows = rowsOf(
     sweep,
@@ -312,7 +311,7 @@ function tableOf(
     minority,
     rows,
     setting: settingOf(options, runs, where),
-    command: options.command,
+    command,
   };
 }
 
@@ -320,7 +319,11 @@ function tableOf(
 function settingOf(options: SweepOptions, runs: readonly PlannedRun[], where: string): string {
   const { precision, start, seed, seeds } = options;
   const preset = streetSynthPreset(options);
-  const steps = preset.continuation('pgpc').iterations;
+  const counts = runs.flatMap(({ cell, experiment }) =>
+    cell && cell.method !== 'oracle' && cell.longer === undefined ? [experiment.iterations] : [],
+  );
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  const steps = least === most ? most : `${least} to ${most}`;
   const weights = runs.find((run) => run.weights !== undefined)?.weights;
   const from = weights === undefined ? 'random weights' : `the encoder ${weights}`;
   const source = start

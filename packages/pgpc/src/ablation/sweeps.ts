@@ -21,6 +21,8 @@ export interface Cell {
 }
 
 export interface Sweep {
+  /** Of its folder, and of its runs' folders where no other sweep has them. */
+  readonly name: string;
   readonly title: string;
   /** What the table shows, in a sentence. */
   readonly description: string;
@@ -98,7 +100,7 @@ function contrasts(): Cell[] {
 
 const START_WEIGHTS = [0.03, 0.1, 0.3];
 
-export const sweeps: Readonly<Record<SweepName, Sweep>> = {
+const tables: Readonly<Record<SweepName, Omit<Sweep, 'name'>>> = {
   methods: {
     title: 'Methods',
     description: 'What each method reaches from the same source network in the same number of steps.',
@@ -281,3 +283,8 @@ export const sweeps: Readonly<Record<SweepName, Sweep>> = {
     ),
   },
 };
+
+/** The sweeps of `pgpc ablate`. */
+export const sweeps = Object.fromEntries(
+  Object.entries(tables).map(([name, table]) => [name, { name, ...table }]),
+) as Readonly<Record<SweepName, Sweep>>;

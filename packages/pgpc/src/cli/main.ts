@@ -18,6 +18,7 @@ import { registerLog } from './commands/log.js';
 import { registerPredict } from './commands/predict.js';
 import { registerReport } from './commands/report.js';
 import { registerSetup } from './commands/setup.js';
+import { registerSweep } from './commands/sweep.js';
 import { registerTrain } from './commands/train.js';
 import { registerWeights } from './commands/weights.js';
 import type { CommandIo } from './io.js';
@@ -37,6 +38,7 @@ const COMMANDS = [
   registerDashboard,
   registerWeights,
   registerAblate,
+  registerSweep,
   registerBench,
   registerSetup,
 ];

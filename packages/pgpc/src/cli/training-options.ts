@@ -120,11 +120,8 @@ export function domainOptions(role: 'source' | 'target'): Option[] {
 export function setOption(description = describe(choiceSchema.shape.set)): Option {
   return new Option('--set <change>', `KEY=VALUE, ${description}; repeatable`)
     .argParser<Settings>((text, before) => {
-      const match = /^([\w.]+)=(.*)$/s.exec(text);
-      if (match === null) {
-        throw new InvalidArgumentError('must be KEY=VALUE, such as method.contrast.rank=3');
-      }
-      return { ...before, [match[1]!]: parsed(match[2]!) };
+      const [key, value] = settingOf(text);
+      return { ...before, [key]: settingValue(value) };
     })
     .default({}, 'none');
 }
@@ -137,7 +134,15 @@ export function pluginOption(): Option {
   );
 }
 
-function parsed(text: string): unknown {
+/** Key and value of a setting, as texts. @throws InvalidArgumentError for a text without both. */
+export function settingOf(text: string): [key: string, value: string] {
+  const match = /^([\w.]+)=(.*)$/s.exec(text);
+  if (match === null) throw new InvalidArgumentError('must be KEY=VALUE, such as method.contrast.rank=3');
+  return [match[1]!, match[2]!];
+}
+
+/** A setting's value: JSON, else text. */
+export function settingValue(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -2,7 +2,7 @@
 
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { sweepNames } from '../../src/ablation/names.js';
@@ -93,13 +93,13 @@ describe('sweeps', () => {
     ...more,
   });
   const keys = (name: (typeof sweepNames)[number], more: Partial<PlanOptions> = {}) =>
-    new Map(plan(name, options(more)).map((run) => [run.cell?.name ?? '(source)', run.key]));
+    new Map(plan(sweeps[name], options(more)).map((run) => [run.cell?.name ?? '(source)', run.key]));
 
   test.each(sweepNames)('%s is valid at every scale, and its cells are different experiments', (name) => {
     const { cells, reference } = sweeps[name];
     expect(cells.map((cell) => cell.name)).toContain(reference);
     for (const scale of scaleNames) {
-      const runs = plan(name, options({ scale, seeds: [1, 7] }));
+      const runs = plan(sweeps[name], options({ scale, seeds: [1, 7] }));
       expect(runs).toHaveLength(2 * (1 + cells.length));
       expect(new Set(runs.map(({ key }) => key)).size).toBe(runs.length);
       expect(new Set(runs.map(({ folder: path }) => path)).size).toBe(runs.length);
@@ -109,13 +109,15 @@ describe('sweeps', () => {
 
   test('have the values of the tables', () => {
     const contrast = (name: (typeof sweepNames)[number]) =>
-      plan(name, options()).flatMap(({ cell, experiment }) => (cell ? [experiment.method.contrast!] : []));
+      plan(sweeps[name], options()).flatMap(({ cell, experiment }) =>
+        cell ? [experiment.method.contrast!] : [],
+      );
     expect(contrast('rank').map(({ rank }) => rank)).toEqual([2, 3, 4, 5, 6, 7, 8]);
     expect(contrast('bank-size').map(({ bankCapacity }) => bankCapacity)).toEqual([
       100, 300, 1000, 3000, 10_000,
     ]);
     expect(contrast('warm-up').map(({ warmup }) => warmup)).toEqual([0, 1 / 8, 1 / 2]);
-    const weights = plan('lambda', options()).flatMap(({ cell, experiment: { method } }) =>
+    const weights = plan(sweeps.lambda, options()).flatMap(({ cell, experiment: { method } }) =>
       cell ? [[method.selfTraining!.weight, method.contrast!.weight]] : [],
     );
     expect(weights).toEqual([0.3, 1, 3].flatMap((t) => [0.03, 0.1, 0.3].map((c) => [t, c])));
@@ -127,7 +129,7 @@ describe('sweeps', () => {
     expect(keys('rank').get('r4')).toBe(pgpc);
     expect(keys('contrast-type').get('hybrid')).toBe(pgpc);
     expect(keys('lambda').get('t1-c0.1')).toBe(pgpc);
-    expect(plan('rank', options()).find(({ key }) => key === pgpc)!.name).toBe('pgpc');
+    expect(plan(sweeps.rank, options()).find(({ key }) => key === pgpc)!.name).toBe('pgpc');
     for (const name of sweepNames) expect(keys(name).get('(source)')).toBe(source);
   });
 
@@ -165,14 +167,56 @@ describe('sweeps', () => {
     for (const name of plain.keys()) expect(batch.get(name)).not.toBe(plain.get(name));
     const lr = keys('methods', { set: { 'optimizer.lr': 1e-4 } });
     expect([lr.get('(source)'), lr.get('oracle')]).toEqual([plain.get('(source)'), plain.get('oracle')]);
-    expect(() => plan('rank', options({ set: { 'method.featureDistance.weight': 1 } }))).toThrow(
+    expect(() => plan(sweeps.rank, options({ set: { 'method.featureDistance.weight': 1 } }))).toThrow(
       'setting method.featureDistance.weight: no cell of rank has this part',
     );
-    expect(() => plan('rank', options({ set: { 'method.contrast.rnk': 1 } }))).toThrow("did you mean 'rank'");
+    expect(() => plan(sweeps.rank, options({ set: { 'method.contrast.rnk': 1 } }))).toThrow(
+      "did you mean 'rank'",
+    );
+  });
+
+  // What is on disk stays valid: a change of one of these trains everything anew, and CHANGELOG.md has to say so.
+  test.each([
+    [
+      'evidence',
+      { seeds: [1], scale: 'quick' },
+      'source-b6fdb9d3e7b2 source-only-82c03492fe15 self-training-24d57f3ea873 ' +
+        'evidence-self-training-longer-693413765109 pgpc-70a50741791a evidence-batch-contrast-0085c069c462 ' +
+        'evidence-pgpc-plus-1a98c3cf7a74 evidence-pgpc-plus-dcan-denoise-3bd9ff6deef8 oracle-e342fae3f4bf',
+    ],
+    [
+      'rank',
+      { seeds: [1], scale: 'quick' },
+      'source-b6fdb9d3e7b2 rank-r2-290cd013e9d0 rank-r3-44fbaecf0108 pgpc-70a50741791a rank-r5-ef9057579ce5 ' +
+        'rank-r6-9b51311e9cc8 rank-r7-c30732453ce6 rank-r8-5407913de36d',
+    ],
+    [
+      'methods',
+      { seeds: [7], scale: 'demo', precision: 'bfloat16', set: { batch: 3 }, steps: 20 },
+      'source-a4a869efc854 source-only-0cbf523a913c self-training-747261cc47ec self-training-fda-fe329d1db5c6 ' +
+        'self-training-dcan-49ce8e704713 pgpc-588eda73ce77 pgpc-fda-f7663ac96bd9 pgpc-dcan-c7b493e5747f ' +
+        'pgpc-denoise-c901eccbe0ca pgpc-dcan-denoise-ee02b4e6d22b oracle-dc768801f94e',
+    ],
+    [
+      'methods',
+      {
+        seeds: [7],
+        scale: 'quick',
+        own: { digest: 'd', classes: 3, oracle: true },
+        set: { batch: 3 },
+        steps: 20,
+      },
+      'source-b06cb46614c3 source-only-fb572c715eb6 self-training-3ff4ccd1746d self-training-fda-9a775e05299f ' +
+        'self-training-dcan-0300d9805d8d pgpc-7ecc41dade86 pgpc-fda-2393b9fb5680 pgpc-dcan-f93c139a477c ' +
+        'pgpc-denoise-33f2b3c8bb72 pgpc-dcan-denoise-dd02bbf070f9 oracle-9908c62df360',
+    ],
+  ] as const)('%s has its runs in the folders that it had before, %j', (name, more, folders) => {
+    const runs = plan(sweeps[name], options({ weights: 'none', ...more }));
+    expect(runs.map((run) => basename(run.folder)).join(' ')).toBe(folders);
   });
 
   test('large', () => {
-    const runs = plan('methods', options({ scale: 'large', precision: 'bfloat16', seeds: [1, 2] }));
+    const runs = plan(sweeps.methods, options({ scale: 'large', precision: 'bfloat16', seeds: [1, 2] }));
     expect(runs.map(({ seed, cell }) => `${seed} ${cell?.name ?? 'source'}`)).toEqual(
       [1, 2].flatMap((seed) =>
         ['source', ...sweeps.methods.cells.map(({ name }) => name)].map((name) => `${seed} ${name}`),
@@ -210,31 +254,31 @@ describe('sweeps', () => {
       mkdirSync(join(start, `seed${seed}`), { recursive: true });
       write(seed, preset.pretraining.segmentor, seed);
     }
-    const runs = plan('rank', options({ start, seeds: [1, 2] }));
+    const runs = plan(sweeps.rank, options({ start, seeds: [1, 2] }));
     expect(runs.some(({ cell }) => cell === undefined)).toBe(false);
     expect(runs[0]).toMatchObject({ start: join(start, 'seed1'), after: undefined });
     const before = runs.map(({ key }) => key);
     write(1, preset.pretraining.segmentor, 9);
-    const after = plan('rank', options({ start, seeds: [1, 2] })).map(({ key }) => key);
+    const after = plan(sweeps.rank, options({ start, seeds: [1, 2] })).map(({ key }) => key);
     expect(after.map((key, i) => key === before[i])).toEqual(runs.map(({ seed }) => seed === 2));
     write(1, { ...preset.pretraining.segmentor, channels: 8 }, 1);
-    expect(() => plan('rank', options({ start }))).toThrow(
+    expect(() => plan(sweeps.rank, options({ start }))).toThrow(
       /has channels 8, the sweep's network 16: give another --start, or --set segmentor\.channels=8$/,
     );
-    expect(() => plan('rank', options({ start, seeds: [3] }))).toThrow(
+    expect(() => plan(sweeps.rank, options({ start, seeds: [3] }))).toThrow(
       /seed3.model\.safetensors is missing: --start/,
     );
   });
 
   test('start source and oracle from the encoder of this package, or from what is given', () => {
-    const runs = plan('methods', options());
+    const runs = plan(sweeps.methods, options());
     for (const { cell, start, weights, startKey, after } of runs) {
       if (cell === undefined || cell.method === 'oracle') {
         expect([start, weights]).toEqual([undefined, 'street-synth']);
         expect(startKey).toMatch(/^encoder [0-9a-f]{64}$/);
       } else expect([start, weights, startKey]).toEqual([runs[0]!.folder, undefined, after!.key]);
     }
-    const random = plan('methods', options({ weights: 'none' }));
+    const random = plan(sweeps.methods, options({ weights: 'none' }));
     expect(random.map(({ key }, i) => key === runs[i]!.key)).not.toContain(true);
     for (const { cell, weights, startKey } of random) {
       expect(weights).toBeUndefined();
@@ -243,14 +287,14 @@ describe('sweeps', () => {
     const wider = { set: { 'segmentor.backbone': 'mit_b1' } };
     for (const more of [{ scale: 'large' } as const, wider]) {
       expect(keys('methods', more)).toEqual(keys('methods', { ...more, weights: 'none' }));
-      expect(() => plan('methods', options({ ...more, weights: 'street-synth' }))).toThrow(
+      expect(() => plan(sweeps.methods, options({ ...more, weights: 'street-synth' }))).toThrow(
         /an encoder of mit_b0/,
       );
     }
   });
 
   test('train longer where the cell says so, and are else the same', () => {
-    const runs = plan('evidence', options({ steps: 100 }));
+    const runs = plan(sweeps.evidence, options({ steps: 100 }));
     const of = (name: string) => runs.find(({ cell }) => cell?.name === name)!.experiment;
     const [short, long] = [of('self-training'), of('self-training-longer')];
     expect([short.iterations, long.iterations]).toEqual([100, 110]);
@@ -278,6 +322,7 @@ describe('sweeps', () => {
 });
 
 const sweep: Sweep = {
+  name: 'sweep',
   title: 'A sweep',
   description: 'Of three cells.',
   reference: 'b',

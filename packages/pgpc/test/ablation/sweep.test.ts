@@ -21,6 +21,7 @@ import { openOwnData } from '../../src/ablation/own-data.js';
 import type { PlannedRun } from '../../src/ablation/plan.js';
 import { readResult } from '../../src/ablation/results.js';
 import { runSweep, type SweepEvent, type SweepOptions, type TrainedRun } from '../../src/ablation/run.js';
+import { sweeps } from '../../src/ablation/sweeps.js';
 import { TimeBudget } from '../../src/ablation/time-budget.js';
 import { main } from '../../src/cli/main.js';
 import { showSweep } from '../../src/cli/output/sweep.js';
@@ -42,7 +43,7 @@ class Sink extends Writable {
 }
 
 const options = (more: Partial<SweepOptions> = {}): SweepOptions => ({
-  name: 'contrast-type',
+  sweep: sweeps['contrast-type'],
   out: join(folder, 'runs'),
   data: join(folder, 'data'),
   seeds: 2,
@@ -168,7 +169,7 @@ describe('a sweep', () => {
 
   test('that has finished trains nothing, and another one only what it does not share', async () => {
     expect((await sweepOf()).trained).toEqual([]);
-    const { trained, out } = await sweepOf({ name: 'negatives', seeds: 1 });
+    const { trained, out } = await sweepOf({ sweep: sweeps.negatives, seeds: 1 });
     expect(trained).toEqual(['seed1/negatives-source', 'seed1/negatives-target']);
     expect(out).toContain('3 runs, 1 of them finished before');
   });
@@ -179,7 +180,7 @@ describe('a sweep', () => {
     const domains = { source, target, skipBad: false };
     // With three classes PGPC's own rank is 2.
     const place = join(folder, 'own/runs');
-    const given = { name: 'rank', out: place, seeds: 1, domains, cells: ['r2'] } as const;
+    const given = { sweep: sweeps.rank, out: place, seeds: 1, domains, cells: ['r2'] } as const;
     const { trained, out, err, error } = await sweepOf(given);
     expect(error).toBeUndefined();
     expect(trained).toEqual(['seed1/source', 'seed1/pgpc']);
@@ -229,7 +230,7 @@ describe('a sweep', () => {
   }, 60_000);
 
   test('trains the chosen cells, and refuses one that there is not', async () => {
-    const given = { name: 'rank', seeds: 1, cells: ['r4', 'r2'] } as const;
+    const given = { sweep: sweeps.rank, seeds: 1, cells: ['r4', 'r2'] } as const;
     expect((await sweepOf(given)).trained).toEqual(['seed1/rank-r2']);
     expect(readFileSync(join(folder, 'runs/rank/table.md'), 'utf8')).toContain('Not run yet: r = 3; r = 5');
     const { error } = await sweepOf({ ...given, cells: ['r12'] });
@@ -263,7 +264,7 @@ describe('a sweep', () => {
     const source = readdirSync(seed).find((name) => name.startsWith('source-'))!;
     rmSync(join(seed, source, 'model.safetensors'));
     expect((await sweepOf()).trained).toEqual([]);
-    const { trained } = await sweepOf({ name: 'anchor-view', seeds: 1 });
+    const { trained } = await sweepOf({ sweep: sweeps['anchor-view'], seeds: 1 });
     expect(trained).toEqual(['seed1/source', 'seed1/anchor-view-target']);
   });
 
@@ -289,7 +290,7 @@ describe('a sweep', () => {
 
   test('ends at its time limit with what has ended, starts nothing that would not end, and resumes later', async () => {
     const out = join(folder, 'limited');
-    const given = { out, jobs: 1, name: 'negatives', seeds: 1 } as const;
+    const given = { out, jobs: 1, sweep: sweeps.negatives, seeds: 1 } as const;
     // The source takes 30 ms or more, and the cells 12.
     const first = await sweepOf({ ...given, sourceSteps: 30, steps: 5000, minutes: 0.05 });
     expect(first.error).toBeUndefined();

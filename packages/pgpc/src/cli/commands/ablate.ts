@@ -1,31 +1,19 @@
 // `pgpc ablate`
-import { basename, join, resolve } from 'node:path';
 import { Argument } from 'commander';
 import { z } from 'zod';
-import { sweepNames } from '../../ablation/names.js';
+import { type SweepName, sweepNames } from '../../ablation/names.js';
 import type { SweepOptions } from '../../ablation/run.js';
-import { UsageError } from '../../config/usage-error.js';
-import { type StreetSynthPreset, scaleNames, streetSynthPreset } from '../../recipes/street-synth.js';
 import { type Action, examples, option, pluginHelp, type Register } from '../command.js';
-import { type DomainFlags, domainsOf } from '../domain-flags.js';
-import { domainOptions, pluginOption, setOption, trainingOption } from '../training-options.js';
-import { checkedBy, existingPath, integer, oneOf, outputFolder, positiveNumber, seed } from '../values.js';
-import { weightsSource } from '../weights-source.js';
+import { addSweepOptions, type CheckedSweepFlags, checkedSweepFlags, runAndShow } from '../sweep-options.js';
+import { pluginOption, setOption } from '../training-options.js';
+import { checkedBy, oneOf } from '../values.js';
 
 const cellNames = z
   .string()
   .regex(/^[^,\s]+(,[^,\s]+)*$/, { error: 'must be names with commas between them, such as r2,r4' })
   .transform((text) => text.split(','));
 
-type AblateOptions = Omit<SweepOptions, 'plugins' | 'command'> & { readonly plugin: string[] | undefined };
-
-/** The steps of a training at each scale, for the help of the option that changes them. */
-function defaultSteps(training: (preset: StreetSynthPreset) => { iterations: number }): string {
-  const { demo, quick, large } = Object.fromEntries(
-    scaleNames.map((scale) => [scale, training(streetSynthPreset({ scale, seed: 1 })).iterations]),
-  );
-  return `default: ${demo}; ${quick} if quick, ${large} if large`;
-}
+type AblateOptions = CheckedSweepFlags & Pick<SweepOptions, 'set'> & { readonly name: SweepName };
 
 export const registerAblate: Register = (parent, act) => {
   const command = parent
@@ -38,85 +26,9 @@ export const registerAblate: Register = (parent, act) => {
     )
     .addArgument(
       new Argument('<name>', `the sweep: ${sweepNames.join(', ')}`).argParser(checkedBy(oneOf(sweepNames))),
-    )
-    .addOption(
-      option(
-        '--out <folder>',
-        'folder for runs and tables (default: runs/ablations, of your own data runs/ablations-TARGET)',
-        outputFolder,
-      ),
-    )
-    .addOption(
-      option(
-        '--data <folder>',
-        'folder of the rendered data (default: data/street-synth-1, with -quick or -large)',
-        outputFolder,
-      ),
     );
-  for (const one of [...domainOptions('source'), ...domainOptions('target')]) command.addOption(one);
-  command
-    .addOption(trainingOption('classes'))
-    .addOption(trainingOption('skipBad'))
-    .addOption(
-      option('--seeds <count>', 'number of seeds to run, counted up from --seed', integer(1, 100), 3),
-    )
-    .addOption(
-      option('--seed <number>', 'first seed of the training; the rendered data is the same for all', seed, 1),
-    )
-    .addOption(
-      option(
-        '--source-steps <count>',
-        `training steps on the source (${defaultSteps(({ pretraining }) => pretraining)})`,
-        integer(10),
-      ),
-    )
-    .addOption(
-      option(
-        '--steps <count>',
-        `training steps of each cell, from the source network (${defaultSteps((preset) => preset.continuation('pgpc'))})`,
-        integer(10),
-      ),
-    )
-    .addOption(
-      option(
-        '--scale <name>',
-        `size of images, network and steps: ${scaleNames.join(', ')}; large needs a GPU (default: demo)`,
-        oneOf(scaleNames),
-      ),
-    )
-    .option('--quick', 'the scale quick: fewer images and steps, minutes, and lower numbers')
+  addSweepOptions(command)
     .addOption(option('--cells <names>', 'cells to run, with commas between them (default: all)', cellNames))
-    .addOption(
-      option(
-        '--jobs <count>',
-        'trainings at once (default: as many as cores, and 4 on a GPU)',
-        integer(1, 256),
-      ),
-    )
-    .addOption(
-      option(
-        '--minutes <count>',
-        'time after which runs are stopped; none is started that is not expected to end by then (default: no limit)',
-        positiveNumber,
-      ),
-    )
-    .addOption(trainingOption('device'))
-    .addOption(trainingOption('precision'))
-    .addOption(
-      option(
-        '--weights <file>',
-        'weights that source network and oracle start their encoder from, or none for random values (default: street-synth, which comes with pgpc, for mit-b0; none if large)',
-        weightsSource,
-      ),
-    )
-    .addOption(
-      option(
-        '--start <path>',
-        'folder with source networks as seed1/model.safetensors, ..., or one network, instead of training them',
-        existingPath,
-      ),
-    )
-    .option('--no-checkpoints', 'do not keep the networks of the cells')
     .addOption(
       setOption('a change of an option in every cell that has it, such as method.selfTraining.alpha=0.999'),
     )
@@ -132,43 +44,12 @@ export const registerAblate: Register = (parent, act) => {
         'pgpc ablate methods --scale large --device cuda --jobs 6 --minutes 60',
       ),
     )
-    .action(async (name, { quick, scale, sourceRoot, sourceFormat, sourceScale, sourceRange, ...others }) => {
-      const { targetRoot, targetFormat, targetScale, targetRange, classes, skipBad, ...options } = others;
-      if (quick && scale !== undefined && scale !== 'quick') {
-        throw new UsageError(`--quick is --scale quick: leave out one of --quick and --scale ${scale}`);
-      }
-      const source = { sourceRoot, sourceFormat, sourceScale, sourceRange };
-      const target = { targetRoot, targetFormat, targetScale, targetRange };
-      const domains = ownDomains({ ...source, ...target, classes, skipBad });
-      if (domains && options.data !== undefined) {
-        throw new UsageError('--data is of rendered streets: leave it out, or the roots of your own data');
-      }
-      const ablations = domains ? `ablations-${basename(resolve(targetRoot!))}` : 'ablations';
-      const out = options.out ?? join('runs', ablations);
-      const chosen = { name, ...options, out, domains, scale: scale ?? (quick ? 'quick' : 'demo') };
-      await act('ablate', ablate, chosen as AblateOptions);
+    .action(async (name, flags) => {
+      await act('ablate', ablate, { name, ...checkedSweepFlags(flags) } as AblateOptions);
     });
 };
 
-/** @throws UsageError for one root without the other, and for what goes with them alone. */
-function ownDomains(flags: DomainFlags): SweepOptions['domains'] {
-  const { sourceRoot, targetRoot, skipBad = false } = flags;
-  if (sourceRoot !== undefined && targetRoot !== undefined) {
-    return domainsOf({ ...flags, sourceRoot, targetRoot });
-  }
-  if (skipBad || Object.values(flags).some((value) => value !== undefined && value !== false)) {
-    throw new UsageError('data of your own needs both --source-root and --target-root');
-  }
-  return undefined;
-}
-
-const ablate: Action<AblateOptions> = async ({ plugin: plugins, ...options }, io) => {
-  const { runSweep } = await import('../../ablation/run.js');
-  const { useCores } = await import('../../machine.js');
-  const { showSweep } = await import('../output/sweep.js');
-  useCores(1);
-  const { command, signal } = io;
-  await showSweep(options.minutes, io, (onEvent) =>
-    runSweep({ ...options, plugins, command }, { signal, onEvent }),
-  );
+const ablate: Action<AblateOptions> = async ({ name, ...options }, io) => {
+  const { sweeps } = await import('../../ablation/sweeps.js');
+  await runAndShow({ ...options, sweep: sweeps[name] }, io);
 };
