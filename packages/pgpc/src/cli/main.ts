@@ -9,6 +9,7 @@ import { registerAdapt } from './commands/adapt.js';
 import { registerBench } from './commands/bench.js';
 import { registerCompare } from './commands/compare.js';
 import { registerDashboard } from './commands/dashboard.js';
+import { registerCompletion } from './commands/completion.js';
 import { registerData } from './commands/data.js';
 import { registerDemo } from './commands/demo.js';
 import { registerEval } from './commands/eval.js';
@@ -41,6 +42,7 @@ const COMMANDS = [
   registerSweep,
   registerBench,
   registerSetup,
+  registerCompletion,
 ];
 
 export type Handlers = Readonly<Record<string, Action<never>>>;

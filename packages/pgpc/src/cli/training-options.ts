@@ -17,6 +17,7 @@ import { drivingPresetNames } from '../recipes/driving.js';
 import { choiceSchema, type ResolvedChoice } from '../training/choice.js';
 import {
   checkedBy,
+  completing,
   deviceName,
   existingFile,
   existingFolder,
@@ -129,8 +130,9 @@ export function setOption(description = describe(choiceSchema.shape.set)): Optio
 /** `--plugin`, repeatable. */
 export function pluginOption(): Option {
   const file = checkedBy(existingFile);
+  const add = (text: string, before: string[] = []) => [...before, file(text)];
   return new Option('--plugin <file>', describe(choiceSchema.shape.plugins)).argParser<string[]>(
-    (text, before = []) => [...before, file(text)],
+    completing('files', add),
   );
 }
 

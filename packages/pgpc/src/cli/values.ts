@@ -12,13 +12,32 @@ import { isRunName, RUN_NAME_RULE } from '../training/run-directory/run-name.js'
 
 export type { Size };
 
+/** What a shell can complete a value to; of a list, each element. */
+export type Completes = 'files' | 'folders' | { readonly words: readonly string[]; readonly list?: boolean };
+
+/** Of schemas, and of the parsers that are made from them. */
+const completions = new WeakMap<object, Completes>();
+
+/** Says what a shell can complete a value to. @returns the same schema or parser. */
+export function completing<T extends object>(completes: Completes, read: T): T {
+  completions.set(read, completes);
+  return read;
+}
+
+/** What is known of a parser's values; undefined: nothing. */
+export function completesOf(parser: object): Completes | undefined {
+  return completions.get(parser);
+}
+
 /** Turns a schema into commander's parser; the schema's message follows the option and its value. */
 export function checkedBy<T>(schema: z.ZodType<T, string>): (text: string) => T {
-  return (text) => {
+  const parse = (text: string) => {
     const parsed = schema.safeParse(text);
     if (parsed.success) return parsed.data;
     throw new InvalidArgumentError(parsed.error.issues[0]!.message);
   };
+  const completes = completions.get(schema);
+  return completes ? completing(completes, parse) : parse;
 }
 
 /** Whole numbers from `least` to `most`, in decimal digits. */
@@ -75,29 +94,34 @@ export const valueRange: z.ZodType<[low: number, high: number], string> = z
 
 /** One of a few words. */
 export function oneOf<T extends string>(words: readonly T[]): z.ZodType<T, string> {
-  return z.string().transform((text, context) => {
+  const schema = z.string().transform((text, context) => {
     const word = words.find((candidate) => candidate === text);
     if (word !== undefined) return word;
     context.addIssue(`must be one of ${words.join(', ')}${didYouMean(text, words)}`);
     return z.NEVER;
   });
+  return completing({ words }, schema);
 }
 
 /** Some of a few words, between commas. */
 export function listOf<T extends string>(words: readonly T[]): z.ZodType<T[], string> {
-  return z
+  const schema = z
     .string()
     .transform((text) => text.split(','))
     .pipe(z.array(oneOf(words)));
+  return completing({ words, list: true }, schema);
 }
 
 /** Networks by name, in any spelling. */
-export const networkName: z.ZodType<NetworkName, string> = z.string().transform((text, context) => {
-  const name = networkNamed(text);
-  if (name !== undefined) return name;
-  context.addIssue(`must be one of ${networkChoices.join(', ')}${didYouMean(text, networkChoices)}`);
-  return z.NEVER;
-});
+export const networkName: z.ZodType<NetworkName, string> = completing(
+  { words: networkChoices },
+  z.string().transform((text, context) => {
+    const name = networkNamed(text);
+    if (name !== undefined) return name;
+    context.addIssue(`must be one of ${networkChoices.join(', ')}${didYouMean(text, networkChoices)}`);
+    return z.NEVER;
+  }),
+);
 
 /** Names of runs. */
 export const runName: z.ZodType<string, string> = z
@@ -121,36 +145,44 @@ export const existingFile: z.ZodType<string, string> = existing('file');
 export const existingFolder: z.ZodType<string, string> = existing('folder');
 
 function existing(wanted: 'file' | 'folder'): z.ZodType<string, string> {
-  return z.string().transform((path, context) => {
+  const schema = z.string().transform((path, context) => {
     const kind = kindOf(path);
     if (kind === wanted) return path;
     context.addIssue(kind === undefined ? `there is no such ${wanted}` : `is a ${kind}, not a ${wanted}`);
     return z.NEVER;
   });
+  return completing(`${wanted}s`, schema);
 }
 
 /** Paths of files or folders that exist. */
-export const existingPath: z.ZodType<string, string> = z
-  .string()
-  .refine((path) => kindOf(path) !== undefined, { error: 'there is no such file or folder' });
+export const existingPath: z.ZodType<string, string> = completing(
+  'files',
+  z.string().refine((path) => kindOf(path) !== undefined, { error: 'there is no such file or folder' }),
+);
 
 /** Whether a text is a pattern for the names of files, rather than the name of one. */
 export const isPattern = (text: string): boolean => /[*?[\]{}!()]/.test(text);
 
 /** Paths of folders to write to: they may exist or not, but not as a file. */
-export const outputFolder: z.ZodType<string, string> = z
-  .string()
-  .min(1, { error: 'must name a folder' })
-  .refine((folder) => kindOf(folder) !== 'file', { error: 'is a file, not a folder' })
-  .refine((folder) => isWritable(folder), { error: 'cannot be written to' });
+export const outputFolder: z.ZodType<string, string> = completing(
+  'folders',
+  z
+    .string()
+    .min(1, { error: 'must name a folder' })
+    .refine((folder) => kindOf(folder) !== 'file', { error: 'is a file, not a folder' })
+    .refine((folder) => isWritable(folder), { error: 'cannot be written to' }),
+);
 
 /** Paths of files to write to, in folders that exist; `-` is standard output. */
-export const outputFile: z.ZodType<string, string> = z
-  .string()
-  .min(1, { error: 'must name a file' })
-  .refine((file) => kindOf(file) !== 'folder', { error: 'is a folder, not a file' })
-  .refine((file) => kindOf(dirname(file)) === 'folder', { error: 'there is no such folder' })
-  .refine((file) => file === '-' || isWritable(file), { error: 'cannot be written to' });
+export const outputFile: z.ZodType<string, string> = completing(
+  'files',
+  z
+    .string()
+    .min(1, { error: 'must name a file' })
+    .refine((file) => kindOf(file) !== 'folder', { error: 'is a folder, not a file' })
+    .refine((file) => kindOf(dirname(file)) === 'folder', { error: 'there is no such folder' })
+    .refine((file) => file === '-' || isWritable(file), { error: 'cannot be written to' }),
+);
 
 /** Whether a file can be written to, or something be made in a folder, or in the nearest that is there of those above. */
 function isWritable(path: string): boolean {

@@ -244,6 +244,4 @@ test('pgpc sweep trains the combinations, and afterwards only what is new', () =
   expect(more.stderr).toContain('seed1/self-training-alpha-alpha-0.5');
   expect(more.stderr).not.toContain('seed1/source');
   expect(readFileSync(join(table, 'table.md'), 'utf8')).toMatch(/^\| alpha = 0\.5 \| 1 \|/m);
-  const none = sweep('0.9');
-  expect(none).toMatchObject({ status: 2, stdout: '' });
-}, 240_000);
+}, 360_000);

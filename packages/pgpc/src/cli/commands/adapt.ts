@@ -10,7 +10,7 @@ import { type Action, examples, option, pluginHelp, type Register } from '../com
 import { applyConfigFile, CONFIG_FILE } from '../config-file.js';
 import { type DomainFlags, domainsOf } from '../domain-flags.js';
 import { domainOptions, setOption, trainingOption } from '../training-options.js';
-import { existingFile, integer, outputFolder, runName, seed } from '../values.js';
+import { completing, existingFile, integer, outputFolder, runName, seed } from '../values.js';
 import { weightsSource } from '../weights-source.js';
 
 type AdaptFlags = AdaptOptions & {
@@ -21,17 +21,20 @@ type AdaptFlags = AdaptOptions & {
 /** The one that is measured to be the best from day to dusk (docs/results.md). */
 export const DEFAULT_METHOD = 'pgpc-plus';
 
-export const methodList = z.string().transform((text, context) => {
-  const methods = text.split(',');
-  for (const name of methods) {
-    if (methodNames.includes(name)) continue;
-    context.addIssue(
-      `there is no method '${name}'${didYouMean(name, methodNames)}; there are ${methodNames.join(', ')}`,
-    );
-    return z.NEVER;
-  }
-  return methods;
-});
+export const methodList = completing(
+  { words: methodNames, list: true },
+  z.string().transform((text, context) => {
+    const methods = text.split(',');
+    for (const name of methods) {
+      if (methodNames.includes(name)) continue;
+      context.addIssue(
+        `there is no method '${name}'${didYouMean(name, methodNames)}; there are ${methodNames.join(', ')}`,
+      );
+      return z.NEVER;
+    }
+    return methods;
+  }),
+);
 
 export const registerAdapt: Register = (parent, act) => {
   const { pretraining, continuation } = streetSynthPreset({ seed: 0 });

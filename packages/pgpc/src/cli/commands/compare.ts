@@ -4,7 +4,7 @@ import { Argument } from 'commander';
 import { UsageError } from '../../config/usage-error.js';
 import { type Action, examples, option, type Register } from '../command.js';
 import { beside, writeText } from '../output/text-file.js';
-import { checkedBy, existingFolder, outputFile } from '../values.js';
+import { checkedBy, completing, existingFolder, outputFile } from '../values.js';
 
 interface CompareOptions {
   readonly runs: readonly string[];
@@ -23,7 +23,10 @@ export const registerCompare: Register = (parent, act) => {
     )
     .addArgument(
       new Argument('<runs...>', 'run directories, the one to compare with first').argParser(
-        (text: string, before: readonly string[] | undefined) => [...(before ?? []), one(text)],
+        completing('folders', (text: string, before: readonly string[] | undefined) => [
+          ...(before ?? []),
+          one(text),
+        ]),
       ),
     )
     .addOption(option('--html <file>', 'page to write', outputFile, 'comparison.html'))
