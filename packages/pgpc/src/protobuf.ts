@@ -6,7 +6,7 @@ export type Field = readonly [type: string, id: number, rule?: 'repeated'];
 
 /**
  * One message, by the names that we give its fields. A field that is 0 or empty is left out, as a reader takes it for that.
- * @param either fields of which one is there, and tells by being there: it is written also where it is 0.
+ * @param either fields one at a time: its presence tells something, so it is written also where it is 0.
  */
 export function message(
   fields: Readonly<Record<string, Field>>,

@@ -100,7 +100,7 @@ export const registerAdapt: Register = (parent, act) => {
     .addOption(
       option(
         '--config <file>',
-        `file with options by their long names, which those of the command line replace (default: ${CONFIG_FILE} where there is one)`,
+        `file with options by their long names; the command line replaces them (default: ${CONFIG_FILE} where there is one)`,
         existingFile,
       ),
     )
