@@ -299,10 +299,10 @@ describe('a sweep', () => {
     expect(first.out).toContain('3 runs left after --minutes 0.05; resume with: pgpc ablate contrast-type\n');
 
     // Nothing is known of the first run: it is stopped at the limit.
-    const stopped = await sweepOf({ ...given, sourceSteps: 100_000, minutes: 0.003 });
+    const stopped = await sweepOf({ ...given, sourceSteps: 100_000, minutes: 0.02 });
     expect(stopped.error).toBeUndefined();
     expect(stopped.trained).toEqual(['seed1/source']);
-    expect(stopped.out).toContain('4 runs left after --minutes 0.003');
+    expect(stopped.out).toContain('4 runs left after --minutes 0.02');
 
     // All of a seed starts before anything of the next, whatever else could run.
     const seeds = await sweepOf({
