@@ -11,17 +11,11 @@ export const registerCompletion: Register = (parent, act) => {
     .summary('print a completion script for a shell')
     .description(
       'Print a script that lets a shell complete commands, options, their words and files. It is made from the definitions of the ' +
-        'commands: print it anew after an update.',
+        'commands: print it anew after an update. Files that shells read at their start: ' +
+        '~/.local/share/bash-completion/completions/pgpc; _pgpc in a folder of fpath of zsh; ~/.config/fish/completions/pgpc.fish.',
     )
     .addArgument(new Argument('<shell>', SHELLS.join(', ')).argParser(checkedBy(oneOf(SHELLS))))
-    .addHelpText(
-      'after',
-      examples(
-        'pgpc completion bash > ~/.local/share/bash-completion/completions/pgpc',
-        'pgpc completion zsh > ~/.zfunc/_pgpc',
-        'pgpc completion fish > ~/.config/fish/completions/pgpc.fish',
-      ),
-    )
+    .addHelpText('after', examples('pgpc completion bash', 'pgpc completion zsh'))
     .action(async (shell: (typeof SHELLS)[number]) => {
       const print: Action<object> = async (_, { stdout }) => {
         const { shapeOf } = await import('../completion/shape.js');
