@@ -71,7 +71,7 @@ describe('bash completes', () => {
   test('commands, options, words and files', async () => {
     const pgpc = methodNames.filter((name) => name.startsWith('pg'));
     const cases: [words: string[], expected: readonly string[]][] = [
-      [['da'], ['data']],
+      [['da'], ['dashboard', 'data']],
       [
         ['data', 'c'],
         ['check', 'cache'],

@@ -52,6 +52,8 @@ async function accepted(line: string): Promise<string> {
   const args = words(line);
   // What one example takes for a file another may take for a folder.
   process.chdir(mkdtempSync(path.join(folder, 'in-')));
+  // `pgpc adapt` takes from it what its line does not say.
+  writeFileSync('pgpc.yaml', 'source-root: simulator\ntarget-root: camera\n');
   for (let made = 0; ; made++) {
     const { code, err } = await run(args);
     if (code === 0) return '';

@@ -109,7 +109,6 @@ export const registerAdapt: Register = (parent, act) => {
       'after',
       examples(
         'pgpc adapt --source-root data/simulator --target-root data/camera',
-        'pgpc init && pgpc adapt',
         'pgpc adapt --source-root data/simulator --target-root data/camera --crop 256 --steps 2000 --methods pgpc-plus,self-training',
       ),
     )
