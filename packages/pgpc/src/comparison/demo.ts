@@ -57,6 +57,9 @@ interface Surroundings {
   onEvent: (event: DemoEvent) => void;
 }
 
+/** Whose network is the run's. */
+const MODEL: MethodName = 'pgpc-plus';
+
 /**
  * The source network is trained further in several ways, for the same number of steps from the same state; the oracle
  * is trained on the target's labels, which the others never see, for as many steps as theirs together.
@@ -138,6 +141,8 @@ async function runClaimed(
     config: {
       preset: 'street-synth',
       quick,
+      // The model that is taken where the run is named and no method.
+      phase: seeds > 1 ? `${MODEL}-seed${seed}` : MODEL,
       ...preset.data,
       weights: weights ?? RANDOM_START,
       pretraining: preset.pretraining,

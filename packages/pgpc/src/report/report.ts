@@ -11,6 +11,7 @@ import { flatten } from './flatten.js';
 import { css, duration, number, percent, points } from './format.js';
 import { type Html, html } from './html.js';
 import { METRIC_TITLES } from './metric-titles.js';
+import { nextSteps } from './next-steps.js';
 import { page } from './page.js';
 import { linearAxis, meanAndSpread } from './series.js';
 
@@ -73,6 +74,7 @@ ${headline(methods)}
 ${perClass(run, methods)}
 ${await pictures(run, methods)}
 ${curves(run, methods)}
+${next(run)}
 ${reproduction(run)}`;
   const file = path.join(runDirectory, 'report.html');
   await writeWhole(file, page(run.info.title ?? run.info.name, body));
@@ -358,6 +360,15 @@ function phaseRow(label: string, records: Run['metrics']): Html {
     Number.isFinite(speed) && number(speed)
   }</td><td>${loss !== undefined && number(loss)}</td></tr>
 `;
+}
+
+/** Of a run whose network is there. */
+function next({ directory, info }: Run): Html | undefined {
+  if (info.status !== 'finished' || !existsSync(path.join(directory, 'checkpoints'))) return undefined;
+  return html`<section>
+<h2>What comes next</h2>
+<dl>${nextSteps(directory).map(({ command, gives }) => html`<dt><code>${command}</code></dt><dd>${gives}</dd>`)}</dl>
+</section>`;
 }
 
 function reproduction(run: Run): Html {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { locateModel } from '../../src/models/locate.js';
 import { shippedEncoder } from '../../src/models/weights/shipped.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 
@@ -81,6 +82,10 @@ describe('pgpc demo --quick', () => {
       `From ${shippedEncoder.description}, which are of neither domain here, a net`,
     );
     expect(info).toMatchObject({ status: 'finished', seed: 3, config: { weights: 'street-synth' } });
+    const next = outcome.stdout.slice(outcome.stdout.indexOf('\nnext:\n'));
+    expect(next.match(/pgpc \w+/g)).toEqual(['pgpc predict', 'pgpc export', 'pgpc try']);
+    // The run itself names the network that these commands take.
+    expect(locateModel(join(folder, 'runs/demo-quick'))).toContain('checkpoints/pgpc-plus/');
   });
 
   test('logs finite losses of every phase', () => {

@@ -2,6 +2,7 @@
 
 import type { AdaptEvent } from '../../comparison/adapt.js';
 import type { DemoEvent } from '../../comparison/demo.js';
+import { nextSteps } from '../../report/next-steps.js';
 import type { CommandIo } from '../io.js';
 import { roughly } from './forecast.js';
 import { ParallelProgress } from './parallel-progress.js';
@@ -48,10 +49,17 @@ export async function showComparison(
         const { path, results, info } = event.run;
         if (results.length > 0) stdout.write(`\n${iouTable(results, info.classes)}`);
         stdout.write(`\nrun: ${path}\nreport: ${event.file}\n`);
+        if (info.status === 'finished') stdout.write(nextLines(path));
         return;
       }
       default:
         trainings.tell(event);
     }
   });
+}
+
+function nextLines(run: string): string {
+  const steps = nextSteps(run);
+  const width = Math.max(...steps.map(({ command }) => command.length));
+  return `next:\n${steps.map(({ command, gives }) => `  ${command.padEnd(width)}  ${gives}\n`).join('')}`;
 }
