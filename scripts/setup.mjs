@@ -85,6 +85,7 @@ try {
     'packages/torch/setup',
     'packages/datasets/setup',
     'packages/pgpc',
+    'packages/pgpc/try-page',
   ]);
   run(process.execPath, ['scripts/page.mjs']);
   say(`ready in ${((Date.now() - started) / 1000).toFixed(1)} s (${parts.join('; ')})`);

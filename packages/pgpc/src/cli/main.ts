@@ -21,6 +21,7 @@ import { registerReport } from './commands/report.js';
 import { registerSetup } from './commands/setup.js';
 import { registerSweep } from './commands/sweep.js';
 import { registerTrain } from './commands/train.js';
+import { registerTry } from './commands/try.js';
 import { registerWeights } from './commands/weights.js';
 import type { CommandIo } from './io.js';
 
@@ -32,6 +33,7 @@ const COMMANDS = [
   registerTrain,
   registerEval,
   registerPredict,
+  registerTry,
   registerExport,
   registerReport,
   registerCompare,

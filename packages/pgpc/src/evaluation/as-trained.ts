@@ -19,7 +19,7 @@ export interface AsTrained {
   readonly said: string[];
 }
 
-type Described = Pick<Segmentor, 'config' | 'classInfo' | 'about'>;
+type Described = Pick<Segmentor, 'classInfo' | 'about'> & { config: Pick<Segmentor['config'], 'classes'> };
 
 /** @param needsClasses whether the classes are taken from the model, not from a data set. */
 export function asTrained(

@@ -50,7 +50,8 @@ export interface ExportedOnnx {
   readonly checked: { readonly result: OnnxCheck; readonly images: string } | undefined;
 }
 
-const ONNX_FILE = 'model.onnx';
+/** The graph's file in an exported folder. */
+export const ONNX_FILE = 'model.onnx';
 
 /**
  * Writes `model.onnx`, `config.json` and `preprocessor_config.json`. The file has its name only once it has passed the check.

@@ -10,6 +10,7 @@ export const noBrowser = existsSync(CHROMIUM)
   ? undefined
   : `there is no ${CHROMIUM} (apt-get install chromium): the page is not tested in a browser`;
 
-export function openBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+/** @param flags of Chromium's command line. */
+export function openBrowser(flags: readonly string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', ...flags] });
 }

@@ -128,3 +128,21 @@ export function readHuggingFaceFiles(weights: string): HuggingFaceDescription | 
     own: config[OWN_KEY] === undefined ? undefined : own,
   };
 }
+
+/** What `preprocessor_config.json` in a folder says of the input. */
+export interface PreprocessorDescription {
+  /** Whether images are brought to 0 .. 1 and normalised before they enter; false: the network takes 0 .. 255. */
+  readonly normalises: boolean;
+}
+
+/** @returns undefined where there is none. @throws Error for one that is no JSON. */
+export function readPreprocessor(folder: string): PreprocessorDescription | undefined {
+  const file = join(folder, PREPROCESSOR);
+  if (!existsSync(file)) return undefined;
+  try {
+    const { do_normalize: normalises } = JSON.parse(readFileSync(file, 'utf8')) as { do_normalize?: unknown };
+    return { normalises: normalises !== false };
+  } catch (error) {
+    throw new Error(`${file} is not JSON: ${(error as Error).message}`);
+  }
+}
