@@ -362,7 +362,7 @@ describe('refuses', () => {
   test.each([
     [
       ['dmeo'],
-      /unknown command 'dmeo' \(did you mean 'demo'\?\); commands of 'pgpc': demo, init, adapt, data, train, eval, predict, export, report, compare, log, dashboard, weights, ablate, sweep, bench, setup, completion$/,
+      /unknown command 'dmeo' \(did you mean 'demo'\?\); commands of 'pgpc': demo, init, adapt, data, train, eval, predict, try, export, report, compare, log, dashboard, weights, ablate, sweep, bench, setup, completion$/,
     ],
     [
       ['data', 'rendr'],
