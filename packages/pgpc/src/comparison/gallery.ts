@@ -4,16 +4,10 @@ import type { SegmentationDataset } from '@pgpc/datasets';
 import { asTrained } from '../evaluation/as-trained.js';
 import { toLabelMap } from '../evaluation/evaluate.js';
 import { predictLabels } from '../evaluation/inference.js';
+import { spread } from '../evaluation/spread.js';
 import { loadModel } from '../models/checkpoint.js';
 import type { RunDirectory } from '../training/run-directory/run-directory.js';
 import type { PictureIndex } from '../training/run-directory/schema.js';
-
-/** A few of `length` positions, evenly spread. */
-function spread(length: number, n: number): number[] {
-  return Array.from({ length: Math.min(n, length) }, (_, i) =>
-    Math.floor(((i + 0.5) * length) / Math.min(n, length)),
-  );
-}
 
 /** Pictures of source and target, to which every method adds its predictions. */
 export class Gallery {

@@ -5,11 +5,12 @@ import { dims, fromTypedArray, type Tensor, tidy } from '@pgpc/torch';
 import type { AdaptationStep } from '../adaptation/step.js';
 import { evaluateSegmentor, toLabelMap } from '../evaluation/evaluate.js';
 import { classify, predictLabels } from '../evaluation/inference.js';
+import { spread } from '../evaluation/spread.js';
 import { inEvaluation } from '../evaluation/unlabelled.js';
 import { STEPS_BETWEEN } from './checkpoint-clock.js';
 import { openRun } from './run-directory/open-run.js';
 import type { RunDirectory } from './run-directory/run-directory.js';
-import type { PictureIndex } from './run-directory/schema.js';
+import { type PictureIndex, picturesIn } from './run-directory/schema.js';
 
 /** Target images that are shown. */
 const SHOWN = 4;
@@ -17,12 +18,6 @@ const SHOWN = 4;
 const VALIDATED = 16;
 /** Checkpoints that are shown at most. */
 const KEPT = 6;
-
-/** So many positions of `length`, evenly spread. */
-function spread(length: number, n: number): number[] {
-  const count = Math.min(n, length);
-  return Array.from({ length: count }, (_, i) => Math.floor(((i + 0.5) * length) / count));
-}
 
 export interface WatchedTarget {
   /** The target's images, and its labelled ones where it has a validation split. */
@@ -32,6 +27,15 @@ export interface WatchedTarget {
   readonly size: Size | undefined;
 }
 
+type Entry = PictureIndex['target'][number];
+
+/** A target image that is shown, its label where it has one, and what the run's index says of it. */
+interface Shown {
+  readonly image: RgbImage;
+  readonly truth: Uint8Array | undefined;
+  readonly entry: Entry;
+}
+
 /** Writes the pictures of a run's target images, and scores the student on a few validation images. */
 export class TargetWatch {
   readonly #pending: Promise<void>[] = [];
@@ -39,8 +43,7 @@ export class TargetWatch {
   private constructor(
     readonly run: RunDirectory,
     readonly watched: WatchedTarget,
-    readonly images: readonly RgbImage[],
-    readonly truths: readonly (Uint8Array | undefined)[],
+    readonly shown: readonly Shown[],
     readonly index: PictureIndex,
     readonly few: SegmentationDataset | undefined,
   ) {}
@@ -48,23 +51,27 @@ export class TargetWatch {
   /** Reads the images, and writes them with their labels; of a run that is resumed, what was written before stays. */
   static async open(run: RunDirectory, watched: WatchedTarget): Promise<TargetWatch> {
     const { target, validation } = watched;
-    const shown = validation ?? target;
+    const dataset = validation ?? target;
     const index: PictureIndex = openRun(run.path).pictures ?? { source: [], target: [] };
-    const images: RgbImage[] = [];
-    const truths: (Uint8Array | undefined)[] = [];
-    for (const i of spread(shown.samples.length, SHOWN)) {
-      const image = await shown.readImage(i);
+    const shown: Shown[] = [];
+    for (const i of spread(dataset.samples.length, SHOWN)) {
+      const image = await dataset.readImage(i);
       const label = validation && (await validation.readLabel(i));
-      images.push(image);
-      truths.push(label?.data);
-      const [id, file, truth] = [shown.samples[i]!.id, `target-${i}.png`, label && `target-${i}-truth.png`];
-      if (index.target.some((one) => one.image === file)) continue;
-      await run.writePicture(file, image);
-      if (label) await run.writeLabelPicture(truth!, label);
-      index.target.push({ id, image: file, ...(truth && { truth }), predictions: {} });
+      const { id } = dataset.samples[i]!;
+      let entry = index.target.find((one) => one.id === id);
+      if (!entry) {
+        const file = freeName(i, picturesIn(index));
+        const truth = label && file.replace('.png', '-truth.png');
+        entry = { id, image: file, ...(truth && { truth }), predictions: {} };
+        await run.writePicture(file, image);
+        if (label) await run.writeLabelPicture(truth!, label);
+        index.target.push(entry);
+      }
+      shown.push({ image, truth: label?.data, entry });
     }
     run.writePictureIndex(index);
-    return new TargetWatch(run, watched, images, truths, index, validation && someOf(validation));
+    await run.removeUnlistedPictures(index);
+    return new TargetWatch(run, watched, shown, index, validation && someOf(validation));
   }
 
   /**
@@ -76,24 +83,29 @@ export class TargetWatch {
     const { size } = this.watched;
     const teacher = parts.teacher?.network.segmentor;
     inEvaluation([student.segmentor, ...(teacher ? [teacher] : [])], () => {
-      for (const [row, image] of this.images.entries()) {
+      for (const { image, truth, entry } of this.shown) {
+        const classes = (kind: string, labels: Tensor) =>
+          this.#wait(this.run.writeLabelPicture(nameOf(entry, iteration, kind), toLabelMap(labels)));
+        const grey = (kind: string, level: Tensor) =>
+          this.#wait(this.run.writePicture(nameOf(entry, iteration, kind), greyOf(level)));
         using prediction = predictLabels(student.segmentor, image, { size });
-        this.#write(row, iteration, 'prediction', toLabelMap(prediction));
-        const truth = this.truths[row];
+        classes('prediction', prediction);
         if (truth) {
           using right = rightness(prediction, truth);
-          this.#writeGrey(row, iteration, 'right', right);
+          grey('right', right);
         }
         if (!teacher) continue;
         const [seen] = classify(teacher, [image], { size }, true);
         using labels = seen!.labels;
         using confidence = seen!.confidence!;
-        this.#write(row, iteration, 'pseudo-label', toLabelMap(labels));
-        this.#writeGrey(row, iteration, 'confidence', confidence);
+        classes('pseudo-label', labels);
+        grey('confidence', confidence);
       }
     });
-    this.#thin(iteration);
+    for (const { entry } of this.shown) entry.checkpoints = evenlySpread(entry.checkpoints!, iteration);
     this.run.writePictureIndex(this.index);
+    // Once what is still being written is there, since it may be among what is shown no more.
+    this.#wait(Promise.all(this.#pending).then(() => this.run.removeUnlistedPictures(this.index)));
     if (!this.few) return {};
     const { scores } = await evaluateSegmentor(student.segmentor, this.few, { size });
     return { 'val/miou': scores.miou };
@@ -104,55 +116,47 @@ export class TargetWatch {
     await Promise.all(this.#pending);
   }
 
-  #write(
-    row: number,
-    iteration: number,
-    kind: string,
-    labels: Parameters<RunDirectory['writeLabelPicture']>[1],
-  ): void {
-    const file = this.#add(row, iteration, kind);
-    this.#wait(this.run.writeLabelPicture(file, labels));
-  }
-
-  /** @param level (H, W), 0 .. 1: black to white. */
-  #writeGrey(row: number, iteration: number, kind: string, level: Tensor): void {
-    const [height, width] = dims(level, 2);
-    using bytes = tidy(() =>
-      level.mul(255).round().to('uint8').unsqueeze(2).expand([height, width, 3]).contiguous(),
-    );
-    const data = bytes.toArray() as Uint8Array;
-    this.#wait(this.run.writePicture(this.#add(row, iteration, kind), { width, height, data }));
-  }
-
   #wait(written: Promise<void>): void {
     // A failure is thrown where they are awaited.
     written.catch(() => {});
     this.#pending.push(written);
   }
+}
 
-  #add(row: number, iteration: number, kind: string): string {
-    const sample = this.index.target[row]!;
-    const file = sample.image.replace('.png', `-${iteration}-${kind}.png`);
-    sample.checkpoints ??= [];
-    let one = sample.checkpoints.find((checkpoint) => checkpoint.iteration === iteration);
-    if (!one) {
-      one = { iteration, pictures: {} };
-      sample.checkpoints.push(one);
-    }
-    one.pictures[kind] = file;
-    return file;
-  }
+/** A file for the picture of image `i`; of a run whose images are others now, another may have that name. */
+function freeName(i: number, taken: ReadonlySet<string>): string {
+  let n = i;
+  while (taken.has(`target-${n}.png`)) n++;
+  return `target-${n}.png`;
+}
 
-  /** Gives up checkpoints until few enough are left, evenly spread, and the newest. */
-  #thin(newest: number): void {
-    let every = STEPS_BETWEEN;
-    while (newest / every >= KEPT) every *= 2;
-    for (const sample of this.index.target) {
-      sample.checkpoints = sample.checkpoints?.filter(
-        ({ iteration }) => iteration % every === 0 || iteration === newest,
-      );
-    }
+/** The file of a picture of a checkpoint, which the entry names from now on. */
+function nameOf(entry: Entry, iteration: number, kind: string): string {
+  const file = entry.image.replace('.png', `-${iteration}-${kind}.png`);
+  entry.checkpoints ??= [];
+  let one = entry.checkpoints.find((checkpoint) => checkpoint.iteration === iteration);
+  if (!one) {
+    one = { iteration, pictures: {} };
+    entry.checkpoints.push(one);
   }
+  one.pictures[kind] = file;
+  return file;
+}
+
+/** Of these checkpoints as many as are shown: evenly spread ones, and the newest. */
+function evenlySpread(checkpoints: NonNullable<Entry['checkpoints']>, newest: number) {
+  let every = STEPS_BETWEEN;
+  while (newest / every >= KEPT) every *= 2;
+  return checkpoints.filter(({ iteration }) => iteration % every === 0 || iteration === newest);
+}
+
+/** @param level (H, W), 0 .. 1: black to white. */
+function greyOf(level: Tensor): RgbImage {
+  const [height, width] = dims(level, 2);
+  using bytes = tidy(() =>
+    level.mul(255).round().to('uint8').unsqueeze(2).expand([height, width, 3]).contiguous(),
+  );
+  return { width, height, data: bytes.toArray() as Uint8Array };
 }
 
 /** 1 where a prediction (H, W) is right or the label does not say, 0 where it is wrong; float32. */

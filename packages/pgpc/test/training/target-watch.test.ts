@@ -1,15 +1,18 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { SegmentationDataset } from '@pgpc/datasets';
 import { liveTensors } from '@pgpc/torch';
 import sharp from 'sharp';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Learner } from '../../src/adaptation/learner.js';
 import type { AdaptationStep } from '../../src/adaptation/step.js';
-import { evaluateSegmentor } from '../../src/evaluation/evaluate.js';
+import { evaluateSegmentor, toLabelMap } from '../../src/evaluation/evaluate.js';
 import { predictLabels } from '../../src/evaluation/inference.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
+import { coloured } from '../../src/training/run-directory/pictures.js';
 import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
+import { picturesIn } from '../../src/training/run-directory/schema.js';
 import { TargetWatch } from '../../src/training/target-watch.js';
 import { memoryDataset, randomSample, tinySegmentor } from '../support/method.js';
 
@@ -43,6 +46,13 @@ const step = (withTeacher = true) =>
     student,
     parts: { teacher: withTeacher ? { network: teacher } : undefined },
   }) as unknown as AdaptationStep;
+/** The images at `indices` of a data set, under the names that they have there. */
+const subset = (dataset: SegmentationDataset, indices: readonly number[]): SegmentationDataset => ({
+  ...dataset,
+  samples: indices.map((index) => dataset.samples[index]!),
+  readImage: (i) => dataset.readImage(indices[i]!),
+  readLabel: (i) => dataset.readLabel(indices[i]!),
+});
 const picture = (file: string) =>
   sharp(join(run.path, 'pictures', file))
     .removeAlpha()
@@ -116,4 +126,27 @@ test('of many checkpoints a few stay, evenly spread, and the newest; a resumed r
   expect(kept).toEqual(kept.toSorted((a, b) => a - b));
   const gaps = kept.slice(1, -1).map((iteration, i) => iteration - kept[i]!);
   expect(new Set(gaps).size).toBe(1);
+  const files = readdirSync(join(run.path, 'pictures'));
+  expect(new Set(files)).toEqual(picturesIn(openRun(run.path).pictures!).add('index.json'));
+});
+
+test('a resumed run whose validation images are others draws each beside its own picture', async () => {
+  await (await TargetWatch.open(run, { target, validation, size: undefined })).close();
+  const before = openRun(run.path).pictures!.target.map(({ id }) => id);
+  const fewer = { target, validation: subset(validation, [2, 3, 4]), size: undefined };
+  const watch = await TargetWatch.open(run, fewer);
+  await watch.checkpoint(500, step(false));
+  await watch.close();
+  const { target: rows } = openRun(run.path).pictures!;
+  expect(rows.slice(0, before.length).map(({ id }) => id)).toEqual(before);
+  student.segmentor.eval();
+  for (const { id, checkpoints = [] } of rows) {
+    for (const { pictures } of checkpoints) {
+      const { image } = samples[validation.samples.findIndex((sample) => sample.id === id)]!;
+      using prediction = predictLabels(student.segmentor, image);
+      expect(await picture(pictures.prediction!)).toEqual(
+        Buffer.from(coloured(toLabelMap(prediction), run.info.classes).data),
+      );
+    }
+  }
 });

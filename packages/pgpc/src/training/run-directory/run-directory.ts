@@ -1,6 +1,7 @@
 // The folder of one run, open for writing: self-contained, and the only thing that reports and dashboards read.
 
 import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, type ClassInfo, type LabelMap, type RgbImage, writeJson } from '@pgpc/datasets';
 import { type CreateRunOptions, claimRun, type RunClaim } from './claim.js';
@@ -16,6 +17,7 @@ import {
   type PictureIndex,
   pictureFile,
   pictureIndexSchema,
+  picturesIn,
   type RunInfo,
   type RunStatus,
   runInfoSchema,
@@ -232,6 +234,15 @@ export class RunDirectory {
     mkdirSync(path.join(this.path, 'pictures'), { recursive: true });
     const checkedIndex = checked(pictureIndexSchema, index, 'picture index');
     writeJson(path.join(this.path, 'pictures', 'index.json'), checkedIndex);
+  }
+
+  /** Removes from `pictures/` what an index does not name: pictures shown no more, and what a killed write left. */
+  async removeUnlistedPictures(index: PictureIndex): Promise<void> {
+    const listed = picturesIn(index).add('index.json');
+    const folder = path.join(this.path, 'pictures');
+    for (const file of await readdir(folder)) {
+      if (!listed.has(file)) await rm(path.join(folder, file), { recursive: true });
+    }
   }
 
   /** Writes the end of the run into `run.json`; `error` is the one-line reason of a failure. */

@@ -98,6 +98,20 @@ export type MethodResult = z.infer<typeof methodResultSchema>;
 /** What is in `pictures/`: file names, relative to that folder; `predictions` is keyed by `MethodResult.name`. */
 export type PictureIndex = z.infer<typeof pictureIndexSchema>;
 
+/** The names of all pictures that an index has. */
+export function picturesIn({ source, target }: PictureIndex): Set<string> {
+  const names = [
+    ...source.flatMap(({ image, label }) => [image, label]),
+    ...target.flatMap(({ image, truth, predictions, checkpoints = [] }) => [
+      image,
+      truth,
+      ...Object.values(predictions),
+      ...checkpoints.flatMap(({ pictures }) => Object.values(pictures)),
+    ]),
+  ];
+  return new Set(names.filter((name) => name !== undefined));
+}
+
 /** One line of `metrics.jsonl` as it is read back: the fixed fields, and any number under `name` or `group/name`. */
 export interface MetricRecord {
   readonly phase: string;
