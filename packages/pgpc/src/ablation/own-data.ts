@@ -1,10 +1,11 @@
 // Anybody's data for a sweep: opened and checked once, and known by what it holds.
 
-import { DatasetError, type DatasetFault } from '@pgpc/datasets';
+import { DatasetError } from '@pgpc/datasets';
 import type { DataConfig } from '../config/data.js';
 import type { TrainingChoice } from '../training/choice.js';
 import { BadFilesError, openData } from '../training/data.js';
 import { digestOf, recordData } from '../training/data-record.js';
+import { type OpenEvent, openTelling } from '../training/open-data.js';
 import { resolveData } from '../training/resolve.js';
 import type { TaskData } from '../training/run-program.js';
 import type { OwnData } from './plan.js';
@@ -13,11 +14,6 @@ import type { OwnData } from './plan.js';
 export interface SweepDomains extends Pick<TrainingChoice, 'source' | 'target' | 'classes'> {
   skipBad: boolean;
 }
-
-/** What opening it tells. */
-export type OpenEvent =
-  | { kind: 'data'; stage: string; done: number; total: number }
-  | { kind: 'bad-files'; faults: readonly DatasetFault[] };
 
 /** What a sweep needs to know of data. */
 export interface SweepData {
@@ -39,14 +35,7 @@ export async function openOwnData(
   { signal, onEvent }: { signal: AbortSignal; onEvent: (event: OpenEvent) => void },
 ): Promise<SweepData> {
   const { data: config } = await resolveData(choice);
-  const opened = await openData(config, {
-    skipBad,
-    signal,
-    onProgress: (stage, done, total) => onEvent({ kind: 'data', stage, done, total }),
-  }).catch((error: unknown) => {
-    if (error instanceof BadFilesError) onEvent({ kind: 'bad-files', faults: error.faults });
-    throw error;
-  });
+  const opened = await openTelling(config, { skipBad, signal }, onEvent);
   const { source, target } = config;
   if (!opened.validation) {
     throw new Error(

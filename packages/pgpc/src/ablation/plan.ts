@@ -5,7 +5,13 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { STREET_SYNTH_VERSION } from '@pgpc/street-synth';
 import type { Experiment } from '../config/experiment.js';
-import { checkKey, hasPlaceFor, type Settings, withSettings } from '../config/settings.js';
+import {
+  checkKey,
+  hasPlaceFor,
+  type Settings,
+  withFittingSettings,
+  withSettings,
+} from '../config/settings.js';
 import { loadSegmentor, MODEL_FILE } from '../models/checkpoint.js';
 import { locateModel } from '../models/locate.js';
 import { shardsOf, weightsFileOf } from '../models/weights/files.js';
@@ -114,7 +120,7 @@ function runsOfSeed(sweep: Sweep, seed: number, options: PlanOptions): PlannedRu
   const preset = presetOf(options.steps);
   const presetFor = (longer: number) =>
     presetOf(Math.round(longer * preset.continuation('self-training').iterations));
-  const pretraining = changed(preset.pretraining, set, isShared);
+  const pretraining = withFittingSettings(preset.pretraining, set, isShared);
   const given = options.start === undefined ? undefined : givenStart(options.start, seed, pretraining);
   const onLabels = { ...encoderOf(options.weights, pretraining), start: undefined, after: undefined };
   const identified = (run: Training): Identified => ({ ...run, key: keyOf(own ?? preset, run) });
@@ -137,11 +143,11 @@ function runsOfSeed(sweep: Sweep, seed: number, options: PlanOptions): PlannedRu
   const runOf = (cell: Cell): Identified => {
     const { method, settings, longer } = cell;
     if (method === 'oracle') {
-      const experiment = changed(preset.oracle, set, isShared);
+      const experiment = withFittingSettings(preset.oracle, set, isShared);
       return identified({ experiment, onTarget: true, ...onLabels, cell });
     }
     const { continuation } = longer === undefined ? preset : presetFor(longer);
-    const experiment = withSettings(changed(continuation(method), set), settings);
+    const experiment = withSettings(withFittingSettings(continuation(method), set), settings);
     return identified({ experiment, onTarget: false, ...origin, cell });
   };
   // A run that the table of methods has too goes by its name there, whichever sweep comes to it first.
@@ -156,16 +162,6 @@ function runsOfSeed(sweep: Sweep, seed: number, options: PlanOptions): PlannedRu
 /** A run before it has a name and a place. */
 type Identified = Omit<PlannedRun, 'name' | 'seed' | 'folder'>;
 type Training = Omit<Identified, 'key'>;
-
-/** The experiment with the settings that it has a place for. */
-function changed(
-  experiment: Experiment,
-  set: Settings,
-  allowed: (key: string) => boolean = () => true,
-): Experiment {
-  const fitting = Object.entries(set).filter(([key]) => allowed(key) && hasPlaceFor(experiment, key));
-  return withSettings(experiment, Object.fromEntries(fitting));
-}
 
 /** What the encoder of a training on labels starts from. A change of the file is another start. */
 function encoderOf(

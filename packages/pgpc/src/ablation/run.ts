@@ -22,7 +22,8 @@ import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../traini
 import type { TaskData } from '../training/run-program.js';
 import type { TrainedTask } from '../training/train.js';
 import type { LogEntry } from '../training/trainer.js';
-import { type OpenEvent, openOwnData, type SweepData, type SweepDomains } from './own-data.js';
+import type { OpenEvent } from '../training/open-data.js';
+import { openOwnData, type SweepData, type SweepDomains } from './own-data.js';
 import { writeSweep } from './page.js';
 import { cellsOn, finished, type OwnData, type PlannedRun, type PlanOptions, plan } from './plan.js';
 import { foldersNamed, METRICS_FILE, RESULT_FILE, writeResult } from './results.js';

@@ -1,24 +1,24 @@
 // `pgpc adapt`: the demo's recipe on anybody's two folders, with one table and one report of what came of it.
 
-import type { DatasetFault, Size } from '@pgpc/datasets';
+import type { Size } from '@pgpc/datasets';
 import type { Experiment } from '../config/experiment.js';
 import type { MethodName } from '../config/method.js';
 import { chosenPrecision } from '../config/precision.js';
-import { hasPlaceFor, type Settings, withSettings } from '../config/settings.js';
+import { checkKey, hasPlaceFor, type Settings, withFittingSettings } from '../config/settings.js';
 import { UsageError } from '../config/usage-error.js';
 import { chosenDevice, describeDevice, versions } from '../machine.js';
 import { RANDOM_START } from '../models/weights/shipped.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
-import { writeReport } from '../report/report.js';
 import type { TrainingChoice } from '../training/choice.js';
-import { BadFilesError, type OpenedData, openData } from '../training/data.js';
+import type { OpenedData } from '../training/data.js';
+import { type OpenEvent, openTelling } from '../training/open-data.js';
 import { jobsOn, type ParallelEvent } from '../training/parallel-runs.js';
 import { resolveData } from '../training/resolve.js';
 import { claimRun, type RunClaim } from '../training/run-directory/claim.js';
 import { gitRevision } from '../training/run-directory/origin.js';
 import { RunDirectory } from '../training/run-directory/run-directory.js';
 import { startFromWeights } from '../training/start.js';
-import { type Branch, trainBranches } from './comparison.js';
+import { type Branch, checkpointName, compareInRun } from './comparison.js';
 import { forecastSeconds } from './forecast.js';
 import { Gallery } from './gallery.js';
 
@@ -56,8 +56,7 @@ export interface AdaptOptions extends Pick<TrainingChoice, 'source' | 'target' |
 
 /** What an adaptation tells, from what it read to its report, which is written however it ends. */
 export type AdaptEvent =
-  | { kind: 'data'; stage: string; done: number; total: number }
-  | { kind: 'bad-files'; faults: readonly DatasetFault[] }
+  | OpenEvent
   /** What the data was read as, what looks wrong with it, and what was chosen because nothing else was; one line each. */
   | { kind: 'remark'; text: string }
   | { kind: 'claimed'; directory: string }
@@ -108,6 +107,7 @@ export async function adapt(options: AdaptOptions, surroundings: Surroundings): 
  */
 export async function prepare(options: AdaptOptions, { signal, onEvent }: Surroundings): Promise<Adaptation> {
   const { crop, sourceSteps, steps, skipBad, set } = options;
+  for (const key of Object.keys(set)) checkKey(key);
   const device = chosenDevice(options.device);
   const { precision } = chosenPrecision(options.precision, device);
   const remark = (text: string) => onEvent({ kind: 'remark', text });
@@ -126,14 +126,7 @@ export async function prepare(options: AdaptOptions, { signal, onEvent }: Surrou
     const { width, height } = config[role].scale!;
     remark(`${role}: images are brought within ${width}x${height} (--${role}-scale sets another size)`);
   }
-  const opened = await openData(config, {
-    skipBad,
-    signal,
-    onProgress: (stage, done, total) => onEvent({ kind: 'data', stage, done, total }),
-  }).catch((error: unknown) => {
-    if (error instanceof BadFilesError) onEvent({ kind: 'bad-files', faults: error.faults });
-    throw error;
-  });
+  const opened = await openTelling(config, { skipBad, signal }, onEvent);
   for (const text of [
     ...opened.layouts,
     ...opened.notes,
@@ -164,11 +157,7 @@ function branchesOf(
   { pretraining, continuation }: StreetSynthPreset,
   { methods, set }: AdaptOptions,
 ): Branch[] {
-  const changed = (experiment: Experiment) =>
-    withSettings(
-      experiment,
-      Object.fromEntries(Object.entries(set).filter(([key]) => hasPlaceFor(experiment, key))),
-    );
+  const changed = (experiment: Experiment) => withFittingSettings(experiment, set);
   return [
     { name: SOURCE, label: 'source network', experiment: changed(pretraining), onTarget: false, place: 0 },
     ...methods.map((method, i) => {
@@ -195,7 +184,7 @@ async function runClaimed(
   surroundings: Surroundings,
 ): Promise<RunDirectory> {
   const { methods, seed, seeds, skipBad } = options;
-  const { signal, onEvent } = surroundings;
+  const { onEvent } = surroundings;
   const branches = branchesOf(presetOf(seed), options);
   const [source, first] = branches as [Branch, Branch];
   const weights = startFromWeights(options.weights, source.experiment.segmentor.backbone)?.weights;
@@ -209,7 +198,7 @@ async function runClaimed(
   const run = RunDirectory.begin(claim, {
     config: {
       // The model that is taken where the run is named and no method.
-      phase: seeds > 1 ? `${methods[0]}-seed${seed}` : methods[0],
+      phase: checkpointName(methods[0]!, options),
       data: config,
       weights: weights ?? RANDOM_START,
       experiments: Object.fromEntries(branches.map(({ name, experiment }) => [name, experiment])),
@@ -223,25 +212,16 @@ async function runClaimed(
     description,
     command: options.command,
   });
-  try {
-    const { validation } = opened;
-    const gallery = new Gallery(run, {
-      source: opened.source.dataset,
-      target: validation ?? opened.target!.dataset,
-      labelled: validation !== undefined,
-    });
-    await gallery.writeSamples();
-    const compared = { run, data: { config, skipBad }, gallery, device, weights };
-    for (let i = 0; i < seeds; i++) {
-      const named = seeds > 1 ? seed + i : undefined;
-      await trainBranches(branchesOf(presetOf(seed + i), options), named, compared, surroundings);
-    }
-    run.finish('finished');
-    return run;
-  } catch (error) {
-    run.finish(signal.aborted ? 'stopped' : 'failed', error instanceof Error ? error.message : String(error));
-    throw error;
-  } finally {
-    onEvent({ kind: 'report', run, file: await writeReport(run.path) });
-  }
+  const { validation } = opened;
+  const gallery = new Gallery(run, {
+    source: opened.source.dataset,
+    target: validation ?? opened.target!.dataset,
+    labelled: validation !== undefined,
+  });
+  return compareInRun(
+    (seedOfRun) => branchesOf(presetOf(seedOfRun), options),
+    options,
+    { run, data: { config, skipBad }, gallery, device, weights },
+    surroundings,
+  );
 }

@@ -1,6 +1,7 @@
 // Several trainings of one run directory, side by side: what they start from, what they score, and their pictures.
 
 import type { Experiment } from '../config/experiment.js';
+import { writeReport } from '../report/report.js';
 import {
   inLanes,
   type Job,
@@ -24,6 +25,21 @@ export interface Branch extends Job {
   readonly place?: number;
 }
 
+/** The seeds of a run: `seeds` of them, counted up from `seed`. */
+export interface Seeds {
+  readonly seed: number;
+  readonly seeds: number;
+}
+
+/** The name of a training's checkpoint, with its seed where the run has several. */
+export function checkpointName(name: string, { seed, seeds }: Seeds): string {
+  return seeded(name, seeds > 1 ? seed : undefined);
+}
+
+function seeded(name: string, seed: number | undefined): string {
+  return seed === undefined ? name : `${name}-seed${seed}`;
+}
+
 export interface ComparedRun {
   readonly run: RunDirectory;
   readonly data: TaskData;
@@ -34,20 +50,51 @@ export interface ComparedRun {
   readonly weights: string | undefined;
 }
 
+interface Surroundings {
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: ParallelEvent | { kind: 'report'; run: RunDirectory; file: string }) => void;
+}
+
+/**
+ * Trains a run's branches seed by seed, with pictures, and ends the run and writes its report however that ends.
+ * @returns the run directory. @throws the signal's reason when it is aborted, after every branch has saved what it had.
+ */
+export async function compareInRun(
+  branchesOf: (seed: number) => readonly Branch[],
+  { seed, seeds }: Seeds,
+  compared: ComparedRun,
+  surroundings: Surroundings,
+): Promise<RunDirectory> {
+  const { run, gallery } = compared;
+  const { signal, onEvent } = surroundings;
+  try {
+    await gallery.writeSamples();
+    for (let i = 0; i < seeds; i++) {
+      await trainBranches(branchesOf(seed + i), seeds > 1 ? seed + i : undefined, compared, surroundings);
+    }
+    run.finish('finished');
+    return run;
+  } catch (error) {
+    run.finish(signal.aborted ? 'stopped' : 'failed', error instanceof Error ? error.message : String(error));
+    throw error;
+  } finally {
+    onEvent({ kind: 'report', run, file: await writeReport(run.path) });
+  }
+}
+
 /**
  * Trains the branches, as many at once as the device allows, each in a process of its own. What is scored goes into the run's
  * results in the order of the table, however it ends.
  * @param seed in the name of every checkpoint where there are several; undefined: the run has one.
  * @throws the signal's reason when it is aborted, after every branch has saved what it had.
  */
-export async function trainBranches(
+async function trainBranches(
   branches: readonly Branch[],
   seed: number | undefined,
   { run, data, gallery, device, weights }: ComparedRun,
-  { signal, onEvent }: { signal: AbortSignal; onEvent: (event: ParallelEvent) => void },
+  { signal, onEvent }: Surroundings,
 ): Promise<void> {
-  const checkpointOf = (name: string) =>
-    run.checkpointDirectory(seed === undefined ? name : `${name}-seed${seed}`);
+  const checkpointOf = (name: string) => run.checkpointDirectory(seeded(name, seed));
   const results = new Map<string, MethodResult>();
   const jobs = jobsOn(device);
   onEvent({ kind: 'runs', steps: branches.reduce((sum, { experiment }) => sum + experiment.iterations, 0) });

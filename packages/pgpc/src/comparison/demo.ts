@@ -5,14 +5,13 @@ import type { MethodName } from '../config/method.js';
 import { chosenDevice, describeDevice, versions } from '../machine.js';
 import { RANDOM_START, shippedEncoder } from '../models/weights/shipped.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
-import { writeReport } from '../report/report.js';
 import { jobsOn, type ParallelEvent } from '../training/parallel-runs.js';
 import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../training/rendered-streets.js';
 import { claimRun, type RunClaim } from '../training/run-directory/claim.js';
 import { gitRevision } from '../training/run-directory/origin.js';
 import { RunDirectory } from '../training/run-directory/run-directory.js';
 import { startFromWeights } from '../training/start.js';
-import { type Branch, trainBranches } from './comparison.js';
+import { type Branch, checkpointName, compareInRun } from './comparison.js';
 import { forecastSeconds } from './forecast.js';
 import { Gallery } from './gallery.js';
 
@@ -117,7 +116,7 @@ async function runClaimed(
   surroundings: Surroundings,
 ): Promise<RunDirectory> {
   const { quick, sourceSteps, steps, seed, seeds } = options;
-  const { signal, onEvent } = surroundings;
+  const { onEvent } = surroundings;
   const device = chosenDevice(options.device);
   const scale = quick ? 'quick' : 'demo';
   const preset = streetSynthPreset({ scale, seed, sourceSteps, steps });
@@ -142,7 +141,7 @@ async function runClaimed(
       preset: 'street-synth',
       quick,
       // The model that is taken where the run is named and no method.
-      phase: seeds > 1 ? `${MODEL}-seed${seed}` : MODEL,
+      phase: checkpointName(MODEL, options),
       ...preset.data,
       weights: weights ?? RANDOM_START,
       pretraining: preset.pretraining,
@@ -156,21 +155,11 @@ async function runClaimed(
     description,
     command: options.command,
   });
-  try {
-    const gallery = new Gallery(run, { source, target: validation, labelled: true });
-    const compared = { run, data: { source: roots.source, target: roots.target }, gallery, device, weights };
-    await gallery.writeSamples();
-    for (let i = 0; i < seeds; i++) {
-      const one = streetSynthPreset({ scale, seed: seed + i, sourceSteps, steps });
-      const named = seeds > 1 ? seed + i : undefined;
-      await trainBranches(branchesOf(one), named, compared, surroundings);
-    }
-    run.finish('finished');
-    return run;
-  } catch (error) {
-    run.finish(signal.aborted ? 'stopped' : 'failed', error instanceof Error ? error.message : String(error));
-    throw error;
-  } finally {
-    onEvent({ kind: 'report', run, file: await writeReport(run.path) });
-  }
+  const gallery = new Gallery(run, { source, target: validation, labelled: true });
+  return compareInRun(
+    (seedOfRun) => branchesOf(streetSynthPreset({ scale, seed: seedOfRun, sourceSteps, steps })),
+    options,
+    { run, data: { source: roots.source, target: roots.target }, gallery, device, weights },
+    surroundings,
+  );
 }

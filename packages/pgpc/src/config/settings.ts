@@ -56,6 +56,19 @@ export function hasPlaceFor(experiment: Experiment, key: string): boolean {
   return place !== undefined;
 }
 
+/**
+ * {@link withSettings} by what the experiment has a place for.
+ * @param allowed keys that are set at all; left out: all.
+ */
+export function withFittingSettings(
+  experiment: Experiment,
+  settings: Settings,
+  allowed: (key: string) => boolean = () => true,
+): Experiment {
+  const fitting = Object.entries(settings).filter(([key]) => allowed(key) && hasPlaceFor(experiment, key));
+  return withSettings(experiment, Object.fromEntries(fitting));
+}
+
 /** A word as the schema spells it: `mit-b5` is `mit_b5`. What is none of its words stays, to be refused. */
 function spelled(value: unknown, schema: z.ZodType): unknown {
   if (typeof value !== 'string' || !(schema instanceof z.ZodEnum)) return value;

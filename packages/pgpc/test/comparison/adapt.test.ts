@@ -111,6 +111,14 @@ describe('refuses, before it trains and without leaving a run behind', () => {
     expect(existsSync(join(out, 'refused/adapt'))).toBe(false);
   });
 
+  test('a setting that there is not, before the data is read', async () => {
+    const set = ['--set', 'method.contrst.rank=2'];
+    const { code, stderr } = await pgpc('adapt', ...roots, ...set, '--out', join(out, 'refused'));
+    expect(code).toBe(1);
+    expect(stderr).toContain("did you mean 'contrast'");
+    expect(stderr).not.toContain('images are brought within');
+  });
+
   test('bad files, by name', async () => {
     const bad = join(folder, 'bad');
     cpSync(photos, bad, { recursive: true });

@@ -13,7 +13,7 @@ import { count } from '../command.js';
 import { CONFIG_FILE } from '../config-file.js';
 import type { CommandIo } from '../io.js';
 import { showProposal } from './data-map.js';
-import { fileProgress } from './progress.js';
+import { openTeller } from './open-data.js';
 
 interface Project {
   readonly folder: string;
@@ -119,15 +119,9 @@ async function classesFor(
 
 /** Shows what the check of the data tells. */
 function teller(io: CommandIo): (event: AdaptEvent) => void {
-  const files = new Map<string, ReturnType<typeof fileProgress>>();
+  const showOpening = openTeller(io);
   return (event) => {
     if (event.kind === 'remark') io.stderr.write(`${event.text}\n`);
-    if (event.kind === 'bad-files')
-      io.stderr.write(event.faults.map(({ message }) => `${message}\n`).join(''));
-    if (event.kind !== 'data') return;
-    const bar = files.get(event.stage) ?? fileProgress(event.stage, io);
-    files.set(event.stage, bar);
-    bar.onProgress(event.done, event.total);
-    if (event.done === event.total) bar.done();
+    else if (event.kind === 'data' || event.kind === 'bad-files') showOpening(event);
   };
 }

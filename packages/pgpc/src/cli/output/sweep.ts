@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import type { SweepEvent, SweepResult } from '../../ablation/run.js';
 import { count } from '../command.js';
 import type { CommandIo } from '../io.js';
+import { openTeller } from './open-data.js';
 import { ParallelProgress } from './parallel-progress.js';
-import { fileProgress } from './progress.js';
 import { textTable } from './table.js';
 
 /**
@@ -19,20 +19,14 @@ export async function showSweep(
 ): Promise<void> {
   const { stdout, stderr, signal, command } = io;
   const trainings = new ParallelProgress(io);
-  const files = new Map<string, ReturnType<typeof fileProgress>>();
+  const showOpening = openTeller(io);
   const tell = (event: SweepEvent) => {
     if (event.kind === 'plan') {
       const { title, runs, finished } = event;
       stdout.write(`${title}: ${count(runs, 'run')}, ${finished} of them finished before\n`);
     } else if (event.kind === 'remark') stderr.write(`${event.message}\n`);
-    else if (event.kind === 'bad-files') {
-      stderr.write(event.faults.map(({ message }) => `${message}\n`).join(''));
-    } else if (event.kind === 'data') {
-      const bar = files.get(event.stage) ?? fileProgress(event.stage, io);
-      files.set(event.stage, bar);
-      bar.onProgress(event.done, event.total);
-      if (event.done === event.total) bar.done();
-    } else trainings.tell(event);
+    else if (event.kind === 'data' || event.kind === 'bad-files') showOpening(event);
+    else trainings.tell(event);
   };
   let result: SweepResult;
   try {

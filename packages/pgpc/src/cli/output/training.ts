@@ -18,8 +18,9 @@ import { count } from '../command.js';
 import type { CommandIo } from '../io.js';
 import { classesTable } from './classes.js';
 import { forecast, isLong } from './forecast.js';
+import { stageBars } from './open-data.js';
 import { Pace } from './pace.js';
-import { fileProgress, type Progress, progress } from './progress.js';
+import { type Progress, progress } from './progress.js';
 import { iouTable, textTable } from './table.js';
 
 export { resumeTraining, runChoice, runTraining } from '../../training/run.js';
@@ -90,13 +91,7 @@ export function showSeeds(trained: readonly TrainingResult[], { stdout }: Comman
 
 function teller(io: CommandIo): (event: TrainingEvent) => void {
   const say = (...lines: string[]) => io.stderr.write(lines.map((line) => `${line}\n`).join(''));
-  const files = new Map<string, ReturnType<typeof fileProgress>>();
-  const showFiles = (stage: string, done: number, total: number, unit?: string) => {
-    const bar = files.get(stage) ?? fileProgress(stage, io, unit);
-    files.set(stage, bar);
-    bar.onProgress(done, total);
-    if (done === total) bar.done();
-  };
+  const showFiles = stageBars(io);
   let bar: Progress | undefined;
   let pace: Pace | undefined;
   let shown = {};

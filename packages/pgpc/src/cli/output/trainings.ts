@@ -5,8 +5,8 @@ import type { DemoEvent } from '../../comparison/demo.js';
 import { nextSteps } from '../../report/next-steps.js';
 import type { CommandIo } from '../io.js';
 import { roughly } from './forecast.js';
+import { openTeller } from './open-data.js';
 import { ParallelProgress } from './parallel-progress.js';
-import { fileProgress } from './progress.js';
 import { iouTable } from './table.js';
 
 /** @throws what the comparison throws. */
@@ -16,7 +16,7 @@ export async function showComparison(
 ): Promise<void> {
   const { stdout, stderr } = io;
   const trainings = new ParallelProgress(io);
-  const files = new Map<string, ReturnType<typeof fileProgress>>();
+  const showOpening = openTeller(io);
   await comparison((event) => {
     switch (event.kind) {
       case 'claimed':
@@ -29,15 +29,9 @@ export async function showComparison(
         stderr.write(`${event.text}\n`);
         return;
       case 'bad-files':
-        stderr.write(event.faults.map(({ message }) => `${message}\n`).join(''));
+      case 'data':
+        showOpening(event);
         return;
-      case 'data': {
-        const bar = files.get(event.stage) ?? fileProgress(event.stage, io);
-        files.set(event.stage, bar);
-        bar.onProgress(event.done, event.total);
-        if (event.done === event.total) bar.done();
-        return;
-      }
       case 'forecast': {
         const atOnce = event.jobs === 1 ? 'one at a time' : `${event.jobs} at once`;
         stdout.write(
