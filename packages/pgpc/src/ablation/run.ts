@@ -9,6 +9,7 @@ import { checkKey } from '../config/settings.js';
 import { UsageError } from '../config/usage-error.js';
 import { chosenDevice, describeDevice } from '../machine.js';
 import { streetSynthPreset } from '../recipes/street-synth.js';
+import type { OpenEvent } from '../training/open-data.js';
 import {
   inLanes,
   type Job,
@@ -22,7 +23,6 @@ import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../traini
 import type { TaskData } from '../training/run-program.js';
 import type { TrainedTask } from '../training/train.js';
 import type { LogEntry } from '../training/trainer.js';
-import type { OpenEvent } from '../training/open-data.js';
 import { openOwnData, type SweepData, type SweepDomains } from './own-data.js';
 import { writeSweep } from './page.js';
 import { cellsOn, finished, type OwnData, type PlannedRun, type PlanOptions, plan } from './plan.js';

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { didYouMean } from '../config/did-you-mean.js';
 import { UsageError } from '../config/usage-error.js';
+import { shellQuoted } from '../shell-quoted.js';
 import { type Act, type Action, examples } from './command.js';
 import { registerAblate } from './commands/ablate.js';
 import { registerAdapt } from './commands/adapt.js';
@@ -219,10 +220,6 @@ function ignoreGone(error: NodeJS.ErrnoException): void {
 
 function isAbort(error: unknown, signal: AbortSignal): boolean {
   return error === signal.reason || (error instanceof Error && error.name === 'AbortError');
-}
-
-function shellQuoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function version(): string {

@@ -5,10 +5,9 @@
 // laptops, and an answer without news is a few bytes.
 
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { close, listen, PRIVATE_HEADERS } from '../local-server/listen.js';
 import { cookieName, type Gate, isLoopback, refusalOf } from './access.js';
 import { stateOf } from './files.js';
 import { NotFoundError, RunLibrary } from './run-library.js';
@@ -36,9 +35,7 @@ const HEADERS = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
+  ...PRIVATE_HEADERS,
 };
 
 export interface DashboardOptions {
@@ -65,16 +62,11 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   const library = new RunLibrary(roots, onLeftOut);
   const gate: Gate = { host, token: isLoopback(host) ? undefined : randomBytes(24).toString('base64url') };
   const server = createServer((request, response) => answer(request, response, { gate, library, page }));
-  await listen(server, host, port);
-  const taken = server.address() as AddressInfo;
+  const taken = await listen(server, { host, port, usualPort: USUAL_PORT }, 'the dashboard');
   const query = gate.token === undefined ? '' : `?token=${gate.token}`;
   return {
-    address: `http://${host.includes(':') ? `[${host}]` : host}:${taken.port}/${query}`,
-    close: async () => {
-      server.close();
-      server.closeAllConnections();
-      await once(server, 'close');
-    },
+    address: `http://${host.includes(':') ? `[${host}]` : host}:${taken}/${query}`,
+    close: () => close(server),
   };
 }
 
@@ -88,26 +80,6 @@ function readPage(): ReadonlyMap<string, Buffer> {
       }
     }),
   );
-}
-
-async function listen(server: ReturnType<typeof createServer>, host: string, port?: number): Promise<void> {
-  for (const attempt of port === undefined ? [USUAL_PORT, 0] : [port]) {
-    try {
-      server.listen(attempt, host);
-      await once(server, 'listening');
-      return;
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EADDRINUSE' && attempt === USUAL_PORT && port === undefined) continue;
-      const reasons: Record<string, string> = {
-        EADDRINUSE: 'the port is taken: choose another --port, or leave it out',
-        EACCES: 'the port is not allowed: choose a --port of 1024 or more',
-        EADDRNOTAVAIL: 'this machine has no such address: choose another --host',
-        ENOTFOUND: 'there is no host of this name: choose another --host',
-      };
-      throw new Error(`the dashboard cannot listen on ${host}:${attempt}: ${reasons[code ?? ''] ?? code}`);
-    }
-  }
 }
 
 interface Served {

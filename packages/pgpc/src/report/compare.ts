@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Run } from '../training/run-directory/open-run.js';
 import type { MethodResult } from '../training/run-directory/schema.js';
 import { barChart, type Line, lineChart } from './chart.js';
-import { flatten } from './flatten.js';
+import { entryRows } from './flatten.js';
 import { css, percent, points } from './format.js';
 import { type Html, html } from './html.js';
 import { page } from './page.js';
@@ -66,22 +66,14 @@ function called({ label, seed }: MethodResult): string {
 
 /** What decides a run besides its code: configuration, seed, versions, device. */
 function differencesOf(runs: readonly Run[]): Difference[] {
-  const entries = runs.map(
-    ({ info: { config, seed, versions, device, gitRevision } }) =>
-      new Map(
-        flatten({
-          ...config,
-          seed,
-          device: device ?? '',
-          versions,
-          ...(gitRevision !== undefined && { gitRevision }),
-        }),
-      ),
-  );
-  const keys = [...new Set(entries.flatMap((one) => [...one.keys()]))];
-  return keys
-    .map((key) => ({ key, values: entries.map((one) => one.get(key)) }))
-    .filter(({ values }) => values.some((value) => value !== values[0]));
+  const configs = runs.map(({ info: { config, seed, versions, device, gitRevision } }) => ({
+    ...config,
+    seed,
+    device: device ?? '',
+    versions,
+    ...(gitRevision !== undefined && { gitRevision }),
+  }));
+  return entryRows(configs).filter(({ values }) => values.some((value) => value !== values[0]));
 }
 
 const COLORS = [

@@ -1,5 +1,7 @@
 // What to do with a run's network, as commands: at the end of `pgpc adapt` and `pgpc demo`, and in the report.
 
+import { shellQuoted } from '../shell-quoted.js';
+
 /** A command, and what it gives. */
 export interface NextStep {
   readonly command: string;
@@ -8,7 +10,7 @@ export interface NextStep {
 
 /** @param run its directory. @returns the commands for its network, with a place for what only the user knows in capitals */
 export function nextSteps(run: string): readonly NextStep[] {
-  const path = /^[\w@%+=:,./-]+$/.test(run) ? run : `'${run.replaceAll("'", "'\\''")}'`;
+  const path = shellQuoted(run);
   return [
     {
       command: `pgpc predict ${path} PHOTOS`,

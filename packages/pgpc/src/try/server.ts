@@ -2,16 +2,15 @@
 //
 // On node:http: a fixed table that answers GET needs no router. Nothing that a request says becomes a path.
 
-import { once } from 'node:events';
 import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
-import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { RGB_MEAN, RGB_STD } from '../config/normalisation.js';
+import { foreignRequest } from '../local-server/access.js';
+import { close, listen, PRIVATE_HEADERS } from '../local-server/listen.js';
 import { STYLE } from '../report/style.js';
-import { refusalOf } from './access.js';
 import type { Tried } from './networks.js';
 import type { TriedDescription } from './protocol.js';
 
@@ -19,6 +18,11 @@ import type { TriedDescription } from './protocol.js';
 const resolved = createRequire(import.meta.url).resolve;
 
 const HOST = '127.0.0.1';
+
+const DOOR = {
+  name: 'this server',
+  isOwnName: (hostname: string) => hostname === HOST || hostname === 'localhost',
+};
 
 /** Tried where no port is named; any free one if it is taken. */
 const USUAL_PORT = 6465;
@@ -55,9 +59,7 @@ const HEADERS = {
   // The two that let wasm compute in several threads.
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-embedder-policy': 'require-corp',
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
+  ...PRIVATE_HEADERS,
 };
 
 /** What stands at an address: a file, or a text. */
@@ -77,15 +79,8 @@ export interface TryServer {
 export async function serveTry(tried: Tried, port?: number): Promise<TryServer> {
   const table = addressesOf(tried);
   const server = createServer((request, response) => answer(request, response, table));
-  await listen(server, port);
-  return {
-    address: `http://${HOST}:${(server.address() as AddressInfo).port}/`,
-    close: async () => {
-      server.close();
-      server.closeAllConnections();
-      await once(server, 'close');
-    },
-  };
+  const taken = await listen(server, { host: HOST, port, usualPort: USUAL_PORT }, 'the page');
+  return { address: `http://${HOST}:${taken}/`, close: () => close(server) };
 }
 
 /** Every address that is answered. */
@@ -144,24 +139,6 @@ function describe(tried: Tried): TriedDescription {
   };
 }
 
-async function listen(server: Server, port: number | undefined): Promise<void> {
-  for (const attempt of port === undefined ? [USUAL_PORT, 0] : [port]) {
-    try {
-      server.listen(attempt, HOST);
-      await once(server, 'listening');
-      return;
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EADDRINUSE' && port === undefined && attempt !== 0) continue;
-      const reasons: Record<string, string> = {
-        EADDRINUSE: 'the port is taken: choose another --port, or leave it out',
-        EACCES: 'the port is not allowed: choose a --port of 1024 or more',
-      };
-      throw new Error(`the page cannot be served at ${HOST}:${attempt}: ${reasons[code ?? ''] ?? code}`);
-    }
-  }
-}
-
 function answer(
   request: IncomingMessage,
   response: ServerResponse,
@@ -169,7 +146,7 @@ function answer(
 ): void {
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
   const pathname = (request.url ?? '').split('?')[0]!;
-  const refusal = refusalOf(request.method, request.headers, pathname === '/');
+  const refusal = foreignRequest(request, pathname === '/', DOOR);
   if (refusal) {
     refuse(response, refusal.status, refusal.reason);
     return;

@@ -97,7 +97,7 @@ describe('who is answered', () => {
     expect(await status({ host: '@' })).toBe(400);
     expect(await status({ host: 'a b' })).toBe(400);
     const { text } = await ask(served.address, '/', { host: 'evil.example' });
-    expect(JSON.parse(text).error).toContain("'evil.example' is no name of this dashboard");
+    expect(JSON.parse(text).error).toContain("'evil.example' is no name of the dashboard");
   });
 
   test('no page of another address, but a link from there may lead to the page', async () => {

@@ -9,6 +9,7 @@ import { type AdaptEvent, prepare } from '../../comparison/adapt.js';
 import type { MethodName } from '../../config/method.js';
 import { UsageError } from '../../config/usage-error.js';
 import { streetSynthPreset } from '../../recipes/street-synth.js';
+import { shellQuoted } from '../../shell-quoted.js';
 import { count } from '../command.js';
 import { CONFIG_FILE } from '../config-file.js';
 import type { CommandIo } from '../io.js';
@@ -54,8 +55,8 @@ export async function writeProject(project: Project, io: CommandIo): Promise<voi
     '# Options of `pgpc adapt`, by their long names (`pgpc adapt --help`). Paths are from this folder.\n' +
     '# More steps and larger crops take longer and reach more: the run says how long before it starts.\n';
   writeFileSync(file, `${head}${stringify(options)}`, { flag: 'wx' });
-  const go = folder === '.' ? 'pgpc adapt' : `cd ${folder} && pgpc adapt`;
-  io.stdout.write(`${file}: written\nnext: ${go}\n`);
+  const next = folder === '.' ? 'pgpc adapt' : `cd ${shellQuoted(folder)} && pgpc adapt`;
+  io.stdout.write(`${file}: written\nnext: ${next}\n`);
 }
 
 async function rootsOf(
