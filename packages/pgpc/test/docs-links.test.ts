@@ -10,7 +10,9 @@ const pages = [
   'README.md',
   'CONTRIBUTING.md',
   'bench/README.md',
-  ...readdirSync(`${root}docs`).flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : [])),
+  ...['docs', 'docs/results'].flatMap((folder) =>
+    readdirSync(root + folder).flatMap((name) => (name.endsWith('.md') ? [`${folder}/${name}`] : [])),
+  ),
   ...readdirSync(`${root}packages`).map((name) => `packages/${name}/README.md`),
 ].filter((page) => existsSync(root + page));
 
