@@ -9,6 +9,7 @@ import { saveSegmentor } from '../models/checkpoint.js';
 import { locateModel } from '../models/locate.js';
 import { mitConfigs } from '../models/mit.js';
 import type { Segmentor } from '../models/segmentor.js';
+import { saveDaformer, saveDaformerEncoder } from '../models/weights/daformer.js';
 import { described } from '../models/weights/described.js';
 import {
   compareWithDescribed,
@@ -46,7 +47,7 @@ export interface ConvertWeightsOptions extends NetworkChoice {
   /** Existing file, folder with one, or run directory. */
   readonly file: string;
   readonly best: boolean;
-  readonly to: 'pgpc' | 'hf';
+  readonly to: 'pgpc' | 'hf' | 'daformer';
   /** File to write; of `hf` the folder. */
   readonly out: string;
   /** Leave a decoder out. */
@@ -160,9 +161,12 @@ export async function convertWeights(options: ConvertWeightsOptions, io: Command
       }
       segmentor.classInfo = classes;
     }
+    const notes: string[] = [];
     if (to === 'pgpc') {
       mkdirSync(dirname(out), { recursive: true });
       saveSegmentor(out, segmentor);
+    } else if (to === 'daformer') {
+      notes.push(...saveDaformer(out, segmentor));
     } else if (head !== 'segformer' || !(backbone in mitConfigs)) {
       throw new Error(
         `${path} is ${backbone} with ${head}, which HuggingFace's SegFormer has no names for: --encoder converts its encoder`,
@@ -170,9 +174,8 @@ export async function convertWeights(options: ConvertWeightsOptions, io: Command
     } else {
       writeHuggingFace(out, segmentor.stateDict(), { segmentor });
     }
-    io.stdout.write(
-      `${[...describeReport(report), describeClasses(segmentor), `written: ${out}`].join('\n')}\n`,
-    );
+    const told = [...describeReport(report), describeClasses(segmentor), ...notes, `written: ${out}`];
+    io.stdout.write(`${told.join('\n')}\n`);
   } finally {
     segmentor.dispose();
   }
@@ -194,6 +197,8 @@ function convertEncoder(file: WeightsFile, { to, out, allowPartial }: ConvertWei
       throw new Error(`${path} is ${compared.network}, which HuggingFace's SegFormer has no names for`);
     }
     writeHuggingFace(out, loaded, { encoder: compared.network as MitName });
+  } else if (to === 'daformer') {
+    saveDaformerEncoder(out, compared.network, loaded, encoderOrigin(file));
   } else {
     mkdirSync(dirname(out), { recursive: true });
     saveSafetensors(out, loaded, {

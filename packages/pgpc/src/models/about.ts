@@ -11,6 +11,9 @@ import {
 import { z } from 'zod';
 import { RGB_MEAN, RGB_STD } from '../config/normalisation.js';
 
+/** In the files of other projects' forms, what only this project reads stands under this key. */
+export const OWN_KEY = 'pgpc';
+
 /** Where a network comes from and what it expects; what is left out is not known. */
 export interface ModelAbout {
   /** Bounds within which the target's images were trained on, their ratio kept; 'full': as they are. */

@@ -223,6 +223,31 @@ describe('convert', () => {
     ]);
   });
 
+  test("a checkpoint for DAFormer's code, and back to the same weights", async () => {
+    const args = ['convert', path('latest.safetensors'), '--to', 'daformer', '--classes', path('five.yaml')];
+    writeFileSync(path('five.yaml'), 'classes: [sky, sea, sand, wall, boat]');
+    const { code, out } = await pgpc(...args, '--network', 'teacher', '--out', path('for/daformer.pth'));
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /\nclasses: sky, .*\nconfiguration there: configs\/_base_\/models\/daformer_sepaspp_mitb5\.py with .*num_classes=5\nwritten: /,
+    );
+    using back = loadModel(path('for/daformer.pth'));
+    expect(differing(back, daformer)).toEqual([]);
+    const { out: inspected } = await pgpc('inspect', path('for/daformer.pth'));
+    expect(inspected).toMatch(/^network {3}mit_b0 with daformer, 5 classes: every entry fits$/m);
+    expect(inspected).toMatch(/^classes {3}sky, sea, sand, wall, boat$/m);
+
+    const encoder = [...args.slice(0, 4), '--encoder', '--out', path('for/encoder.pth')];
+    expect((await pgpc(...encoder)).code).toBe(0);
+    const refused = await pgpc(...encoder, '--classes', path('five.yaml'));
+    expect(refused).toMatchObject({ code: 2, err: 'pgpc: --classes: an encoder alone has no classes\n' });
+    const { out: alone } = await pgpc('inspect', path('for/encoder.pth'));
+    expect(alone).toMatch(/^network {3}mit_b0, encoder alone: every entry fits$/m);
+    expect(alone).toMatch(
+      /^metadata {2}meta\.pgpc\.licence = .*\n +meta\.pgpc\.trained = mit_b0 with daformer/m,
+    );
+  });
+
   test('classes of a file that does not say them are not made up, and can be given', async () => {
     const config = { ...segmentorConfig('mit_b0', 'segformer'), channels: 12, classes: 19 };
     using segformer = new Segmentor(config, 3);

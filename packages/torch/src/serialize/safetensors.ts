@@ -1,8 +1,6 @@
 // The safetensors format, both ways: a JSON header of names, dtypes, shapes and offsets, then the raw bytes.
-import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { type DType, itemSize } from '../dtype.js';
-import { type Tensor, tidy } from '../tensor.js';
+import type { Tensor } from '../tensor.js';
 import { MappedFile } from './mapped-file.js';
 import type { LoadOptions } from './pth.js';
 import {
@@ -14,6 +12,7 @@ import {
   quoted,
   WeightsFileError,
 } from './reader.js';
+import { eachChunk, writeAll, writeWhole } from './write-file.js';
 
 /** Tensors by name, in the file's order, and the texts that a weights file carries beside them. */
 export interface Weights {
@@ -34,7 +33,6 @@ interface Entry {
 const METADATA = '__metadata__';
 const MOST_HEADER_BYTES = 100_000_000;
 const ALIGNMENT = 64;
-const WRITE_BYTES = 1 << 26;
 
 const CODES: readonly (readonly [DType, string])[] = [
   ['float64', 'F64'],
@@ -68,21 +66,10 @@ export function saveSafetensors(
   const named: [string, Tensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
   const wideFirst = named.toSorted(([, a], [, b]) => itemSize(b.dtype) - itemSize(a.dtype));
   const header = encodeHeader(path, named, wideFirst, metadata);
-  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
-  const fd = openSync(temporary, 'wx');
-  try {
-    try {
-      writeAll(fd, header);
-      for (const [, tensor] of wideFirst) writeTensor(fd, tensor);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
-  }
+  writeWhole(path, (fd) => {
+    writeAll(fd, header);
+    for (const [, tensor] of wideFirst) eachChunk(tensor, (bytes) => writeAll(fd, bytes));
+  });
 }
 
 function encodeHeader(
@@ -128,23 +115,6 @@ function encodeHeader(
   header.writeBigUInt64LE(BigInt(length));
   json.copy(header, 8);
   return header;
-}
-
-function writeTensor(fd: number, tensor: Tensor): void {
-  if (tensor.numel === 0) return;
-  tidy(() => {
-    const bytes = tensor.detach().contiguous().reshape([-1]).view('uint8');
-    for (let start = 0; start < bytes.numel; start += WRITE_BYTES) {
-      tidy(() => {
-        const length = Math.min(WRITE_BYTES, bytes.numel - start);
-        writeAll(fd, bytes.narrow(0, start, length).toArray() as Uint8Array);
-      });
-    }
-  });
-}
-
-function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
 }
 
 /**

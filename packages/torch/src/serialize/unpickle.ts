@@ -577,7 +577,8 @@ function safeNumber(value: bigint): number | bigint {
   return Number.isSafeInteger(number) ? number : value;
 }
 
-const STORAGE_TYPES: readonly [string, DType][] = [
+/** The types that `torch` has for storages, and what their elements are here. */
+export const STORAGE_TYPES: readonly [string, DType][] = [
   ['FloatStorage', 'float32'],
   ['DoubleStorage', 'float64'],
   ['HalfStorage', 'float16'],

@@ -17,7 +17,7 @@ import type { ConvertWeightsOptions, InspectWeightsOptions } from '../weights.js
 import type { PullWeightsOptions } from '../weights-pull.js';
 
 /** Forms that are written. */
-const WEIGHT_TARGETS = ['pgpc', 'hf'] as const;
+const WEIGHT_TARGETS = ['pgpc', 'hf', 'daformer'] as const;
 
 const networkOption = () =>
   option(
@@ -95,7 +95,8 @@ export const registerWeights: Register = (parent, act) => {
     .description(
       "Write a weights file in another form. 'pgpc': safetensors under this project's names; of a whole network a " +
         "model that pgpc eval takes. 'hf': a folder with model.safetensors, config.json (with the names of the classes) and " +
-        "preprocessor_config.json as HuggingFace's transformers load them, for MiT encoders and SegFormer networks.",
+        "preprocessor_config.json as HuggingFace's transformers load them, for MiT encoders and SegFormer networks. 'daformer': a " +
+        ".pth that PyTorch's DAFormer code loads, for MiT and ResNet networks; an encoder as its 'pretrained' takes one.",
     )
     .argument(
       '<file>',
@@ -122,6 +123,7 @@ export const registerWeights: Register = (parent, act) => {
       examples(
         'pgpc weights convert latest.pth --network student --out daformer.safetensors',
         'pgpc weights convert runs/mine --best --to hf --out hub/mine',
+        'pgpc weights convert runs/mine --to daformer --out mine.pth',
       ),
     )
     .action(async (file: string, { to, out, network, best, encoder, allowPartial, classes }) => {

@@ -1,6 +1,6 @@
 // Classes and input size of a network from what others' files say, and from HuggingFace's configuration beside them.
 
-import { type Described, namedClasses, readAbout } from '../about.js';
+import { type Described, namedClasses, OWN_KEY, readAbout } from '../about.js';
 import { readHuggingFaceFiles } from './huggingface-files.js';
 import type { WeightFormat } from './namings.js';
 
@@ -29,6 +29,8 @@ const CLASS_KEYS: readonly (readonly [names: string, colors: string])[] = [
  */
 export function described({ path, naming, metadata }: DescribedFile, count: number): Described {
   if (metadata.format?.startsWith('pgpc-')) return readAbout(metadata);
+  const own = ownTexts(metadata);
+  if (own) return readAbout(own);
   const hub = naming === 'mit-huggingface' ? readHuggingFaceFiles(path) : undefined;
   if (hub?.own) return readAbout(hub.own);
   const listed = CLASS_KEYS.map(([names, colors]) => ({
@@ -41,6 +43,14 @@ export function described({ path, naming, metadata }: DescribedFile, count: numb
   );
   const palette = found?.palette?.length === count ? found.palette : [];
   return { classInfo: found && namedClasses(found.names as string[], palette), about: undefined };
+}
+
+/** The texts that this project keeps in the `meta` of a .pth; undefined in files of others. */
+export function ownTexts(metadata: DescribedFile['metadata']): Record<string, string> | undefined {
+  const prefix = `meta.${OWN_KEY}.`;
+  const own = Object.entries(metadata).filter(([key]) => key.startsWith(prefix));
+  if (own.length === 0) return undefined;
+  return Object.fromEntries(own.map(([key, text]) => [key.slice(prefix.length), text]));
 }
 
 function parsed(text: string | undefined): unknown[] | undefined {

@@ -21,7 +21,7 @@ import {
 import { withoutInitialValues } from '../initial-values.js';
 import { createBackbone, Segmentor } from '../segmentor.js';
 import { type Licence, licenceOfFile, RESNET_LICENCE, SEGFORMER_LICENCE } from './catalog.js';
-import { type DescribedFile, described } from './described.js';
+import { type DescribedFile, described, ownTexts } from './described.js';
 import { weightsFileOf } from './files.js';
 import {
   askFor,
@@ -140,8 +140,11 @@ function licenceOf(
   { format, naming, skipped }: RecognizedWeights,
   metadata: Readonly<Record<string, string>>,
 ): WeightsLicence | undefined {
-  if (metadata.licence) return { text: metadata.licence, url: '', certain: true };
-  if (format.startsWith('pgpc-')) return undefined;
+  const ownMeta = ownTexts(metadata);
+  const kept = metadata.licence ?? ownMeta?.licence;
+  if (kept) return { text: kept, url: '', certain: true };
+  // What this project wrote says all that it knew.
+  if (format.startsWith('pgpc-') || ownMeta) return undefined;
   const own = naming === 'mit-huggingface' ? readHuggingFaceFiles(path)?.own?.licence : undefined;
   if (own) return { text: own, url: '', certain: true };
   const known = licenceOfFile(basename(path));
@@ -384,7 +387,7 @@ const TRAINED = 'trained';
 
 /** The whole network that a file holds or that its encoder comes from, in words; undefined for an encoder of ImageNet's. */
 export function trainedNetwork(file: WeightsFile): string | undefined {
-  if (!hasDecoder(file)) return file.metadata[TRAINED];
+  if (!hasDecoder(file)) return file.metadata[TRAINED] ?? ownTexts(file.metadata)?.[TRAINED];
   const { backbone = 'an unknown encoder', head = 'an unknown decoder', classes } = file.network;
   return `${backbone} with ${head}${classes === undefined ? '' : `, ${classes} classes`}`;
 }

@@ -5,16 +5,13 @@ import { dirname, join } from 'node:path';
 import type { Size } from '@pgpc/datasets';
 import { RGB_MEAN, RGB_STD } from '../../config/normalisation.js';
 import type { MitName } from '../../config/segmentor.js';
-import { aboutTexts } from '../about.js';
+import { aboutTexts, OWN_KEY } from '../about.js';
 import { mitConfigs } from '../mit.js';
 import type { Segmentor } from '../segmentor.js';
 import { CONFIG, configOf } from './files.js';
 import { huggingFaceConfig } from './huggingface.js';
 
 const PREPROCESSOR = 'preprocessor_config.json';
-
-/** What only this project reads stands under this key: values and colours of the classes, and the input size. */
-const OWN_KEY = 'pgpc';
 
 /** What is described beside the weights of an encoder, or of a network. */
 export type DescribedNetwork =
@@ -58,7 +55,7 @@ export function classNames({ config, classInfo }: SegmentorFacts): string[] {
   return Array.from({ length: config.classes }, (_, id) => classInfo?.[id]?.name ?? `class ${id}`);
 }
 
-/** What only this project reads, for a `config.json`. */
+/** What only this project reads, for a `config.json`: values and colours of the classes, the input size and more. */
 export function ownFacts(segmentor: SegmentorFacts): Record<string, unknown> {
   const { classes, ...texts } = aboutTexts(segmentor);
   return { [OWN_KEY]: { ...texts, ...(classes && { classes: JSON.parse(classes) }) } };
