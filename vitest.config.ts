@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 const packages = join(root, 'packages/');
@@ -24,6 +25,31 @@ const testFiles = [...readdirSync(packages).map((name) => `packages/${name}/test
 );
 const alone = testFiles.filter((file) => NEEDS_PROCESS.test(readFileSync(join(root, file), 'utf8')));
 
+/** What takes longest, most of it in processes that it starts; by their sizes these files would come last. */
+const LONGEST = [
+  'comparison/demo',
+  'training/distributed',
+  'ablation/run',
+  'comparison/adapt',
+  'cli/tutorial',
+  'packaging/install',
+  'training/saved-run',
+  'examples/test/own-loss',
+  'examples/test/adapt',
+  'examples/test/digits',
+];
+
+/** Starts the longest first, so that no core waits for one of them at the end. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification) => {
+      const found = LONGEST.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`));
+      return found < 0 ? LONGEST.length : found;
+    };
+    return (await super.sort(files)).toSorted((a, b) => place(a) - place(b));
+  }
+}
+
 // Tests run from the sources; the command line's own tests run what `tsc -b` built.
 export default defineConfig({
   resolve: {
@@ -37,6 +63,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: '100%',
     testTimeout: 60_000,
+    sequence: { sequencer: LongestFirst },
     projects: [
       { extends: true, test: { name: 'alone', include: alone } },
       // Importing libtorch and the sources takes longer than most files' tests: these share what is imported.
