@@ -1,18 +1,15 @@
-// Sweeps of one's own: the combinations, what they are called, what is refused, and `pgpc sweep` around them.
+// Sweeps of one's own: the combinations, what they are called, and what `pgpc sweep` refuses. run.test.ts trains one.
 
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type GridOptions, gridSweep } from '../../src/ablation/grid.js';
 import { plan } from '../../src/ablation/plan.js';
 import { main } from '../../src/cli/main.js';
 
-const program = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-grid-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -214,34 +211,3 @@ describe('the command line', () => {
     expect(err.trimEnd()).toMatch(message);
   });
 });
-
-test('pgpc sweep trains the combinations, and afterwards only what is new', () => {
-  const sweep = (values: string, ...more: string[]) =>
-    spawnSync(
-      process.execPath,
-      [
-        program,
-        ...'sweep --quick --seeds 1 --source-steps 10 --steps 10 --no-checkpoints --method self-training'.split(
-          ' ',
-        ),
-        '--set',
-        `method.selfTraining.alpha=${values}`,
-        ...more,
-      ],
-      { cwd: folder, encoding: 'utf8', env: { ...process.env, OMP_NUM_THREADS: '1' } },
-    );
-  const first = sweep('0.9,0.99');
-  expect([first.status, first.stdout]).toEqual([
-    0,
-    expect.stringMatching(/^alpha = 0\.9 +1 +\d.*\nalpha = 0\.99 +1 +\d+\.\d +[+−]?\d+\.\d/m),
-  ]);
-  expect(first.stdout).toContain('to alpha = 0.9');
-  const table = join(folder, 'runs/ablations/self-training-alpha');
-  expect(readdirSync(table)).toContain('index.html');
-  const more = sweep('0.9,0.99,0.5');
-  expect(more.status).toBe(0);
-  expect(more.stdout).toContain('self-training by alpha: 3 runs, 2 of them finished before');
-  expect(more.stderr).toContain('seed1/self-training-alpha-alpha-0.5');
-  expect(more.stderr).not.toContain('seed1/source');
-  expect(readFileSync(join(table, 'table.md'), 'utf8')).toMatch(/^\| alpha = 0\.5 \| 1 \|/m);
-}, 360_000);

@@ -1,6 +1,6 @@
-// `pgpc ablate` as a user runs it: the built command line, stopped and resumed.
+// `pgpc ablate` and `pgpc sweep` as a user runs them, on the same rendered streets: the built command line, stopped and resumed.
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -66,3 +66,35 @@ test('stops on Ctrl-C, resumes to the end, and then has nothing to do', async ()
   const table = readFileSync(join(folder, 'runs/ablations/methods/table.md'), 'utf8');
   expect(table).toContain('Not run yet: source only; self-training + FDA');
 }, 180_000);
+
+test('pgpc sweep trains the combinations, and afterwards only what is new', () => {
+  const sweep = (values: string) =>
+    spawnSync(
+      process.execPath,
+      [
+        program,
+        ...'sweep --quick --seeds 1 --source-steps 10 --steps 10 --no-checkpoints --method self-training'.split(
+          ' ',
+        ),
+        '--set',
+        `method.selfTraining.alpha=${values}`,
+        ...['--out', 'runs/sweeps'],
+      ],
+      { cwd: folder, encoding: 'utf8', env: { ...process.env, OMP_NUM_THREADS: '1' } },
+    );
+  const first = sweep('0.9,0.99');
+  expect([first.status, first.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^alpha = 0\.9 +1 +\d.*\nalpha = 0\.99 +1 +\d+\.\d +[+−]?\d+\.\d/m),
+  ]);
+  expect(first.stdout).toContain('to alpha = 0.9');
+  expect(first.stderr).toContain('seed1/source');
+  const table = join(folder, 'runs/sweeps/self-training-alpha');
+  expect(readdirSync(table)).toContain('index.html');
+  const more = sweep('0.9,0.99,0.5');
+  expect(more.status).toBe(0);
+  expect(more.stdout).toContain('self-training by alpha: 3 runs, 2 of them finished before');
+  expect(more.stderr).toContain('seed1/self-training-alpha-alpha-0.5');
+  expect(more.stderr).not.toContain('seed1/source');
+  expect(readFileSync(join(table, 'table.md'), 'utf8')).toMatch(/^\| alpha = 0\.5 \| 1 \|/m);
+}, 360_000);

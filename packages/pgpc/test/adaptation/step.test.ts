@@ -64,6 +64,18 @@ function slowSoftmax(logits: Tensor, height: number, width: number): number[][][
   });
 }
 
+test('a network that these tests make again is the one that its seed draws', () => {
+  const [first, again] = [1, 2].map(() => tinyStep({ contrast: tinyContrast }, 1, { seed: 8 })) as [
+    TinyStep,
+    TinyStep,
+  ];
+  using drawn = new Learner(tinySegmentor, 8, tinyContrast);
+  expect(differing(again.student, drawn)).toEqual([]);
+  expect(again.student.segmentor.generator.getState()).toEqual(drawn.segmentor.generator.getState());
+  first.dispose();
+  again.dispose();
+});
+
 describe('segmentationLoss', () => {
   function slowLoss(
     logits: Tensor,

@@ -61,7 +61,10 @@ beforeAll(async () => {
 });
 
 const roots = ['--source-root', path.join(folder, 'source'), '--target-root', path.join(folder, 'target')];
-const tiny = ['--crop', '32x32', '--iterations', '3', '--no-memory-check', '--workers', '0'];
+const tiny = [
+  ...['--crop', '32x32', '--iterations', '3', '--no-memory-check', '--workers', '0'],
+  ...['--set', 'segmentor.channels=16'],
+];
 const out = ['--out', path.join(folder, 'runs')];
 
 describe('the device', () => {

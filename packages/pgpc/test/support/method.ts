@@ -8,14 +8,25 @@ import {
   type RgbImage,
   type SegmentationDataset,
 } from '@pgpc/datasets';
-import { Generator, type nn, rand, randn, type Tensor, tensor, tidy } from '@pgpc/torch';
+import {
+  fromTypedArray,
+  Generator,
+  type nn,
+  rand,
+  randn,
+  type Tensor,
+  type TypedArray,
+  tensor,
+  tidy,
+} from '@pgpc/torch';
 import type { StepSurroundings } from '../../src/adaptation/execution/step-execution.js';
-import { Learner } from '../../src/adaptation/learner.js';
+import { Learner, type LearnerProjection } from '../../src/adaptation/learner.js';
 import { AdaptationStep } from '../../src/adaptation/step.js';
 import type { ContrastOptions } from '../../src/config/contrast.js';
 import type { MethodConfig } from '../../src/config/method.js';
 import type { SegmentorConfig } from '../../src/config/segmentor.js';
 import type { SelfTrainingOptions } from '../../src/config/self-training.js';
+import { withoutInitialValues } from '../../src/models/initial-values.js';
 import type { Batch } from '../../src/pipeline/batch.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { Rng } from '../../src/random.js';
@@ -162,13 +173,38 @@ export interface TinyOptions extends StepSurroundings {
   lr?: number;
 }
 
+/** What networks begin with, by form and seed. In arrays, so that no tensor of it is counted. */
+const drawn = new Map<string, { values: ReadonlyMap<string, TypedArray>; generator: Uint8Array }>();
+
+/** What `new Learner` gives. Drawing a network's values takes as long as two steps, so a file draws each but once. */
+function tinyLearner(config: SegmentorConfig, seed: number, projection?: LearnerProjection): Learner {
+  const key = JSON.stringify([config, seed]);
+  const known = drawn.get(key);
+  const build = () => new Learner(config, seed, projection);
+  const learner = known ? withoutInitialValues(build) : build();
+  const { segmentor } = learner;
+  const state = [...segmentor.stateDict()];
+  if (known) {
+    tidy(() =>
+      segmentor.loadStateDict(
+        new Map(state.map(([name, { shape }]) => [name, fromTypedArray(known.values.get(name)!, shape)])),
+      ),
+    );
+    segmentor.generator.setState(known.generator);
+  } else {
+    const values = new Map(state.map(([name, value]) => [name, value.toArray()]));
+    drawn.set(key, { values, generator: segmentor.generator.getState() });
+  }
+  return learner;
+}
+
 /** A step of the method on a student of its own, which learns fast. */
 export function tinyStep(
   method: MethodConfig,
   totalIterations: number,
   { segmentor = tinySegmentor, seed = 3, device = 'cpu', lr = 1e-3, ...surroundings }: TinyOptions = {},
 ): TinyStep {
-  const student = new Learner(segmentor, seed, method.contrast).to({ device });
+  const student = tinyLearner(segmentor, seed, method.contrast).to({ device });
   const optimizer = buildOptimizer(student, { lr, headMultiplier: 2, weightDecay: 0.01 });
   const step = new AdaptationStep(method, student, optimizer, totalIterations, seed, surroundings);
   const dispose = () => {

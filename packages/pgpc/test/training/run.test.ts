@@ -38,6 +38,7 @@ const choice = {
   iterations: 3,
   workers: 0,
   device: 'cpu',
+  set: { 'segmentor.channels': 16 },
 };
 
 /** Trains with what a test changes; the events are kept. */
@@ -190,7 +191,18 @@ describe('a choice', () => {
     const args = [
       ...['train', '--source-root', source, '--target-root', target, '--crop', '32x32', '--batch', '1'],
       ...['--iterations', '1', '--workers', '0', '--device', 'cpu', '--no-memory-check'],
-      ...['--out', out, '--name', 'by-flags', '--style', 'fda', '--set', 'method.contrast.anchors=8'],
+      ...[
+        '--out',
+        out,
+        '--name',
+        'by-flags',
+        '--style',
+        'fda',
+        '--set',
+        'method.contrast.anchors=8',
+        '--set',
+        'segmentor.channels=16',
+      ],
     ];
     const { signal } = new AbortController();
     expect(await main(args, { stdout: sink, stderr: sink, signal })).toBe(0);
@@ -198,7 +210,7 @@ describe('a choice', () => {
       `start: ${shippedEncoder.description}; --weights none starts from random values\n`,
     );
     expect(said).toContain('this is pgpc without its feature distance: there are no weights of ImageNet');
-    const set = { 'method.contrast.anchors': 8 };
+    const set = { ...choice.set, 'method.contrast.anchors': 8 };
     const config = await resolveTraining({ ...choice, iterations: 1, style: 'fda', set });
     expect(openRun(join(out, 'by-flags')).info.config).toEqual(JSON.parse(JSON.stringify(config)));
   }, 60_000);
