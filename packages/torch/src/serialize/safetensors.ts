@@ -1,4 +1,6 @@
 // The safetensors format, both ways: a JSON header of names, dtypes, shapes and offsets, then the raw bytes.
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { type DType, itemSize } from '../dtype.js';
 import type { Tensor } from '../tensor.js';
 import { MappedFile } from './mapped-file.js';
@@ -33,6 +35,12 @@ interface Entry {
 const METADATA = '__metadata__';
 const MOST_HEADER_BYTES = 100_000_000;
 const ALIGNMENT = 64;
+const READ_BYTES = 1 << 22;
+
+/** The text of a file's header that holds its checksum. */
+const CHECKSUM = 'sha256';
+/** What stands in the checksum's place while it is computed: of its length. */
+const NO_CHECKSUM = '0'.repeat(64);
 
 const CODES: readonly (readonly [DType, string])[] = [
   ['float64', 'F64'],
@@ -49,26 +57,41 @@ const CODES: readonly (readonly [DType, string])[] = [
 const CODE_OF = new Map(CODES);
 const DTYPE_OF = new Map(CODES.map(([dtype, code]) => [code, dtype]));
 
+export interface SaveOptions {
+  /** Keep SHA-256 over the whole file in its header, as the text `sha256`, which {@link checkSafetensors} compares. */
+  readonly checksum?: boolean | undefined;
+}
+
 /**
  * Writes tensors, of any device, to a safetensors file; views are written in full. The file takes its name only when
  * its bytes are complete and on disk (a temporary file beside it, then a rename). The header keeps the order given;
  * the data starts at a multiple of 64 bytes, wide elements first, so that a reader can map all of it.
  *
  * @param metadata texts by key, kept in the header under `__metadata__`
- * @throws WeightsFileError for the reserved name `__metadata__`, a dtype that the format lacks or metadata that is no
+ * @throws WeightsFileError for the reserved names `__metadata__` and, with a checksum, `sha256`; a dtype that the format lacks or metadata that is no
  * text; the system's error where the disk refuses. In each case `path` is left as it was.
  */
 export function saveSafetensors(
   path: string,
   tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
   metadata: Readonly<Record<string, string>> = {},
+  { checksum = false }: SaveOptions = {},
 ): void {
+  if (checksum && CHECKSUM in metadata) {
+    throw new WeightsFileError(`${path}: the text ${CHECKSUM} is the checksum's`);
+  }
   const named: [string, Tensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
   const wideFirst = named.toSorted(([, a], [, b]) => itemSize(b.dtype) - itemSize(a.dtype));
-  const header = encodeHeader(path, named, wideFirst, metadata);
+  const header = encodeHeader(path, named, wideFirst, metadata, checksum);
   writeWhole(path, (fd) => {
-    writeAll(fd, header);
-    for (const [, tensor] of wideFirst) eachChunk(tensor, (bytes) => writeAll(fd, bytes));
+    const hash = checksum ? createHash('sha256') : undefined;
+    const write = (bytes: Uint8Array) => {
+      hash?.update(bytes);
+      writeAll(fd, bytes);
+    };
+    write(header);
+    for (const [, tensor] of wideFirst) eachChunk(tensor, write);
+    if (hash) writeSync(fd, hash.digest('hex'), placeOfChecksum(header)!);
   });
 }
 
@@ -77,6 +100,7 @@ function encodeHeader(
   named: readonly [string, Tensor][],
   writeOrder: readonly [string, Tensor][],
   metadata: Readonly<Record<string, string>>,
+  checksum: boolean,
 ): Buffer {
   const offsets = new Map<string, readonly [number, number]>();
   let end = 0;
@@ -91,7 +115,10 @@ function encodeHeader(
       throw new WeightsFileError(`${path}: metadata ${quoted(key)} must be a text`);
     }
   }
-  if (Object.keys(metadata).length > 0) parts.push(`"${METADATA}":${JSON.stringify(metadata)}`);
+  // The checksum first, which an object's keys could not promise.
+  const texts = [...(checksum ? [[CHECKSUM, NO_CHECKSUM] as const] : []), ...Object.entries(metadata)];
+  const pairs = texts.map(([key, text]) => `${JSON.stringify(key)}:${JSON.stringify(text)}`);
+  if (pairs.length > 0) parts.push(`"${METADATA}":{${pairs.join(',')}}`);
   for (const [name, { dtype, shape }] of named) {
     const code = CODE_OF.get(dtype);
     if (code === undefined) {
@@ -115,6 +142,43 @@ function encodeHeader(
   header.writeBigUInt64LE(BigInt(length));
   json.copy(header, 8);
   return header;
+}
+
+/** Where in a file's first bytes the checksum stands: before all other texts. Another text of its name is none. */
+function placeOfChecksum(header: Buffer): number | undefined {
+  const start = `{"${METADATA}":{"${CHECKSUM}":"`;
+  const text = header.toString('latin1', 8, 8 + start.length + NO_CHECKSUM.length + 1);
+  return text.startsWith(start) && /[0-9a-f]{64}"$/.test(text) ? 8 + start.length : undefined;
+}
+
+/**
+ * Compares a file with the checksum that {@link saveSafetensors} put into it: SHA-256 over all of the file, the checksum's
+ * own digits counted as zeros.
+ * @returns undefined where the file has none.
+ * @throws the system's error if the file cannot be read.
+ */
+export function checkSafetensors(path: string): boolean | undefined {
+  const fd = openSync(path, 'r');
+  try {
+    const buffer = Buffer.alloc(READ_BYTES);
+    let hash: Hash | undefined;
+    let expected = '';
+    for (let at = 0; ; ) {
+      const bytes = buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, at));
+      if (at === 0) {
+        const place = placeOfChecksum(bytes);
+        if (place === undefined) return undefined;
+        hash = createHash('sha256');
+        expected = bytes.toString('latin1', place, place + NO_CHECKSUM.length);
+        bytes.write(NO_CHECKSUM, place, 'latin1');
+      }
+      if (bytes.length === 0) return hash!.digest('hex') === expected;
+      hash!.update(bytes);
+      at += bytes.length;
+    }
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 // Writing a weights file: whole or not at all, and tensors as their bytes.
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type Tensor, tidy } from '../tensor.js';
 
 const CHUNK_BYTES = 1 << 26;
@@ -20,9 +21,20 @@ export function writeWhole(path: string, write: (fd: number) => void): void {
       closeSync(fd);
     }
     renameSync(temporary, path);
+    flushFolder(dirname(path));
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;
+  }
+}
+
+/** A rename is in the folder, which has to reach the disk, too. */
+function flushFolder(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

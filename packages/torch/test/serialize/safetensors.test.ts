@@ -1,12 +1,16 @@
 // safetensors: what is written comes back, and what is damaged is refused by name.
+import { createHash } from 'node:crypto';
 import {
+  closeSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +28,7 @@ import {
   zeros,
 } from '../../src/index.js';
 import {
+  checkSafetensors,
   loadSafetensors,
   loadWeights,
   saveSafetensors,
@@ -273,6 +278,70 @@ describe('saving', () => {
     expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
     x.dispose();
     broken.dispose();
+  });
+});
+
+describe('checksums', () => {
+  const save = (metadata: Record<string, string> = {}) => {
+    const [x, y] = [tensor([1, 2, 3]), tensor([true, false])];
+    saveSafetensors(path, { x, y }, metadata, { checksum: true });
+    x.dispose();
+    y.dispose();
+  };
+
+  it('is SHA-256 of the file with zeros in its own place, and the file reads as any other', () => {
+    save({ 0: 'first of any object', text: 'ä"' });
+    const bytes = readFileSync(path);
+    const { tensors, metadata } = loadSafetensors(path);
+    expect({ ...metadata }).toEqual({ 0: 'first of any object', text: 'ä"', sha256: metadata.sha256 });
+    expect(tensors.get('x')!.toArray()).toEqual(Float32Array.of(1, 2, 3));
+    for (const one of tensors.values()) one.dispose();
+    const blank = Buffer.from(bytes.toString('latin1').replace(metadata.sha256!, '0'.repeat(64)), 'latin1');
+    expect(metadata.sha256).toBe(createHash('sha256').update(blank).digest('hex'));
+    expect(checkSafetensors(path)).toBe(true);
+  });
+
+  it('tells any flipped bit, and any cut', () => {
+    save();
+    const bytes = readFileSync(path);
+    fc.assert(
+      fc.property(fc.nat(bytes.length * 8 - 1), (bit) => {
+        const damaged = Buffer.from(bytes);
+        damaged[bit >> 3]! ^= 1 << (bit & 7);
+        writeFileSync(path, damaged);
+        // In what marks the checksum's place, there seems to be none.
+        expect(checkSafetensors(path)).not.toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+    fc.assert(
+      fc.property(fc.nat(bytes.length - 1), (length) => {
+        writeFileSync(path, bytes.subarray(0, length));
+        expect(checkSafetensors(path)).not.toBe(true);
+      }),
+    );
+  });
+
+  it('has none where none was asked for, and its name is then free', () => {
+    const x = tensor([1]);
+    saveSafetensors(path, { x }, { sha256: 'a text of its own' });
+    expect(checkSafetensors(path)).toBeUndefined();
+    expect(loadSafetensors(path).metadata.sha256).toBe('a text of its own');
+    expect(() => saveSafetensors(path, { x }, { sha256: '' }, { checksum: true })).toThrow(
+      'the text sha256 is the checksum',
+    );
+    x.dispose();
+  });
+
+  it('covers files of more than one piece', () => {
+    const x = zeros([3_000_000]);
+    saveSafetensors(path, { x }, {}, { checksum: true });
+    expect(checkSafetensors(path)).toBe(true);
+    const fd = openSync(path, 'r+');
+    writeSync(fd, Buffer.of(1), 0, 1, 9_000_000);
+    closeSync(fd);
+    expect(checkSafetensors(path)).toBe(false);
+    x.dispose();
   });
 });
 
