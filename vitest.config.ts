@@ -15,7 +15,7 @@ process.env.OMP_NUM_THREADS ??= '1';
  * files would change, or it changes the process for those after it.
  */
 const NEEDS_PROCESS =
-  /\b(liveTensors|memoryUsage|setNumThreads|registerPart|chdir|vi\.(mock|spyOn)|process\.env\.\w+ = |meta-kernels)/;
+  /\b(liveTensors|memoryUsage|setNumThreads|registerPart|chdir|vi\.(mock|spyOn)|CrashStates|process\.env\.\w+ = |meta-kernels)/;
 
 const testFiles = [...readdirSync(packages).map((name) => `packages/${name}/test`), 'examples/test'].flatMap(
   (folder) =>

@@ -1,7 +1,8 @@
 // Files that are replaced as a whole: at any moment such a file is the old one or the new one, also after a power cut.
 import { randomUUID } from 'node:crypto';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { open, rename, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 
 /** In the same folder, so that a rename replaces the file at once. */
 const temporaryOf = (file: string) => `${file}.${randomUUID().slice(0, 8)}.tmp`;
@@ -13,6 +14,7 @@ export async function writeWhole(file: string, content: string | Uint8Array): Pr
   try {
     await writeFile(temporary, content, NEW_AND_FLUSHED);
     await rename(temporary, file);
+    await flushFolder(path.dirname(file));
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
@@ -25,9 +27,29 @@ export function writeWholeSync(file: string, content: string | Uint8Array): void
   try {
     writeFileSync(temporary, content, NEW_AND_FLUSHED);
     renameSync(temporary, file);
+    flushFolderSync(path.dirname(file));
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;
+  }
+}
+
+/** A rename is in the folder, which has to reach the disk, too. */
+async function flushFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function flushFolderSync(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -67,6 +67,7 @@ const rows: { readonly [F in Field]-?: Row<NonNullable<ResolvedChoice[F]>> } = {
   precision: ['--precision <type>', precisions, 'bfloat16 on a GPU, float32 on the CPU'],
   activationCheckpointing: ['--activation-checkpointing'],
   select: ['--select <score>', scoreNames],
+  checkpointEvery: ['--checkpoint-every <count>', integer(1)],
   workers: ['--workers <count>', integer(0, 256)],
 };
 

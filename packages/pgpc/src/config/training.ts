@@ -33,6 +33,8 @@ export const trainingSchema = z.strictObject({
   experiment: experimentSchema,
   /** The score on unlabelled target images that chooses the best checkpoint. */
   select: z.enum(scoreNames),
+  /** Steps between two checkpoints that are scored; left out: 500. */
+  checkpointEvery: z.number().int().min(1).optional(),
   /** Module files that register parts, imported before the experiment is read. */
   plugins: z.array(z.string()).min(1).optional(),
 });

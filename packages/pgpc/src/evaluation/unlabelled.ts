@@ -52,15 +52,17 @@ export function predictedShares(probabilities: Tensor): Tensor {
   });
 }
 
-/** A network's output of one image batch; features are what the prototypes are compared with. */
-type ScoredNetwork = nn.Module<[image: Tensor], { logits: Tensor; features: Tensor }>;
-
-/** What is scored. */
-export interface ScoredModel {
-  student: ScoredNetwork;
-  teacher?: ScoredNetwork | undefined;
-  /** Prototypes (C, D), unit rows, and the head that takes rows of the student's features (P, F) to their space. */
-  prototypes?: { rows: Tensor; project: (features: Tensor) => Tensor } | undefined;
+/** What is scored, by a student's output of an image batch. */
+export interface ScoredModel<Output extends { logits: Tensor } = { logits: Tensor }> {
+  student: nn.Module<[image: Tensor], Output>;
+  teacher?: nn.Module<[image: Tensor], { logits: Tensor }> | undefined;
+  /**
+   * Prototypes (C, D), unit rows; the features that they are compared with, a map (B, F, h, w) of the size of the logits; and
+   * the head that takes rows of it (P, F) to the prototypes' space.
+   */
+  prototypes?:
+    | { rows: Tensor; features: (output: Output) => Tensor; project: (rows: Tensor) => Tensor }
+    | undefined;
 }
 
 export interface ScoringOptions {
@@ -76,8 +78,8 @@ export interface ScoringOptions {
  * prototypes have to be, too.
  * @param images (3, H, W) each, uint8, RGB, on any device; one or more.
  */
-export function unlabelledScores(
-  model: ScoredModel,
+export function unlabelledScores<Output extends { logits: Tensor }>(
+  model: ScoredModel<Output>,
   images: readonly Tensor[],
   { pixels = NEIGHBOUR_PIXELS, onImage }: ScoringOptions = {},
 ): UnlabelledScores {
@@ -119,8 +121,8 @@ interface ImageScores {
   margin: Tensor | undefined;
 }
 
-function scoreImage(
-  { student, teacher, prototypes }: ScoredModel,
+function scoreImage<Output extends { logits: Tensor }>(
+  { student, teacher, prototypes }: ScoredModel<Output>,
   image: Tensor,
   pixels: number,
   generator: Generator,
@@ -128,8 +130,8 @@ function scoreImage(
   const device = networkDevice(student);
   const placed = (value: Tensor) => value.to({ device, nonBlocking: true });
   const input = wholeImage({ image: placed(image) });
-  const { logits, features } = student.call(input);
-  const rows = pixelRows(logits).softmax(1);
+  const output = student.call(input);
+  const rows = pixelRows(output.logits).softmax(1);
   // Drawn on the CPU, so that the pixels are the same on every device.
   const sample = placed(rand([rows.shape[0]!], { generator }).topk(Math.min(pixels, rows.shape[0]!))[1]!);
   const enough = prototypes && prototypes.rows.shape[0]! > 1;
@@ -141,7 +143,7 @@ function scoreImage(
     agreement: teacher && labelAgreement(rows, pixelRows(teacher.call(input).logits)),
     margin: enough
       ? prototypeMargin(
-          prototypes.project(singlePrecision(pixelRows(features).indexSelect(0, sample))),
+          prototypes.project(singlePrecision(pixelRows(prototypes.features(output)).indexSelect(0, sample))),
           prototypes.rows,
         )
       : undefined,

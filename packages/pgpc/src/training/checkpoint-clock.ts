@@ -1,6 +1,6 @@
 // When a training writes a checkpoint: by steps, and by time where steps are slow.
 
-/** Steps between two checkpoints that are scored. They are by steps alone: which one is best must not depend on speed. */
+/** Steps between two checkpoints that are scored, where nothing else is chosen. */
 export const STEPS_BETWEEN = 500;
 
 /** The most that a crash may cost. */
@@ -9,14 +9,20 @@ const MINUTES_BETWEEN = 10;
 export class CheckpointClock {
   #last: number;
 
-  /** @param now milliseconds, of any origin. */
-  constructor(readonly now: () => number = () => performance.now()) {
+  /**
+   * @param every steps between two checkpoints that are scored: which one is best must not depend on speed.
+   * @param now milliseconds, of any origin.
+   */
+  constructor(
+    readonly every = STEPS_BETWEEN,
+    readonly now: () => number = () => performance.now(),
+  ) {
     this.#last = now();
   }
 
   /** @returns why a checkpoint is due after so many steps; undefined: none is. */
   due(done: number, iterations: number): 'steps' | 'time' | undefined {
-    if (done % STEPS_BETWEEN === 0 || done === iterations) return 'steps';
+    if (done % this.every === 0 || done === iterations) return 'steps';
     return this.now() - this.#last >= MINUTES_BETWEEN * 60_000 ? 'time' : undefined;
   }
 

@@ -17,6 +17,7 @@ import { styleNames } from '../config/style.js';
 import { UsageError } from '../config/usage-error.js';
 import { isStartName } from '../models/weights/shipped.js';
 import { drivingPresetNames } from '../recipes/driving.js';
+import { STEPS_BETWEEN } from './checkpoint-clock.js';
 
 const experiment = experimentSchema.shape;
 
@@ -92,6 +93,10 @@ export const choiceSchema = z.strictObject({
     z.enum(scoreNames),
     'score on unlabelled target images by which the best checkpoint is kept',
   ).default('information'),
+  checkpointEvery: field(
+    z.number().int().min(1),
+    'steps between two checkpoints that are scored; where steps are slow, one is written every ten minutes too',
+  ).default(STEPS_BETWEEN),
   workers: field(z.number().int().min(0), 'threads that decode images (default: cores - 1)').optional(),
   plugins: field(
     z.array(z.string()),

@@ -22,17 +22,18 @@ export function lengthened(experiment: Experiment, iterations: number, done: num
   return { ...experiment, iterations, method: { ...experiment.method, contrast: { ...contrast, warmup } } };
 }
 
-/** Whether two experiments differ in their number of steps alone. */
-export function sameButLength(a: Experiment, b: Experiment): boolean {
-  return isDeepStrictEqual(lengthless(a), lengthless(b));
+/** Whether two experiments differ only in what may be changed when one is resumed: number of steps, learning rate, precision. */
+export function sameButChangeable(a: Experiment, b: Experiment): boolean {
+  return isDeepStrictEqual(unchangeable(a), unchangeable(b));
 }
 
 /** As JSON has it: what is undefined is not there. */
-function lengthless(experiment: Experiment): unknown {
-  const plain = JSON.parse(JSON.stringify(experiment)) as Experiment;
+function unchangeable(experiment: Experiment): unknown {
+  const { precision: _, ...plain } = JSON.parse(JSON.stringify(experiment)) as Experiment;
   return {
     ...plain,
     iterations: 0,
+    optimizer: { ...plain.optimizer, lr: 0 },
     method: {
       ...plain.method,
       ...(plain.method.contrast && { contrast: { ...plain.method.contrast, warmup: 0 } }),

@@ -39,7 +39,7 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
   const parsed = choiceSchema.safeParse(given);
   if (!parsed.success) throw new UsageError(`the choice is not valid\n${z.prettifyError(parsed.error)}`);
   const choice = parsed.data;
-  const { set, skipBad, workers, select, method } = choice;
+  const { set, skipBad, workers, select, checkpointEvery, method } = choice;
   const plugins = choice.plugins.map((file) => resolve(file));
   await loadPlugins(plugins);
   refuseContradictions(choice);
@@ -68,6 +68,7 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
     phase: method,
     experiment,
     select,
+    checkpointEvery,
     ...(plugins.length > 0 && { plugins }),
   });
 }

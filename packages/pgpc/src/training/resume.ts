@@ -2,15 +2,21 @@
 
 import { existsSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
-import { loadSafetensors, tidy } from '@pgpc/torch';
+import { indexWeights } from '@pgpc/torch';
+import type { Experiment } from '../config/experiment.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
 import { UsageError } from '../config/usage-error.js';
+import { versions } from '../machine.js';
+import { type FoundCheckpoint, findCheckpoint, wholeCheckpoints } from './checkpoint-files.js';
 import type { OpenedData } from './data.js';
 import { type DataRecord, dataChanges, readRecord, recordData } from './data-record.js';
 import { lengthened } from './length.js';
 import { loadPlugins } from './plugins.js';
-import { openRun } from './run-directory/open-run.js';
-import { CHECKPOINT_FILE } from './trainer.js';
+import { readRunInfo } from './run-directory/open-run.js';
+import { describeMachine } from './run-directory/origin.js';
+import type { RunInfo } from './run-directory/schema.js';
+import type { SelectionState } from './selection.js';
+import { surroundingChanges } from './surroundings.js';
 
 /** What may be changed of a run that is resumed. */
 export interface ResumeChanges {
@@ -19,16 +25,33 @@ export interface ResumeChanges {
   /** Where the same data is now. */
   sourceRoot?: string | undefined;
   targetRoot?: string | undefined;
-  /** Train on data that is not that which the run began with. */
-  allowChangedData?: boolean | undefined;
+  /** Train although what the numbers depend on is not as it was: data, libraries, threads, processor. */
+  allowChanged?: boolean | undefined;
+  /** Peak learning rate of the encoder from here on. */
+  lr?: number | undefined;
+  /** What the networks compute in from here on. */
+  precision?: Experiment['precision'];
+  /** Resume from the checkpoint of this step, instead of the newest: the newest and the one before it are kept. */
+  from?: number | undefined;
 }
+
+/** What a run keeps beside a training's state. */
+export type BesideState = {
+  selection: SelectionState;
+  /** Lines of the metrics. */
+  metricsLines: number;
+};
 
 /** A run as it is resumed, before its data is read. */
 export interface ResumePlan {
   directory: string;
   config: TrainingConfig;
-  /** Folder of the checkpoint. */
+  /** Folder of the checkpoints, and the file that is resumed from. */
   checkpoint: string;
+  file: string;
+  info: RunInfo;
+  /** Lines of the metrics when it was written; undefined: a release that kept no record of them wrote it. */
+  metricsLines: number | undefined;
   /** What is not as it was, in words. */
   changes: string[];
   /** What is not in run.json, but to be said. */
@@ -41,11 +64,13 @@ export interface ResumePlan {
  *   the run has it.
  */
 export async function planResume(directory: string, given: ResumeChanges): Promise<ResumePlan> {
-  const { config: saved } = openRun(directory).info;
+  const info = readRunInfo(directory);
+  const { config: saved } = info;
   await loadPlugins((saved as Partial<TrainingConfig>).plugins);
   const before = parseTraining(saved);
   const checkpoint = join(directory, 'checkpoints', before.phase);
-  if (!existsSync(join(checkpoint, CHECKPOINT_FILE))) {
+  const found = given.from === undefined ? findCheckpoint(checkpoint) : checkpointOf(checkpoint, given.from);
+  if (!found) {
     throw new Error(`${directory} has no checkpoint yet, so there is nothing to resume; start it anew`);
   }
   const changes: string[] = [];
@@ -55,20 +80,62 @@ export async function planResume(directory: string, given: ResumeChanges): Promi
     target: placedAt('target', before.data.target, given.targetRoot, changes),
   };
   const { iterations } = before.experiment;
-  const done = stepsDone(checkpoint);
+  const { done, metricsLines } = stateOf(found.file);
   const length = given.iterations ?? iterations;
-  const remarks: string[] = [];
+  const remarks: string[] = found.instead === undefined ? [] : [found.instead];
   if (length === iterations && done === iterations) {
     remarks.push(`all ${iterations} steps are done; --iterations N trains up to step N`);
   }
   const other = length !== iterations;
-  const experiment = other ? lengthened(before.experiment, length, done) : before.experiment;
+  const tuned = retuned(before.experiment, given, done, changes);
+  const experiment = other ? lengthened(tuned, length, done) : tuned;
   if (other) {
     changes.push(
       `${length} steps instead of ${iterations}, from step ${done} on; the learning rate follows its schedule over ${length} steps from there`,
     );
   }
-  return { directory, config: { ...before, data, experiment }, checkpoint, changes, remarks };
+  const { file } = found;
+  return {
+    directory,
+    info,
+    config: { ...before, data, experiment },
+    checkpoint,
+    file,
+    metricsLines,
+    changes,
+    remarks,
+  };
+}
+
+/** The state of a step. @throws UsageError if none that is whole is of this step, with those that are. */
+function checkpointOf(checkpoint: string, step: number): FoundCheckpoint {
+  const whole = wholeCheckpoints(checkpoint).map((file) => ({ file, ...stateOf(file) }));
+  const found = whole.find(({ done }) => done === step);
+  if (found) return { file: found.file, instead: undefined };
+  const steps = whole.map(({ done }) => done).join(' and ') || 'none';
+  throw new UsageError(`--from ${step}: there is no checkpoint of this step; those that are whole: ${steps}`);
+}
+
+/** The experiment with what is changed of how it computes. What is changed is added to `changes`. */
+function retuned(
+  experiment: Experiment,
+  { lr, precision }: ResumeChanges,
+  done: number,
+  changes: string[],
+): Experiment {
+  const { optimizer } = experiment;
+  const before = experiment.precision ?? 'float32';
+  if (lr !== undefined && lr !== optimizer.lr) {
+    changes.push(`a learning rate of ${lr} instead of ${optimizer.lr}, from step ${done} on`);
+  }
+  if (precision !== undefined && precision !== before) {
+    changes.push(`${precision} instead of ${before}, from step ${done} on`);
+  }
+  return {
+    ...experiment,
+    optimizer: { ...optimizer, lr: lr ?? optimizer.lr },
+    ...(precision !== undefined && precision !== before && { precision }),
+  };
 }
 
 /** @throws Error if the data is not there, with where it was looked for. */
@@ -92,11 +159,11 @@ function placedAt<T extends { root: string }>(
   );
 }
 
-function stepsDone(checkpoint: string): number {
-  return tidy(() => {
-    const { state } = loadSafetensors(join(checkpoint, CHECKPOINT_FILE)).metadata;
-    return (JSON.parse(state ?? '{}') as { iteration?: number }).iteration ?? 0;
-  });
+function stateOf(file: string): { done: number; metricsLines: number | undefined } {
+  const { state = '{}', beside = '{}' } = indexWeights(file).metadata;
+  const { iteration: done = 0 } = JSON.parse(state) as { iteration?: number };
+  const { metricsLines } = JSON.parse(beside) as Partial<BesideState>;
+  return { done, metricsLines };
 }
 
 /** What a run was resumed with, for its run.json and to be said. */
@@ -107,16 +174,24 @@ export interface SettledChanges {
 }
 
 /**
- * Compares the data with that which the run began with.
- * @throws Error with the difference, where it is not allowed.
+ * Compares the data with that which the run began with, and what else its numbers depend on.
+ * @param device this process's, as run.json has it. @throws Error with the difference, where it is not allowed.
  */
 export async function settleChanges(
-  { directory, changes, remarks: before }: ResumePlan,
+  { directory, info, changes: planned, remarks: before }: ResumePlan,
   data: OpenedData,
-  { allowChangedData = false }: ResumeChanges,
+  device: string,
+  { allowChanged = false }: ResumeChanges,
 ): Promise<SettledChanges> {
   const record = await recordData(data);
   const recorded = readRecord(directory);
+  const other = surroundingChanges(info, { versions: versions(), device, machine: describeMachine() });
+  if (other.length > 0 && !allowChanged) {
+    throw new Error(
+      `${directory} would not resume exactly: ${other.join('; ')}. Resume it where it was trained, or as it is with --allow-changed`,
+    );
+  }
+  const changes = [...planned, ...other];
   const remarks = [...before, ...changes];
   if (!recorded) {
     remarks.push(
@@ -125,9 +200,9 @@ export async function settleChanges(
     return { record, changes, remarks };
   }
   const { training, evaluation } = dataChanges(recorded, record, data);
-  if (training.length > 0 && !allowChangedData) {
+  if (training.length > 0 && !allowChanged) {
     throw new Error(
-      `${directory} was trained on other data: ${training.join('; ')}. Start a new run, or train on what is there now with --allow-changed-data`,
+      `${directory} was trained on other data: ${training.join('; ')}. Start a new run, or train on what is there now with --allow-changed`,
     );
   }
   const words = [

@@ -7,6 +7,7 @@ import { methodLabel } from '../config/method.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
 import { describeDevice, enterProcess, type ProcessOptions, versions } from '../machine.js';
 import { locateModel } from '../models/locate.js';
+import { setAside } from './checkpoint-files.js';
 import type { TrainingChoice } from './choice.js';
 import { BadFilesError, type OpenedData, openData } from './data.js';
 import { recordData, writeRecord } from './data-record.js';
@@ -20,6 +21,7 @@ import { resolveTraining } from './resolve.js';
 import { planResume, type ResumeChanges, settleChanges } from './resume.js';
 import { claimRun, type RunClaim } from './run-directory/claim.js';
 import { gitRevision } from './run-directory/origin.js';
+import { own } from './run-directory/owner.js';
 import { RunDirectory } from './run-directory/run-directory.js';
 import { startFromWeights } from './start.js';
 import { trainInRun } from './train-in-run.js';
@@ -158,20 +160,36 @@ export function resumeTraining(
   options: ResumeTrainingOptions = {},
 ): Promise<TrainingResult> {
   return inPlace(options, async (place) => {
-    const plan = await planResume(directory, options);
-    const { config, checkpoint } = plan;
-    if (!isFollower()) place.emit({ kind: 'run', directory });
-    const data = await inTurn(place.group, () => openAndTell(config, place));
-    const update = await settleChanges(plan, data, options);
-    for (const message of update.remarks) place.emit({ kind: 'remark', message });
-    if (isFollower()) return trainInRun(undefined, config, data, placed(place), { checkpoint });
-    const run = RunDirectory.resume(directory, describeDevice(place.device), {
-      config,
-      changes: update.changes,
-    });
-    writeRecord(directory, update.record);
-    return trainInRun(run, config, data, placed(place), { checkpoint });
+    const ownership = isFollower() ? undefined : own(directory);
+    try {
+      return await resumeOwned(directory, place, options);
+    } finally {
+      ownership?.release();
+    }
   });
+}
+
+async function resumeOwned(
+  directory: string,
+  place: Place,
+  options: ResumeTrainingOptions,
+): Promise<TrainingResult> {
+  const plan = await planResume(directory, options);
+  const { config, checkpoint, file, metricsLines } = plan;
+  if (!isFollower()) place.emit({ kind: 'run', directory });
+  const data = await inTurn(place.group, () => openAndTell(config, place));
+  const update = await settleChanges(plan, data, describeDevice(place.device), options);
+  for (const message of update.remarks) place.emit({ kind: 'remark', message });
+  if (isFollower()) return trainInRun(undefined, config, data, placed(place), { checkpoint: file });
+  setAside(checkpoint, file);
+  const run = RunDirectory.resume(directory, describeDevice(place.device), {
+    config,
+    changes: update.changes,
+    metricsLines,
+  });
+  for (const message of run.said) place.emit({ kind: 'remark', message });
+  writeRecord(directory, update.record);
+  return trainInRun(run, config, data, placed(place), { checkpoint: file });
 }
 
 async function inPlace<T>(

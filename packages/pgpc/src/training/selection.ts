@@ -1,6 +1,6 @@
 // The checkpoint to keep where the target has no labels, and the signs that adaptation is collapsing.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeJson } from '@pgpc/datasets';
 import { type Tensor, tidy } from '@pgpc/torch';
@@ -9,6 +9,7 @@ import type { AdaptationStep } from '../adaptation/step.js';
 import type { UnlabelledScoreName } from '../config/scores.js';
 import { type UnlabelledScores, unlabelledScores } from '../evaluation/unlabelled.js';
 import { MODEL_FILE, saveSegmentor } from '../models/checkpoint.js';
+import type { SegmentorOutput } from '../models/segmentor.js';
 import type { PixelStore } from '../pipeline/pixels.js';
 
 /** Target images that a checkpoint is scored on, if there are so many. */
@@ -104,12 +105,13 @@ export function scoreStep(
 ): UnlabelledScores {
   // Classes that the source has not shown yet have none.
   using prototypes = contrast && tidy(() => contrast.prototypes().index([contrast.known()]));
-  return unlabelledScores(
+  return unlabelledScores<SegmentorOutput>(
     {
       student: student.segmentor,
       teacher: teacher?.network.segmentor,
       prototypes: prototypes && {
         rows: prototypes,
+        features: (output) => student.projection!.input(output),
         project: (features) => student.projection!.call(features),
       },
     },
@@ -126,6 +128,15 @@ export function scoringImages(target: PixelStore): Promise<Tensor[]> {
   );
 }
 
+/** A damaged file says nothing: it is there for people, and the state of a training has its own account. */
+function stateIn(folder: string): SelectionState | undefined {
+  try {
+    return stateSchema.parse(JSON.parse(readFileSync(join(folder, SELECTION_FILE), 'utf8')));
+  } catch {
+    return undefined;
+  }
+}
+
 /** Scores checkpoints on images of the target and keeps the best model in a folder. */
 export class CheckpointSelection {
   private constructor(
@@ -135,7 +146,8 @@ export class CheckpointSelection {
   ) {}
 
   /**
-   * Reads the images, evenly spaced over the target, and what the folder says of earlier checkpoints.
+   * Reads the images, evenly spaced over the target.
+   * @param state of earlier checkpoints, of a run that is resumed; left out: what the folder says of them, if it does.
    * @throws DatasetError if an image does not decode.
    */
   static async open(
@@ -143,10 +155,9 @@ export class CheckpointSelection {
     target: PixelStore,
     score: UnlabelledScoreName,
     classes: readonly string[],
+    state: SelectionState | undefined = stateIn(folder),
   ): Promise<CheckpointSelection> {
     const images = await scoringImages(target);
-    const file = join(folder, SELECTION_FILE);
-    const state = existsSync(file) ? stateSchema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined;
     return new CheckpointSelection(new ModelSelection(score, classes, state), folder, images);
   }
 

@@ -7,7 +7,6 @@ import { evaluateSegmentor, toLabelMap } from '../evaluation/evaluate.js';
 import { classify, predictLabels } from '../evaluation/inference.js';
 import { spread } from '../evaluation/spread.js';
 import { inEvaluation } from '../evaluation/unlabelled.js';
-import { STEPS_BETWEEN } from './checkpoint-clock.js';
 import { openRun } from './run-directory/open-run.js';
 import type { RunDirectory } from './run-directory/run-directory.js';
 import { type PictureIndex, picturesIn } from './run-directory/schema.js';
@@ -25,6 +24,8 @@ export interface WatchedTarget {
   readonly validation: SegmentationDataset | undefined;
   /** Bounds within which images enter the network. */
   readonly size: Size | undefined;
+  /** Steps between two checkpoints. */
+  readonly every: number;
 }
 
 type Entry = PictureIndex['target'][number];
@@ -102,7 +103,8 @@ export class TargetWatch {
         grey('confidence', confidence);
       }
     });
-    for (const { entry } of this.shown) entry.checkpoints = evenlySpread(entry.checkpoints!, iteration);
+    for (const { entry } of this.shown)
+      entry.checkpoints = evenlySpread(entry.checkpoints!, iteration, this.watched.every);
     this.run.writePictureIndex(this.index);
     // Once what is still being written is there, since it may be among what is shown no more.
     this.#wait(Promise.all(this.#pending).then(() => this.run.removeUnlistedPictures(this.index)));
@@ -144,8 +146,8 @@ function nameOf(entry: Entry, iteration: number, kind: string): string {
 }
 
 /** Of these checkpoints as many as are shown: evenly spread ones, and the newest. */
-function evenlySpread(checkpoints: NonNullable<Entry['checkpoints']>, newest: number) {
-  let every = STEPS_BETWEEN;
+function evenlySpread(checkpoints: NonNullable<Entry['checkpoints']>, newest: number, between: number) {
+  let every = between;
   while (newest / every >= KEPT) every *= 2;
   return checkpoints.filter(({ iteration }) => iteration % every === 0 || iteration === newest);
 }

@@ -6,16 +6,18 @@ import type { TrainingConfig } from '../config/training.js';
 import { evaluateSegmentor } from '../evaluation/evaluate.js';
 import type { UnlabelledScores } from '../evaluation/unlabelled.js';
 import { loadModel } from '../models/checkpoint.js';
-import { CheckpointClock, STEPS_BETWEEN } from './checkpoint-clock.js';
+import { CheckpointClock } from './checkpoint-clock.js';
 import type { OpenedData } from './data.js';
 import type { TrainingEvent, TrainingResult } from './events.js';
 import type { LogFormat } from './logs/formats.js';
 import { RunLog } from './logs/run-log.js';
+import type { BesideState } from './resume.js';
 import type { RunDirectory } from './run-directory/run-directory.js';
 import type { MethodResult } from './run-directory/schema.js';
 import { CheckpointSelection, SCORED_IMAGES } from './selection.js';
 import { TargetWatch } from './target-watch.js';
 import { type TrainingStart, train } from './train.js';
+import type { Trainer } from './trainer.js';
 
 /** Where and for whom a training computes. */
 interface Surroundings {
@@ -37,13 +39,23 @@ export async function trainInRun(
   { device, group, signal, emit, workers, log: formats }: Surroundings,
   start: TrainingStart,
 ): Promise<TrainingResult> {
-  const { phase, experiment, select } = config;
+  const { phase, experiment, select, checkpointEvery } = config;
   const { iterations } = experiment;
   const { validation, classes } = data;
-  const clock = new CheckpointClock();
+  const clock = new CheckpointClock(checkpointEvery);
   let selection: CheckpointSelection | undefined;
   let log: RunLog | undefined;
   let watch: TargetWatch | undefined;
+  let savedAt: number | undefined;
+  const save = (trainer: Trainer, folder: string) => {
+    const beside: BesideState = {
+      selection: selection!.selection.state,
+      metricsLines: run!.metricsLines,
+    };
+    trainer.save(folder, beside);
+    savedAt = trainer.iteration;
+    clock.saved();
+  };
   try {
     const folder = run?.checkpointDirectory(phase);
     emit({ kind: 'stage', stage: 'build the network' });
@@ -64,7 +76,7 @@ export async function trainInRun(
         },
       onWeights: (report) => emit({ kind: 'weights', report }),
       onInit: (file, entries) => emit({ kind: 'init', file, entries }),
-      onBegin: async ({ iteration }) => {
+      onBegin: async ({ iteration, beside }) => {
         const names = classes.map(({ name }) => name);
         if (run) {
           selection = await CheckpointSelection.open(
@@ -72,14 +84,16 @@ export async function trainInRun(
             data.target!,
             select,
             names,
+            (beside as Partial<BesideState>).selection,
           );
           const { scale: size } = config.data.target;
-          watch = await TargetWatch.open(run, { target: data.target!.dataset, validation, size });
+          const { every } = clock;
+          watch = await TargetWatch.open(run, { target: data.target!.dataset, validation, size, every });
           const resumedAt = iteration > 0 ? iteration : undefined;
           if (formats.length > 0) log = new RunLog(run.path, formats, run.info.classes, resumedAt);
         }
         const forecast = {
-          every: STEPS_BETWEEN,
+          every: clock.every,
           scored: Math.min(SCORED_IMAGES, data.target!.length),
           evaluated: validation?.samples.length ?? 0,
         };
@@ -96,9 +110,8 @@ export async function trainInRun(
         const due = clock.due(done, iterations);
         if (due === undefined) return;
         emit({ kind: 'stage', stage: 'write a checkpoint' });
-        trainer.save(folder);
-        clock.saved();
         if (due === 'time') {
+          save(trainer, folder);
           emit({ kind: 'saved', iteration: done, folder });
           return;
         }
@@ -109,12 +122,15 @@ export async function trainInRun(
         run.log({ phase, iteration: done }, metrics);
         log?.write(done, metrics);
         log?.checkpoint(done, trainer.step, selection.images);
+        // Last: a checkpoint is there when all that belongs to it is, and what was written for one that is not there is
+        // written again by whoever resumes.
+        save(trainer, folder);
         emit({ kind: 'checkpoint', iteration: done, folder, scores, best });
         for (const message of warnings) emit({ kind: 'warning', iteration: done, message });
       },
       onTrained: (trainer, outcome) => {
         group?.barrier();
-        if (outcome === 'stopped' && folder) trainer.save(folder);
+        if (outcome === 'stopped' && run && folder && trainer.iteration !== savedAt) save(trainer, folder);
         emit({ kind: 'end', outcome });
         if (outcome === 'finished' && run && validation) emit({ kind: 'stage', stage: 'evaluate' });
       },

@@ -19,7 +19,7 @@ import { type LogEntry, Trainer, type TrainingData } from './trainer.js';
 
 /** What a training starts from; with nothing given, from random values. */
 export interface TrainingStart {
-  /** Checkpoint folder of the same training, which is resumed. */
+  /** Checkpoint of the same training, which is resumed: its folder, or a file in it. */
   checkpoint?: string | undefined;
   /** Model file, or a folder with one, of the same network. */
   model?: string | undefined;

@@ -1,5 +1,6 @@
 // The training loop: batch, learning rate, step, log; and the checkpoint from which it resumes exactly.
 
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import {
@@ -23,9 +24,10 @@ import { type Batch, disposeBatch } from '../pipeline/batch.js';
 import { BatchLoader } from '../pipeline/loader.js';
 import type { PixelStore } from '../pipeline/pixels.js';
 import { type ImageClasses, RareClassSampler } from '../pipeline/rare-class-sampling.js';
+import { commitCheckpoint, FORMAT, FORMATS, findCheckpoint } from './checkpoint-files.js';
 import { enterDevice } from './device.js';
 import { Replica } from './distributed.js';
-import { sameButLength } from './length.js';
+import { sameButChangeable } from './length.js';
 import { buildOptimizer } from './optimizer.js';
 
 /** What a run trains on. */
@@ -57,9 +59,6 @@ export interface RunOptions {
   onStep?: (done: number) => unknown;
 }
 
-export const CHECKPOINT_FILE = 'training.safetensors';
-const FORMAT = 'pgpc-training/1';
-
 /** Where and by whom a trainer's experiment is run. */
 export interface TrainerSurroundings {
   /**
@@ -81,6 +80,8 @@ export class Trainer {
   readonly loader: BatchLoader;
   /** Steps done. */
   iteration = 0;
+  /** What was saved beside the state that this trainer has taken up. */
+  beside: Readonly<Record<string, unknown>> = {};
   readonly #scale: (t: number) => number;
   readonly #peaks: number[];
   readonly #replica: Replica | undefined;
@@ -187,12 +188,15 @@ export class Trainer {
   }
 
   /**
-   * Writes the checkpoint and the student's model into `directory`, each file atomically.
+   * Writes the student's model into `directory`, then the state, which is there at one moment: whatever dies before it, the
+   * state before is the newest. That one is kept as well.
+   * @param beside plain JSON that belongs to the state: a trainer that takes it up has it as `beside`.
    * @throws Error, before it writes anything, if a weight is not finite: the last step's gradient may be so where its loss
    * was not.
    */
-  save(directory: string): void {
+  save(directory: string, beside: Readonly<Record<string, unknown>> = {}): void {
     tidy(() => checkWeights(this.learner.stateDict(), this.iteration));
+    saveSegmentor(join(directory, MODEL_FILE), this.learner.segmentor);
     const { parts } = this.step;
     const optimizer = this.optimizer.stateDict();
     tidy(() => {
@@ -204,7 +208,7 @@ export class Trainer {
           return [`rng.${name}`, fromTypedArray(state, [state.length])] as const;
         }),
       ]);
-      saveSafetensors(join(directory, CHECKPOINT_FILE), tensors, {
+      const texts = {
         format: FORMAT,
         ...aboutTexts(this.learner.segmentor),
         experiment: JSON.stringify(this.experiment),
@@ -214,22 +218,26 @@ export class Trainer {
           augment: parts.augmentRng.getState(),
           loader: this.loader.getState(),
         }),
-      });
+        beside: JSON.stringify(beside),
+      };
+      commitCheckpoint(directory, (file) => saveSafetensors(file, tensors, texts, { checksum: true }));
     });
-    saveSegmentor(join(directory, MODEL_FILE), this.learner.segmentor);
   }
 
   /**
-   * Takes up the state that `save` wrote: what follows is what would have followed there, or in an experiment of this
-   * length.
-   * @throws Error if the file is of another experiment.
+   * Takes up the newest whole state that `save` wrote, or one of its files: what follows is what would have followed there,
+   * or in an experiment of this length, learning rate or precision.
+   * @throws Error if there is none, or the file is of another experiment.
    */
-  restore(directory: string): void {
-    const path = join(directory, CHECKPOINT_FILE);
+  restore(checkpoint: string): void {
+    const path = statSync(checkpoint).isDirectory() ? findCheckpoint(checkpoint)?.file : checkpoint;
+    if (path === undefined) throw new Error(`${checkpoint} has no checkpoint of a training`);
     tidy(() => {
       const { tensors, metadata } = loadSafetensors(path);
-      if (metadata.format !== FORMAT) throw new Error(`${path} is no training checkpoint of this version`);
-      if (!sameButLength(JSON.parse(metadata.experiment!), this.experiment)) {
+      if (!FORMATS.includes(metadata.format)) {
+        throw new Error(`${path} is no training checkpoint of this version`);
+      }
+      if (!sameButChangeable(JSON.parse(metadata.experiment!), this.experiment)) {
         throw new Error(`${path} belongs to another experiment than the one to be resumed`);
       }
       const { licence } = readAbout(metadata).about ?? {};
@@ -251,6 +259,7 @@ export class Trainer {
       parts.augmentRng.setState(state.augment);
       this.loader.setState(state.loader);
       this.iteration = state.iteration;
+      this.beside = JSON.parse(metadata.beside ?? '{}');
     });
   }
 
@@ -279,7 +288,7 @@ function checkWeights(weights: ReadonlyMap<string, Tensor>, iteration: number): 
 
 function diverged(what: string, iteration: number): Error {
   return new Error(
-    `${what} at step ${iteration}: the weights are of no use any more, and training stops. What was saved before is whole; train from it with a smaller learning rate, or in float32`,
+    `${what} at step ${iteration}: the weights are of no use any more, and training stops. What was saved before is whole: resume it with a smaller learning rate (--resume RUN --lr RATE), from the checkpoint before it (--from STEP), or in float32 (--precision float32)`,
   );
 }
 

@@ -151,6 +151,7 @@ describe('what reaches the library', () => {
       denoise: 'none',
       lossWeights: 'fixed',
       select: 'information',
+      checkpointEvery: 500,
       iterations: 40_000,
       batch: 2,
       crop: { width: 512, height: 512 },
@@ -217,15 +218,15 @@ describe('what reaches the library', () => {
       overwrite: false,
       seeds: 1,
     });
-    const resumed = { resume: images, device: 'auto', allowChangedData: false };
+    const resumed = { resume: images, device: 'auto', allowChanged: false };
     expect(await optionsOf(['train', '--resume', images])).toEqual(resumed);
-    const changed = ['--device', 'cpu', '--iterations', '7', '--source-root', images, '--allow-changed-data'];
+    const changed = ['--device', 'cpu', '--iterations', '7', '--source-root', images, '--allow-changed'];
     expect(await optionsOf(['train', '--resume', images, ...changed])).toEqual({
       ...resumed,
       device: 'cpu',
       iterations: 7,
       sourceRoot: images,
-      allowChangedData: true,
+      allowChanged: true,
     });
   });
 
@@ -404,15 +405,15 @@ describe('refuses', () => {
     [['train'], /train needs --source-root <folder>, or --resume <run>, or --config <run>$/],
     [['train', '--source-root', '.'], /train needs --target-root/],
     [
-      ['train', '--resume', '.', '--lr', '1', '--seed', '2'],
-      /--resume takes everything.*leave out --lr, --seed$/,
+      ['train', '--resume', '.', '--batch', '1', '--lr', '1', '--seed', '2'],
+      /--resume takes the rest.*leave out --batch, --seed$/,
     ],
     [['train', '--device', 'gpu'], /must be auto, cpu, cuda or cuda:N, such as cuda:0$/],
     [['demo', '--device', 'cuda:'], /must be auto, cpu, cuda or cuda:N, such as cuda:0$/],
     [['bench', '--precision', 'bf16'], /--precision 'bf16': must be one of float32, bfloat16$/],
     [
-      ['train', '--resume', '.', '--precision', 'float32'],
-      /--resume takes everything.*leave out --precision$/,
+      ['train', '--resume', '.', '--precision', 'float32', '--set', 'crop.flip=0'],
+      /--resume takes the rest.*leave out --set$/,
     ],
     [['train', '--fda-beta', '.6'], /--fda-beta '\.6': must be a number from 0 to 0\.5$/],
     [['train', '--fda-beta', '-1'], /--fda-beta '-1': must be a number from 0 to 0\.5$/],
@@ -447,8 +448,12 @@ describe('refuses', () => {
       /--select margin: daformer has no prototypes$/,
     ],
     [
-      ['train', '--source-root', '.', '--target-root', '.', '--allow-changed-data'],
-      /--allow-changed-data goes with --resume <run>$/,
+      ['train', '--source-root', '.', '--target-root', '.', '--from', '500'],
+      /--from goes with --resume <run>$/,
+    ],
+    [
+      ['train', '--source-root', '.', '--target-root', '.', '--allow-changed'],
+      /--allow-changed goes with --resume <run>$/,
     ],
     [
       'train --source-root . --target-root . --init . --weights package.json'.split(' '),

@@ -22,11 +22,18 @@ import {
 import { prototypeMargin, softNeighbourhoodDensity } from '../../src/experiments/scores.js';
 import { loadSegmentor, MODEL_FILE } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
+import { wholeImage } from '../../src/pipeline/crop.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
-import { entropy } from '../../src/pixels.js';
+import { entropy, pixelRows } from '../../src/pixels.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
-import { CheckpointSelection, goodness, ModelSelection } from '../../src/training/selection.js';
+import {
+  CheckpointSelection,
+  goodness,
+  ModelSelection,
+  scoreStep,
+  scoringImages,
+} from '../../src/training/selection.js';
 import { Trainer } from '../../src/training/trainer.js';
 import {
   CLASSES,
@@ -177,7 +184,11 @@ describe('scores of a model', () => {
       const alone = unlabelledScores({ student }, images);
       expect(alone.agreement).toBeUndefined();
       expect(alone.margin).toBeUndefined();
-      const prototypes = { rows, project: (features: Tensor) => features };
+      const prototypes = {
+        rows,
+        features: ({ features }: { features: Tensor }) => features,
+        project: (features: Tensor) => features,
+      };
       const scores = unlabelledScores({ student, teacher, prototypes }, images, { pixels: 1e6 });
       const single = images.map((image) =>
         unlabelledScores({ student, teacher, prototypes }, [image], { pixels: 1e6 }),
@@ -190,7 +201,7 @@ describe('scores of a model', () => {
       expect(scores.agreement).toBe(0);
       expect(unlabelledScores({ student, teacher: student }, images).agreement).toBe(1);
       expect(scores.entropy).toBe(alone.entropy);
-      const few = { rows: rows.narrow(0, 0, 1), project: prototypes.project };
+      const few = { ...prototypes, rows: rows.narrow(0, 0, 1) };
       expect(unlabelledScores({ student, prototypes: few }, images).margin).toBeUndefined();
       expect(() => unlabelledScores({ student }, [])).toThrow(/at least one image/);
     });
@@ -315,6 +326,49 @@ describe('ModelSelection', () => {
 describe('CheckpointSelection', () => {
   const folder = mkdtempSync(join(tmpdir(), 'pgpc-selection-'));
   afterAll(() => rmSync(folder, { recursive: true }));
+
+  test.each(['decoder', 'encoder'] as const)(
+    'scores a student by the prototypes of its %s’s features',
+    async (features) => {
+      const samples = [1, 2].map((seed) => randomSample(40, 40, seed));
+      const stores = {
+        source: new PixelStore(memoryDataset(samples)),
+        target: new PixelStore(memoryDataset(samples)),
+      };
+      const trainer = new Trainer(
+        daformerRecipe({
+          segmentor: tinySegmentor,
+          method: methodConfig('pgpc', {
+            selfTraining: tinySelfTraining,
+            contrast: { ...tinyContrast, features },
+            featureDistance: false,
+          }),
+          iterations: 2,
+          crop: { width: 32, height: 32 },
+          rareClasses: undefined,
+        }),
+        { ...stores, workers: 0 },
+      );
+      await trainer.run();
+      const { segmentor, projection } = trainer.learner;
+      const images = await scoringImages(stores.target);
+      const { margin } = scoreStep(trainer.step, images);
+      tidy(() => {
+        segmentor.eval();
+        const { contrast } = trainer.step.parts;
+        const prototypes = contrast!.prototypes().index([contrast!.known()]);
+        expect(prototypes.shape[0]).toBeGreaterThan(1);
+        // 100 pixels an image, fewer than are sampled.
+        const margins = images.map((image) => {
+          const map = projection!.input(segmentor.call(wholeImage({ image })));
+          return prototypeMargin(projection!.call(pixelRows(map)), prototypes).item();
+        });
+        expect(margin).toBeCloseTo(mean(margins), 5);
+      });
+      for (const image of images) image.dispose();
+      await trainer.dispose();
+    },
+  );
 
   test('scores a run’s student, keeps its best model, and resumes from its folder', async () => {
     const samples = [1, 2, 3].map((seed) => randomSample(40, 40, seed));

@@ -15,10 +15,11 @@ import { sampleCandidates } from '../../src/adaptation/contrast/sampling.js';
 import type { Experiment } from '../../src/config/experiment.js';
 import { methodConfig } from '../../src/config/method.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
+import { CHECKPOINT_FILE } from '../../src/training/checkpoint-names.js';
 import { joinGroup } from '../../src/training/distributed.js';
 import { launchTraining } from '../../src/training/launch.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
-import { CHECKPOINT_FILE, type LogEntry } from '../../src/training/trainer.js';
+import type { LogEntry } from '../../src/training/trainer.js';
 import { tinyContrast, tinySegmentor, tinySelfTraining } from '../support/method.js';
 
 const RANK = fileURLToPath(new URL('./distributed-rank.mjs', import.meta.url));

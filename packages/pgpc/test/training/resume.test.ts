@@ -1,6 +1,15 @@
 // A run that is resumed: on the data that it began with, wherever that is now, and for more steps than were planned.
 
-import { copyFileSync, cpSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeStreetSynth } from '@pgpc/street-synth';
@@ -9,9 +18,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { methodConfig } from '../../src/config/method.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
 import type { TrainingEvent } from '../../src/training/events.js';
-import { lengthened, sameButLength } from '../../src/training/length.js';
+import { lengthened, sameButChangeable } from '../../src/training/length.js';
 import { type ResumeTrainingOptions, resumeTraining, runChoice } from '../../src/training/run.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
+import type { RunInfo } from '../../src/training/run-directory/schema.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-resume-'));
 const data = join(folder, 'data');
@@ -69,9 +79,9 @@ describe('data', () => {
     const restore = add();
     try {
       await expect(resume()).rejects.toThrow(
-        /copy was trained on other data: .*images\/00000\.png was added: 3 source images instead of 2.*--allow-changed-data/,
+        /copy was trained on other data: .*images\/00000\.png was added: 3 source images instead of 2.*--allow-changed/,
       );
-      const { said } = await resume({ allowChangedData: true });
+      const { said } = await resume({ allowChanged: true });
       expect(said.join()).toContain('other data: ');
       expect(openRun(run).info.changes![0]!.what).toContain('3 source images instead of 2');
     } finally {
@@ -123,6 +133,71 @@ describe('data', () => {
   }, 60_000);
 });
 
+describe('what its numbers depend on', () => {
+  const changeInfo = (change: (info: RunInfo) => Partial<RunInfo>) => {
+    const file = join(run, 'run.json');
+    const info = JSON.parse(readFileSync(file, 'utf8')) as RunInfo;
+    writeFileSync(file, JSON.stringify({ ...info, ...change(info) }));
+  };
+
+  test.each<[string, (info: RunInfo) => Partial<RunInfo>, RegExp]>([
+    [
+      'threads',
+      ({ versions }) => ({ versions: { ...versions, threads: '7' } }),
+      /\d+ threads instead of 7 \(OMP_NUM_THREADS=7 has as many\)/,
+    ],
+    [
+      'libtorch',
+      ({ versions }) => ({ versions: { ...versions, libtorch: '0.4.1' } }),
+      /libtorch is \S+ instead of 0\.4\.1/,
+    ],
+    ['device', () => ({ device: 'cpu, then cuda:0 (NVIDIA H200)' }), /the device is cpu instead of cuda:0/],
+    [
+      'processor',
+      () => ({ machine: 'linux x64, Z80, 2 threads, 1 GiB' }),
+      /the processor is .* instead of linux x64, Z80/,
+    ],
+  ])('other %s: is refused, or said and recorded', async (_, change, what) => {
+    changeInfo(change);
+    await expect(resume()).rejects.toThrow(what);
+    await expect(resume()).rejects.toThrow(/would not resume exactly: .*--allow-changed/);
+    expect((await resume({ allowChanged: true })).said.join()).toMatch(what);
+    expect(
+      openRun(run)
+        .info.changes!.map(({ what }) => what)
+        .join(),
+    ).toMatch(what);
+  });
+
+  test('not on how many processors and how much memory there are, nor on the version of Node', async () => {
+    changeInfo(({ machine, versions }) => ({
+      machine: machine.replace(/, \d+ threads, \d+ GiB/, ', 99 threads, 1 GiB'),
+      versions: { ...versions, node: '18.0.0' },
+    }));
+    expect((await resume()).said).toEqual(['all 2 steps are done; --iterations N trains up to step N']);
+  });
+});
+
+describe('a training that went wrong', () => {
+  test('resumes from the checkpoint before the newest, at another rate, and says so', async () => {
+    await resume({ iterations: 3 });
+    const { said, result } = await resume({ from: 2, lr: 1e-5 });
+    expect(said).toContain('a learning rate of 0.00001 instead of 0.00006, from step 2 on');
+    expect(result.outcome).toBe('finished');
+    const { info, metrics } = openRun(run);
+    expect(info.config).toMatchObject({ experiment: { iterations: 3, optimizer: { lr: 1e-5 } } });
+    expect(info.changes!.map(({ what }) => what).join()).toContain('a learning rate of 0.00001');
+    // One line of a step, of the rate that it was trained at.
+    const last = metrics.filter(({ iteration }) => iteration === 3);
+    expect(last).toHaveLength(1);
+    expect(last[0]!.values.lr).toBeLessThanOrEqual(1e-5);
+    expect(readdirSync(join(run, 'checkpoints/source-only'))).toContain('training.left.safetensors');
+    await expect(resume({ from: 1 })).rejects.toThrow(
+      '--from 1: there is no checkpoint of this step; those that are whole: 3 and 2',
+    );
+  }, 60_000);
+});
+
 describe('more steps', () => {
   test('are trained from the last, and the run says so', async () => {
     const before = liveTensors();
@@ -145,8 +220,8 @@ describe('more steps', () => {
     const longer = lengthened(experiment, 70, 30);
     expect(longer.iterations).toBe(70);
     expect(20 / 70 >= longer.method.contrast!.warmup && 19 / 70 < longer.method.contrast!.warmup).toBe(true);
-    expect(sameButLength(experiment, longer)).toBe(true);
-    expect(sameButLength(experiment, { ...longer, seed: 8 })).toBe(false);
+    expect(sameButChangeable(experiment, longer)).toBe(true);
+    expect(sameButChangeable(experiment, { ...longer, seed: 8 })).toBe(false);
     expect(() => lengthened(experiment, 30, 30)).toThrow(/30 steps are done/);
   });
 });

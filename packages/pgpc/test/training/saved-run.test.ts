@@ -60,7 +60,7 @@ test('a saved run resumes and evaluates as it did', { timeout: 240_000 }, async 
     });
     expect([status, stderr]).toEqual([0, expect.anything()]);
   };
-  pgpc('train', '--resume', run);
+  pgpc('train', '--resume', run, '--allow-changed');
   const lines = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n');
   const logged = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   const resumed = logged.filter(({ iteration }) => (iteration as number) > 10);

@@ -60,7 +60,7 @@ const picture = (file: string) =>
     .toBuffer();
 
 test('shows four images with their truth, what student and teacher make of them, and scores the student', async () => {
-  const watch = await TargetWatch.open(run, { target, validation, size: undefined });
+  const watch = await TargetWatch.open(run, { target, validation, size: undefined, every: 500 });
   const before = liveTensors();
   const logged = await watch.checkpoint(500, step());
   await watch.close();
@@ -80,7 +80,7 @@ test('shows four images with their truth, what student and teacher make of them,
 });
 
 test('where the prediction is wrong is black, where the label does not say white', async () => {
-  const watch = await TargetWatch.open(run, { target, validation, size: undefined });
+  const watch = await TargetWatch.open(run, { target, validation, size: undefined, every: 500 });
   await watch.checkpoint(500, step());
   await watch.close();
   const index = validation.samples.findIndex(({ id }) => id === openRun(run.path).pictures!.target[0]!.id);
@@ -97,14 +97,14 @@ test('where the prediction is wrong is black, where the label does not say white
 
 test('the modes of the networks stay as they were', async () => {
   student.segmentor.train(true);
-  const watch = await TargetWatch.open(run, { target, validation, size: undefined });
+  const watch = await TargetWatch.open(run, { target, validation, size: undefined, every: 500 });
   await watch.checkpoint(500, step());
   await watch.close();
   expect(student.segmentor.training).toBe(true);
 });
 
 test('of a target without labels and a method without a teacher it shows the predictions alone', async () => {
-  const watch = await TargetWatch.open(run, { target, validation: undefined, size: undefined });
+  const watch = await TargetWatch.open(run, { target, validation: undefined, size: undefined, every: 500 });
   expect(await watch.checkpoint(500, step(false))).toEqual({});
   await watch.close();
   for (const sample of openRun(run.path).pictures!.target) {
@@ -114,10 +114,10 @@ test('of a target without labels and a method without a teacher it shows the pre
 });
 
 test('of many checkpoints a few stay, evenly spread, and the newest; a resumed run adds to them', async () => {
-  let watch = await TargetWatch.open(run, { target, validation: undefined, size: undefined });
+  let watch = await TargetWatch.open(run, { target, validation: undefined, size: undefined, every: 500 });
   for (let i = 1; i <= 12; i++) await watch.checkpoint(500 * i, step(false));
   await watch.close();
-  watch = await TargetWatch.open(run, { target, validation: undefined, size: undefined });
+  watch = await TargetWatch.open(run, { target, validation: undefined, size: undefined, every: 500 });
   for (let i = 13; i <= 20; i++) await watch.checkpoint(500 * i, step(false));
   await watch.close();
   const kept = openRun(run.path).pictures!.target[0]!.checkpoints!.map(({ iteration }) => iteration);
@@ -131,9 +131,9 @@ test('of many checkpoints a few stay, evenly spread, and the newest; a resumed r
 });
 
 test('a resumed run whose validation images are others draws each beside its own picture', async () => {
-  await (await TargetWatch.open(run, { target, validation, size: undefined })).close();
+  await (await TargetWatch.open(run, { target, validation, size: undefined, every: 500 })).close();
   const before = openRun(run.path).pictures!.target.map(({ id }) => id);
-  const fewer = { target, validation: subset(validation, [2, 3, 4]), size: undefined };
+  const fewer = { target, validation: subset(validation, [2, 3, 4]), size: undefined, every: 500 };
   const watch = await TargetWatch.open(run, fewer);
   await watch.checkpoint(500, step(false));
   await watch.close();

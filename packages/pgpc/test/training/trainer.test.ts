@@ -13,8 +13,9 @@ import { loadSegmentor, MODEL_FILE } from '../../src/models/checkpoint.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { classCounts } from '../../src/pipeline/rare-class-sampling.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
+import { CHECKPOINT_FILE, PREVIOUS_FILE } from '../../src/training/checkpoint-names.js';
 import { buildOptimizer } from '../../src/training/optimizer.js';
-import { CHECKPOINT_FILE, type LogEntry, Trainer, type TrainingData } from '../../src/training/trainer.js';
+import { type LogEntry, Trainer, type TrainingData } from '../../src/training/trainer.js';
 import {
   CLASSES,
   differing,
@@ -250,7 +251,7 @@ describe('a checkpoint', () => {
     trainer.save(checkpoint);
     await trainer.run();
     trainer.save(checkpoint);
-    expect(readdirSync(checkpoint).sort()).toEqual([MODEL_FILE, CHECKPOINT_FILE].sort());
+    expect(readdirSync(checkpoint).sort()).toEqual([MODEL_FILE, CHECKPOINT_FILE, PREVIOUS_FILE].sort());
     const again = new Trainer(experiment('source-only', { iterations: 1 }), data);
     again.restore(checkpoint);
     expect(again.iteration).toBe(1);

@@ -178,12 +178,7 @@ describe('the server', () => {
     for (const host of ['localhost', 'LOCALHOST:9', '127.0.0.1:6465']) {
       expect([host, await status({ host })]).toEqual([host, 200]);
     }
-    for (const host of [
-      'evil.example',
-      'localhost.evil.example',
-      '127.0.0.1.evil.example',
-      '0.0.0.0',
-    ]) {
+    for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example', '0.0.0.0']) {
       expect([host, await status({ host })]).toEqual([host, 403]);
     }
     expect(await status({ host: 'a@localhost' })).toBe(400);

@@ -99,7 +99,10 @@ const WITH_RESUME = [
   '--iterations',
   '--source-root',
   '--target-root',
-  '--allow-changed-data',
+  '--allow-changed',
+  '--lr',
+  '--precision',
+  '--from',
   '--nproc',
   '--device',
   '--log',
@@ -112,7 +115,8 @@ export const registerTrain: Register = (parent, act) => {
     .summary('train one method on your own images')
     .description(
       'Train on labelled source images and unlabelled target images. A new run needs --source-root and ' +
-        '--target-root; --resume takes from the run directory what it is not told anew: --iterations extends it, and the roots ' +
+        '--target-root; --resume takes from the run directory what it is not told anew: --iterations extends it, --lr, ' +
+        '--precision and --from are for one that went wrong, and the roots ' +
         'say where the same data is now. A preset is an experiment of the paper: ' +
         'its formats, image sizes, margins and constants; the other options apply on top of it.',
     );
@@ -135,6 +139,7 @@ export const registerTrain: Register = (parent, act) => {
     .addOption(trainingOption('activationCheckpointing'))
     .option('--no-memory-check', 'do not measure the memory of a step before the run')
     .addOption(trainingOption('select'))
+    .addOption(trainingOption('checkpointEvery'))
     .addOption(trainingOption('workers'))
     .addOption(option('--name <name>', 'name of the run (default: the method, numbered if taken)', runName))
     .addOption(option('--out <folder>', 'folder for run directories', outputFolder, 'runs'))
@@ -170,7 +175,18 @@ export const registerTrain: Register = (parent, act) => {
       ),
     )
     .addOption(option('--resume <run>', 'run directory to resume, from its last checkpoint', existingFolder))
-    .option('--allow-changed-data', 'resume on data that is not that which the run began with', false)
+    .option(
+      '--allow-changed',
+      'resume although data, libraries, threads or processor are not as they were, and the numbers will differ',
+      false,
+    )
+    .addOption(
+      option(
+        '--from <step>',
+        'resume from the checkpoint of this step: the newest and the one before it are kept (default: the newest)',
+        integer(0),
+      ),
+    )
     .addHelpText('after', pluginHelp())
     .addHelpText(
       'after',
@@ -189,17 +205,17 @@ export const registerTrain: Register = (parent, act) => {
         'pgpc train --nproc 4 --source-root data/simulator --target-root data/camera',
       ),
     );
-  train.action(async ({ resume, nproc, allowChangedData, ...options }) => {
+  train.action(async ({ resume, nproc, allowChanged, from, ...options }) => {
     const { dashboard } = options as DashboardChoice;
     if (resume !== undefined) {
       const flags = given(train);
       const extra = flags.filter((flag) => !WITH_RESUME.includes(flag));
       if (extra.length > 0) {
         throw new UsageError(
-          `--resume takes everything from the run directory: leave out ${extra.join(', ')}`,
+          `--resume takes the rest from the run directory: leave out ${extra.join(', ')}`,
         );
       }
-      const { device, iterations, sourceRoot, targetRoot, log } = options as NewRunOptions;
+      const { device, iterations, lr, precision, sourceRoot, targetRoot, log } = options as NewRunOptions;
       const chosen = {
         resume: resume as string,
         nproc,
@@ -209,7 +225,10 @@ export const registerTrain: Register = (parent, act) => {
         sourceRoot,
         targetRoot,
         iterations: flags.includes('--iterations') ? iterations : undefined,
-        allowChangedData,
+        lr: flags.includes('--lr') ? lr : undefined,
+        precision,
+        from,
+        allowChanged,
       };
       await act(
         'train',
@@ -223,7 +242,8 @@ export const registerTrain: Register = (parent, act) => {
         '--seeds trains in one process: leave out --nproc, or start each --seed by itself',
       );
     }
-    if (allowChangedData) throw new UsageError('--allow-changed-data goes with --resume <run>');
+    if (allowChanged) throw new UsageError('--allow-changed goes with --resume <run>');
+    if (from !== undefined) throw new UsageError('--from goes with --resume <run>');
     if (options.config !== undefined) {
       await act(
         'train',

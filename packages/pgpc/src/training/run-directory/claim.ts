@@ -2,6 +2,8 @@
 
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { isLeftover } from './leftovers.js';
+import { OWNER_FILE, own } from './owner.js';
 import { isRunName, RUN_NAME_RULE } from './run-name.js';
 
 /** What to do when the name is taken: refuse (default), replace that run, or append -2, -3, ... to the name. */
@@ -15,7 +17,7 @@ export interface RunClaim {
   readonly path: string;
   /** Empties the folder of the run that is replaced; nothing is lost before. */
   clear(): void;
-  /** Removes the folder where nothing has been written into it. */
+  /** Lets others have the folder, and removes it where nothing has been written into it. */
   release(): void;
 }
 
@@ -45,12 +47,11 @@ export function claimRun(root: string, name: string, options: CreateRunOptions =
       }
     }
     if (options.unique) continue;
-    const entries = readdirSync(directory);
-    if (entries.length === 0) return claimed(directory);
-    if (!options.overwrite) {
+    const entries = entriesOf(directory);
+    if (entries.length > 0 && !options.overwrite) {
       throw new Error(`${directory} exists and is not empty: choose another name, or overwrite it`);
     }
-    if (!entries.includes('run.json')) {
+    if (entries.length > 0 && !entries.includes('run.json')) {
       throw new Error(`${directory} is not empty and holds no run: not overwriting it`);
     }
     return claimed(directory);
@@ -69,13 +70,23 @@ function makeFolder(folder: string): void {
   }
 }
 
+/** What is in a folder, but for what a process that was killed before it wrote anything leaves. */
+function entriesOf(directory: string): string[] {
+  return readdirSync(directory).filter((name) => name !== OWNER_FILE && !isLeftover(name));
+}
+
+/** @throws Error if another process has the folder. */
 function claimed(directory: string): RunClaim {
+  const ownership = own(directory);
   return {
     path: directory,
     clear: () => {
-      for (const entry of readdirSync(directory)) rmSync(path.join(directory, entry), { recursive: true });
+      for (const entry of readdirSync(directory)) {
+        if (entry !== OWNER_FILE) rmSync(path.join(directory, entry), { recursive: true });
+      }
     },
     release: () => {
+      ownership.release();
       try {
         rmdirSync(directory);
       } catch (error) {

@@ -2,6 +2,8 @@
 
 import { checked, type MetricRecord, metricRecordSchema } from './schema.js';
 
+export const METRICS_FILE = 'metrics.jsonl';
+
 /** The records of one phase and seed, iterations rising. */
 export interface MetricSeries {
   readonly phase: string;

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { lengthOfWholeLines, MergedMetrics, parseJson, parseMetricLine } from './metrics.js';
+import { lengthOfWholeLines, METRICS_FILE, MergedMetrics, parseJson, parseMetricLine } from './metrics.js';
 import {
   checked,
   type MethodResult,
@@ -11,6 +11,7 @@ import {
   methodResultSchema,
   type PictureIndex,
   pictureIndexSchema,
+  type RunClass,
   type RunInfo,
   runInfoSchema,
 } from './schema.js';
@@ -33,30 +34,39 @@ export interface Run {
  * @throws Error naming file and entry if the folder is no run directory or a file does not have its form.
  */
 export function openRun(directory: string): Run {
-  return { ...openRunFiles(directory), metrics: readMetrics(path.join(directory, 'metrics.jsonl')) };
+  return { ...openRunFiles(directory), metrics: readMetrics(path.join(directory, METRICS_FILE)) };
 }
 
 /** As {@link openRun}, without the metrics: what is small. */
 export function openRunFiles(directory: string): Omit<Run, 'metrics'> {
-  const infoFile = path.join(directory, 'run.json');
-  if (!existsSync(infoFile)) throw new Error(`${directory} is no run directory: it has no run.json`);
-  const info = checked(runInfoSchema, readJson(infoFile), infoFile);
-  const resultsFile = path.join(directory, 'results.json');
-  const results = existsSync(resultsFile)
-    ? checked(z.array(methodResultSchema), readJson(resultsFile), resultsFile)
-    : [];
+  const info = readRunInfo(directory);
+  const results = readResults(directory, info.classes);
+  return { directory, info, results, pictures: readPictureIndex(directory) };
+}
+
+/** What a run says of itself: `run.json`. @throws Error as {@link openRun} does. */
+export function readRunInfo(directory: string): RunInfo {
+  const file = path.join(directory, 'run.json');
+  if (!existsSync(file)) throw new Error(`${directory} is no run directory: it has no run.json`);
+  return checked(runInfoSchema, readJson(file), file);
+}
+
+/** `results.json`; none where it is missing. @throws Error as {@link openRun} does. */
+export function readResults(directory: string, classes: readonly RunClass[]): MethodResult[] {
+  const file = path.join(directory, 'results.json');
+  const results = existsSync(file) ? checked(z.array(methodResultSchema), readJson(file), file) : [];
   for (const { name, iou } of results) {
-    if (iou.length !== info.classes.length) {
-      throw new Error(
-        `${resultsFile}: '${name}' has ${iou.length} IoU values for ${info.classes.length} classes`,
-      );
+    if (iou.length !== classes.length) {
+      throw new Error(`${file}: '${name}' has ${iou.length} IoU values for ${classes.length} classes`);
     }
   }
-  const picturesFile = path.join(directory, 'pictures', 'index.json');
-  const pictures = existsSync(picturesFile)
-    ? checked(pictureIndexSchema, readJson(picturesFile), picturesFile)
-    : undefined;
-  return { directory, info, results, pictures };
+  return results;
+}
+
+/** `pictures/index.json`; undefined where it is missing. @throws Error as {@link openRun} does. */
+export function readPictureIndex(directory: string): PictureIndex | undefined {
+  const file = path.join(directory, 'pictures', 'index.json');
+  return existsSync(file) ? checked(pictureIndexSchema, readJson(file), file) : undefined;
 }
 
 function readMetrics(file: string): MetricRecord[] {

@@ -1,14 +1,16 @@
 // The folder of one run, open for writing: self-contained, and the only thing that reports and dashboards read.
 
-import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
+import { appendFileSync, mkdirSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { CITYSCAPES_CLASSES, type ClassInfo, type LabelMap, type RgbImage, writeJson } from '@pgpc/datasets';
+import { THEN } from '../surroundings.js';
 import { type CreateRunOptions, claimRun, type RunClaim } from './claim.js';
-import { lengthOfWholeLines } from './metrics.js';
-import { openRun } from './open-run.js';
+import { METRICS_FILE } from './metrics.js';
+import { openRun, readRunInfo } from './open-run.js';
 import { describeMachine } from './origin.js';
 import { coloured, writePng } from './pictures.js';
+import { repair } from './repair.js';
 import { isRunName } from './run-name.js';
 import {
   checked,
@@ -22,9 +24,6 @@ import {
   type RunStatus,
   runInfoSchema,
 } from './schema.js';
-
-/** Between the devices of a run that was resumed on another one. */
-const THEN = ', then ';
 
 const FIXED_FIELDS = new Set(['phase', 'seed', 'iteration', 'wall']);
 
@@ -57,6 +56,8 @@ export interface RunDescription {
 
 /** What is not as before when a run is resumed. */
 export interface RunUpdate {
+  /** Lines of the metrics up to the checkpoint that is resumed from; left out: what follows it is superseded. */
+  readonly metricsLines?: number | undefined;
   readonly config?: Readonly<Record<string, unknown>>;
   readonly changes?: readonly string[];
 }
@@ -72,17 +73,22 @@ export class RunDirectory {
   #results: readonly MethodResult[];
   readonly #wallBefore: number;
   readonly #clockStart = performance.now();
+  #metricsLines: number;
 
   private constructor(
     directory: string,
     info: RunInfo,
     results: readonly MethodResult[],
     wallBefore: number,
+    metricsLines: number,
+    /** What was found of a run that is resumed, a line each. */
+    readonly said: readonly string[],
   ) {
     this.path = directory;
     this.#info = info;
     this.#results = results;
     this.#wallBefore = wallBefore;
+    this.#metricsLines = metricsLines;
   }
 
   /** Makes `root/name` and writes its `run.json` with status `running`. @throws as {@link claimRun} does. */
@@ -115,25 +121,24 @@ export class RunDirectory {
       resumed: [],
     });
     claim.clear();
-    const run = new RunDirectory(directory, info, [], 0);
+    const run = new RunDirectory(directory, info, [], 0, 0, []);
     run.#writeInfo(info);
     return run;
   }
 
   /**
-   * Opens an existing run to resume it: status `running` again, wall time counts from the last record. Metrics logged
-   * beyond the iteration from which training resumes are superseded when the directory is read.
+   * Opens an existing run to resume it: status `running` again, wall time counts from the last record. What is damaged and
+   * only there to be shown is set aside, and said in `said`.
    *
    * @param device what it resumes on; run.json names all devices, in order.
    * @param update a configuration in place of the former, and what is not as before, in words.
    * @throws Error if the directory holds no readable run.
    */
   static resume(directory: string, device?: string, update: RunUpdate = {}): RunDirectory {
+    const { said, metricsLines } = repair(directory, readRunInfo(directory).classes, update.metricsLines);
     const run = openRun(directory);
-    const metrics = path.join(directory, 'metrics.jsonl');
-    if (existsSync(metrics)) truncateSync(metrics, lengthOfWholeLines(readFileSync(metrics)));
     const wall = run.metrics.reduce((most, record) => Math.max(most, record.wall), 0);
-    const resumed = new RunDirectory(directory, run.info, run.results, wall);
+    const resumed = new RunDirectory(directory, run.info, run.results, wall, metricsLines, said);
     const { finished: _finished, error: _error, ...info } = run.info;
     const devices = info.device?.split(THEN) ?? [];
     if (device !== undefined && devices.at(-1) !== device) devices.push(device);
@@ -189,7 +194,13 @@ export class RunDirectory {
     }
     const wall = Math.round(this.#wallBefore * 1000 + performance.now() - this.#clockStart) / 1000;
     const line = JSON.stringify({ phase, seed, iteration, wall, ...values });
-    appendFileSync(path.join(this.path, 'metrics.jsonl'), `${line}\n`);
+    appendFileSync(path.join(this.path, METRICS_FILE), `${line}\n`);
+    this.#metricsLines++;
+  }
+
+  /** How many lines the metrics have now. */
+  get metricsLines(): number {
+    return this.#metricsLines;
   }
 
   /**

@@ -1,0 +1,201 @@
+// A training that dies at any moment: what is there resumes, and ends as one that did not.
+
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { writeStreetSynth } from '@pgpc/street-synth';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { spread } from '../../src/evaluation/spread.js';
+import { findCheckpoint } from '../../src/training/checkpoint-files.js';
+import type { TrainingEvent } from '../../src/training/events.js';
+import { resolveTraining } from '../../src/training/resolve.js';
+import { resumeTraining, runTraining } from '../../src/training/run.js';
+import { CrashStates, copyFolder } from '../support/crash-states.js';
+import { runContents } from '../support/run-contents.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'pgpc-crash-'));
+const [out, states] = [join(folder, 'runs'), join(folder, 'states')];
+const run = join(out, 'run');
+const checkpoints = join(run, 'checkpoints/pgpc-plus');
+const options = { out, name: 'run', device: 'cpu', memoryCheck: false } as const;
+let whole: Record<string, string>;
+let taken: CrashStates['states'];
+const aside = join(folder, 'whole');
+
+async function configuration() {
+  return resolveTraining({
+    source: join(folder, 'data/gta5'),
+    target: join(folder, 'data/cityscapes'),
+    method: 'pgpc-plus',
+    crop: { width: 32, height: 32 },
+    batch: 1,
+    iterations: 3,
+    checkpointEvery: 1,
+    workers: 0,
+    device: 'cpu',
+    set: { 'segmentor.channels': 16, 'method.contrast.warmup': 0 },
+  });
+}
+
+/** What a resumed training tells. */
+async function resume(): Promise<string[]> {
+  const said: string[] = [];
+  const onEvent = (event: TrainingEvent) => {
+    if (event.kind === 'remark') said.push(event.message);
+  };
+  expect(await resumeTraining(run, { device: 'cpu', onEvent })).toMatchObject({ outcome: 'finished' });
+  return said;
+}
+
+/** The run as it was in one of the states. */
+function putBack(state: string): void {
+  rmSync(run, { recursive: true, force: true });
+  copyFolder(state, run);
+}
+
+beforeAll(async () => {
+  const counts = { sourceTrain: 3, sourceVal: 1, targetTrain: 3, targetVal: 1 };
+  await writeStreetSynth(join(folder, 'data'), { seed: 9, ...counts, width: 64 });
+  mkdirSync(states);
+  const config = await configuration();
+  {
+    using crash = new CrashStates(run, states);
+    await runTraining(config, options);
+    taken = crash.states;
+  }
+  whole = runContents(run);
+  renameSync(run, aside);
+}, 300_000);
+afterAll(() => rmSync(folder, { recursive: true }), 60_000);
+
+const hasCheckpoint = (state: string) =>
+  existsSync(join(state, 'checkpoints/pgpc-plus/training.safetensors'));
+const hasPrevious = (state: string) =>
+  existsSync(join(state, 'checkpoints/pgpc-plus/training.previous.safetensors'));
+
+test('the states are those of a training, and of all its kinds of files', () => {
+  const operations = taken.map(({ operation }) => operation).join('\n');
+  for (const name of [
+    'run.json',
+    'metrics.jsonl',
+    'data.json',
+    'selection.json',
+    'results.json',
+    'owner.json',
+  ]) {
+    expect(operations).toContain(name);
+  }
+  for (const name of ['training.safetensors', 'model.safetensors', 'index.json'])
+    expect(operations).toContain(name);
+  expect(Object.keys(whole)).toContain('checkpoints/best/model.safetensors');
+  expect(Object.keys(whole)).not.toContain('owner.json');
+});
+
+/** All of them with PGPC_ALL_STATES=1; else as many, evenly spread: each takes a training. */
+function chosen<T>(states: readonly T[], few: number): T[] {
+  const count = process.env.PGPC_ALL_STATES ? states.length : few;
+  return spread(states.length, count).map((i) => states[i]!);
+}
+
+test('from a state before the first checkpoint it starts anew under its name', async () => {
+  const early = taken.filter(({ path }) => existsSync(path) && !hasCheckpoint(path) && !hasPrevious(path));
+  expect(early.length).toBeGreaterThan(10);
+  const config = await configuration();
+  for (const { path, operation } of chosen(early, 1)) {
+    putBack(path);
+    await runTraining(config, { ...options, overwrite: true });
+    expect([operation, runContents(run)]).toEqual([operation, whole]);
+  }
+}, 3_600_000);
+
+test('from a state since, it resumes to the same files, whatever was under way', async () => {
+  const since = taken.filter(({ path }) => hasCheckpoint(path) || hasPrevious(path));
+  expect(since.length).toBeGreaterThan(30);
+  const withoutNewest = since.find(({ path }) => !hasCheckpoint(path))!;
+  expect(withoutNewest.operation).toContain('training.next');
+  for (const { path, operation } of [withoutNewest, ...chosen(since, 2)]) {
+    putBack(path);
+    await resume();
+    expect([operation, runContents(run)]).toEqual([operation, whole]);
+  }
+}, 3_600_000);
+
+/** A state in which the second checkpoint of three is the newest. */
+function betweenCheckpoints(): string {
+  return taken.findLast(({ operation }) => operation.endsWith('training.previous.safetensors'))!.path;
+}
+
+/** With another file: a state may have the same one. */
+function replace(file: string, change: (bytes: Buffer) => Buffer): void {
+  const bytes = change(readFileSync(file));
+  rmSync(file);
+  writeFileSync(file, bytes);
+}
+
+const flipped = (at: (length: number) => number) => (bytes: Buffer) => {
+  bytes[at(bytes.length)]! ^= 4;
+  return bytes;
+};
+
+test.each([
+  ['a flipped bit', flipped((length) => length >> 1)],
+  ['a flipped bit of the header', flipped(() => 200)],
+  ['a flipped bit of the first bytes', flipped(() => 3)],
+  [
+    'a block of other bytes',
+    (bytes: Buffer) => bytes.fill(255, bytes.length >> 1, (bytes.length >> 1) + 4096),
+  ],
+  ['a missing end', (bytes: Buffer) => bytes.subarray(0, -1)],
+])('%s in the newest checkpoint: the one before it is found, and it is said', (_, damage) => {
+  putBack(betweenCheckpoints());
+  const newest = join(checkpoints, 'training.safetensors');
+  expect(findCheckpoint(checkpoints)).toEqual({ file: newest, instead: undefined });
+  replace(newest, damage);
+  expect(findCheckpoint(checkpoints)).toEqual({
+    file: join(checkpoints, 'training.previous.safetensors'),
+    instead: `${newest} is damaged: its bytes are not those that were written; the checkpoint before it is taken`,
+  });
+});
+
+test('from the checkpoint before a damaged one it resumes to the same files, and keeps the damaged one', async () => {
+  putBack(betweenCheckpoints());
+  const newest = join(checkpoints, 'training.safetensors');
+  replace(
+    newest,
+    flipped((length) => length >> 1),
+  );
+  expect((await resume()).join('\n')).toContain(`${newest} is damaged`);
+  const { 'checkpoints/pgpc-plus/training.damaged.safetensors': kept, ...rest } = runContents(run);
+  expect(kept).toBeDefined();
+  expect(rest).toEqual(whole);
+}, 120_000);
+
+test('with both checkpoints damaged it says so, and changes nothing', async () => {
+  putBack(betweenCheckpoints());
+  for (const name of ['training.safetensors', 'training.previous.safetensors']) {
+    replace(join(checkpoints, name), (bytes) => bytes.subarray(0, 5000));
+  }
+  const { 'owner.json': _, ...before } = runContents(run);
+  await expect(resumeTraining(run, { device: 'cpu' })).rejects.toThrow(
+    /is damaged.*, nor are those of the one before it; there is no other checkpoint to resume from, so start the run anew/,
+  );
+  expect(runContents(run)).toEqual(before);
+});
+
+test('what is only there to be shown does not keep it from resuming, and is said', async () => {
+  putBack(betweenCheckpoints());
+  const file = (name: string) => join(run, name);
+  replace(file('metrics.jsonl'), (bytes) => Buffer.from(bytes.toString().replace('{', '\0\0\0')));
+  writeFileSync(file('results.json'), '');
+  replace(file('pictures/index.json'), (bytes) => bytes.subarray(0, 20));
+  replace(file('checkpoints/best/selection.json'), () => Buffer.alloc(0));
+  const said = (await resume()).join('\n');
+  expect(said).toMatch(/metrics.jsonl: 1 of \d+ lines were damaged, and are left out/);
+  for (const name of ['results.json', 'pictures/index.json'])
+    expect(said).toContain(`kept as ${file(name)}.damaged`);
+  // All but the pictures of earlier checkpoints, the metrics, and the states, which know how long those are.
+  const after = runContents(run);
+  for (const [name, content] of Object.entries(whole)) {
+    if (!/pictures|metrics|training/.test(name)) expect([name, after[name]]).toEqual([name, content]);
+  }
+}, 120_000);
