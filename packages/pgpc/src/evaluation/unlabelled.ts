@@ -52,15 +52,23 @@ export function predictedShares(probabilities: Tensor): Tensor {
   });
 }
 
-/** A network's output of one image batch; features are what the prototypes are compared with. */
-type ScoredNetwork = nn.Module<[image: Tensor], { logits: Tensor; features: Tensor }>;
+/** A network's output of one image batch: of its decoder, and of the stages of its encoder. */
+interface ScoredPass {
+  logits: Tensor;
+  features: Tensor;
+  stages?: readonly Tensor[];
+}
+
+type ScoredNetwork = nn.Module<[image: Tensor], ScoredPass>;
 
 /** What is scored. */
 export interface ScoredModel {
   student: ScoredNetwork;
   teacher?: ScoredNetwork | undefined;
-  /** Prototypes (C, D), unit rows, and the head that takes rows of the student's features (P, F) to their space. */
-  prototypes?: { rows: Tensor; project: (features: Tensor) => Tensor } | undefined;
+  /** Prototypes (C, D), unit rows, and the head to their space: the map (B, F, h, w) that it reads, and what it does to its rows. */
+  prototypes?:
+    | { rows: Tensor; input: (pass: ScoredPass) => Tensor; project: (rows: Tensor) => Tensor }
+    | undefined;
 }
 
 export interface ScoringOptions {
@@ -128,7 +136,8 @@ function scoreImage(
   const device = networkDevice(student);
   const placed = (value: Tensor) => value.to({ device, nonBlocking: true });
   const input = wholeImage({ image: placed(image) });
-  const { logits, features } = student.call(input);
+  const pass = student.call(input);
+  const { logits } = pass;
   const rows = pixelRows(logits).softmax(1);
   // Drawn on the CPU, so that the pixels are the same on every device.
   const sample = placed(rand([rows.shape[0]!], { generator }).topk(Math.min(pixels, rows.shape[0]!))[1]!);
@@ -141,7 +150,7 @@ function scoreImage(
     agreement: teacher && labelAgreement(rows, pixelRows(teacher.call(input).logits)),
     margin: enough
       ? prototypeMargin(
-          prototypes.project(singlePrecision(pixelRows(features).indexSelect(0, sample))),
+          prototypes.project(singlePrecision(pixelRows(prototypes.input(pass)).indexSelect(0, sample))),
           prototypes.rows,
         )
       : undefined,

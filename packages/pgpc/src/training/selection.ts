@@ -110,7 +110,8 @@ export function scoreStep(
       teacher: teacher?.network.segmentor,
       prototypes: prototypes && {
         rows: prototypes,
-        project: (features) => student.projection!.call(features),
+        input: ({ features, stages = [] }) => student.projection!.input({ features, stages: [...stages] }),
+        project: (pixels) => student.projection!.call(pixels),
       },
     },
     images,

@@ -22,11 +22,12 @@ import {
 import { prototypeMargin, softNeighbourhoodDensity } from '../../src/experiments/scores.js';
 import { loadSegmentor, MODEL_FILE } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
+import { wholeImage } from '../../src/pipeline/crop.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
-import { entropy } from '../../src/pixels.js';
+import { entropy, pixelRows } from '../../src/pixels.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
-import { CheckpointSelection, goodness, ModelSelection } from '../../src/training/selection.js';
+import { CheckpointSelection, goodness, ModelSelection, scoreStep } from '../../src/training/selection.js';
 import { Trainer } from '../../src/training/trainer.js';
 import {
   CLASSES,
@@ -38,9 +39,11 @@ import {
   memoryDataset,
   normal,
   randomSample,
+  tinyBatch,
   tinyContrast,
   tinySegmentor,
   tinySelfTraining,
+  tinyStep,
   uniform,
   unitRows,
 } from '../support/method.js';
@@ -177,7 +180,11 @@ describe('scores of a model', () => {
       const alone = unlabelledScores({ student }, images);
       expect(alone.agreement).toBeUndefined();
       expect(alone.margin).toBeUndefined();
-      const prototypes = { rows, project: (features: Tensor) => features };
+      const prototypes = {
+        rows,
+        input: ({ features }: { features: Tensor }) => features,
+        project: (pixels: Tensor) => pixels,
+      };
       const scores = unlabelledScores({ student, teacher, prototypes }, images, { pixels: 1e6 });
       const single = images.map((image) =>
         unlabelledScores({ student, teacher, prototypes }, [image], { pixels: 1e6 }),
@@ -190,7 +197,7 @@ describe('scores of a model', () => {
       expect(scores.agreement).toBe(0);
       expect(unlabelledScores({ student, teacher: student }, images).agreement).toBe(1);
       expect(scores.entropy).toBe(alone.entropy);
-      const few = { rows: rows.narrow(0, 0, 1), project: prototypes.project };
+      const few = { ...prototypes, rows: rows.narrow(0, 0, 1) };
       expect(unlabelledScores({ student, prototypes: few }, images).margin).toBeUndefined();
       expect(() => unlabelledScores({ student }, [])).toThrow(/at least one image/);
     });
@@ -311,6 +318,29 @@ describe('ModelSelection', () => {
     );
   });
 });
+
+test.each(['decoder', 'encoder'] as const)(
+  'the margin is of the features that the contrast projects, the %s’s',
+  (features) => {
+    const method = { selfTraining: tinySelfTraining, contrast: { ...tinyContrast, features } };
+    const { step, student, dispose } = tinyStep(method, 10);
+    const batch = tinyBatch(1);
+    step.run(batch, 0);
+    for (const one of Object.values(batch)) one.dispose();
+    tidy(() => {
+      // 100 pixels at the decoder's resolution: all are sampled.
+      const image = picture(3, 40, 40);
+      const { margin } = scoreStep(step, [image]);
+      student.segmentor.eval();
+      const pass = student.segmentor.call(wholeImage({ image }));
+      const z = student.projection!.call(pixelRows(student.projection!.input(pass)));
+      const { contrast } = step.parts;
+      const rows = contrast!.prototypes().index([contrast!.known()]);
+      expect(margin).toBeCloseTo(prototypeMargin(z, rows).item(), 5);
+    });
+    dispose();
+  },
+);
 
 describe('CheckpointSelection', () => {
   const folder = mkdtempSync(join(tmpdir(), 'pgpc-selection-'));
