@@ -16,6 +16,7 @@ import type { MethodResult } from './run-directory/schema.js';
 import { CheckpointSelection, SCORED_IMAGES } from './selection.js';
 import { TargetWatch } from './target-watch.js';
 import { type TrainingStart, train } from './train.js';
+import { usedMemory } from './used-memory.js';
 
 /** Where and for whom a training computes. */
 interface Surroundings {
@@ -105,7 +106,11 @@ export async function trainInRun(
         const { scores, warnings, best } = selection.check(trainer.step, done, (image, total) =>
           emit({ kind: 'score', done: image, total }),
         );
-        const metrics = { ...unlabelledMetrics(scores), ...(await watch.checkpoint(done, trainer.step)) };
+        const metrics = {
+          ...unlabelledMetrics(scores),
+          ...(await watch.checkpoint(done, trainer.step)),
+          ...usedMemory(device),
+        };
         run.log({ phase, iteration: done }, metrics);
         log?.write(done, metrics);
         log?.checkpoint(done, trainer.step, selection.images);
