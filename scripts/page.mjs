@@ -11,7 +11,8 @@ const target = join(source, 'dist');
 const modules = join(root, 'node_modules');
 
 const bundle = await rolldown({
-  input: join(source, 'src/main.tsx'),
+  // The maps are computed beside the page.
+  input: { page: join(source, 'src/main.tsx'), 'map-worker': join(source, 'src/map-worker.ts') },
   platform: 'browser',
   tsconfig: join(source, 'tsconfig.json'),
   resolve: { extensionAlias: { '.js': ['.ts', '.tsx', '.js'] } },
@@ -19,7 +20,7 @@ const bundle = await rolldown({
     throw new Error(warning.message);
   },
 });
-await bundle.write({ file: join(target, 'page.js'), format: 'es', minify: true });
+await bundle.write({ dir: target, entryFileNames: '[name].js', format: 'es', minify: true });
 await bundle.close();
 
 const { BASE_STYLE } = await import('../packages/pgpc/dist/report/style.js');
@@ -31,7 +32,19 @@ const styles = [
 mkdirSync(target, { recursive: true });
 writeFileSync(join(target, 'page.css'), styles.join('\n'));
 writeFileSync(join(target, 'index.html'), readFileSync(join(source, 'index.html')));
-const licences = ['preact', 'uplot'].map(
+const bundled = [
+  'preact',
+  'uplot',
+  'umap-js',
+  'ml-levenberg-marquardt',
+  'ml-pca',
+  'ml-matrix',
+  'ml-array-rescale',
+  'ml-array-max',
+  'ml-array-min',
+  'is-any-array',
+];
+const licences = bundled.map(
   (name) => `${name}\n\n${readFileSync(join(modules, name, 'LICENSE'), 'utf8').trim()}\n`,
 );
 writeFileSync(join(target, 'LICENSES.txt'), licences.join('\n\n'));

@@ -37,20 +37,33 @@ export function pureLabels(
   });
 }
 
+/** Rows of an image that give no pseudo-labels. */
+interface Margins {
+  ignoreTop: number;
+  ignoreBottom: number;
+}
+
+/**
+ * Which rows of a map lie wholly between the margins of the image that it is of: from `first` to before `end`; none where
+ * `end` is no larger.
+ * @param rows h of the map. @param height H of the image, in which the margins are counted.
+ */
+export function rowsBetweenMargins(rows: number, height: number, { ignoreTop, ignoreBottom }: Margins) {
+  return {
+    first: Math.ceil((ignoreTop * rows) / height),
+    end: Math.floor(((height - ignoreBottom) * rows) / height),
+  };
+}
+
 /**
  * The rows of a map that lie wholly between the margins of the image that it is of.
  * @param map (.., h, w). @param height H of the image, in which the margins are counted.
  * @throws RangeError if there are none.
  */
-export function betweenMargins(
-  map: Tensor,
-  height: number,
-  { ignoreTop, ignoreBottom }: { ignoreTop: number; ignoreBottom: number },
-): Tensor {
+export function betweenMargins(map: Tensor, height: number, margins: Margins): Tensor {
+  const { ignoreTop, ignoreBottom } = margins;
   if (ignoreTop === 0 && ignoreBottom === 0) return map;
-  const rows = map.shape.at(-2)!;
-  const first = Math.ceil((ignoreTop * rows) / height);
-  const end = Math.floor(((height - ignoreBottom) * rows) / height);
+  const { first, end } = rowsBetweenMargins(map.shape.at(-2)!, height, margins);
   if (first >= end) {
     throw new RangeError(
       `margins of ${ignoreTop} and ${ignoreBottom} rows (ignoreTop, ignoreBottom) leave nothing of a crop of ${height}`,

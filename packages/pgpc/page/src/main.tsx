@@ -3,6 +3,7 @@
 import { render } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { Configuration } from './configuration.js';
+import { Contrast } from './contrast.js';
 import { Curves } from './curves.js';
 import { Model, useModel, type View } from './model.js';
 import { Pictures } from './pictures.js';
@@ -14,6 +15,7 @@ const VIEWS: readonly [View, string][] = [
   ['curves', 'Curves'],
   ['results', 'Results'],
   ['pictures', 'Pictures'],
+  ['contrast', 'Contrast'],
   ['configuration', 'Configuration'],
 ];
 
@@ -32,7 +34,7 @@ function Page({ model }: { model: Model }) {
         <RunList model={model} />
         <p class="keys">
           <kbd>j</kbd> <kbd>k</kbd> move, <kbd>x</kbd> choose, <kbd>Enter</kbd> only this, <kbd>/</kbd>{' '}
-          filter, <kbd>1</kbd>-<kbd>4</kbd> views, <kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd> zoom, or drag over a
+          filter, <kbd>1</kbd>-<kbd>5</kbd> views, <kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd> zoom, or drag over a
           chart
         </p>
       </aside>
@@ -67,6 +69,7 @@ function Page({ model }: { model: Model }) {
           {state.view === 'curves' && <Curves model={model} />}
           {state.view === 'results' && state.chosen.length > 0 && <Results model={model} />}
           {state.view === 'pictures' && state.chosen.length > 0 && <Pictures model={model} />}
+          {state.view === 'contrast' && <Contrast model={model} />}
           {state.view === 'configuration' && <Configuration model={model} />}
         </section>
       </main>

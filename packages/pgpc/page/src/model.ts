@@ -5,7 +5,7 @@ import type { MetricsPart, RunEntry, RunList } from '../../src/dashboard/protoco
 import type { MethodResult } from '../../src/training/run-directory/schema.js';
 import { RunMetrics } from './run-metrics.js';
 
-export type View = 'runs' | 'curves' | 'results' | 'pictures' | 'configuration';
+export type View = 'runs' | 'curves' | 'results' | 'pictures' | 'contrast' | 'configuration';
 
 /** How the page is looked at; all of it is changed by {@link Model.look}. */
 export interface Look {

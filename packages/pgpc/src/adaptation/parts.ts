@@ -70,8 +70,9 @@ export interface Part extends Partial<Stateful> {
   /**
    * The teacher's view of the clean target image, (B, 3, H, W), without gradient.
    * @param predict the teacher's logits of an image, for further views.
+   * @param glance whether it is only looked at, by one rank alone: no other rank answers, and nothing is to be remembered.
    */
-  refine?(view: PixelView, image: Tensor, predict: (image: Tensor) => Tensor): RefinedView;
+  refine?(view: PixelView, image: Tensor, predict: (image: Tensor) => Tensor, glance?: boolean): RefinedView;
   /** Pseudo-labels by another rule. @param size H and W of the target image. */
   pseudoLabels?(view: PixelView, size: readonly [number, number]): PseudoLabels;
   /** A loss on the source, its weight included: a scalar with gradient. Logged as `loss/NAME`. */

@@ -122,9 +122,19 @@ export class StepParts {
   }
 
   /** The teacher's view of the clean target image as its readers are to see it: as it is, or denoised. */
-  refine(view: PixelView, image: Tensor): RefinedView {
+  refine(view: PixelView, image: Tensor, glance = false): RefinedView {
     const predict = (other: Tensor) => this.teacher!.view(other).logits;
-    return this.with('refine')?.refine(view, image, predict) ?? { labels: view, contrast: view };
+    return this.with('refine')?.refine(view, image, predict, glance) ?? { labels: view, contrast: view };
+  }
+
+  /** As {@link refine}, to look at, by one rank alone: the part stays as it was. */
+  glance(view: PixelView, image: Tensor): RefinedView {
+    // A registered part may have been written without a thought of being looked at.
+    const part = this.with('refine');
+    const kept = [...(part?.stateDict?.() ?? [])].map(([name, value]) => [name, value.clone()] as const);
+    const refined = this.refine(view, image, true);
+    if (kept.length > 0) part?.loadStateDict?.(new Map(kept));
+    return refined;
   }
 
   /** The losses that parts add on the source, by the names of the parts. */

@@ -70,12 +70,20 @@ export class RunLibrary {
 
   /** The path of one of a run's pictures. @throws NotFoundError where there is none; Error for a link that leads out. */
   picture(id: string, name: string): string {
+    return this.#listed(id, name, 'png', 'picture');
+  }
+
+  /** The path of one of a run's files of features. @throws as {@link picture} does. */
+  features(id: string, name: string): string {
+    return this.#listed(id, name, 'safetensors', 'file of features');
+  }
+
+  #listed(id: string, name: string, ending: string, what: string): string {
     const { directory } = this.#run(id);
     // Names have no folders: see `pictureFile` in the form of the index.
-    const file = /^[\p{L}\p{N}][\p{L}\p{N}._-]*\.png$/u.test(name)
-      ? fileWithin(directory, `pictures/${name}`)
-      : undefined;
-    if (stateOf(file) === undefined) throw new NotFoundError(`${id} has no picture '${name}'`);
+    const isName = /^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u.test(name) && name.endsWith(`.${ending}`);
+    const file = isName ? fileWithin(directory, `pictures/${name}`) : undefined;
+    if (stateOf(file) === undefined) throw new NotFoundError(`${id} has no ${what} '${name}'`);
     return file!;
   }
 

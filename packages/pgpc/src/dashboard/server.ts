@@ -1,6 +1,6 @@
 // The dashboard's server: the page, and what run directories hold as JSON and pictures. It only reads.
 //
-// On node:http alone: six addresses that answer GET need no router, and the checks that matter are in access.ts and
+// On node:http alone: a few addresses that answer GET need no router, and the checks that matter are in access.ts and
 // files.ts. The page asks again every two seconds instead of holding a stream open: that survives tunnels and suspended
 // laptops, and an answer without news is a few bytes.
 
@@ -21,6 +21,7 @@ const PAGE = new URL('../../page/dist/', import.meta.url);
 const PAGE_FILES: Readonly<Record<string, string>> = {
   '/': 'index.html',
   '/page.js': 'page.js',
+  '/map-worker.js': 'map-worker.js',
   '/page.css': 'page.css',
 };
 
@@ -29,6 +30,7 @@ const TYPES: Readonly<Record<string, string>> = {
   js: 'text/javascript; charset=utf-8',
   css: 'text/css; charset=utf-8',
   png: 'image/png',
+  safetensors: 'application/octet-stream',
 };
 
 const HEADERS = {
@@ -124,7 +126,9 @@ function answer(request: IncomingMessage, response: ServerResponse, { gate, libr
     else if (pathname === '/api/metrics') send(response, 200, library.metrics(run, cursor));
     else if (pathname === '/api/diff') send(response, 200, library.diff(searchParams.getAll('run')));
     else if (pathname === '/api/picture') {
-      sendPicture(request, response, library.picture(run, searchParams.get('file') ?? ''));
+      sendFile(request, response, library.picture(run, searchParams.get('file') ?? ''));
+    } else if (pathname === '/api/features') {
+      sendFile(request, response, library.features(run, searchParams.get('file') ?? ''));
     } else send(response, 404, { error: `there is nothing at ${pathname}` });
   } catch (error) {
     send(response, error instanceof NotFoundError ? 404 : 500, { error: (error as Error).message });
@@ -141,7 +145,7 @@ function send(response: ServerResponse, status: number, value: unknown): void {
   response.writeHead(status, headers).end(JSON.stringify(value));
 }
 
-function sendPicture({ headers }: IncomingMessage, response: ServerResponse, file: string): void {
+function sendFile({ headers }: IncomingMessage, response: ServerResponse, file: string): void {
   const etag = `"${stateOf(file)?.stamp}"`;
   response.setHeader('etag', etag);
   response.setHeader('cache-control', 'no-cache');
@@ -149,5 +153,5 @@ function sendPicture({ headers }: IncomingMessage, response: ServerResponse, fil
     response.writeHead(304).end();
     return;
   }
-  response.writeHead(200, { 'content-type': TYPES.png }).end(readFileSync(file));
+  response.writeHead(200, { 'content-type': TYPES[file.split('.').at(-1)!] }).end(readFileSync(file));
 }

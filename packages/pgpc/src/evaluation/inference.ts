@@ -79,7 +79,7 @@ export function windowStarts(length: number, window: number, stride: number): nu
 }
 
 /** The image at another size, as OpenCV resizes it, on a device and normalised: (1, 3, height, width). */
-function networkInput(image: RgbImage, { width, height }: Size, device: string): Tensor {
+export function networkInput(image: RgbImage, { width, height }: Size, device: string): Tensor {
   return tidy(() => {
     const whole = { top: 0, left: 0 };
     // Bytes travel, a quarter of the floats.

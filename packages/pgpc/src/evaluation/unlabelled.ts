@@ -61,7 +61,7 @@ export interface ScoredModel<Output extends { logits: Tensor } = { logits: Tenso
    * the head that takes rows of it (P, F) to the prototypes' space.
    */
   prototypes?:
-    | { rows: Tensor; features: (output: Output) => Tensor; project: (rows: Tensor) => Tensor }
+    | { rows: Tensor; input: (output: Output) => Tensor; project: (rows: Tensor) => Tensor }
     | undefined;
 }
 
@@ -143,7 +143,7 @@ function scoreImage<Output extends { logits: Tensor }>(
     agreement: teacher && labelAgreement(rows, pixelRows(teacher.call(input).logits)),
     margin: enough
       ? prototypeMargin(
-          prototypes.project(singlePrecision(pixelRows(prototypes.features(output)).indexSelect(0, sample))),
+          prototypes.project(singlePrecision(pixelRows(prototypes.input(output)).indexSelect(0, sample))),
           prototypes.rows,
         )
       : undefined,

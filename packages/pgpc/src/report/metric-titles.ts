@@ -5,4 +5,6 @@ export const METRIC_TITLES: Readonly<Record<string, string>> = {
   q: 'Pseudo-label weight q',
   lr: 'Learning rate',
   'val/miou': 'mIoU on up to 16 validation images',
+  'memory/process': 'Memory of the process, GiB',
+  'memory/gpu': 'Most memory reserved on the GPU, GiB',
 };

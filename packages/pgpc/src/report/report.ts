@@ -28,6 +28,8 @@ const CHECKPOINT_PICTURES: Readonly<Record<string, string>> = {
   right: 'Wrong in black',
   'pseudo-label': 'Pseudo-label',
   confidence: "Teacher's confidence, white is sure",
+  entropy: "Teacher's entropy, white is unsure",
+  anchors: 'Anchors of the contrast',
 };
 
 const COMPONENT_COLORS: Readonly<Record<string, string>> = {

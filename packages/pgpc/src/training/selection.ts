@@ -111,7 +111,7 @@ export function scoreStep(
       teacher: teacher?.network.segmentor,
       prototypes: prototypes && {
         rows: prototypes,
-        features: (output) => student.projection!.input(output),
+        input: (output) => student.projection!.input(output),
         project: (features) => student.projection!.call(features),
       },
     },

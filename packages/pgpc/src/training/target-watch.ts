@@ -1,12 +1,22 @@
 // The same few target images through a training: what the student and its teacher make of them at each checkpoint.
 
-import { type RgbImage, type SegmentationDataset, type Size, withoutSamples } from '@pgpc/datasets';
+import {
+  type LabelMap,
+  type RgbImage,
+  type SegmentationDataset,
+  type Size,
+  scaledSize,
+  withoutSamples,
+} from '@pgpc/datasets';
 import { dims, fromTypedArray, type Tensor, tidy } from '@pgpc/torch';
+import type { PixelContrast } from '../adaptation/contrast/contrast.js';
+import { contrastView } from '../adaptation/contrast-view.js';
 import type { AdaptationStep } from '../adaptation/step.js';
 import { evaluateSegmentor, toLabelMap } from '../evaluation/evaluate.js';
-import { classify, predictLabels } from '../evaluation/inference.js';
+import { classify, networkDevice, networkInput, predictLabels } from '../evaluation/inference.js';
 import { spread } from '../evaluation/spread.js';
 import { inEvaluation } from '../evaluation/unlabelled.js';
+import { saveMemory, savePrototypes } from './contrast-record.js';
 import { openRun } from './run-directory/open-run.js';
 import type { RunDirectory } from './run-directory/run-directory.js';
 import { type PictureIndex, picturesIn } from './run-directory/schema.js';
@@ -76,11 +86,13 @@ export class TargetWatch {
   }
 
   /**
-   * The student's prediction and where it is wrong, of a method with a teacher also its pseudo-label with its confidence; and the
-   * student's scores on a few validation images. The networks are read before it returns.
+   * The student's prediction and where it is wrong, of a method with a teacher also its pseudo-label with its confidence, of one
+   * with contrast also what that chooses from and what it has stored; and the student's scores on a few validation images. The
+   * networks are read before it returns.
    * @param iteration steps done. @returns for the log; nothing without a validation split.
    */
-  async checkpoint(iteration: number, { student, parts }: AdaptationStep): Promise<Record<string, number>> {
+  async checkpoint(iteration: number, step: AdaptationStep): Promise<Record<string, number>> {
+    const { student, parts } = step;
     const { size } = this.watched;
     const teacher = parts.teacher?.network.segmentor;
     inEvaluation([student.segmentor, ...(teacher ? [teacher] : [])], () => {
@@ -101,10 +113,24 @@ export class TargetWatch {
         using confidence = seen!.confidence!;
         classes('pseudo-label', labels);
         grey('confidence', confidence);
+        if (!parts.contrast) continue;
+        using input = networkInput(image, scaledSize(image, size ?? image), networkDevice(teacher));
+        const view = contrastView(step, input, iteration)!;
+        using entropy = view.entropy;
+        using anchors = view.anchors;
+        using negatives = view.negatives;
+        grey('entropy', entropy);
+        if (anchors) classes('anchors', anchors);
+        if (negatives) {
+          const mask = sideBySide(negatives);
+          this.#wait(this.run.writeMaskPicture(nameOf(entry, iteration, 'negatives'), mask));
+        }
       }
     });
+    const { every } = this.watched;
+    if (parts.contrast) this.#record(iteration, parts.contrast);
     for (const { entry } of this.shown)
-      entry.checkpoints = evenlySpread(entry.checkpoints!, iteration, this.watched.every);
+      entry.checkpoints = evenlySpread(entry.checkpoints!, iteration, every);
     this.run.writePictureIndex(this.index);
     // Once what is still being written is there, since it may be among what is shown no more.
     this.#wait(Promise.all(this.#pending).then(() => this.run.removeUnlistedPictures(this.index)));
@@ -116,6 +142,17 @@ export class TargetWatch {
   /** Waits for the pictures. */
   async close(): Promise<void> {
     await Promise.all(this.#pending);
+  }
+
+  /** The prototypes and what the banks hold, in files that the index names. */
+  #record(iteration: number, contrast: PixelContrast): void {
+    const prototypes = `prototypes-${iteration}.safetensors`;
+    const memory = `memory-${iteration}.safetensors`;
+    savePrototypes(this.run.picturePath(prototypes), contrast);
+    saveMemory(this.run.picturePath(memory), contrast);
+    const others = this.index.contrast?.checkpoints.filter((one) => one.iteration !== iteration) ?? [];
+    const checkpoints = evenlySpread([...others, { iteration, prototypes }], iteration, this.watched.every);
+    this.index.contrast = { checkpoints, memory };
   }
 
   #wait(written: Promise<void>): void {
@@ -146,7 +183,11 @@ function nameOf(entry: Entry, iteration: number, kind: string): string {
 }
 
 /** Of these checkpoints as many as are shown: evenly spread ones, and the newest. */
-function evenlySpread(checkpoints: NonNullable<Entry['checkpoints']>, newest: number, between: number) {
+function evenlySpread<T extends { iteration: number }>(
+  checkpoints: readonly T[],
+  newest: number,
+  between: number,
+): T[] {
   let every = between;
   while (newest / every >= KEPT) every *= 2;
   return checkpoints.filter(({ iteration }) => iteration % every === 0 || iteration === newest);
@@ -159,6 +200,27 @@ function greyOf(level: Tensor): RgbImage {
     level.mul(255).round().to('uint8').unsqueeze(2).expand([height, width, 3]).contiguous(),
   );
   return { width, height, data: bytes.toArray() as Uint8Array };
+}
+
+/**
+ * Masks in one picture: in rows of `ceil(sqrt(C))`, as square as it can be, since browsers refuse pictures of more than 32,767
+ * rows.
+ * @param masks (C, h, w), bool. @returns 255 where one is true.
+ */
+function sideBySide(masks: Tensor): LabelMap {
+  const [classes, h, w] = dims(masks, 3);
+  const columns = Math.ceil(Math.sqrt(classes));
+  const rows = Math.ceil(classes / columns);
+  using bytes = tidy(() =>
+    masks
+      .to('uint8')
+      .mul(255)
+      .constantPadNd([0, 0, 0, 0, 0, columns * rows - classes], 0)
+      .view([rows, columns, h, w])
+      .transpose(1, 2)
+      .contiguous(),
+  );
+  return { width: columns * w, height: rows * h, data: bytes.toArray() as Uint8Array };
 }
 
 /** 1 where a prediction (H, W) is right or the label does not say, 0 where it is wrong; float32. */

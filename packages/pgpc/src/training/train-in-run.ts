@@ -18,6 +18,7 @@ import { CheckpointSelection, SCORED_IMAGES } from './selection.js';
 import { TargetWatch } from './target-watch.js';
 import { type TrainingStart, train } from './train.js';
 import type { Trainer } from './trainer.js';
+import { usedMemory } from './used-memory.js';
 
 /** Where and for whom a training computes. */
 interface Surroundings {
@@ -118,7 +119,11 @@ export async function trainInRun(
         const { scores, warnings, best } = selection.check(trainer.step, done, (image, total) =>
           emit({ kind: 'score', done: image, total }),
         );
-        const metrics = { ...unlabelledMetrics(scores), ...(await watch.checkpoint(done, trainer.step)) };
+        const metrics = {
+          ...unlabelledMetrics(scores),
+          ...(await watch.checkpoint(done, trainer.step)),
+          ...usedMemory(device),
+        };
         run.log({ phase, iteration: done }, metrics);
         log?.write(done, metrics);
         log?.checkpoint(done, trainer.step, selection.images);

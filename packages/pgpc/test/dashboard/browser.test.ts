@@ -9,6 +9,7 @@ import { type Dashboard, startDashboard } from '../../src/dashboard/server.js';
 import { percent, points } from '../../src/report/format.js';
 import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
 import { noBrowser, openBrowser } from '../support/browser.js';
+import { addContrast } from '../support/fake-contrast.js';
 import { writeFakeRun } from '../support/fake-run.js';
 
 /** A page is drawn, and asks for news, in its own time: more of it on a machine with other work. */
@@ -27,6 +28,7 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page', () => {
     root = mkdtempSync(path.join(tmpdir(), 'pgpc-page-'));
     runs = path.join(root, 'runs');
     demo = await writeFakeRun(runs, { name: 'demo', samples: 2 });
+    await addContrast(demo);
     const other = RunDirectory.create(runs, 'other', {
       config: { method: 'self-training', iterations: 400 },
       seed: 2,
@@ -142,11 +144,12 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page', () => {
     expect(await page.locator('thead').textContent()).toContain('<b>Mine</b>');
   });
 
-  test('has pictures under a slider, in the colours of the run or safe ones', async () => {
-    await open('pictures');
-    const canvas = page.locator('.compare canvas').last();
-    const read = (x: number, y: number) =>
-      canvas.evaluate(
+  /** A pixel of the left picture under the slider. */
+  const read = (x: number, y: number) =>
+    page
+      .locator('.compare canvas')
+      .last()
+      .evaluate(
         (element, [px, py]) => {
           const shown = element as unknown as {
             width: number;
@@ -158,8 +161,14 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page', () => {
         },
         [x, y],
       );
+  /** The field whose label begins with these words. */
+  const field = (words: string) =>
+    page.locator('label', { hasText: new RegExp(`^${words}`) }).locator('select, input');
+
+  test('has pictures under a slider, in the colours of the run or safe ones', async () => {
+    await open('pictures');
     const [road] = demo.info.classes;
-    await page.locator('label', { hasText: /^left/ }).locator('select').selectOption('truth');
+    await field('left').selectOption('truth');
     await eventually(() => read(2, 2)).toEqual(road!.color);
     await page.getByLabel('class colours').selectOption('safe');
     await eventually(() => read(2, 2)).toEqual([255, 255, 255]);
@@ -181,6 +190,65 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page', () => {
     expect(await page.locator('.pager').textContent()).toContain('1 of 2');
     await page.getByLabel('next image').click();
     await eventually(() => page.locator('.pager').textContent()).toContain('2 of 2');
+  });
+
+  test('shows what a training chose at each of its checkpoints, by keys too', async () => {
+    await open('pictures');
+    const [road, sidewalk] = demo.info.classes;
+    await field('left').selectOption('anchors');
+    await eventually(() => read(100, 50)).toEqual(sidewalk!.color);
+    const checkpoint = field('checkpoint');
+    expect(await checkpoint.getAttribute('aria-valuetext')).toBe('step 1,000');
+    await checkpoint.focus();
+    await page.keyboard.press('ArrowLeft');
+    await eventually(() => read(100, 50)).toEqual(road!.color);
+    expect(await checkpoint.getAttribute('aria-valuetext')).toBe('step 500');
+    expect(await page.locator('figcaption').allTextContents()).toContain('anchors, step 500');
+    // The masks have 16 columns, the picture 256: of the fourth class the pixels from 48 on are negatives, the others dark.
+    await field('left').selectOption('negatives');
+    await field('negatives of').selectOption('wall');
+    await eventually(() => read(47, 50)).toEqual([0, 11, 11]);
+    expect(await read(48, 50)).toEqual([0, 48, 48]);
+    await field('negatives of').selectOption('road');
+    await eventually(() => read(47, 50)).toEqual([0, 47, 47]);
+  });
+
+  test('has a map of the banks, prototypes over time, and a table of their cosines', async () => {
+    await open('contrast');
+    const plane = page.locator('.plane');
+    await plane.waitFor();
+    expect(await plane.locator('circle.centres').count()).toBe(54);
+    expect(await plane.locator('.prototype').count()).toBe(18);
+    const text = page.locator('[aria-live]');
+    await eventually(() => text.textContent()).not.toContain('until UMAP');
+    const places = () =>
+      plane.locator('circle.centres').evaluateAll((all) =>
+        all.map((one) => {
+          const { cx } = one as unknown as { cx: { baseVal: { value: number } } };
+          return cx.baseVal.value;
+        }),
+      );
+    const first = await places();
+    await field('map').selectOption('variance');
+    await eventually(places).not.toEqual(first);
+    // The path of a prototype has a place for each checkpoint.
+    const path = () => plane.locator('polyline').first().getAttribute('points');
+    expect((await path())!.split(' ')).toHaveLength(2);
+    const cell = page.locator('tbody tr').first().locator('td').nth(1);
+    const newest = await cell.textContent();
+    expect(newest).toMatch(/^-?[01]\.\d\d$/);
+    expect(await cell.getAttribute('title')).toBe(`road, sidewalk: ${newest}`);
+    expect(await page.locator('tbody tr').first().locator('td').first().textContent()).toBe('1.00');
+    await field('checkpoint').focus();
+    await page.keyboard.press('ArrowLeft');
+    await eventually(() => cell.textContent()).not.toBe(newest);
+    expect((await path())!.split(' ')).toHaveLength(1);
+    await page
+      .locator('label', { hasText: /^class (?!colours)/ })
+      .locator('select')
+      .selectOption('sky');
+    await eventually(() => plane.locator('.prototype.other').count()).toBe(17);
+    expect(await page.locator('main').textContent()).toContain('other: nothing of a contrast is recorded');
   });
 
   test('has the entries in which configurations differ', async () => {
@@ -223,7 +291,7 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page', () => {
 
   test.each(['light', 'dark'] as const)('fits a phone, %s', async (scheme) => {
     await open('runs', 390, scheme);
-    for (const view of ['Runs', 'Curves', 'Results', 'Pictures', 'Configuration']) {
+    for (const view of ['Runs', 'Curves', 'Results', 'Pictures', 'Contrast', 'Configuration']) {
       await page.getByRole('button', { name: view, exact: true }).click();
       await page.locator('nav [aria-current]', { hasText: view }).waitFor();
       const [width, shade] = await page.evaluate(() => {

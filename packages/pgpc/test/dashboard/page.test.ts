@@ -1,20 +1,26 @@
-// What the page computes: metrics that grow, curves reduced to pixels, smoothing, colours.
+// What the page computes: metrics that grow, curves reduced to pixels, smoothing, colours, maps of features.
 
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CITYSCAPES_CLASSES } from '@pgpc/datasets';
+import { saveSafetensors, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { withoutContrast, withoutPictures } from '../../page/src/contrast-options.js';
+import { cosine } from '../../page/src/cosine.js';
+import { byNeighbours, byVariance, type Point } from '../../page/src/feature-map.js';
 import { columnPositions, reduce } from '../../page/src/pixel-columns.js';
 import { RunMetrics } from '../../page/src/run-metrics.js';
 import { distanceOf, safeColors } from '../../page/src/safe-colors.js';
+import { eachRow, readSafetensors } from '../../page/src/safetensors.js';
 import { isNoisy, smoothed } from '../../page/src/smoothing.js';
 import { MetricsFeed } from '../../src/dashboard/metrics-feed.js';
 import * as series from '../../src/report/series.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
-import type { MetricRecord } from '../../src/training/run-directory/schema.js';
+import type { MetricRecord, RunInfo } from '../../src/training/run-directory/schema.js';
+import { int64, normal, unitRows } from '../support/method.js';
 
 /** The records as `openRun` gives them. */
 function recordsOf(metrics: RunMetrics): MetricRecord[] {
@@ -126,4 +132,80 @@ test('safe colours are farther apart than the classes’ own, whatever cones are
   // Red and green are apart for all but the eyes that miss a cone for them.
   expect(distanceOf([200, 60, 0], [110, 110, 0])).toBeLessThan(0.15);
   expect(distanceOf([255, 255, 255], [0, 0, 0])).toBeCloseTo(1, 3);
+});
+
+test('features are read as they were written, whatever numbers they have', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'pgpc-features-'));
+  const file = path.join(folder, 'one.safetensors');
+  const bytes = (length?: number) => {
+    const read = readFileSync(file);
+    return read.buffer.slice(read.byteOffset, read.byteOffset + (length ?? read.length)) as ArrayBuffer;
+  };
+  tidy(() => {
+    const rows = normal([5, 3], 1);
+    const short = rows.to('bfloat16');
+    const owner = int64([4, 0, 3, 255, 7]);
+    saveSafetensors(
+      file,
+      { rows, short, owner: owner.to('int32'), known: owner.to('uint8') },
+      { by: 'a test' },
+    );
+    const read = readSafetensors(bytes());
+    expect([...read.keys()]).toEqual(['rows', 'short', 'owner', 'known']);
+    expect(eachRow(read.get('rows')!).map((row) => [...row])).toEqual(rows.tolist());
+    expect(eachRow(read.get('short')!).map((row) => [...row])).toEqual(short.to('float32').tolist());
+    for (const name of ['owner', 'known']) expect([...read.get(name)!.values]).toEqual([4, 0, 3, 255, 7]);
+    expect(() => readSafetensors(bytes(5))).toThrow('cut off');
+    expect(() => readSafetensors(bytes(readFileSync(file).length - 1))).toThrow(/cut off|multiple/);
+    saveSafetensors(file, { owner });
+    expect(() => readSafetensors(bytes())).toThrow('I64');
+  });
+  rmSync(folder, { recursive: true });
+});
+
+test('a map has groups apart, the same every time, and a row that moves into it beside the rows that it is like', () => {
+  const groups = tidy(() => {
+    const centres = unitRows([3, 16], 1);
+    const noise = normal([3, 12, 16], 2).mul(0.03);
+    return centres.unsqueeze(1).add(noise).tolist() as number[][][];
+  });
+  const placed = groups.flatMap((rows) => rows.slice(0, 10));
+  const moved = groups.flatMap((rows) => rows.slice(10));
+  const task = { placed, moved };
+  const distance = (a: Point, b: Point) => Math.hypot(a[0] - b[0], a[1] - b[1]);
+  for (const map of [byVariance(task), byNeighbours(task)!]) {
+    const all = [...map.placed, ...map.moved];
+    const group = [...placed.map((_, i) => Math.floor(i / 10)), ...moved.map((_, i) => Math.floor(i / 2))];
+    for (const [i, point] of all.entries()) {
+      const others = map.placed
+        .map((other, j) => ({ j, far: distance(point, other) }))
+        .filter(({ j }) => j !== i);
+      const nearest = others.toSorted((a, b) => a.far - b.far)[0]!;
+      expect([i, group[nearest.j]]).toEqual([i, group[i]]);
+    }
+  }
+  expect(byNeighbours(task)).toEqual(byNeighbours(task));
+  expect(byVariance(task)).toEqual(byVariance(task));
+  // Along the two widest directions points are as far apart as the rows are, at most.
+  const { placed: plane } = byVariance(task);
+  for (const [i, point] of plane.entries()) {
+    const far = Math.hypot(...placed[i]!.map((x, d) => x - placed[0]![d]!));
+    expect(distance(point, plane[0]!)).toBeLessThan(far + 1e-9);
+  }
+  expect(byNeighbours({ placed: placed.slice(0, 9), moved })).toBeUndefined();
+  expect(byVariance({ placed: placed.slice(0, 1), moved: [] }).placed).toEqual([[0, 0]]);
+  expect(cosine([0.6, 0.8], [0.8, -0.6])).toBeCloseTo(0, 12);
+});
+
+test('what a contrast does not have is said in words', () => {
+  const info = (contrast?: object) =>
+    ({ config: { experiment: { method: { contrast } } } }) as unknown as RunInfo;
+  expect(withoutContrast(info())).toContain('its method has no contrast');
+  expect(withoutContrast({ config: {} } as RunInfo)).toContain('recorded');
+  const all = new Set(['anchors', 'negatives']);
+  const plus = info({ type: 'pixel-to-prototype', anchorDomains: 'both' });
+  expect(withoutPictures(plus, new Set(['anchors']))[0]).toContain('prototypes of the other classes');
+  const source = info({ type: 'hybrid', anchorDomains: 'source', negativeDomains: 'source' });
+  expect(withoutPictures(source, new Set())).toHaveLength(2);
+  expect(withoutPictures(source, all)).toEqual([]);
 });

@@ -17,6 +17,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { ConfigDiff, MetricsPart, RunList } from '../../src/dashboard/protocol.js';
 import { type Dashboard, startDashboard } from '../../src/dashboard/server.js';
 import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
+import { addContrast } from '../support/fake-contrast.js';
 import { writeFakeRun } from '../support/fake-run.js';
 
 let root: string;
@@ -25,7 +26,7 @@ const leftOut: string[] = [];
 
 beforeAll(async () => {
   root = mkdtempSync(path.join(tmpdir(), 'pgpc-dashboard-'));
-  await writeFakeRun(path.join(root, 'runs'), { name: 'first', samples: 1 });
+  await addContrast(await writeFakeRun(path.join(root, 'runs'), { name: 'first', samples: 1 }));
   await writeFakeRun(path.join(root, 'runs', 'sweep', 'seed1'), { name: 'second', samples: 0 });
   await writeFakeRun(path.join(root, 'elsewhere'), { name: 'linked', samples: 0 });
   symlinkSync(path.join(root, 'elsewhere', 'linked'), path.join(root, 'runs', 'linked'));
@@ -209,6 +210,14 @@ describe('what is served', () => {
       '',
     ]) {
       const { status } = await ask(served.address, `/api/picture?run=${id}&file=${name}`);
+      expect([name, status]).toEqual([name, 404]);
+    }
+    const features = `/api/features?run=${id}&file=memory-1000.safetensors`;
+    const bytes = Buffer.from(await (await fetch(new URL(features, served.address))).arrayBuffer());
+    const memory = path.join(root, 'runs', 'first', 'pictures', 'memory-1000.safetensors');
+    expect(bytes).toEqual(readFileSync(memory));
+    for (const name of ['../run.json', '../checkpoints/a.safetensors', 'target-0.png', 'none.safetensors']) {
+      const { status } = await ask(served.address, `/api/features?run=${id}&file=${name}`);
       expect([name, status]).toEqual([name, 404]);
     }
     const link = await ask(served.address, `/api/picture?run=${id}&file=link.png`);

@@ -27,13 +27,7 @@ import { PixelStore } from '../../src/pipeline/pixels.js';
 import { entropy, pixelRows } from '../../src/pixels.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
-import {
-  CheckpointSelection,
-  goodness,
-  ModelSelection,
-  scoreStep,
-  scoringImages,
-} from '../../src/training/selection.js';
+import { CheckpointSelection, goodness, ModelSelection, scoreStep } from '../../src/training/selection.js';
 import { Trainer } from '../../src/training/trainer.js';
 import {
   CLASSES,
@@ -45,9 +39,11 @@ import {
   memoryDataset,
   normal,
   randomSample,
+  tinyBatch,
   tinyContrast,
   tinySegmentor,
   tinySelfTraining,
+  tinyStep,
   uniform,
   unitRows,
 } from '../support/method.js';
@@ -186,8 +182,8 @@ describe('scores of a model', () => {
       expect(alone.margin).toBeUndefined();
       const prototypes = {
         rows,
-        features: ({ features }: { features: Tensor }) => features,
-        project: (features: Tensor) => features,
+        input: ({ features }: { features: Tensor }) => features,
+        project: (pixels: Tensor) => pixels,
       };
       const scores = unlabelledScores({ student, teacher, prototypes }, images, { pixels: 1e6 });
       const single = images.map((image) =>
@@ -323,52 +319,32 @@ describe('ModelSelection', () => {
   });
 });
 
+test.each(['decoder', 'encoder'] as const)(
+  'the margin is of the features that the contrast projects, the %s’s',
+  (features) => {
+    const method = { selfTraining: tinySelfTraining, contrast: { ...tinyContrast, features } };
+    const { step, student, dispose } = tinyStep(method, 10);
+    const batch = tinyBatch(1);
+    step.run(batch, 0);
+    for (const one of Object.values(batch)) one.dispose();
+    tidy(() => {
+      // 100 pixels at the decoder's resolution: all are sampled.
+      const image = picture(3, 40, 40);
+      const { margin } = scoreStep(step, [image]);
+      student.segmentor.eval();
+      const pass = student.segmentor.call(wholeImage({ image }));
+      const z = student.projection!.call(pixelRows(student.projection!.input(pass)));
+      const { contrast } = step.parts;
+      const rows = contrast!.prototypes().index([contrast!.known()]);
+      expect(margin).toBeCloseTo(prototypeMargin(z, rows).item(), 5);
+    });
+    dispose();
+  },
+);
+
 describe('CheckpointSelection', () => {
   const folder = mkdtempSync(join(tmpdir(), 'pgpc-selection-'));
   afterAll(() => rmSync(folder, { recursive: true }));
-
-  test.each(['decoder', 'encoder'] as const)(
-    'scores a student by the prototypes of its %s’s features',
-    async (features) => {
-      const samples = [1, 2].map((seed) => randomSample(40, 40, seed));
-      const stores = {
-        source: new PixelStore(memoryDataset(samples)),
-        target: new PixelStore(memoryDataset(samples)),
-      };
-      const trainer = new Trainer(
-        daformerRecipe({
-          segmentor: tinySegmentor,
-          method: methodConfig('pgpc', {
-            selfTraining: tinySelfTraining,
-            contrast: { ...tinyContrast, features },
-            featureDistance: false,
-          }),
-          iterations: 2,
-          crop: { width: 32, height: 32 },
-          rareClasses: undefined,
-        }),
-        { ...stores, workers: 0 },
-      );
-      await trainer.run();
-      const { segmentor, projection } = trainer.learner;
-      const images = await scoringImages(stores.target);
-      const { margin } = scoreStep(trainer.step, images);
-      tidy(() => {
-        segmentor.eval();
-        const { contrast } = trainer.step.parts;
-        const prototypes = contrast!.prototypes().index([contrast!.known()]);
-        expect(prototypes.shape[0]).toBeGreaterThan(1);
-        // 100 pixels an image, fewer than are sampled.
-        const margins = images.map((image) => {
-          const map = projection!.input(segmentor.call(wholeImage({ image })));
-          return prototypeMargin(projection!.call(pixelRows(map)), prototypes).item();
-        });
-        expect(margin).toBeCloseTo(mean(margins), 5);
-      });
-      for (const image of images) image.dispose();
-      await trainer.dispose();
-    },
-  );
 
   test('scores a run’s student, keeps its best model, and resumes from its folder', async () => {
     const samples = [1, 2, 3].map((seed) => randomSample(40, 40, seed));

@@ -1,11 +1,11 @@
-// All that a run directory holds, but for times: what two runs are compared by.
+// All that a run directory holds, but for times and memory: what two runs are compared by.
 
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
-/** Keys of JSON whose values are times, or what a resumed run has besides. */
-const TIMES = ['started', 'finished', 'resumed', 'wall', 'seconds', 'error'];
+/** Keys of JSON whose values are times and memory, or what a resumed run has besides. */
+const TIMES = ['started', 'finished', 'resumed', 'wall', 'seconds', 'error', 'memory/process'];
 
 /** A digest of every file by its path. `report.html` is made of the others. */
 export function runContents(run: string): Record<string, string> {

@@ -134,7 +134,7 @@ describe('a training', () => {
     for (const tag of ['image', 'prediction', 'pseudo-label']) {
       expect(files.some((text) => text.includes(`target 1/${tag}`))).toBe(true);
     }
-    for (const tag of ['loss/total', 'unlabelled/information', 'result/miou', 'iou/road']) {
+    for (const tag of ['loss/total', 'unlabelled/information', 'memory/process', 'result/miou', 'iou/road']) {
       expect(files.some((text) => text.includes(tag))).toBe(true);
     }
     using whole = loadModel(join(out, 'whole'));

@@ -1,20 +1,29 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SegmentationDataset } from '@pgpc/datasets';
-import { liveTensors } from '@pgpc/torch';
+import { liveTensors, loadSafetensors, tidy } from '@pgpc/torch';
 import sharp from 'sharp';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { contrastView } from '../../src/adaptation/contrast-view.js';
 import { Learner } from '../../src/adaptation/learner.js';
 import type { AdaptationStep } from '../../src/adaptation/step.js';
 import { evaluateSegmentor, toLabelMap } from '../../src/evaluation/evaluate.js';
-import { predictLabels } from '../../src/evaluation/inference.js';
+import { networkInput, predictLabels } from '../../src/evaluation/inference.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 import { coloured } from '../../src/training/run-directory/pictures.js';
 import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
 import { picturesIn } from '../../src/training/run-directory/schema.js';
 import { TargetWatch } from '../../src/training/target-watch.js';
-import { memoryDataset, randomSample, tinySegmentor } from '../support/method.js';
+import {
+  memoryDataset,
+  randomSample,
+  tinyBatch,
+  tinyContrast,
+  tinySegmentor,
+  tinySelfTraining,
+  tinyStep,
+} from '../support/method.js';
 
 const samples = [1, 2, 3, 4, 5].map((seed) => randomSample(40, 32, seed));
 const validation = memoryDataset(samples);
@@ -149,4 +158,80 @@ test('a resumed run whose validation images are others draws each beside its own
       );
     }
   }
+});
+
+test('of a method with contrast it shows what that chooses from and stores; no damage to it blocks a resume', async () => {
+  const { step, dispose } = tinyStep({ selfTraining: tinySelfTraining, contrast: tinyContrast }, 2000);
+  const batch = tinyBatch(1);
+  step.run(batch, 0);
+  for (const one of Object.values(batch)) one.dispose();
+  let watch = await TargetWatch.open(run, { target, validation: undefined, size: undefined, every: 500 });
+  const before = liveTensors();
+  await watch.checkpoint(500, step);
+  await watch.checkpoint(1000, step);
+  await watch.close();
+  expect(liveTensors()).toBe(before);
+
+  const { pictures } = openRun(run.path);
+  const [first] = pictures!.target;
+  const { pictures: kinds } = first!.checkpoints!.at(-1)!;
+  expect(Object.keys(kinds)).toEqual([
+    ...['prediction', 'pseudo-label', 'confidence'],
+    ...['entropy', 'anchors', 'negatives'],
+  ]);
+  const seen = tidy(() => {
+    const { network } = step.parts.teacher!;
+    network.segmentor.eval();
+    const image = samples[target.samples.findIndex(({ id }) => id === first!.id)]!.image;
+    const view = contrastView(step, networkInput(image, image, 'cpu'), 1000)!;
+    network.segmentor.train();
+    return {
+      anchors: toLabelMap(view.anchors!),
+      entropy: view.entropy.tolist() as number[][],
+      negatives: view.negatives!.tolist() as boolean[][][],
+    };
+  });
+  expect(await picture(kinds.anchors!)).toEqual(Buffer.from(coloured(seen.anchors, run.info.classes).data));
+  const grey = seen.entropy.flat().flatMap((level) => Array(3).fill(Math.round(255 * level)));
+  expect([...(await picture(kinds.entropy!))].filter((level, i) => Math.abs(level - grey[i]!) > 1)).toEqual(
+    [],
+  );
+  // 5 masks of 8 rows and 10 columns, three beside one another.
+  const { data, info } = await sharp(join(run.path, 'pictures', kinds.negatives!))
+    .toColourspace('b-w')
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  expect([info.width, info.height, info.channels]).toEqual([30, 16, 1]);
+  for (const [c, mask] of seen.negatives.entries()) {
+    const [top, left] = [8 * Math.floor(c / 3), 10 * (c % 3)];
+    const set = mask.map((row, y) => row.map((_, x) => data[(top + y) * 30 + left + x] === 255));
+    expect(set).toEqual(mask);
+  }
+
+  const { checkpoints, memory } = pictures!.contrast!;
+  expect(checkpoints.map(({ iteration }) => iteration)).toEqual([500, 1000]);
+  const path = (file: string) => join(run.path, 'pictures', file);
+  tidy(() => {
+    const { tensors } = loadSafetensors(path(checkpoints[1]!.prototypes));
+    const contrast = step.parts.contrast!;
+    expect(tensors.get('prototypes')!.eq(contrast.prototypes()).all().item()).toBe(1);
+    expect(tensors.get('known')!.tolist()).toEqual(contrast.known().to('uint8').tolist());
+    const banks = loadSafetensors(path(memory)).tensors;
+    expect([...banks.keys()].sort()).toEqual(['centres', 'centres.owner', 'negatives', 'negatives.owner']);
+    // All that the banks hold: it is less than what a file may have.
+    const { filled } = contrast.negatives.store!.module;
+    expect(banks.get('negatives')!.shape).toEqual([filled.sum().item(), tinyContrast.width]);
+  });
+
+  for (const file of [memory, checkpoints[0]!.prototypes]) truncateSync(path(file), 5);
+  rmSync(path(checkpoints[1]!.prototypes));
+  watch = await TargetWatch.open(run, { target, validation: undefined, size: undefined, every: 500 });
+  await watch.checkpoint(1500, step);
+  await watch.close();
+  const after = openRun(run.path).pictures!;
+  expect(after.contrast!.checkpoints.map(({ iteration }) => iteration)).toEqual([500, 1000, 1500]);
+  expect(statSync(path(after.contrast!.memory)).size).toBeGreaterThan(5);
+  const files = readdirSync(join(run.path, 'pictures'));
+  expect(files.filter((file) => file.startsWith('memory-'))).toEqual([after.contrast!.memory]);
+  dispose();
 });

@@ -14,6 +14,7 @@ import { seedFor } from '../../random.js';
 import { AnchorList } from './anchor-list.js';
 import { anchorShareAt, selectAnchors } from './anchors.js';
 import { infoNceOfScores, positiveScores } from './info-nce.js';
+import { MemoryBank } from './memory-bank.js';
 import {
   hardSourceNegatives,
   type Negatives,
@@ -31,7 +32,7 @@ import {
   prototypesOf,
 } from './positives.js';
 import { ProjectedPixels } from './projected-pixels.js';
-import type { ProjectionHead } from './projection-head.js';
+import { normalizeRows, type ProjectionHead } from './projection-head.js';
 import { chosenByAll, type Draws, sampleCandidates } from './sampling.js';
 
 export type { ContrastOptions } from '../../config/contrast.js';
@@ -46,6 +47,22 @@ export interface PixelView {
 
 /** What the teacher knows of the clean target batch. */
 export type TeacherView = PixelView;
+
+/** What the rules take of the target's pixels, (C, P), bool each. */
+export interface PixelChoice {
+  /** From which M anchors of each class are drawn; undefined where no target pixel is an anchor. */
+  readonly anchors: Tensor | undefined;
+  /** From which the negatives of each class are drawn; undefined where no target pixel is a negative. */
+  readonly negatives: Tensor | undefined;
+}
+
+/** Rows of the queues of all classes. */
+export interface StoredRows {
+  /** (R, D), of unit length. */
+  readonly rows: Tensor;
+  /** (R), int64: the class in whose queue each stands. */
+  readonly owner: Tensor;
+}
 
 /** What each type contrasts. The paper's hybrid takes the best of both sides. */
 const types: Readonly<
@@ -119,8 +136,13 @@ export class PixelContrast {
     this.#store('target', view, head, () => ({
       label: () => pixelRows(view.logits).argmax(1),
       positives: () => this.#candidates(view, progress),
-      negatives: () => targetNegatives(pixelRows(view.logits), this.options.rank),
+      negatives: () => this.#qualified(view),
     }));
+  }
+
+  /** Qualified negatives of the target, (C, P) (eq 11). */
+  #qualified({ logits }: Pick<TeacherView, 'logits'>): Tensor {
+    return targetNegatives(pixelRows(logits), this.options.rank);
   }
 
   /**
@@ -167,9 +189,50 @@ export class PixelContrast {
   }
 
   /** Anchor candidates (C, P) at this point of the run (eq 8). */
-  #candidates({ logits }: Pick<TeacherView, 'logits'>, progress: number): Tensor {
+  #candidates({ logits }: Pick<TeacherView, 'logits'>, progress: number, world = this.world): Tensor {
     const anchorShare = anchorShareAt(this.options, progress);
-    return selectAnchors(pixelRows(logits).softmax(1), { ...this.options, anchorShare }, this.world);
+    return selectAnchors(pixelRows(logits).softmax(1), { ...this.options, anchorShare }, world);
+  }
+
+  /** Of anchor candidates (C, P) the ones whose class takes part: it has a positive and a negative. */
+  #usable(candidates: Tensor): Tensor {
+    return candidates.logicalAnd(this.known().logicalAnd(this.negatives.ready()).unsqueeze(1));
+  }
+
+  /**
+   * What a step would choose among the target's pixels, to look at: nothing is drawn or stored. One rank looks by itself, so
+   * these are all the pixels that there are.
+   * @param view the teacher's; as in {@link loss} and {@link storeTarget}. @param progress of the run, in [0, 1].
+   */
+  choice(view: Pick<TeacherView, 'logits'>, progress: number): PixelChoice {
+    const { negativeDomains } = this.options;
+    const arePixels = this.negatives.add !== undefined && includes(negativeDomains, 'target');
+    return tidy(() =>
+      noGrad(() => ({
+        anchors: this.hasAnchorsIn('target')
+          ? this.#usable(this.#candidates(view, progress, alone))
+          : undefined,
+        negatives: arePixels ? this.#qualified(view) : undefined,
+      })),
+    );
+  }
+
+  /**
+   * A sample of what is stored, by the name of the store: up to n rows of each class's queue. Where the centres are no queue
+   * there is none of them.
+   */
+  memory(n: number): Map<string, StoredRows> {
+    return tidy(
+      () =>
+        new Map(
+          this.stores.flatMap(({ name, module }) => {
+            if (!(module instanceof MemoryBank)) return [];
+            const { rows, owner } = module.spread(n);
+            // A row of a bank that is drawn from by class ends with its class.
+            return [[name, { rows: normalizeRows(rows.narrow(1, 0, this.options.width)), owner }] as const];
+          }),
+        ),
+    );
   }
 
   /** (C), bool: which classes have positives yet. */
@@ -219,11 +282,9 @@ export class PixelContrast {
   #loss(features: Tensor, head: ProjectionHead, candidates: () => Tensor): Tensor {
     return tidy(() => {
       const { options, world } = this;
-      const anchors = noGrad(() => {
-        const ready = this.known().logicalAnd(this.negatives.ready()).unsqueeze(1);
-        const usable = candidates().logicalAnd(ready);
-        return sampleCandidates(usable, options.anchors, this.generator, world);
-      });
+      const anchors = noGrad(() =>
+        sampleCandidates(this.#usable(candidates()), options.anchors, this.generator, world),
+      );
       const list = new AnchorList(anchors.valid);
       const z = new ProjectedPixels(features, head).at(list.rows(anchors.index));
       const scores = {

@@ -74,6 +74,21 @@ export class MemoryBank extends nn.StateModule {
     });
   }
 
+  /**
+   * Up to n rows of every class's queue, evenly spread over its places, for people to look at. Waits for the device.
+   * @returns rows (R, D), and the class of each, (R), int64.
+   */
+  spread(n: number): { rows: Tensor; owner: Tensor } {
+    return tidy(() => {
+      const i = arange(n, { device: this.filled.device }).unsqueeze(0);
+      const filled = this.filled.unsqueeze(1);
+      const slot = ops.where(filled.lt(n), i, i.mul(filled).div(n, { roundingMode: 'floor' }));
+      const there = i.lt(filled);
+      const owner = this.#owners(slot).index([there]);
+      return { rows: this.rows.index([owner, slot.index([there])]), owner };
+    });
+  }
+
   /** (C, K), bool: which places have been written. */
   written(): Tensor {
     return arange(this.capacity, { device: this.filled.device }).unsqueeze(0).lt(this.filled.unsqueeze(1));

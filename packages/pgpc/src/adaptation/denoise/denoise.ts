@@ -30,9 +30,10 @@ export class Denoiser implements Part {
    * judge the batch first, and take it in afterwards.
    * @param view the teacher's, of `image`. @param image (B, 3, H, W), normalised.
    * @param predict the teacher's logits of an image, for further views.
+   * @param glance whether the prototypes do not take it in.
    */
-  refine(view: TeacherView, image: Tensor, predict: (image: Tensor) => Tensor): RefinedView {
-    const { logits, trust } = tidy(() => noGrad(() => this.#clean(view, image, predict)));
+  refine(view: TeacherView, image: Tensor, predict: (image: Tensor) => Tensor, glance = false): RefinedView {
+    const { logits, trust } = tidy(() => noGrad(() => this.#clean(view, image, predict, glance)));
     const cleaned = { ...view, logits };
     switch (this.options.where) {
       case 'labels':
@@ -48,6 +49,7 @@ export class Denoiser implements Part {
     { features, logits }: TeacherView,
     image: Tensor,
     predict: (image: Tensor) => Tensor,
+    glance: boolean,
   ): { logits: Tensor; trust?: Tensor } {
     const { options, prototypes } = this;
     if (options.kind === 'agreement') return agreement(viewsOf(logits, image, predict, options));
@@ -56,7 +58,7 @@ export class Denoiser implements Part {
       .logSoftmax(1)
       .add(pixelMap(prototypes!.logWeights(rows), logits))
       .logSoftmax(1);
-    prototypes!.update(rows, logits.argmax(1).flatten());
+    if (!glance) prototypes!.update(rows, logits.argmax(1).flatten());
     return { logits: refined };
   }
 

@@ -211,9 +211,7 @@ export const registerTrain: Register = (parent, act) => {
       const flags = given(train);
       const extra = flags.filter((flag) => !WITH_RESUME.includes(flag));
       if (extra.length > 0) {
-        throw new UsageError(
-          `--resume takes the rest from the run directory: leave out ${extra.join(', ')}`,
-        );
+        throw new UsageError(`--resume takes the rest from the run directory: leave out ${extra.join(', ')}`);
       }
       const { device, iterations, lr, precision, sourceRoot, targetRoot, log } = options as NewRunOptions;
       const chosen = {

@@ -24,3 +24,11 @@ export async function writePng(file: string, { width, height, data }: RgbImage):
     .png()
     .toFile(file);
 }
+
+/** Levels of grey, 0 .. 255. */
+export async function writeGreyPng(file: string, { width, height, data }: LabelMap): Promise<void> {
+  await sharp(data, { raw: { width, height, channels: 1 } })
+    .toColourspace('b-w')
+    .png({ compressionLevel: 9 })
+    .toFile(file);
+}

@@ -9,7 +9,7 @@ import { type CreateRunOptions, claimRun, type RunClaim } from './claim.js';
 import { METRICS_FILE } from './metrics.js';
 import { openRun, readRunInfo } from './open-run.js';
 import { describeMachine } from './origin.js';
-import { coloured, writePng } from './pictures.js';
+import { coloured, writeGreyPng, writePng } from './pictures.js';
 import { repair } from './repair.js';
 import { isRunName } from './run-name.js';
 import {
@@ -232,12 +232,17 @@ export class RunDirectory {
 
   /** Writes an RGB image to `pictures/<file>` as PNG. */
   async writePicture(file: string, image: RgbImage): Promise<void> {
-    await writePng(this.#picturePath(file), image);
+    await writePng(this.picturePath(file), image);
   }
 
   /** Writes train ids to `pictures/<file>` as a PNG in the classes' colours; ids that are no class are black. */
   async writeLabelPicture(file: string, labels: LabelMap): Promise<void> {
     await this.writePicture(file, coloured(labels, this.#info.classes));
+  }
+
+  /** Writes a mask, 0 or 255 each, to `pictures/<file>` as a grey PNG. */
+  async writeMaskPicture(file: string, mask: LabelMap): Promise<void> {
+    await writeGreyPng(this.picturePath(file), mask);
   }
 
   /** Replaces `pictures/index.json`. @throws Error if a file name has a folder in it. */
@@ -262,7 +267,8 @@ export class RunDirectory {
     this.#writeInfo(error === undefined ? info : { ...info, error });
   }
 
-  #picturePath(file: string): string {
+  /** Where a file of `pictures/` lies; makes that folder. @throws Error if the name has a folder in it. */
+  picturePath(file: string): string {
     checked(pictureFile, file, `picture '${file}'`);
     mkdirSync(path.join(this.path, 'pictures'), { recursive: true });
     return path.join(this.path, 'pictures', file);

@@ -71,12 +71,22 @@ export const pictureIndexSchema = z.object({
       image: pictureFile,
       truth: pictureFile.optional(),
       predictions: z.record(z.string(), pictureFile),
-      /** What a training made of the image on its way, by kind: 'prediction', 'right', 'pseudo-label', 'confidence'. */
+      /**
+       * What a training made of the image on its way, by kind: 'prediction', 'right', 'pseudo-label', 'confidence', and of a
+       * method with contrast 'entropy', 'anchors', 'negatives'.
+       */
       checkpoints: z
         .array(z.object({ iteration: z.number().int(), pictures: z.record(z.string(), pictureFile) }))
         .optional(),
     }),
   ),
+  /** Of a method with contrast, as safetensors: the prototypes at its checkpoints, and what the banks held at the newest. */
+  contrast: z
+    .object({
+      checkpoints: z.array(z.object({ iteration: z.number().int(), prototypes: pictureFile })),
+      memory: pictureFile,
+    })
+    .optional(),
 });
 
 /** A class as pictures and tables show it: `color` is RGB, 0..255 each. */
@@ -98,8 +108,8 @@ export type MethodResult = z.infer<typeof methodResultSchema>;
 /** What is in `pictures/`: file names, relative to that folder; `predictions` is keyed by `MethodResult.name`. */
 export type PictureIndex = z.infer<typeof pictureIndexSchema>;
 
-/** The names of all pictures that an index has. */
-export function picturesIn({ source, target }: PictureIndex): Set<string> {
+/** The names of all files that an index has. */
+export function picturesIn({ source, target, contrast }: PictureIndex): Set<string> {
   const names = [
     ...source.flatMap(({ image, label }) => [image, label]),
     ...target.flatMap(({ image, truth, predictions, checkpoints = [] }) => [
@@ -108,6 +118,8 @@ export function picturesIn({ source, target }: PictureIndex): Set<string> {
       ...Object.values(predictions),
       ...checkpoints.flatMap(({ pictures }) => Object.values(pictures)),
     ]),
+    ...(contrast?.checkpoints ?? []).map(({ prototypes }) => prototypes),
+    contrast?.memory,
   ];
   return new Set(names.filter((name) => name !== undefined));
 }
