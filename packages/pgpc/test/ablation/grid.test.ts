@@ -238,9 +238,14 @@ test('pgpc sweep trains the combinations, and afterwards only what is new', () =
   expect(first.stdout).toContain('to alpha = 0.9');
   const table = join(folder, 'runs/ablations/self-training-alpha');
   expect(readdirSync(table)).toContain('index.html');
-  const more = sweep('0.9,0.99,0.5');
+  const more = sweep('0.9,0.99,0.5', '--json');
   expect(more.status).toBe(0);
-  expect(more.stdout).toContain('self-training by alpha: 3 runs, 2 of them finished before');
+  expect(more.stderr).toContain('self-training by alpha: 3 runs, 2 of them finished before');
+  const { outcome, folder: place, rows } = JSON.parse(more.stdout);
+  expect([outcome, place]).toEqual(['finished', 'runs/ablations/self-training-alpha']);
+  expect(rows.map(({ label }: { label: string }) => label)).toEqual(
+    ['0.9', '0.99', '0.5'].map((alpha) => `alpha = ${alpha}`),
+  );
   expect(more.stderr).toContain('seed1/self-training-alpha-alpha-0.5');
   expect(more.stderr).not.toContain('seed1/source');
   expect(readFileSync(join(table, 'table.md'), 'utf8')).toMatch(/^\| alpha = 0\.5 \| 1 \|/m);

@@ -13,11 +13,14 @@ const folder = mkdtempSync(join(tmpdir(), 'pgpc-ablate-run-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** @param stopAt Ctrl-C comes when this has been said. */
-async function ablate(stopAt?: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
+async function ablate(
+  stopAt?: string,
+  ...more: string[]
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   let until = stopAt;
   const args =
     'ablate methods --quick --seeds 1 --source-steps 10 --steps 10 --cells self-training --no-checkpoints';
-  const child = spawn(process.execPath, [program, ...args.split(' ')], {
+  const child = spawn(process.execPath, [program, ...args.split(' '), ...more], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, OMP_NUM_THREADS: '1' },
@@ -60,8 +63,12 @@ test('stops on Ctrl-C, resumes to the end, and then has nothing to do', async ()
   expect(scores!.miou).toBeGreaterThan(0);
   expect(finished.stdout).toMatch(new RegExp(`^self-training +1 +${(100 * scores!.miou).toFixed(1)} `, 'm'));
 
-  const again = await ablate();
-  expect(again.stdout).toContain('Methods: 1 run, 1 of them finished before');
+  const again = await ablate(undefined, '--json');
+  expect(again.stderr).toContain('Methods: 1 run, 1 of them finished before');
+  expect(JSON.parse(again.stdout)).toMatchObject({
+    ...{ outcome: 'finished', sweep: 'methods', runs: 0, left: 0, failures: [] },
+    rows: [{ cell: 'self-training', seeds: [{ seed: 1, miou: scores!.miou, iou: expect.any(Array) }] }],
+  });
   expect(again.stderr).not.toContain('seed1/');
   const table = readFileSync(join(folder, 'runs/ablations/methods/table.md'), 'utf8');
   expect(table).toContain('Not run yet: source only; self-training + FDA');
