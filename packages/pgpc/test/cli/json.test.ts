@@ -1,9 +1,11 @@
 // `--json`: one document on standard output, however the command ends, and nothing else there.
 
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { CommandIo } from '../../src/cli/io.js';
 import { main } from '../../src/cli/main.js';
@@ -138,3 +140,13 @@ test('a file that --json has taken from the arguments is named', async () => {
   ]);
   expect(existsSync('mit_b0.pth')).toBe(false);
 });
+
+test('a reader that goes away ends neither the command nor its document', async () => {
+  const bin = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
+  const file = inside('unread.json');
+  const child = spawn(process.execPath, [bin, 'data', 'check', inside('data/gta5'), '--json', file]);
+  child.stdout.destroy();
+  const code = await new Promise((resolve) => child.on('close', resolve));
+  expect(code).toBe(0);
+  expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ outcome: 'finished' });
+}, 30_000);
