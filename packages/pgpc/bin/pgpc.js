@@ -4,11 +4,6 @@ import { existsSync } from 'node:fs';
 
 const entry = new URL('../dist/cli/main.js', import.meta.url);
 if (existsSync(entry)) {
-  // A reader that closes early (`pgpc ... | head`) is no failure.
-  process.stdout.on('error', (error) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(0);
-  });
   const { main } = await import(entry.href);
   process.exitCode = await main(process.argv.slice(2));
 } else {

@@ -28,7 +28,7 @@ import { writeSweep } from './page.js';
 import { cellsOn, finished, type OwnData, type PlannedRun, type PlanOptions, plan } from './plan.js';
 import { foldersNamed, METRICS_FILE, RESULT_FILE, writeResult } from './results.js';
 import type { Sweep } from './sweeps.js';
-import { minorityClasses, rowsOf, type SweepTable, textCells } from './table.js';
+import { minorityClasses, rowsOf, type SweepTable } from './table.js';
 import { type RunWatch, TimeBudget } from './time-budget.js';
 
 export interface SweepOptions extends Omit<PlanOptions, 'seeds' | 'own'> {
@@ -63,16 +63,13 @@ export type SweepEvent =
   | RenderEvent
   | OpenEvent
   | ParallelEvent
+  /** The table has been written to the folder, at the start and after every run of a cell. */
+  | { kind: 'table'; table: SweepTable; folder: string }
   /** Why a run is trained again or not at all, or that it failed. */
   | { kind: 'remark'; message: string };
 
 /** What there is at a sweep's end. */
 export interface SweepResult {
-  /** The table as text, without rows where no run has finished. */
-  header: string[];
-  rows: string[][];
-  /** Folder of the table, the page and the pictures. */
-  folder: string;
   /** Runs that were to be trained. */
   runs: number;
   /** Runs that have not finished. */
@@ -141,9 +138,13 @@ export async function runSweep(
   }
   const data = opened ?? (await renderedData(options, opening));
   const minority = minorityClasses(data.counts);
-  const table = () => tableOf(options, runs, data, minority);
   const folder = join(out, sweep.name);
-  writeSweep(folder, table());
+  const writeTable = () => {
+    const table = tableOf(options, runs, data, minority);
+    writeSweep(folder, table);
+    onEvent({ kind: 'table', table, folder });
+  };
+  writeTable();
   const train = trainer(data.task, { signal, onEvent }, options);
   onEvent({ kind: 'runs', steps: todo.reduce((sum, { run }) => sum + run.experiment.iterations, 0) });
   const failures: string[] = [];
@@ -161,7 +162,7 @@ export async function runSweep(
         watch?.end();
         if (trained.outcome === 'stopped') return false;
         save(run, trained, trainedOn);
-        if (run.cell) writeSweep(folder, table());
+        if (run.cell) writeTable();
         return true;
       } catch (error) {
         // A process that is stopped before it listens ends without a word.
@@ -180,7 +181,7 @@ export async function runSweep(
     onEvent({ kind: 'runs-end' });
   }
   const left = todo.filter(({ run }) => !finished(run)).length;
-  return { ...textCells(table()), folder, runs: todo.length, left, failures };
+  return { runs: todo.length, left, failures };
 }
 
 /** Rendered streets, made where they are not there yet. */

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { z } from 'zod';
 import { describeParts } from '../config/parts.js';
 import type { CommandIo } from './io.js';
-import { checkedBy, valueRange } from './values.js';
+import { checkedBy, outputFile, valueRange } from './values.js';
 
 /** Carries out a command whose options have been checked. Loads what it needs: `--help` must not wait for libtorch. */
 export type Action<Options> = (options: Options, io: CommandIo) => Promise<void>;
@@ -33,6 +33,21 @@ export function rangeOption(): Option {
     'stored numbers of images of more than 8 bits that are black and white (default: the whole scale)',
     valueRange,
   );
+}
+
+/** Options of a command whose results a program can read. */
+export interface JsonChoice {
+  /** File for the document, '-' for standard output; undefined: none is written. */
+  readonly json: string | undefined;
+}
+
+/** `--json`, alone for standard output. */
+export function jsonOption(): Option {
+  return option(
+    '--json [file]',
+    'file for the results as one JSON document, at the end; without a file standard output has it, and nothing else',
+    outputFile,
+  ).preset('-');
 }
 
 /** The examples at the end of a help text. */

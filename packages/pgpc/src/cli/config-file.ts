@@ -26,7 +26,9 @@ const schema = z.record(z.string(), z.union([value, z.array(value), z.record(z.s
 export function applyConfigFile(command: Command, given: string | undefined): string | undefined {
   const file = given ?? (existsSync(CONFIG_FILE) ? CONFIG_FILE : undefined);
   if (file === undefined) return undefined;
-  const known = command.options.filter(({ long }) => long && !['--config', '--help'].includes(long));
+  const known = command.options.filter(
+    ({ long }) => long && !['--config', '--help', '--json'].includes(long),
+  );
   const taken: string[] = [];
   for (const [key, entry] of Object.entries(read(file))) {
     const option = known.find(({ long }) => long === `--${key}`);

@@ -13,3 +13,10 @@ export interface CommandIo {
   /** The command line as a shell would take it, for `run.json`. */
   readonly command: string;
 }
+
+/** Whether an error is that the signal came, and no failure. */
+export function isStop(error: unknown, signal: AbortSignal): boolean {
+  return (
+    signal.aborted && (error === signal.reason || (error instanceof Error && error.name === 'AbortError'))
+  );
+}

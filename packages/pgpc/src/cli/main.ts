@@ -24,7 +24,7 @@ import { registerSweep } from './commands/sweep.js';
 import { registerTrain } from './commands/train.js';
 import { registerTry } from './commands/try.js';
 import { registerWeights } from './commands/weights.js';
-import type { CommandIo } from './io.js';
+import { type CommandIo, isStop } from './io.js';
 
 const COMMANDS = [
   registerDemo,
@@ -86,7 +86,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
       say(error.message);
       return 2;
     }
-    if (signal.aborted && isAbort(error, signal)) {
+    if (isStop(error, signal)) {
       say('stopped');
       return interruption?.code() ?? STOPPED.SIGINT;
     }
@@ -172,6 +172,10 @@ function explained(error: CommanderError, command: Command): string {
     /^command-argument value '(?<value>.*)' is invalid for argument '(?<what>.*)'\. (?<rule>.*)$/.exec(text);
   if (value?.groups !== undefined)
     return `${value.groups.what} '${value.groups.value}': ${value.groups.rule}`;
+  const json: unknown = command.getOptionValue('json');
+  if (error.code === 'commander.missingArgument' && typeof json === 'string' && json !== '-') {
+    return `${text}: --json has taken '${json}' as the file to write; give --json last, or as --json=-`;
+  }
   return `${text} (see '${fullName(command)} --help')`;
 }
 
@@ -216,10 +220,6 @@ function interruptible(stderr: NodeJS.WritableStream): Interruption {
 /** The reader of a pipe has ended, or the terminal is closed: no reason to lose what is computed. */
 function ignoreGone(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
-}
-
-function isAbort(error: unknown, signal: AbortSignal): boolean {
-  return error === signal.reason || (error instanceof Error && error.name === 'AbortError');
 }
 
 function version(): string {

@@ -10,9 +10,10 @@ import {
   scaleNames,
   streetSynthPreset,
 } from '../recipes/street-synth.js';
-import { option } from './command.js';
+import { type JsonChoice, jsonOption, option } from './command.js';
 import { type DomainFlags, domainsOf } from './domain-flags.js';
 import type { CommandIo } from './io.js';
+import { withJson } from './output/json.js';
 import { domainOptions, trainingOption } from './training-options.js';
 import { existingPath, integer, oneOf, outputFolder, positiveNumber, seed } from './values.js';
 import { weightsSource } from './weights-source.js';
@@ -20,6 +21,7 @@ import { weightsSource } from './weights-source.js';
 /** As commander gives them. */
 interface SweepFlags
   extends DomainFlags,
+    JsonChoice,
     Omit<SweepOptions, 'sweep' | 'set' | 'out' | 'scale' | 'domains' | 'plugins' | 'command'> {
   readonly out?: string;
   readonly scale?: ScaleName;
@@ -28,9 +30,10 @@ interface SweepFlags
 }
 
 /** The same as a sweep takes them, but for what it runs. */
-export type CheckedSweepFlags = Omit<SweepOptions, 'sweep' | 'set' | 'plugins' | 'command'> & {
-  readonly plugin: string[] | undefined;
-};
+export type CheckedSweepFlags = Omit<SweepOptions, 'sweep' | 'set' | 'plugins' | 'command'> &
+  JsonChoice & {
+    readonly plugin: string[] | undefined;
+  };
 
 /** The steps of a training at each scale, for the help of the option that changes them. */
 function defaultSteps(training: (preset: StreetSynthPreset) => { iterations: number }): string {
@@ -119,7 +122,8 @@ export function addSweepOptions(command: Command): Command {
         existingPath,
       ),
     )
-    .option('--no-checkpoints', 'do not keep the networks of the cells');
+    .option('--no-checkpoints', 'do not keep the networks of the cells')
+    .addOption(jsonOption());
 }
 
 /** @throws UsageError for options that contradict each other. */
@@ -154,15 +158,17 @@ function ownDomains(flags: DomainFlags): SweepOptions['domains'] {
 
 /** Runs a sweep and shows it. */
 export async function runAndShow(
-  { plugin: plugins, ...options }: CheckedSweepFlags & Pick<SweepOptions, 'sweep' | 'set'>,
-  io: CommandIo,
+  { plugin: plugins, json, ...options }: CheckedSweepFlags & Pick<SweepOptions, 'sweep' | 'set'>,
+  own: CommandIo,
 ): Promise<void> {
   const { runSweep } = await import('../ablation/run.js');
   const { useCores } = await import('../machine.js');
   const { showSweep } = await import('./output/sweep.js');
   useCores(1);
-  const { command, signal } = io;
-  await showSweep(options.minutes, io, (onEvent) =>
-    runSweep({ ...options, plugins, command }, { signal, onEvent }),
+  const { command, signal } = own;
+  await withJson(json, own, (io, tell) =>
+    showSweep(options.minutes, io, tell, (onEvent) =>
+      runSweep({ ...options, plugins, command }, { signal, onEvent }),
+    ),
   );
 }

@@ -1,7 +1,8 @@
 // `--dashboard`: the runs in the browser while one of them trains.
 
 import { isFollower } from '../training/rank.js';
-import type { Action } from './command.js';
+import type { Action, JsonChoice } from './command.js';
+import { beside } from './output/text-file.js';
 
 export const DASHBOARD = '--dashboard';
 
@@ -15,21 +16,21 @@ export interface DashboardChoice {
  * with the training, which says how to see the runs again.
  * @param shown the run directory, or the folder of the run directories.
  */
-export function besideDashboard<Options>(
+export function besideDashboard<Options extends JsonChoice>(
   train: Action<Options>,
   shown: (options: Options) => string,
 ): Action<Options & DashboardChoice> {
   return async ({ dashboard, ...rest }, io) => {
-    const options = rest as Options;
+    const options = rest as unknown as Options;
     if (!dashboard || isFollower()) return train(options, io);
     const { startBeside } = await import('../dashboard/beside.js');
     const folder = shown(options);
-    const beside = await startBeside([folder], (link) => io.stderr.write(`${leftOutLine(link)}\n`));
-    io.stdout.write(`dashboard: ${beside.address}\n`);
+    const served = await startBeside([folder], (link) => io.stderr.write(`${leftOutLine(link)}\n`));
+    beside(io, options.json).stdout.write(`dashboard: ${served.address}\n`);
     try {
       await train(options, io);
     } finally {
-      await beside.end();
+      await served.end();
       io.stderr.write(
         `the dashboard has ended with the training; \`pgpc dashboard ${folder}\` shows it again\n`,
       );

@@ -4,6 +4,7 @@ import type { TrainingEvent, TrainingResult } from '../training/events.js';
 import { isFollower } from '../training/rank.js';
 import { claimRun, type RunClaim } from '../training/run-directory/claim.js';
 import type { CommandIo } from './io.js';
+import type { Tell } from './output/json.js';
 
 /** Where the runs go, and how many there are. */
 interface Runs {
@@ -38,24 +39,38 @@ export function claimRuns({ out, name, overwrite, phase, seed, seeds }: Runs): C
   }
 }
 
-/** Trains one after another, shows each, and of several their mean and spread. */
+/**
+ * Trains one after another, shows each, and of several their mean and spread.
+ * @param tell is told the same, for JSON.
+ */
 export async function trainSeeds(
   runs: readonly ClaimedRun[],
   io: CommandIo,
+  tell: Tell,
   train: (run: ClaimedRun, onEvent: (event: TrainingEvent) => void) => Promise<TrainingResult>,
 ): Promise<void> {
   try {
     for (const { claim } of runs) if (claim) io.stdout.write(`run: ${claim.path}\n`);
     const { showTraining, showSeeds } = await import('./output/training.js');
     const results: TrainingResult[] = [];
+    const tellRun = tellingRuns(tell);
     for (const run of runs) {
       if (runs.length > 1) io.stderr.write(`seed ${run.seed}: ${run.claim?.path}\n`);
-      const result = await showTraining(io, (onEvent) => train(run, onEvent));
+      const result = await showTraining(io, tellRun, (onEvent) => train(run, onEvent));
       if (result.outcome === 'stopped') return;
       results.push(result);
     }
-    if (runs.length > 1) showSeeds(results, io);
+    if (runs.length > 1) showSeeds(results, io, tell);
   } finally {
     for (const { claim } of runs) claim?.release();
   }
+}
+
+/** Tells of runs in the order in which they end. */
+export function tellingRuns(tell: Tell): (run: object) => void {
+  const runs: object[] = [];
+  return (run) => {
+    runs.push(run);
+    tell({ runs });
+  };
 }

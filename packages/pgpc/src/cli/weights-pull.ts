@@ -5,6 +5,7 @@ import { type CatalogEntry, findCatalogEntry } from '../models/weights/catalog.j
 import { ConnectionError, type Downloaded, download, HttpStatusError } from '../models/weights/download.js';
 import { configOf, shardsOf } from '../models/weights/files.js';
 import type { CommandIo } from './io.js';
+import type { Tell } from './output/json.js';
 import { type Progress, progress } from './output/progress.js';
 
 export interface PullWeightsOptions {
@@ -18,21 +19,39 @@ export interface PullWeightsOptions {
 
 /**
  * Fetches weights by name.
+ * @param tell is told what was fetched, for JSON.
  * @throws Error in one line, with the address and the place for doing it by hand where there is no connection
  */
-export async function pullWeights(options: PullWeightsOptions, io: CommandIo): Promise<void> {
+export async function pullWeights(options: PullWeightsOptions, own: CommandIo, tell: Tell): Promise<void> {
   const entry = findCatalogEntry(options.name)!;
+  const files: object[] = [];
+  tell({ name: entry.name, licence: entry.licence, files });
+  const io: PullIo = {
+    ...own,
+    tell,
+    fetched: (path, result) => {
+      files.push({ file: path, ...result });
+      own.stdout.write(fetched(path, result));
+    },
+  };
   io.stdout.write(`${entry.name}: licence: ${entry.licence.text} (${entry.licence.url})\n`);
   const there = entry.sources.map(({ file }) => join(options.out, file)).find((path) => existsSync(path));
   if (there !== undefined) {
     if (await fetchShards(there, entry, options, io)) return;
+    tell({ there });
     io.stdout.write(`${there} is there already; delete it to fetch it anew\n`);
     return;
   }
   const { path, result } = await fetchFirst(entry, options, io);
-  io.stdout.write(fetched(path, result));
+  io.fetched(path, result);
   await fetchShards(path, entry, options, io);
   await fetchConfig(path, entry, options, io);
+}
+
+/** A command's surroundings, with what is to be done once a file of weights is there. */
+interface PullIo extends CommandIo {
+  readonly fetched: (path: string, result: Downloaded) => void;
+  readonly tell: Tell;
 }
 
 function fetched(path: string, { bytes, sha256, checkedAgainst, resumedFrom }: Downloaded): string {
@@ -48,7 +67,7 @@ async function fetchShards(
   index: string,
   entry: CatalogEntry,
   { name, hub = entry.hub }: PullWeightsOptions,
-  io: CommandIo,
+  io: PullIo,
 ): Promise<boolean> {
   if (!index.endsWith('.index.json')) return false;
   const source = entry.sources.find(({ file }) => index.endsWith(file))!;
@@ -59,7 +78,7 @@ async function fetchShards(
     const bar = new MegabyteBar(`${name} ${i + 1}/${missing.length}`, io);
     try {
       const { signal } = io;
-      io.stdout.write(fetched(path, await download({ url, path, signal, onProgress: bar.update.bind(bar) })));
+      io.fetched(path, await download({ url, path, signal, onProgress: bar.update.bind(bar) }));
     } catch (error) {
       throw new Error(`${(error as Error).message}; pull again to fetch what is missing`, { cause: error });
     } finally {
@@ -74,12 +93,13 @@ async function fetchConfig(
   weights: string,
   { config, hub: own }: CatalogEntry,
   { hub = own }: PullWeightsOptions,
-  { stdout, signal }: CommandIo,
+  { stdout, signal, tell }: PullIo,
 ): Promise<void> {
   if (config === undefined) return;
   const path = configOf(weights);
   try {
     await download({ url: `${hub}/${config}`, path, signal });
+    tell({ config: path });
     stdout.write(`${path}: its configuration, with the names of its classes\n`);
   } catch (error) {
     signal.throwIfAborted();

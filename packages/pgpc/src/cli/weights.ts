@@ -24,11 +24,13 @@ import {
   licenceSentence,
   openWeights,
   type WeightsFile,
+  type WeightsReport,
 } from '../models/weights/fit.js';
 import { toHuggingFace } from '../models/weights/huggingface.js';
 import { type DescribedNetwork, writeHuggingFaceFiles } from '../models/weights/huggingface-files.js';
 import { weightFormats } from '../models/weights/namings.js';
 import type { CommandIo } from './io.js';
+import type { Tell } from './output/json.js';
 import { textTable } from './output/table.js';
 
 interface NetworkChoice {
@@ -40,7 +42,6 @@ export interface InspectWeightsOptions extends NetworkChoice {
   /** Existing file, folder with one, or run directory. */
   readonly file: string;
   readonly best: boolean;
-  readonly json: boolean;
 }
 
 export interface ConvertWeightsOptions extends NetworkChoice {
@@ -60,10 +61,11 @@ export interface ConvertWeightsOptions extends NetworkChoice {
 /** Longest text of the metadata that is shown; configurations of whole experiments are longer. */
 const MOST_SHOWN = 100;
 
-/** Prints what a weights file holds, as text with the summary at its end, or as JSON. */
+/** Prints what a weights file holds, with a summary at the end. @param tell is told the same, for JSON. */
 export async function inspectWeights(
-  { file: given, best, network, json }: InspectWeightsOptions,
+  { file: given, best, network }: InspectWeightsOptions,
   io: CommandIo,
+  tell: Tell,
 ): Promise<void> {
   tidy(() => {
     const file = openWeights(locateModel(given, { best }), { ...(network && { network }) });
@@ -71,14 +73,12 @@ export async function inspectWeights(
     const compared = compareWithDescribed(file);
     const faults = compared ? fitFaults(compared.fit) : [];
     const parameters = countParameters(file.tensors);
-    if (json) {
-      const { format, naming, prefix, others, network: found, metadata, skipped, licence } = file;
-      const fits = compared ? { network: compared.network, ...compared.fit } : null;
-      io.stdout.write(
-        `${JSON.stringify({ file: file.path, format, naming, prefix, others, network: found, fits, parameters, metadata, skipped, licence: licence ?? null, tensors: entries }, undefined, 2)}\n`,
-      );
-      return;
-    }
+    const { path, format, naming, prefix, others, skipped, licence } = file;
+    tell({
+      ...{ file: path, format, naming, prefix, others, network: file.network },
+      fits: compared ? { network: compared.network, ...compared.fit } : null,
+      ...{ parameters, metadata: file.metadata, skipped, licence: licence ?? null, tensors: entries },
+    });
     const rows = entries.map(({ name, shape, dtype }) => [name, `[${shape.join(', ')}]`, dtype]);
     const metadata = Object.entries(file.metadata).map(
       ([key, value]) => `${key} = ${value.length > MOST_SHOWN ? `${value.slice(0, MOST_SHOWN)}...` : value}`,
@@ -134,20 +134,30 @@ function countParameters(tensors: ReadonlyMap<string, Tensor>): number {
   return count;
 }
 
-/** Writes a weights file in another form. @throws Error if it does not fit that form, unless partial is allowed. */
-export async function convertWeights(options: ConvertWeightsOptions, io: CommandIo): Promise<void> {
+/**
+ * Writes a weights file in another form.
+ * @param tell is told what was read and written, for JSON.
+ * @throws Error if it does not fit that form, unless partial is allowed.
+ */
+export async function convertWeights(
+  options: ConvertWeightsOptions,
+  io: CommandIo,
+  tell: Tell,
+): Promise<void> {
   const { file: given, best, to, out, network, allowPartial } = options;
   const path = locateModel(given, { best });
   const classes = await namedBy(options.classes);
   const choice = { ...(network && { network }), allowPartial };
-  const { encoder, lines } = tidy(() => {
+  const tellOf = ({ path: from, licence, ...report }: WeightsReport, notes: readonly string[] = []) =>
+    tell({ file: from, ...report, licence: licence ?? null, to, out, notes });
+  const converted = tidy(() => {
     const file = openWeights(path, choice);
-    const encoder = options.encoder || !hasDecoder(file);
-    return { encoder, lines: encoder ? convertEncoder(file, options) : undefined };
+    return options.encoder || !hasDecoder(file) ? convertEncoder(file, options) : undefined;
   });
-  if (encoder) {
+  if (converted) {
     if (classes !== undefined) throw new UsageError('--classes: an encoder alone has no classes');
-    io.stdout.write(`${[...lines!, `written: ${out}`].join('\n')}\n`);
+    tellOf(converted.report);
+    io.stdout.write(`${[...converted.lines, `written: ${out}`].join('\n')}\n`);
     return;
   }
   const { segmentor, report } = importSegmentor(path, choice);
@@ -174,6 +184,7 @@ export async function convertWeights(options: ConvertWeightsOptions, io: Command
     } else {
       writeHuggingFace(out, segmentor.stateDict(), { segmentor });
     }
+    tellOf(report, notes);
     const told = [...describeReport(report), describeClasses(segmentor), ...notes, `written: ${out}`];
     io.stdout.write(`${told.join('\n')}\n`);
   } finally {
@@ -181,9 +192,12 @@ export async function convertWeights(options: ConvertWeightsOptions, io: Command
   }
 }
 
-/** @returns what to tell the user */
-function convertEncoder(file: WeightsFile, { to, out, allowPartial }: ConvertWeightsOptions): string[] {
-  const { path, network, licence, format } = file;
+/** @returns what to tell the user, and a program */
+function convertEncoder(
+  file: WeightsFile,
+  { to, out, allowPartial }: ConvertWeightsOptions,
+): { lines: string[]; report: WeightsReport } {
+  const { path, network, licence, format, naming, prefix, others, skipped } = file;
   const encoder = new Map([...file.tensors].filter(([name]) => !name.startsWith('decode_head.')));
   const compared = compareWithDescribed({ ...file, tensors: encoder });
   if (!compared) throw new Error(`${path}: its encoder is ${network.backbone ?? 'of no known form'}`);
@@ -207,13 +221,15 @@ function convertEncoder(file: WeightsFile, { to, out, allowPartial }: ConvertWei
       ...encoderOrigin(file),
     });
   }
-  return [
+  const lines = [
     `${path}: ${weightFormats[format]}; ${loaded.size} entries of ${compared.network}`,
     ...describeOthers(file),
-    ...describeSkipped(file.skipped).map((text) => `left out: ${text}`),
+    ...describeSkipped(skipped).map((text) => `left out: ${text}`),
     ...faults.map((text) => `not written: ${text}`),
     ...(licence ? [describeLicence(licence)] : []),
   ];
+  const read = { path, network: compared.network, format, naming, prefix, others, skipped, licence };
+  return { lines, report: { ...compared.fit, ...read } };
 }
 
 function writeHuggingFace(

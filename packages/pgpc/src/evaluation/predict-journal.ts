@@ -9,7 +9,7 @@ import { writeWhole } from '@pgpc/datasets';
 import { z } from 'zod';
 import { UsageError } from '../config/usage-error.js';
 
-const LINES_FILE = 'predictions.jsonl';
+export const LINES_FILE = 'predictions.jsonl';
 const SETTINGS_FILE = 'predict.json';
 
 const lineSchema = z.object({

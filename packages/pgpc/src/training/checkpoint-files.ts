@@ -49,13 +49,11 @@ export function findCheckpoint(directory: string): FoundCheckpoint | undefined {
   if (there.length === 0) return undefined;
   const file = there.find(isWhole);
   if (file === newest) return { file, instead: undefined };
-  const what = existsSync(newest)
-    ? `${newest} is damaged: its bytes are not those that were written`
-    : undefined;
+  const what = existsSync(newest) ? `${newest} is damaged: its bytes are not what was written` : undefined;
   if (file === undefined) {
-    const both = there.length > 1 ? ', nor are those of the one before it' : '';
+    const both = there.length > 1 ? ', and so is the one before it' : '';
     throw new Error(
-      `${what ?? `${previous} is damaged: its bytes are not those that were written`}${both}; there is no other checkpoint to resume from, so start the run anew`,
+      `${what ?? `${previous} is damaged: its bytes are not what was written`}${both}; there is no other checkpoint to resume from, so start the run anew`,
     );
   }
   return { file, instead: `${what ?? `${newest} is missing`}; the checkpoint before it is taken` };

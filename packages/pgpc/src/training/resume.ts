@@ -107,13 +107,13 @@ export async function planResume(directory: string, given: ResumeChanges): Promi
   };
 }
 
-/** The state of a step. @throws UsageError if none that is whole is of this step, with those that are. */
+/** The state of a step. @throws UsageError if none that is whole is of this step, with the whole ones. */
 function checkpointOf(checkpoint: string, step: number): FoundCheckpoint {
   const whole = wholeCheckpoints(checkpoint).map((file) => ({ file, ...stateOf(file) }));
   const found = whole.find(({ done }) => done === step);
   if (found) return { file: found.file, instead: undefined };
   const steps = whole.map(({ done }) => done).join(' and ') || 'none';
-  throw new UsageError(`--from ${step}: there is no checkpoint of this step; those that are whole: ${steps}`);
+  throw new UsageError(`--from ${step}: there is no checkpoint of this step; whole are: ${steps}`);
 }
 
 /** The experiment with what is changed of how it computes. What is changed is added to `changes`. */

@@ -13,11 +13,14 @@ const folder = mkdtempSync(join(tmpdir(), 'pgpc-ablate-run-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** @param stopAt Ctrl-C comes when this has been said. */
-async function ablate(stopAt?: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
+async function ablate(
+  stopAt?: string,
+  ...more: string[]
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   let until = stopAt;
   const args =
     'ablate methods --quick --seeds 1 --source-steps 10 --steps 10 --cells self-training --no-checkpoints';
-  const child = spawn(process.execPath, [program, ...args.split(' ')], {
+  const child = spawn(process.execPath, [program, ...args.split(' '), ...more], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, OMP_NUM_THREADS: '1' },
@@ -60,15 +63,19 @@ test('stops on Ctrl-C, resumes to the end, and then has nothing to do', async ()
   expect(scores!.miou).toBeGreaterThan(0);
   expect(finished.stdout).toMatch(new RegExp(`^self-training +1 +${(100 * scores!.miou).toFixed(1)} `, 'm'));
 
-  const again = await ablate();
-  expect(again.stdout).toContain('Methods: 1 run, 1 of them finished before');
+  const again = await ablate(undefined, '--json');
+  expect(again.stderr).toContain('Methods: 1 run, 1 of them finished before');
+  expect(JSON.parse(again.stdout)).toMatchObject({
+    ...{ outcome: 'finished', sweep: 'methods', runs: 0, left: 0, failures: [] },
+    rows: [{ cell: 'self-training', seeds: [{ seed: 1, miou: scores!.miou, iou: expect.any(Array) }] }],
+  });
   expect(again.stderr).not.toContain('seed1/');
   const table = readFileSync(join(folder, 'runs/ablations/methods/table.md'), 'utf8');
   expect(table).toContain('Not run yet: source only; self-training + FDA');
 }, 180_000);
 
 test('pgpc sweep trains the combinations, and afterwards only what is new', () => {
-  const sweep = (values: string) =>
+  const sweep = (values: string, ...more: string[]) =>
     spawnSync(
       process.execPath,
       [
@@ -79,6 +86,7 @@ test('pgpc sweep trains the combinations, and afterwards only what is new', () =
         '--set',
         `method.selfTraining.alpha=${values}`,
         ...['--out', 'runs/sweeps'],
+        ...more,
       ],
       { cwd: folder, encoding: 'utf8', env: { ...process.env, OMP_NUM_THREADS: '1' } },
     );
@@ -91,9 +99,14 @@ test('pgpc sweep trains the combinations, and afterwards only what is new', () =
   expect(first.stderr).toContain('seed1/source');
   const table = join(folder, 'runs/sweeps/self-training-alpha');
   expect(readdirSync(table)).toContain('index.html');
-  const more = sweep('0.9,0.99,0.5');
+  const more = sweep('0.9,0.99,0.5', '--json');
   expect(more.status).toBe(0);
-  expect(more.stdout).toContain('self-training by alpha: 3 runs, 2 of them finished before');
+  expect(more.stderr).toContain('self-training by alpha: 3 runs, 2 of them finished before');
+  const { outcome, folder: place, rows } = JSON.parse(more.stdout);
+  expect([outcome, place]).toEqual(['finished', 'runs/sweeps/self-training-alpha']);
+  expect(rows.map(({ label }: { label: string }) => label)).toEqual(
+    ['0.9', '0.99', '0.5'].map((alpha) => `alpha = ${alpha}`),
+  );
   expect(more.stderr).toContain('seed1/self-training-alpha-alpha-0.5');
   expect(more.stderr).not.toContain('seed1/source');
   expect(readFileSync(join(table, 'table.md'), 'utf8')).toMatch(/^\| alpha = 0\.5 \| 1 \|/m);

@@ -124,7 +124,9 @@ async function sweepOf(
   };
   let error: unknown;
   let steps = -1;
-  await showSweep(given.minutes, io, (tell) => {
+  const facts: Record<string, unknown> = {};
+  const tellFacts = (told: object) => Object.assign(facts, told);
+  await showSweep(given.minutes, io, tellFacts, (tell) => {
     const onEvent = (event: SweepEvent) => {
       if (event.kind === 'runs') steps = event.steps;
       tell(event);
@@ -138,7 +140,7 @@ async function sweepOf(
   }).catch((thrown: unknown) => {
     error = thrown;
   });
-  return { trained, out: stdout.text, err: stderr.text, error, steps };
+  return { trained, out: stdout.text, err: stderr.text, error, steps, facts };
 }
 
 const cells = ['pgpc', 'contrast-type-pixel-to-pixel', 'contrast-type-pixel-to-prototype'];
@@ -146,7 +148,7 @@ const all = [1, 2].flatMap((seed) => ['source', ...cells].map((name) => `seed${s
 
 describe('a sweep', () => {
   test('trains every source once and every cell after its source, and writes table, page and pictures', async () => {
-    const { trained, out, error, steps } = await sweepOf();
+    const { trained, out, error, steps, facts } = await sweepOf();
     expect(error).toBeUndefined();
     expect([...trained].sort()).toEqual([...all].sort());
     for (const name of all) {
@@ -156,7 +158,22 @@ describe('a sweep', () => {
     expect(steps).toBe(2 * 30 + 6 * 12);
     expect(out).toContain('Contrast type: 6 runs, 0 of them finished before');
     expect(out).toMatch(/^pixel to pixel +2 +15\.0 ± 7\.1 +0\.0 \(0\.0 to 0\.0\)/m);
-    const written = readdirSync(join(folder, 'runs/contrast-type')).sort();
+    // The same for a program, in fractions; --json writes it so.
+    const { rows, ...about } = JSON.parse(JSON.stringify(facts));
+    const table = join(folder, 'runs/contrast-type');
+    expect(about).toMatchObject({
+      ...{ sweep: 'contrast-type', folder: table, table: join(table, 'table.md'), reference: 'hybrid' },
+      ...{ runs: 8, left: 0, failures: [] },
+    });
+    expect(rows.map(({ cell }: { cell: string }) => cell)).toEqual(
+      sweeps['contrast-type'].cells.map(({ name }) => name),
+    );
+    expect(rows[1]).toMatchObject({ label: 'pixel to pixel', miou: { mean: (0.1 + 0.2) / 2 } });
+    expect(rows[1].difference).toEqual({ mean: 0, spread: 0, seeds: 2, half: 0 });
+    expect(rows[1].seeds[1]).toMatchObject({ seed: 2, miou: 0.2, accuracy: 0.5 });
+    expect(rows[1].seeds[1].iou[18]).toBeNull();
+    expect(rows[0]).not.toHaveProperty('difference');
+    const written = readdirSync(table).sort();
     expect(written).toEqual(['classes.svg', 'index.html', 'miou.svg', 'table.csv', 'table.md']);
     const [run] = readdirSync(join(folder, 'runs/seed1')).filter((name) => name.startsWith('pgpc-'));
     const result = readResult(join(folder, 'runs/seed1', run!))!;

@@ -108,7 +108,16 @@ it('says where there are no real images, and where nothing was compared', async 
   const model = saveModel('model.safetensors', { head: 'segformer' });
   expect((await exported(model)).out).toContain('on random images, as there are no others: largest error');
   expect(await json('config.json')).toMatchObject({ model_type: 'segformer', decoder_hidden_size: 16 });
-  expect((await exported(model, '--no-check')).out).toContain('not compared with the network (--no-check)\n');
+  const unchecked = await exported(model, '--no-check', '--json');
+  expect(unchecked.err).toContain('not compared with the network (--no-check)\n');
+  expect(JSON.parse(unchecked.out)).toMatchObject({
+    ...{
+      outcome: 'finished',
+      file: 'ROOT/out/model.onnx',
+      network: { backbone: 'mit_b0', head: 'segformer' },
+    },
+    ...{ input: ['batch', 3, 'height', 'width'], weights: 'float32', checked: null },
+  });
 });
 
 it('refuses a file that differs too much, and leaves none', async () => {

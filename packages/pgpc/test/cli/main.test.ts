@@ -332,7 +332,7 @@ describe('help', () => {
         .split('\n\n')[0]!
         .replace(/\n {9,}/g, ' ')
         .split('\n');
-      for (const line of options) expect(line).toMatch(/^ +(-h, )?--[a-z-]+( <[\w: ]+>)? {2,}\S+/);
+      for (const line of options) expect(line).toMatch(/^ +(-h, )?--[a-z-]+( <[\w: ]+>| \[file\])? {2,}\S+/);
     }
     const { out } = await run(['train', '--help']);
     for (const shown of [

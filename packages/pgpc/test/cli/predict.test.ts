@@ -83,9 +83,21 @@ describe('predict', () => {
     await space.put('photos/3.jpg', photo);
     await space.put('photos/4.jpg', '<!doctype html>');
     await space.put('photos/5.bmp', 'BM');
-    const { code, out, err } = await predict('photos', 'out');
+    const { code, out, err } = await predict('photos', 'out', '--json');
     expect(code).toBe(1);
-    expect(out).toBe('1 image (overlays, labels): ROOT/out\n');
+    expect(err).toContain('1 image (overlays, labels): ROOT/out\n');
+    expect(JSON.parse(out)).toMatchObject({
+      ...{
+        outcome: 'failed',
+        folder: 'ROOT/out',
+        record: 'ROOT/out/predictions.jsonl',
+        images: 1,
+        before: 0,
+      },
+      failed: ['1.jpg', '2.jpg', '4.jpg'].map((bad) =>
+        expect.stringContaining(`ROOT/photos/${bad}: not a read`),
+      ),
+    });
     for (const bad of ['1.jpg', '2.jpg', '4.jpg'])
       expect(err).toContain(`ROOT/photos/${bad}: not a readable image`);
     expect(err).toMatch(/1 \.bmp file passed over \(5\.bmp\)/);

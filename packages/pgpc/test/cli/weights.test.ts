@@ -123,8 +123,19 @@ describe('convert', () => {
       path('latest.safetensors'),
       '--out',
       path('new/model.safetensors'),
+      '--json',
+      path('converted.json'),
     );
     expect(code).toBe(0);
+    expect(JSON.parse(readFileSync(path('converted.json'), 'utf8'))).toMatchObject({
+      ...{
+        outcome: 'finished',
+        file: path('latest.safetensors'),
+        to: 'pgpc',
+        out: path('new/model.safetensors'),
+      },
+      ...{ format: 'daformer', network: 'mit_b0 with daformer', missing: [], unexpected: [], misshaped: [] },
+    });
     expect(out).toMatch(
       /checkpoint of DAFormer.*entries loaded into mit_b0 with daformer\n3 networks inside.*\nleft out: /,
     );

@@ -36,7 +36,16 @@ describe('on a target with labels to score on', () => {
   let outcome: Awaited<ReturnType<typeof pgpc>>;
   beforeAll(async () => {
     const methods = ['--methods', 'self-training,source-only'];
-    outcome = await pgpc('adapt', ...args, ...short, ...methods, '--name', 'scored');
+    outcome = await pgpc(
+      'adapt',
+      ...args,
+      ...short,
+      ...methods,
+      '--name',
+      'scored',
+      '--json',
+      join(folder, 'a.json'),
+    );
   }, 240_000);
 
   test('prints one table, with the source network first', () => {
@@ -47,6 +56,19 @@ describe('on a target with labels to score on', () => {
     const means = results.map(({ miou }) => (100 * miou).toFixed(1));
     expect(outcome.stdout).toMatch(new RegExp(`mIoU\\s+${means.join('\\s+')}\n`));
     expect(outcome.stdout).toContain('the trainings take');
+  });
+
+  test('gives a program the same, as the run directory has it', () => {
+    const told = JSON.parse(readFileSync(join(folder, 'a.json'), 'utf8'));
+    const run = join(out, 'scored');
+    expect(told).toEqual({
+      ...{ outcome: 'finished', run, report: join(run, 'report.html') },
+      classes: openRun(run).info.classes.map(({ name }) => name),
+      results: JSON.parse(readFileSync(join(run, 'results.json'), 'utf8')),
+      next: expect.arrayContaining([
+        { command: expect.stringContaining('pgpc predict'), gives: expect.any(String) },
+      ]),
+    });
   });
 
   test('says what was chosen because nothing else was', () => {
@@ -73,10 +95,11 @@ describe('on a target with labels to score on', () => {
 describe('on photos alone', () => {
   test('adapts, says that nothing is scored, and shows what is predicted', async () => {
     const args = ['--source-root', source, '--target-root', photos, '--methods', 'self-training'];
-    const { code, stderr, stdout } = await pgpc('adapt', ...args, ...short, '--name', 'photos');
+    const { code, stderr, stdout } = await pgpc('adapt', ...args, ...short, '--name', 'photos', '--json');
     expect({ code, stderr }).toMatchObject({ code: 0 });
     expect(stderr).toContain('warning: nothing is scored: ');
     expect(stdout).not.toContain('mIoU');
+    expect(JSON.parse(stdout)).toMatchObject({ outcome: 'finished', run: join(out, 'photos'), results: [] });
     const { pictures } = openRun(join(out, 'photos'));
     expect(pictures!.target).toHaveLength(4);
     for (const { truth, predictions } of pictures!.target) {

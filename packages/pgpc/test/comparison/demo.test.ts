@@ -120,10 +120,12 @@ describe('pgpc demo --quick', () => {
   }, 60_000);
 
   test('stops cleanly on Ctrl-C with what is there saved', async () => {
-    const { child, ended, said } = start('demo', '--quick', '--name', 'interrupted');
+    const { child, ended, said } = start('demo', '--quick', '--name', 'interrupted', '--json');
     await said('source  ');
     child.kill('SIGINT');
-    expect((await ended).code).toBe(130);
+    const { code, stdout } = await ended;
+    expect(code).toBe(130);
+    expect(JSON.parse(stdout)).toMatchObject({ outcome: 'stopped', run: 'runs/interrupted', results: [] });
     const { info } = openRun(join(folder, 'runs/interrupted'));
     expect(info.status).toBe('stopped');
     expect(existsSync(join(folder, 'runs/interrupted/checkpoints/source/model.safetensors'))).toBe(true);

@@ -73,7 +73,7 @@ const hasCheckpoint = (state: string) =>
 const hasPrevious = (state: string) =>
   existsSync(join(state, 'checkpoints/pgpc-plus/training.previous.safetensors'));
 
-test('the states are those of a training, and of all its kinds of files', () => {
+test('the states are of a whole training, and of all its kinds of files', () => {
   const operations = taken.map(({ operation }) => operation).join('\n');
   for (const name of [
     'run.json',
@@ -153,7 +153,7 @@ test.each([
   replace(newest, damage);
   expect(findCheckpoint(checkpoints)).toEqual({
     file: join(checkpoints, 'training.previous.safetensors'),
-    instead: `${newest} is damaged: its bytes are not those that were written; the checkpoint before it is taken`,
+    instead: `${newest} is damaged: its bytes are not what was written; the checkpoint before it is taken`,
   });
 });
 
@@ -177,7 +177,7 @@ test('with both checkpoints damaged it says so, and changes nothing', async () =
   }
   const { 'owner.json': _, ...before } = runContents(run);
   await expect(resumeTraining(run, { device: 'cpu' })).rejects.toThrow(
-    /is damaged.*, nor are those of the one before it; there is no other checkpoint to resume from, so start the run anew/,
+    /is damaged.*, and so is the one before it; there is no other checkpoint to resume from, so start the run anew/,
   );
   expect(runContents(run)).toEqual(before);
 });

@@ -193,7 +193,7 @@ describe('a training that went wrong', () => {
     expect(last[0]!.values.lr).toBeLessThanOrEqual(1e-5);
     expect(readdirSync(join(run, 'checkpoints/source-only'))).toContain('training.left.safetensors');
     await expect(resume({ from: 1 })).rejects.toThrow(
-      '--from 1: there is no checkpoint of this step; those that are whole: 3 and 2',
+      '--from 1: there is no checkpoint of this step; whole are: 3 and 2',
     );
   }, 60_000);
 });

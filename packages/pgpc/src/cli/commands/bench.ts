@@ -1,7 +1,7 @@
 // `pgpc bench`
 import { networkChoices } from '../../config/segmentor.js';
 import { UsageError } from '../../config/usage-error.js';
-import { type Action, examples, option, type Register } from '../command.js';
+import { type Action, examples, jsonOption, option, type Register } from '../command.js';
 import type { BenchOptions } from '../output/bench.js';
 import { trainingOption } from '../training-options.js';
 import { integer, networkName, outputFile } from '../values.js';
@@ -40,7 +40,7 @@ export const registerBench: Register = (parent, act) => {
     .addOption(
       option('--trace <file>', 'Chrome trace of --profile to write, for chrome://tracing', outputFile),
     )
-    .addOption(option('--json <file>', 'file to write all results to, - for standard output', outputFile))
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(

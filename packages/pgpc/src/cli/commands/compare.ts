@@ -2,14 +2,15 @@
 
 import { Argument } from 'commander';
 import { UsageError } from '../../config/usage-error.js';
-import { type Action, examples, option, type Register } from '../command.js';
-import { beside, writeText } from '../output/text-file.js';
+import { type Action, examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
+import type { CommandIo } from '../io.js';
+import { type Tell, withJson } from '../output/json.js';
+import { writeText } from '../output/text-file.js';
 import { checkedBy, completing, existingFolder, outputFile } from '../values.js';
 
-interface CompareOptions {
+interface CompareOptions extends JsonChoice {
   readonly runs: readonly string[];
   readonly html: string;
-  readonly json: string | undefined;
 }
 
 export const registerCompare: Register = (parent, act) => {
@@ -30,9 +31,7 @@ export const registerCompare: Register = (parent, act) => {
       ),
     )
     .addOption(option('--html <file>', 'page to write', outputFile, 'comparison.html'))
-    .addOption(
-      option('--json <file>', 'file for all numbers, - for standard output (default: none)', outputFile),
-    )
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -52,12 +51,11 @@ const compare: Action<CompareOptions> = async ({ runs, html, json }, own) => {
   const { compareRuns, comparisonJson, comparisonPage, comparisonTable, openRun } = await import(
     '../output/comparison.js'
   );
-  const { stdout } = beside(own, html, json);
-  const comparison = compareRuns(runs.map((run) => openRun(run)));
-  stdout.write(comparisonTable(comparison));
-  stdout.write(writeText('page', html, comparisonPage(comparison), own));
-  if (json !== undefined) {
-    const text = `${JSON.stringify(comparisonJson(comparison), null, 2)}\n`;
-    stdout.write(writeText('numbers', json, text, own));
-  }
+  const show = async ({ stdout }: CommandIo, tell: Tell) => {
+    const comparison = compareRuns(runs.map((run) => openRun(run)));
+    stdout.write(comparisonTable(comparison));
+    stdout.write(writeText('page', html, comparisonPage(comparison), own));
+    tell({ ...comparisonJson(comparison), ...(html !== '-' && { page: html }) });
+  };
+  await withJson(json, own, show, html);
 };

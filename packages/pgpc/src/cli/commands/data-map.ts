@@ -1,10 +1,13 @@
 // `pgpc data map`: a mapping of the classes of two data sets, proposed by their names.
 
 import { DATASET_FORMATS, type DatasetFormat } from '@pgpc/datasets/formats';
-import { type Action, examples, option, type Register } from '../command.js';
+import { UsageError } from '../../config/usage-error.js';
+import { type Action, examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
+import type { CommandIo } from '../io.js';
+import { type Tell, withJson } from '../output/json.js';
 import { checkedBy, existingFolder, oneOf, outputFile } from '../values.js';
 
-interface MapOptions {
+interface MapOptions extends JsonChoice {
   readonly source: string;
   readonly target: string;
   readonly sourceFormat: DatasetFormat | undefined;
@@ -31,13 +34,22 @@ export const registerDataMap: Register = (data, act) => {
     .addOption(format('source'))
     .addOption(format('target'))
     .addOption(option('--out <file>', 'file to write to, - for the terminal', outputFile, '-'))
+    .addOption(jsonOption())
     .addHelpText('after', examples('pgpc data map data/gta5 data/camvid --out gta5-to-camvid.yaml'))
     .action(async (source, target, options) => {
+      if (options.out === '-' && options.json === '-') {
+        throw new UsageError('--out is standard output, as --json is: give one of them a file');
+      }
       await act('mapClasses', map, { source, target, ...options });
     });
 };
 
-const map: Action<MapOptions> = async (options, io) => {
+const map: Action<MapOptions> = async ({ json, ...options }, own) => {
   const { showProposal } = await import('../output/data-map.js');
-  await showProposal(options, io);
+  const { out } = options;
+  const show = async (io: CommandIo, tell: Tell) => {
+    const { classes, ignore, undecided } = await showProposal(options, out === '-' ? own : io);
+    tell({ ...(out !== '-' && { file: out }), classes, ignore, undecided });
+  };
+  await withJson(json, own, show, out);
 };

@@ -10,18 +10,28 @@ import {
   type SourceLayout,
 } from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
-import { type Action, count, examples, filesWere, option, type Register, rangeOption } from '../command.js';
+import {
+  type Action,
+  count,
+  examples,
+  filesWere,
+  type JsonChoice,
+  jsonOption,
+  option,
+  type Register,
+  rangeOption,
+} from '../command.js';
+import type { CommandIo } from '../io.js';
+import { type Tell, withJson } from '../output/json.js';
 import { fileProgress, progress } from '../output/progress.js';
 import type { StatsOptions } from '../output/statistics.js';
 import { textTable } from '../output/table.js';
-import { beside, writeText } from '../output/text-file.js';
 import {
   checkedBy,
   existingFile,
   existingFolder,
   integer,
   oneOf,
-  outputFile,
   outputFolder,
   type Size,
   seed,
@@ -47,7 +57,7 @@ export interface DataSelection {
   readonly jobs: number | undefined;
 }
 
-interface RenderOptions {
+interface RenderOptions extends JsonChoice {
   readonly out: string;
   readonly seed: number;
   /** Of the images of both domains, in pixels; undefined: each domain's own. */
@@ -97,6 +107,7 @@ export const registerData: Register = (parent, act) => {
     .addOption(option('--target-train <count>', 'target images to train on', COUNT, 500))
     .addOption(option('--target-val <count>', 'target images to validate on', COUNT, 100))
     .addOption(option('--varied <count>', 'labelled images of varied looks, of neither domain', COUNT, 0))
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -104,8 +115,8 @@ export const registerData: Register = (parent, act) => {
         'pgpc data render --out data/varied --source-train 0 --source-val 0 --target-train 0 --target-val 0 --varied 1000',
       ),
     )
-    .action(async ({ out, seed, size, sourceLayout, ...counts }) => {
-      await act('render', render, { out, seed, size, sourceLayout, ...counts });
+    .action(async ({ out, seed, size, sourceLayout, json, ...counts }) => {
+      await act('render', render, { out, seed, size, sourceLayout, json, ...counts });
     });
   addSelection(data.command('check'), 'splits to read (default: all that are there)', OR_MAPPING)
     .summary('read every file and say what is wrong with which')
@@ -114,9 +125,7 @@ export const registerData: Register = (parent, act) => {
         'labels of another size, files that do not decode, label values that are not defined (with their counts), ' +
         'links in a circle. The exit code is 1 when there is a fault.',
     )
-    .addOption(
-      option('--json <file>', 'also write the faults to this file, - for standard output', outputFile),
-    )
+    .addOption(jsonOption())
     .addHelpText('after', examples('pgpc data check data/cityscapes', 'pgpc data check mine --split train'))
     .action(async (root, { format, split, classes, range, jobs, json }) => {
       await act('checkData', check, { root, format, split, classes, range, jobs, json });
@@ -132,9 +141,7 @@ export const registerData: Register = (parent, act) => {
       option('--crop <WxH>', 'training crops that the constants are for', size, DEFAULT_CROP, '512x512'),
     )
     .option('--by-content', 'tell changed files by SHA-256, not by size and time', false)
-    .addOption(
-      option('--json <file>', 'also write the counts to this file, - for standard output', outputFile),
-    )
+    .addOption(jsonOption())
     .addHelpText('after', examples('pgpc data stats data/gta5 --json gta5-classes.json'))
     .action(async (root, { format, split, classes, range, jobs, crop, byContent, json }) => {
       await act('dataStats', stats, { root, format, split, classes, range, jobs, crop, byContent, json });
@@ -148,9 +155,10 @@ export const registerData: Register = (parent, act) => {
     )
     .addOption(option('--out <folder>', 'folder to write to (required)', outputFolder).makeOptionMandatory())
     .addOption(option('--scale <WxH>', 'largest size, the ratio is kept (default: as it is)', size))
+    .addOption(jsonOption())
     .addHelpText('after', examples('pgpc data cache data/gta5 --out data/gta5-1280 --scale 1280x720'))
-    .action(async (root, { format, split, classes, range, jobs, out, scale }) => {
-      await act('cacheData', cache, { root, format, split, classes, range, jobs, out, scale });
+    .action(async (root, { format, split, classes, range, jobs, out, scale, json }) => {
+      await act('cacheData', cache, { root, format, split, classes, range, jobs, out, scale, json });
     });
 };
 
@@ -170,8 +178,15 @@ function addSelection(command: Command, splits: string, classes = OWN_CLASSES) {
     .addOption(option('--jobs <count>', 'files read at once (default: two a core)', integer(1, 256)));
 }
 
+const render: Action<RenderOptions> = ({ json, ...options }, own) =>
+  withJson(json, own, (io, tell) => renderAndShow(options, io, tell));
+
 /** Writes the data set; where it is there already, says so. */
-const render: Action<RenderOptions> = async ({ out, size, ...scenes }, io) => {
+async function renderAndShow(
+  { out, size, ...scenes }: Omit<RenderOptions, 'json'>,
+  io: CommandIo,
+  tell: Tell,
+): Promise<void> {
   const { writeStreetSynth } = await import('@pgpc/street-synth');
   const { sourceTrain, sourceVal, targetTrain, targetVal, varied } = scenes;
   const total = sourceTrain + sourceVal + targetTrain + targetVal + varied;
@@ -184,15 +199,18 @@ const render: Action<RenderOptions> = async ({ out, size, ...scenes }, io) => {
     signal: io.signal,
   });
   bar.done();
+  tell({ folder: out, scenes: total, written });
   io.stdout.write(`${out}: ${total} scenes, ${written} of them written now\n`);
-};
+}
 
-const check: Action<DataSelection & { json: string | undefined }> = async (options, own) => {
-  const io = beside(own, options.json);
+const check: Action<DataSelection & JsonChoice> = ({ json, ...options }, own) =>
+  withJson(json, own, (io, tell) => checkAndShow(options, io, tell));
+
+async function checkAndShow(options: DataSelection, io: CommandIo, tell: Tell): Promise<void> {
   const { availableSplits, checkDataset, describeLayout, detectFormat, proposeClassFile } = await import(
     '@pgpc/datasets'
   );
-  const { root, classes, range, jobs, json } = options;
+  const { root, classes, range, jobs } = options;
   const { brought, classesOf, classesTable } = await import('../output/classes.js');
   const { findingsOf } = await import('../output/findings.js');
   const format = options.format ?? (await detectFormat(root));
@@ -224,16 +242,14 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
     const counted = dataset && (await brought(dataset, mapping, io.signal));
     if (counted) io.stdout.write(classesTable(counted));
   }
-  if (json !== undefined) {
-    const splitsOut = results.map(({ split, samples, labelled, faults, findings }) => ({
-      split,
-      images: samples,
-      labels: labelled,
-      faults,
-      findings,
-    }));
-    writeText('faults', json, `${JSON.stringify({ root, format, splits: splitsOut }, null, 2)}\n`, own);
-  }
+  const told = results.map(({ split, samples, labelled, faults, findings }) => ({
+    split,
+    images: samples,
+    labels: labelled,
+    faults,
+    findings,
+  }));
+  tell({ root, format, splits: told });
   const faults = results.flatMap((result) => result.faults);
   const coloured = faults.filter(({ kind }) => kind === 'label-format').map(({ file }) => file);
   const proposed = await proposeClassFile(coloured);
@@ -247,20 +263,31 @@ const check: Action<DataSelection & { json: string | undefined }> = async (optio
   if (total > 0) throw new Error(`${root}: ${count(total, 'fault')} in ${format} data`);
   const useless = results.flatMap(({ findings }) => findings).filter(({ level }) => level === 'error');
   if (useless.length > 0) throw new Error(useless[0]!.message);
-};
+}
 
-const stats: Action<StatsOptions> = async (options, io) => {
-  const { showStatistics } = await import('../output/statistics.js');
-  await showStatistics(options, io);
-};
+const stats: Action<StatsOptions & JsonChoice> = ({ json, ...options }, own) =>
+  withJson(json, own, async (io, tell) => {
+    const { showStatistics } = await import('../output/statistics.js');
+    await showStatistics(options, io, tell);
+  });
 
-const cache: Action<DataSelection & { out: string; scale: Size | undefined }> = async (options, io) => {
+interface CacheOptions extends DataSelection, JsonChoice {
+  readonly out: string;
+  readonly scale: Size | undefined;
+}
+
+const cache: Action<CacheOptions> = ({ json, ...options }, own) =>
+  withJson(json, own, (io, tell) => cacheAndShow(options, io, tell));
+
+async function cacheAndShow(options: Omit<CacheOptions, 'json'>, io: CommandIo, tell: Tell): Promise<void> {
   const { availableSplits, cacheDataset, describeLayout, detectFormat, openDataset, trainingSplit } =
     await import('@pgpc/datasets');
   const { root, out, scale, classes, range, jobs } = options;
   const format = options.format ?? (await detectFormat(root));
   io.stdout.write(`${await describeLayout(format, root)}\n`);
   const faults: string[] = [];
+  const copied: object[] = [];
+  tell({ root, folder: out, format, splits: copied, leftOut: faults });
   const onFault = ({ message }: Error) => faults.push(message);
   const found = await availableSplits(format, root);
   const splits = options.split === undefined ? found : [options.split];
@@ -277,10 +304,11 @@ const cache: Action<DataSelection & { out: string; scale: Size | undefined }> = 
       ...(jobs !== undefined && { concurrency: jobs }),
     });
     bar.done();
+    copied.push({ split, written, kept });
     io.stdout.write(`${out}: ${format} ${split}, ${written} samples written now, ${kept} kept\n`);
   }
   for (const message of faults) io.stderr.write(`left out: ${message}\n`);
   if (faults.length > 0) {
     throw new Error(`${root}: ${filesWere(faults.length)} not copied`);
   }
-};
+}

@@ -1,6 +1,7 @@
 // `pgpc demo`
 import type { DemoOptions } from '../../comparison/demo.js';
-import { type Action, examples, option, type Register } from '../command.js';
+import { type Action, examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
+import { withJson } from '../output/json.js';
 import { trainingOption } from '../training-options.js';
 import { integer, outputFolder, runName, seed } from '../values.js';
 import { weightsSource } from '../weights-source.js';
@@ -44,6 +45,7 @@ export const registerDemo: Register = (parent, act) => {
         weightsSource,
       ),
     )
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -53,17 +55,19 @@ export const registerDemo: Register = (parent, act) => {
       ),
     )
     .action(async (options) => {
-      await act('demo', demo, options as DemoOptions);
+      await act('demo', demo, options as DemoOptions & JsonChoice);
     });
 };
 
-const demo: Action<DemoOptions> = async (options, io) => {
+const demo: Action<DemoOptions & JsonChoice> = async ({ json, ...options }, own) => {
   const { runDemo } = await import('../../comparison/demo.js');
   const { useCores } = await import('../../machine.js');
   const { showComparison } = await import('../output/trainings.js');
   useCores(1);
-  const { command, signal } = io;
-  await showComparison(io, async (onEvent) => {
-    await runDemo({ ...options, command }, { signal, onEvent });
-  });
+  const { command, signal } = own;
+  await withJson(json, own, (io, tell) =>
+    showComparison(io, tell, async (onEvent) => {
+      await runDemo({ ...options, command }, { signal, onEvent });
+    }),
+  );
 };

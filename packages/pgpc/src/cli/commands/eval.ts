@@ -8,12 +8,22 @@ import type { EvaluateOptions } from '../../evaluation/evaluate-model.js';
 import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
 import { CITYSCAPES_PROTOCOLS, type Protocol } from '../../evaluation/protocols.js';
 import { bestOption, checkpointOption } from '../checkpoint-options.js';
-import { type Action, examples, filesWere, option, type Register, rangeOption } from '../command.js';
+import {
+  type Action,
+  examples,
+  filesWere,
+  type JsonChoice,
+  jsonOption,
+  option,
+  type Register,
+  rangeOption,
+} from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
+import type { CommandIo } from '../io.js';
+import { type Tell, withJson } from '../output/json.js';
 import { fileProgress } from '../output/progress.js';
-import { beside, writeText } from '../output/text-file.js';
 import { trainingOption } from '../training-options.js';
-import { existingFile, existingFolder, integer, oneOf, outputFile, outputFolder } from '../values.js';
+import { existingFile, existingFolder, integer, oneOf, outputFolder } from '../values.js';
 
 /** `all` is that of the formats without splits. */
 const SPLITS = ['train', 'val', 'test', 'all'] as const;
@@ -28,9 +38,10 @@ const protocolOrFile: z.ZodType<Protocol | string, string> = z.string().transfor
 
 interface EvalOptions
   extends Pick<
-    EvaluateOptions,
-    'checkpoint' | 'best' | 'format' | 'range' | 'classes' | 'boundary' | 'device'
-  > {
+      EvaluateOptions,
+      'checkpoint' | 'best' | 'format' | 'range' | 'classes' | 'boundary' | 'device'
+    >,
+    JsonChoice {
   readonly targetRoot: string;
   readonly split: string;
   readonly inference: ModelInferenceOptions;
@@ -42,8 +53,6 @@ interface EvalOptions
   readonly worst: number;
   /** Folder for FiftyOne; undefined: none is written. */
   readonly fiftyone: string | undefined;
-  /** File for all results; undefined: none is written. */
-  readonly json: string | undefined;
 }
 
 export const registerEval: Register = (parent, act) => {
@@ -112,9 +121,7 @@ export const registerEval: Register = (parent, act) => {
         outputFolder,
       ),
     )
-    .addOption(
-      option('--json <file>', 'file for all results, - for standard output (default: none)', outputFile),
-    )
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -153,14 +160,15 @@ export const registerEval: Register = (parent, act) => {
     });
 };
 
-const evaluateCheckpoint: Action<EvalOptions> = async (options, own) => {
-  const { targetRoot, split, savePredictions, predictions, perImage, worst, fiftyone, json, ...given } =
-    options;
+const evaluateCheckpoint: Action<EvalOptions> = ({ json, ...options }, own) =>
+  withJson(json, own, (io, tell) => evaluateAndShow(options, io, tell));
+
+async function evaluateAndShow(options: Omit<EvalOptions, 'json'>, io: CommandIo, tell: Tell): Promise<void> {
+  const { targetRoot, split, savePredictions, predictions, perImage, worst, fiftyone, ...given } = options;
   const { classesTable, evaluate, evaluationTable, resultsOf, useCores } = await import(
     '../output/evaluation.js'
   );
   useCores();
-  const io = beside(own, json);
   const checks = fileProgress(`check ${split}`, io);
   const bar = fileProgress(`evaluate ${split}`, io, 'images');
   const evaluation = await evaluate({
@@ -192,10 +200,8 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, own) => {
   }
   if (fiftyone !== undefined) io.stdout.write(`for FiftyOne: ${fiftyone}\n`);
   if (savePredictions) io.stdout.write(`predicted ${predictions}: ${savePredictions}\n`);
-  if (json !== undefined) {
-    const results = resultsOf(evaluation, options.checkpoint);
-    io.stdout.write(writeText('results', json, `${JSON.stringify(results, null, 2)}\n`, own));
-  }
+  tell(resultsOf(evaluation, options.checkpoint));
+  tell({ predictions: savePredictions, perImage, fiftyone });
   const { faults } = evaluation;
   for (const { message } of faults) io.stderr.write(`left out: ${message}\n`);
   // An image without a label is no fault of a file: the split is labelled in part.
@@ -203,4 +209,4 @@ const evaluateCheckpoint: Action<EvalOptions> = async (options, own) => {
   if (bad.length > 0) {
     throw new Error(`${targetRoot}: ${filesWere(bad.length)} left out of the scores`);
   }
-};
+}

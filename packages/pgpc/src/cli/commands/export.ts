@@ -2,10 +2,13 @@
 import type { ExportOnnxOptions } from '../../export/export-onnx.js';
 import { WEIGHT_FORMATS } from '../../export/weight-formats.js';
 import { bestOption } from '../checkpoint-options.js';
-import { type Action, examples, option, type Register } from '../command.js';
+import { type Action, examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
+import { withJson } from '../output/json.js';
 import { checkedBy, existingFolder, existingPath, oneOf, outputFolder, size } from '../values.js';
 
-type ExportFlags = ExportOnnxOptions & Required<Pick<ExportOnnxOptions, 'weights' | 'foldPreprocessing'>>;
+type ExportFlags = ExportOnnxOptions &
+  Required<Pick<ExportOnnxOptions, 'weights' | 'foldPreprocessing'>> &
+  JsonChoice;
 
 export const registerExport: Register = (parent, act) => {
   const group = parent
@@ -48,6 +51,7 @@ export const registerExport: Register = (parent, act) => {
       ),
     )
     .option('--no-check', 'write the file without running it')
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -60,11 +64,14 @@ export const registerExport: Register = (parent, act) => {
     });
 };
 
-const exportModel: Action<ExportFlags> = async (options, io) => {
+const exportModel: Action<ExportFlags> = async ({ json, ...options }, own) => {
   const { exportOnnx } = await import('../../export/export-onnx.js');
-  const { describeExport } = await import('../output/export.js');
+  const { describeExport, exportFacts } = await import('../output/export.js');
   const { useCores } = await import('../../machine.js');
   useCores();
-  const exported = await exportOnnx({ ...options, signal: io.signal, onStage: io.stage });
-  io.stdout.write(describeExport(exported, options));
+  await withJson(json, own, async (io, tell) => {
+    const exported = await exportOnnx({ ...options, signal: io.signal, onStage: io.stage });
+    tell(exportFacts(exported, options));
+    io.stdout.write(describeExport(exported, options));
+  });
 };

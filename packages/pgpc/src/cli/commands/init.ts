@@ -1,12 +1,13 @@
 // `pgpc init`
 
 import type { MethodName } from '../../config/method.js';
-import { type Action, examples, option, type Register } from '../command.js';
+import { type Action, examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
 import { CONFIG_FILE } from '../config-file.js';
+import { withJson } from '../output/json.js';
 import { checkedBy, existingFolder, outputFolder } from '../values.js';
 import { DEFAULT_METHOD, methodList } from './adapt.js';
 
-interface InitOptions {
+interface InitOptions extends JsonChoice {
   readonly folder: string;
   readonly sourceRoot: string | undefined;
   readonly targetRoot: string | undefined;
@@ -36,6 +37,7 @@ export const registerInit: Register = (parent, act) => {
         DEFAULT_METHOD,
       ),
     )
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples('pgpc init', 'pgpc init camera --source-root data/simulator --target-root data/camera'),
@@ -45,7 +47,7 @@ export const registerInit: Register = (parent, act) => {
     });
 };
 
-const init: Action<InitOptions> = async (options, io) => {
+const init: Action<InitOptions> = async ({ json, ...options }, own) => {
   const { writeProject } = await import('../output/init.js');
-  await writeProject(options, io);
+  await withJson(json, own, (io, tell) => writeProject(options, io, tell));
 };

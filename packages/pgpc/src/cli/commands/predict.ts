@@ -1,5 +1,6 @@
 // `pgpc predict`: images and videos of one's own through a model.
 
+import { join } from 'node:path';
 import { Argument } from 'commander';
 import { z } from 'zod';
 import { UsageError } from '../../config/usage-error.js';
@@ -11,17 +12,29 @@ import {
   type PictureKind,
 } from '../../evaluation/prediction-format.js';
 import { bestOption } from '../checkpoint-options.js';
-import { type Action, count, examples, option, type Register, rangeOption } from '../command.js';
+import {
+  type Action,
+  count,
+  examples,
+  type JsonChoice,
+  jsonOption,
+  option,
+  type Register,
+  rangeOption,
+} from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
+import type { CommandIo } from '../io.js';
+import { type Tell, withJson } from '../output/json.js';
 import { fileProgress } from '../output/progress.js';
 import { trainingOption } from '../training-options.js';
 import { checkedBy, existingPath, integer, isPattern, listOf, oneOf, outputFolder } from '../values.js';
 
-type PredictFlags = PredictOptions & {
-  readonly images: readonly string[];
-  readonly write: readonly PictureKind[];
-  readonly labels: LabelFormat;
-};
+type PredictFlags = PredictOptions &
+  JsonChoice & {
+    readonly images: readonly string[];
+    readonly write: readonly PictureKind[];
+    readonly labels: LabelFormat;
+  };
 
 const DEFAULT_KINDS: PictureKind[] = ['overlays', 'labels'];
 
@@ -93,6 +106,7 @@ export const registerPredict: Register = (parent, act) => {
   command.addOption(rangeOption());
   addInferenceOptions(command)
     .addOption(trainingOption('device'))
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -103,22 +117,26 @@ export const registerPredict: Register = (parent, act) => {
       ),
     )
     .action(async (checkpoint, images, { best, out, write, labels, every, batch, ...flags }) => {
-      const { device, range } = flags;
+      const { device, range, json } = flags;
       if (batch !== undefined && flags.mode === 'slide') {
         throw new UsageError('--batch goes with --mode whole; by windows it is --window-batch');
       }
       const inference = inferenceOptions(flags);
       const what = { checkpoint, best, images, out, write, labels, every, batch };
-      await act('predict', predictImages, { ...what, inference, range, device });
+      await act('predict', predictImages, { ...what, inference, range, device, json });
     });
 };
 
-const predictImages: Action<PredictFlags> = async (options, io) => {
+const predictImages: Action<PredictFlags> = ({ json, ...options }, own) =>
+  withJson(json, own, (io, tell) => predictAndShow(options, io, tell));
+
+async function predictAndShow(options: Omit<PredictFlags, 'json'>, io: CommandIo, tell: Tell): Promise<void> {
   const { predict } = await import('../../evaluation/predict.js');
+  const { LINES_FILE } = await import('../../evaluation/predict-journal.js');
   const { useCores } = await import('../../machine.js');
   useCores();
   const bar = fileProgress('predict', io, 'images');
-  let failed = 0;
+  const failed: string[] = [];
   const { lines, before } = await predict({
     ...options,
     signal: io.signal,
@@ -126,16 +144,18 @@ const predictImages: Action<PredictFlags> = async (options, io) => {
     onNote: bar.note,
     onModel: bar.note,
     onFault: ({ message }) => {
-      failed++;
+      failed.push(message);
       bar.note(message);
     },
   });
   bar.done(true);
+  const { out, write } = options;
+  tell({ folder: out, record: join(out, LINES_FILE), written: write, images: lines.length, before, failed });
   const done =
     before > 0 ? `${count(lines.length, 'image')}, ${before} of them before` : count(lines.length, 'image');
   const kinds = options.write.length > 0 ? ` (${options.write.join(', ')})` : '';
   io.stdout.write(`${done}${kinds}: ${options.out}\n`);
-  if (failed > 0) {
-    throw new Error(`${options.images.join(', ')}: ${count(failed, 'file')} failed, named above`);
+  if (failed.length > 0) {
+    throw new Error(`${options.images.join(', ')}: ${count(failed.length, 'file')} failed, named above`);
   }
-};
+}

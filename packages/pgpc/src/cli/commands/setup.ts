@@ -1,5 +1,7 @@
 // `pgpc setup`: compiles the native parts for this machine.
-import { type Action, examples, type Register } from '../command.js';
+import { type Action, examples, type JsonChoice, jsonOption, type Register } from '../command.js';
+import type { CommandIo } from '../io.js';
+import { type Tell, withJson } from '../output/json.js';
 
 export const registerSetup: Register = (parent, act) => {
   parent
@@ -10,20 +12,24 @@ export const registerSetup: Register = (parent, act) => {
         'of PNG files, and write the types of the operators that it has. What is compiled lies in a cache that all ' +
         'projects share: PGPC_CACHE in the environment, or ~/.cache/pgpc.',
     )
+    .addOption(jsonOption())
     .addHelpText('after', examples('pgpc setup', 'LIBTORCH=~/libtorch pgpc setup'))
-    .action(() => act('setUp', setUp, {}));
+    .action((options: JsonChoice) => act('setUp', setUp, options));
 };
 
+const setUp: Action<JsonChoice> = ({ json }, own) => withJson(json, own, setUpAndShow);
+
 /** @throws Error after it has said what must be installed first, or what the compiler says: lines of their own. */
-const setUp: Action<object> = async (_, { stdout, stderr, signal }) => {
+async function setUpAndShow({ stdout, stderr, signal }: CommandIo, tell: Tell): Promise<void> {
   const [torch, datasets] = await Promise.all([import('@pgpc/torch/setup'), import('@pgpc/datasets/setup')]);
   const say = (text: string) => stderr.write(`pgpc: ${text}\n`);
   try {
     const parts = [await torch.setUp({ say, signal }), await datasets.setUp({ say, signal })];
+    tell({ parts });
     stdout.write(`ready (${parts.join('; ')})\n`);
   } catch (cause) {
     if (signal.aborted) throw cause;
     for (const line of (cause instanceof Error ? cause.message : String(cause)).split('\n')) say(line);
     throw new Error('nothing is set up', { cause });
   }
-};
+}

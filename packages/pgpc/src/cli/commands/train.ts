@@ -6,15 +6,25 @@ import type { DatasetFormat } from '@pgpc/datasets/formats';
 import type { Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.js';
 import { type ResolvedChoice, refuseContradictions } from '../../training/choice.js';
+import type { TrainingEvent } from '../../training/events.js';
 import { LOG_FORMATS, type LogFormat } from '../../training/logs/formats.js';
 import { isFollower } from '../../training/rank.js';
 import type { RepeatChanges } from '../../training/repeat.js';
 import type { ResumeChanges } from '../../training/resume.js';
-import { type Action, examples, option, pluginHelp, type Register } from '../command.js';
+import {
+  type Action,
+  examples,
+  type JsonChoice,
+  jsonOption,
+  option,
+  pluginHelp,
+  type Register,
+} from '../command.js';
 import type { CommandIo } from '../io.js';
+import { type Tell, withJson } from '../output/json.js';
 import { besideDashboard, DASHBOARD, type DashboardChoice } from '../training-dashboard.js';
 import { domainOptions, pluginOption, setOption, trainingOption } from '../training-options.js';
-import { claimRuns, trainSeeds } from '../training-seeds.js';
+import { claimRuns, tellingRuns, trainSeeds } from '../training-seeds.js';
 import {
   existingFolder,
   existingPath,
@@ -26,7 +36,10 @@ import {
 } from '../values.js';
 
 /** Options of a new run: fields of the choice as they are, and what says where the run goes. */
-interface NewRunOptions extends Omit<ResolvedChoice, 'source' | 'target' | 'plugins'>, DashboardChoice {
+interface NewRunOptions
+  extends Omit<ResolvedChoice, 'source' | 'target' | 'plugins'>,
+    DashboardChoice,
+    JsonChoice {
   readonly resume: undefined;
   readonly sourceRoot: string;
   readonly sourceFormat: DatasetFormat | undefined;
@@ -53,13 +66,22 @@ interface RepeatOptions
   extends RepeatChanges,
     Pick<
       NewRunOptions,
-      'name' | 'overwrite' | 'out' | 'nproc' | 'memoryCheck' | 'device' | 'seeds' | 'log' | 'dashboard'
+      | 'name'
+      | 'overwrite'
+      | 'out'
+      | 'nproc'
+      | 'memoryCheck'
+      | 'device'
+      | 'seeds'
+      | 'log'
+      | 'dashboard'
+      | 'json'
     > {
   readonly config: string;
 }
 
 /** `--resume`: everything else comes from the run directory. */
-interface ResumeOptions extends ResumeChanges, DashboardChoice {
+interface ResumeOptions extends ResumeChanges, DashboardChoice, JsonChoice {
   readonly resume: string;
   readonly device: string;
   readonly nproc: number | undefined;
@@ -91,6 +113,7 @@ const PLACE = [
   'seeds',
   'log',
   'dashboard',
+  'json',
 ];
 
 /** What may be said beside `--resume`. */
@@ -106,6 +129,7 @@ const WITH_RESUME = [
   '--nproc',
   '--device',
   '--log',
+  '--json',
   DASHBOARD,
 ];
 
@@ -187,6 +211,7 @@ export const registerTrain: Register = (parent, act) => {
         integer(0),
       ),
     )
+    .addOption(jsonOption())
     .addHelpText('after', pluginHelp())
     .addHelpText(
       'after',
@@ -201,7 +226,7 @@ export const registerTrain: Register = (parent, act) => {
         'pgpc train --source-root data/gta5 --target-root data/camvid --classes gta5-to-camvid.yaml',
         'pgpc train --source-root data/simulator --target-root data/camera --log tensorboard',
         'pgpc train --resume runs/pgpc',
-        'pgpc train --resume runs/pgpc --iterations 60000',
+        'pgpc train --resume runs/pgpc --iterations 60000 --json',
         'pgpc train --nproc 4 --source-root data/simulator --target-root data/camera',
       ),
     );
@@ -213,12 +238,14 @@ export const registerTrain: Register = (parent, act) => {
       if (extra.length > 0) {
         throw new UsageError(`--resume takes the rest from the run directory: leave out ${extra.join(', ')}`);
       }
-      const { device, iterations, lr, precision, sourceRoot, targetRoot, log } = options as NewRunOptions;
+      const { device, iterations, lr, precision, sourceRoot, targetRoot, log, json } =
+        options as NewRunOptions;
       const chosen = {
         resume: resume as string,
         nproc,
         device,
         log,
+        json,
         dashboard,
         sourceRoot,
         targetRoot,
@@ -291,8 +318,17 @@ function given(command: Command): string[] {
   return givenOptions(command).map(({ long }) => long!);
 }
 
-const newRun: Action<Omit<NewRunOptions, 'dashboard'>> = async (options, io) => {
-  const { nproc, name, overwrite, out, memoryCheck, plugin, seeds, log, ...rest } = options;
+const newRun: Action<Omit<NewRunOptions, 'dashboard'>> = async ({ nproc, json, ...options }, own) => {
+  if (await launched(nproc, own)) return;
+  await withJson(json, own, (io, tell) => trainNew(options, io, tell));
+};
+
+async function trainNew(
+  options: Omit<NewRunOptions, 'dashboard' | 'nproc' | 'json'>,
+  io: CommandIo,
+  tell: Tell,
+): Promise<void> {
+  const { name, overwrite, out, memoryCheck, plugin, seeds, log, ...rest } = options;
   const {
     resume: _,
     sourceRoot,
@@ -311,41 +347,57 @@ const newRun: Action<Omit<NewRunOptions, 'dashboard'>> = async (options, io) => 
     target: { root: targetRoot, format: targetFormat, scale: targetScale, range: targetRange },
     plugins: plugin,
   };
-  if (await launched(nproc, io)) return;
   const runs = claimRuns({ out, name, overwrite, phase: choice.method, seed: choice.seed, seeds });
   const { device } = choice;
   const { command, signal } = io;
-  await trainSeeds(runs, io, async ({ seed, claim }, onEvent) => {
+  await trainSeeds(runs, io, tell, async ({ seed, claim }, onEvent) => {
     const { runChoice } = await import('../output/training.js');
     return runChoice({ ...chosen, seed }, { claim, device, memoryCheck, log, command, signal, onEvent });
   });
+}
+
+const repeatRun: Action<Omit<RepeatOptions, 'dashboard'>> = async ({ nproc, json, ...options }, own) => {
+  if (await launched(nproc, own)) return;
+  await withJson(json, own, (io, tell) => trainAgain(options, io, tell));
 };
 
-const repeatRun: Action<Omit<RepeatOptions, 'dashboard'>> = async (options, io) => {
-  const { config: path, nproc, name, overwrite, out, memoryCheck, device, seeds, log, ...changes } = options;
-  if (await launched(nproc, io)) return;
+async function trainAgain(
+  options: Omit<RepeatOptions, 'dashboard' | 'nproc' | 'json'>,
+  io: CommandIo,
+  tell: Tell,
+): Promise<void> {
+  const { config: path, name, overwrite, out, memoryCheck, device, seeds, log, ...changes } = options;
   const { repeatedTraining } = await import('../../training/repeat.js');
   const config = await repeatedTraining(path, changes);
   const { seed } = config.experiment;
   const runs = claimRuns({ out, name, overwrite, phase: config.phase, seed, seeds });
   const { command, signal } = io;
-  await trainSeeds(runs, io, async ({ seed, claim }, onEvent) => {
+  await trainSeeds(runs, io, tell, async ({ seed, claim }, onEvent) => {
     const { runTraining } = await import('../output/training.js');
     const one = { ...config, experiment: { ...config.experiment, seed } };
     return runTraining(one, { claim, device, memoryCheck, log, command, signal, onEvent });
   });
-};
+}
 
-const resumeRun: Action<Omit<ResumeOptions, 'dashboard'>> = async ({ resume, nproc, ...changes }, io) => {
-  // Before libtorch is loaded.
-  if (!existsSync(join(resume, 'run.json'))) {
-    throw new Error(`${resume} is no run directory: it has no run.json`);
-  }
-  if (await launched(nproc, io)) return;
-  const { resumeTraining, showTraining } = await import('../output/training.js');
-  const { signal } = io;
-  if (!isFollower()) io.stdout.write(`run: ${resume}\n`);
-  await showTraining(io, (onEvent) => resumeTraining(resume, { ...changes, signal, onEvent }));
+const resumeRun: Action<Omit<ResumeOptions, 'dashboard'>> = async (
+  { resume, nproc, json, ...changes },
+  own,
+) => {
+  const several = nproc !== undefined && nproc > 1;
+  // Of several processes rank 0 writes the results.
+  await withJson(several ? undefined : json, own, async (io, tell) => {
+    // Before libtorch is loaded.
+    if (!existsSync(join(resume, 'run.json'))) {
+      throw new Error(`${resume} is no run directory: it has no run.json`);
+    }
+    if (await launched(nproc, own)) return;
+    const { resumeTraining, showTraining } = await import('../output/training.js');
+    const { signal } = io;
+    if (!isFollower()) io.stdout.write(`run: ${resume}\n`);
+    const train = (onEvent: (event: TrainingEvent) => void) =>
+      resumeTraining(resume, { ...changes, signal, onEvent });
+    await showTraining(io, tellingRuns(tell), train);
+  });
 };
 
 /** Starts the ranks of a training in several processes. @returns false if this process is to train itself. */

@@ -11,7 +11,9 @@ import { UsageError } from '../../config/usage-error.js';
 import { catalog, findCatalogEntry, weightsFolder } from '../../models/weights/catalog.js';
 import { shippedEncoder } from '../../models/weights/shipped.js';
 import { bestOption } from '../checkpoint-options.js';
-import { type Action, examples, option, type Register } from '../command.js';
+import { type Action, examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
+import type { CommandIo } from '../io.js';
+import { type Tell, withJson } from '../output/json.js';
 import { checkedBy, existingFile, existingPath, oneOf, outputFolder } from '../values.js';
 import type { ConvertWeightsOptions, InspectWeightsOptions } from '../weights.js';
 import type { PullWeightsOptions } from '../weights-pull.js';
@@ -76,7 +78,7 @@ export const registerWeights: Register = (parent, act) => {
     )
     .addOption(networkOption())
     .addOption(bestOption())
-    .option('--json', 'print JSON', false)
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -118,6 +120,7 @@ export const registerWeights: Register = (parent, act) => {
         classFile,
       ),
     )
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -126,11 +129,15 @@ export const registerWeights: Register = (parent, act) => {
         'pgpc weights convert runs/mine --to daformer --out mine.pth',
       ),
     )
-    .action(async (file: string, { to, out, network, best, encoder, allowPartial, classes }) => {
+    .action(async (file: string, { to, out, network, best, encoder, allowPartial, classes, json }) => {
+      if (out === '-' && json === '-') {
+        throw new UsageError('--out - and --json -: standard output takes one of them');
+      }
       if (out === '-' && to === 'hf') {
         throw new UsageError('--out -: hf is a folder of files, which standard output cannot take');
       }
-      await act('convertWeights', convert, { file, to, out, network, best, encoder, allowPartial, classes });
+      const chosen = { file, to, out, network, best, encoder, allowPartial, classes, json };
+      await act('convertWeights', convert, chosen);
     });
 
   weights
@@ -150,6 +157,7 @@ export const registerWeights: Register = (parent, act) => {
       ),
     )
     .addOption(option('--sha256 <digits>', 'SHA-256 that the file must have', sha256))
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
@@ -157,22 +165,30 @@ export const registerWeights: Register = (parent, act) => {
         'pgpc train --weights mit_b5 --source-root data/simulator --target-root data/camera',
       ),
     )
-    .action(async (name: string, { hub, out, sha256 }) => {
-      await act('pullWeights', pull, { name, hub, out: out ?? weightsFolder(), sha256 });
+    .action(async (name: string, { hub, out, sha256, json }) => {
+      await act('pullWeights', pull, { name, hub, out: out ?? weightsFolder(), sha256, json });
     });
 };
 
-const inspect: Action<InspectWeightsOptions> = async (options, io) => {
+const inspect: Action<InspectWeightsOptions & JsonChoice> = async ({ json, ...options }, own) => {
   const { inspectWeights } = await import('../weights.js');
-  await inspectWeights(options, io);
+  await withJson(json, own, (io, tell) => inspectWeights(options, io, tell));
 };
 
-const convert: Action<ConvertWeightsOptions> = async (options, io) => {
+const convert: Action<ConvertWeightsOptions & JsonChoice> = async ({ json, ...options }, own) => {
   const { convertWeights } = await import('../weights.js');
-  if (options.out !== '-') {
-    await convertWeights(options, io);
-    return;
-  }
+  const { out } = options;
+  await withJson(
+    json,
+    own,
+    (io, tell) => (out === '-' ? convertTo(own, options, tell) : convertWeights(options, io, tell)),
+    out,
+  );
+};
+
+/** Writes to standard output what the command would write to a file. */
+async function convertTo(io: CommandIo, options: ConvertWeightsOptions, tell: Tell): Promise<void> {
+  const { convertWeights } = await import('../weights.js');
   const folder = await mkdtemp(join(tmpdir(), 'pgpc-convert-'));
   const out = join(folder, 'weights.safetensors');
   try {
@@ -183,14 +199,16 @@ const convert: Action<ConvertWeightsOptions> = async (options, io) => {
         done();
       },
     });
-    await convertWeights({ ...options, out }, { ...io, stdout });
+    await convertWeights({ ...options, out }, { ...io, stdout }, (told) =>
+      tell({ ...told, out: options.out }),
+    );
     await pipeline(createReadStream(out), io.stdout, { end: false });
   } finally {
     await rm(folder, { recursive: true });
   }
-};
+}
 
-const pull: Action<PullWeightsOptions> = async (options, io) => {
+const pull: Action<PullWeightsOptions & JsonChoice> = async ({ json, ...options }, own) => {
   const { pullWeights } = await import('../weights-pull.js');
-  await pullWeights(options, io);
+  await withJson(json, own, (io, tell) => pullWeights(options, io, tell));
 };

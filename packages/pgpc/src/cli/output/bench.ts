@@ -13,17 +13,18 @@ import { daformerRecipe } from '../../recipes/daformer.js';
 import { percent } from '../../report/format.js';
 import { type BenchmarkOptions, profileSteps, timeSteps } from '../../training/benchmark.js';
 import { gib } from '../../training/memory.js';
-import type { Action } from '../command.js';
+import type { Action, JsonChoice } from '../command.js';
 import type { CommandIo } from '../io.js';
 import type { Size } from '../values.js';
+import { type Tell, withJson } from './json.js';
 import { progress } from './progress.js';
 import { textTable } from './table.js';
-import { beside, writeText } from './text-file.js';
+import { writeText } from './text-file.js';
 
 /** Iterations of the paper's runs, for which the time is given. */
 const PAPER_ITERATIONS = 40_000;
 
-export interface BenchOptions {
+export interface BenchOptions extends JsonChoice {
   readonly network: NetworkName;
   readonly method: MethodName;
   readonly crop: Size;
@@ -43,8 +44,6 @@ export interface BenchOptions {
   readonly activationCheckpointing: boolean;
   /** Tell where the time goes, instead of how much it is; undefined: do not. */
   readonly profile: ProfileOptions | undefined;
-  /** File for all results; undefined: none is written. */
-  readonly json: string | undefined;
 }
 
 export interface ProfileOptions {
@@ -54,8 +53,10 @@ export interface ProfileOptions {
   readonly trace: string | undefined;
 }
 
-export const bench: Action<BenchOptions> = async (options, own) => {
-  const io = beside(own, options.json, options.profile?.trace);
+export const bench: Action<BenchOptions> = (options, own) =>
+  withJson(options.json, own, (io, tell) => measure(options, { io, own }, tell), options.profile?.trace);
+
+async function measure(options: BenchOptions, { io, own }: Streams, tell: Tell): Promise<void> {
   if (options.threads === undefined) useCores();
   else setNumThreads(options.threads);
   const device = chosenDevice(options.device);
@@ -83,24 +84,18 @@ export const bench: Action<BenchOptions> = async (options, own) => {
     signal: io.signal,
     onStep: (done) => bar.update(done),
   };
-  const measure = profile ? profiled : timed;
-  const results = await measure(experiment, measuring, options, { io, own }, () => bar.done());
-  if (options.json) {
-    const settings = {
-      network,
-      method,
-      batch,
-      crop,
-      steps,
-      warmUp,
-      seed,
-      precision,
-      activationCheckpointing,
-    };
-    const text = `${JSON.stringify({ settings, machine, ...results }, null, 2)}\n`;
-    writeText('results', options.json, text, own);
-  }
-};
+  const measured = await (profile ? profiled : timed)(experiment, measuring, options, { io, own }, () =>
+    bar.done(),
+  );
+  const settings = { network, method, batch, crop, steps, warmUp, seed, precision, activationCheckpointing };
+  tell({ settings, machine, ...measured });
+}
+
+/** The command's own streams, and where it says what is not in a file. */
+interface Streams {
+  readonly io: CommandIo;
+  readonly own: CommandIo;
+}
 
 type MeasuringOptions = BenchmarkOptions & { device: string };
 
@@ -108,7 +103,7 @@ type Measure = (
   experiment: Experiment,
   measuring: MeasuringOptions,
   options: BenchOptions,
-  surroundings: { io: CommandIo; own: CommandIo },
+  streams: Streams,
   measured: () => void,
 ) => Promise<Record<string, unknown>>;
 

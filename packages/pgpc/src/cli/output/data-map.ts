@@ -9,6 +9,7 @@ import {
   detectFormat,
   formatProposal,
   openDataset,
+  type Proposal,
   type ProposedDomain,
   proposeMapping,
   type SegmentationDataset,
@@ -27,8 +28,8 @@ interface ProposalOptions {
   readonly out: string;
 }
 
-/** @returns how many classes are left to decide. @throws Error where the names tell fewer than two classes that both have. */
-export async function showProposal(options: ProposalOptions, io: CommandIo): Promise<number> {
+/** @returns what is proposed. @throws Error where the names tell fewer than two classes that both have. */
+export async function showProposal(options: ProposalOptions, io: CommandIo): Promise<Proposal> {
   const source = await open(options.source, options.sourceFormat);
   const target = await open(options.target, options.targetFormat);
   for (const { root, classes } of [source, target]) {
@@ -58,7 +59,7 @@ export async function showProposal(options: ProposalOptions, io: CommandIo): Pro
       `${options.source} and ${options.target}: the names do not tell two classes that both have; write the file by hand, see the guide to datasets`,
     );
   }
-  return proposal.undecided.length;
+  return proposal;
 }
 
 /** The split that one trains on, or else one that has labels. */

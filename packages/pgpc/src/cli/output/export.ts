@@ -26,3 +26,14 @@ export function describeExport({ file, model, bytes, config, checked }: Exported
   }
   return `${lines.join('\n')}\n`;
 }
+
+/** The same, for JSON. */
+export function exportFacts({ file, model, bytes, config, checked }: ExportedOnnx, asked: Asked): object {
+  const { opset, nodes, input, output, fixedBecause } = model;
+  const { weights, foldPreprocessing } = asked;
+  return {
+    ...{ file, bytes, network: config, weights, foldPreprocessing, opset, operators: nodes },
+    ...{ input, output, fixedBecause },
+    checked: checked ? { images: checked.images, ...checked.result } : null,
+  };
+}

@@ -14,6 +14,7 @@ import { count } from '../command.js';
 import { CONFIG_FILE } from '../config-file.js';
 import type { CommandIo } from '../io.js';
 import { showProposal } from './data-map.js';
+import type { Tell } from './json.js';
 import { openTeller } from './open-data.js';
 
 interface Project {
@@ -24,10 +25,11 @@ interface Project {
 }
 
 /**
+ * @param tell is told what is written, for JSON.
  * @throws UsageError for files that are there already, and where nobody can be asked; Error for data that is not sound, when
  *   nothing has been written but perhaps the proposed classes.
  */
-export async function writeProject(project: Project, io: CommandIo): Promise<void> {
+export async function writeProject(project: Project, io: CommandIo, tell: Tell): Promise<void> {
   const { folder, methods } = project;
   const file = join(folder, CONFIG_FILE);
   if (existsSync(file)) throw new UsageError(`${file} is there already: edit it, or name another folder`);
@@ -56,6 +58,7 @@ export async function writeProject(project: Project, io: CommandIo): Promise<voi
     '# More steps and larger crops take longer and reach more: the run says how long before it starts.\n';
   writeFileSync(file, `${head}${stringify(options)}`, { flag: 'wx' });
   const next = folder === '.' ? 'pgpc adapt' : `cd ${shellQuoted(folder)} && pgpc adapt`;
+  tell({ file, classes, options, next });
   io.stdout.write(`${file}: written\nnext: ${next}\n`);
 }
 
@@ -109,10 +112,10 @@ async function classesFor(
   if (existsSync(out)) return out;
   mkdirSync(folder, { recursive: true });
   const domains = { source, target, sourceFormat: undefined, targetFormat: undefined };
-  const undecided = await showProposal({ ...domains, out }, io);
-  if (undecided > 0) {
+  const { undecided } = await showProposal({ ...domains, out }, io);
+  if (undecided.length > 0) {
     throw new Error(
-      `${out}: decide at its end what becomes of ${count(undecided, 'class', 'classes')}, then run the same command again`,
+      `${out}: decide at its end what becomes of ${count(undecided.length, 'class', 'classes')}, then run the same command again`,
     );
   }
   return out;

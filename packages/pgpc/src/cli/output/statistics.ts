@@ -18,22 +18,20 @@ import type { CommandIo } from '../io.js';
 import type { Size } from '../values.js';
 import { classesOf, classesTable } from './classes.js';
 import { labelLines } from './findings.js';
+import type { Tell } from './json.js';
 import { fileProgress } from './progress.js';
 import { textTable } from './table.js';
-import { beside, writeText } from './text-file.js';
 
 export interface StatsOptions extends DataSelection {
   /** Size of the training crops that the printed constants are for. */
   readonly crop: Size;
   /** Tell by the files' contents, not their times, whether the cached counts hold. */
   readonly byContent: boolean;
-  /** File for the counts; undefined: none is written. */
-  readonly json: string | undefined;
 }
 
-export async function showStatistics(options: StatsOptions, given: CommandIo): Promise<void> {
-  const io = beside(given, options.json);
-  const { root, split, classes, range, jobs, crop, byContent, json } = options;
+/** @param tell is told the counts, for JSON. @throws Error for files that could not be counted, when the others were. */
+export async function showStatistics(options: StatsOptions, io: CommandIo, tell: Tell): Promise<void> {
+  const { root, split, classes, range, jobs, crop, byContent } = options;
   const format = options.format ?? (await detectFormat(root));
   const { definition, mapping } = await classesOf(classes, format);
   const faults: DatasetError[] = [];
@@ -58,8 +56,7 @@ export async function showStatistics(options: StatsOptions, given: CommandIo): P
   io.stdout.write(statisticsTable(dataset, statistics));
   io.stdout.write(constants(statistics, crop));
   io.stdout.write(labelLines(dataset, statistics, layout));
-  if (json !== undefined)
-    writeText('counts', json, `${JSON.stringify(asJson(dataset, statistics))}\n`, given);
+  tell(asJson(dataset, statistics));
   for (const { message } of faults) io.stderr.write(`left out: ${message}\n`);
   if (faults.length > 0) {
     throw new Error(`${root}: ${filesWere(faults.length)} not counted`);

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { withSpread } from '../../ablation/table.js';
 import { methodLabel } from '../../config/method.js';
+import type { TrainingConfig } from '../../config/training.js';
 import { protocolMiou } from '../../evaluation/protocols.js';
 import { describeDevice, useCores } from '../../machine.js';
 import { describeReport } from '../../models/weights/fit.js';
@@ -13,11 +14,13 @@ import { writeReport } from '../../report/report.js';
 import { meanAndSpread } from '../../report/series.js';
 import type { TrainingEvent, TrainingResult } from '../../training/events.js';
 import { gib } from '../../training/memory.js';
+import { openRunFiles } from '../../training/run-directory/open-run.js';
 import type { MethodResult } from '../../training/run-directory/schema.js';
 import { count } from '../command.js';
 import type { CommandIo } from '../io.js';
 import { classesTable } from './classes.js';
 import { forecast, isLong } from './forecast.js';
+import type { Tell } from './json.js';
 import { stageBars } from './open-data.js';
 import { Pace } from './pace.js';
 import { type Progress, progress } from './progress.js';
@@ -25,9 +28,13 @@ import { iouTable, textTable } from './table.js';
 
 export { resumeTraining, runChoice, runTraining } from '../../training/run.js';
 
-/** Shows a training while it is under way, and what has come of it. */
+/**
+ * Shows a training while it is under way, and what has come of it.
+ * @param tellRun is told the same of the run, for JSON, once it has ended, however that comes.
+ */
 export async function showTraining(
   io: CommandIo,
+  tellRun: (run: object) => void,
   train: (onEvent: (event: TrainingEvent) => void) => Promise<TrainingResult>,
 ): Promise<TrainingResult> {
   useCores();
@@ -39,9 +46,14 @@ export async function showTraining(
       report.tell(event);
       tell(event);
     });
-  } finally {
+  } catch (error) {
     await report.end();
+    const facts = report.run && failedFacts(report.run, report.file, error);
+    if (facts) tellRun(facts);
+    throw error;
   }
+  await report.end();
+  if (result.run !== undefined) tellRun(factsOf(result, result.run, report.file));
   printResult(result, io);
   if (report.file !== undefined) io.stdout.write(`report: ${report.file}\n`);
   return result;
@@ -51,11 +63,12 @@ export async function showTraining(
 class LiveReport {
   /** The file, once it is written. */
   file: string | undefined;
-  #run: string | undefined;
+  /** The run directory, once it is taken. */
+  run: string | undefined;
   #writing: Promise<void> | undefined;
 
   tell(event: TrainingEvent): void {
-    if (event.kind === 'run') this.#run = event.directory;
+    if (event.kind === 'run') this.run = event.directory;
     // One at a time: the next checkpoint's report has this one's too.
     if (event.kind === 'checkpoint') this.#writing ??= this.#write();
   }
@@ -67,23 +80,26 @@ class LiveReport {
 
   async #write(): Promise<void> {
     // A run that was refused has left no folder.
-    if (this.#run !== undefined && existsSync(join(this.#run, 'run.json'))) {
-      this.file = await writeReport(this.#run);
+    if (this.run !== undefined && existsSync(join(this.run, 'run.json'))) {
+      this.file = await writeReport(this.run);
     }
     this.#writing = undefined;
   }
 }
 
 /** Mean and spread over trainings that differ in their seed. */
-export function showSeeds(trained: readonly TrainingResult[], { stdout }: CommandIo): void {
+export function showSeeds(trained: readonly TrainingResult[], { stdout }: CommandIo, tell: Tell): void {
   const results = trained.flatMap(({ result }) => result ?? []);
   const { classes } = trained[0]!;
   if (results.length < 2) return;
-  const over = (value: (result: MethodResult) => number) => withSpread(meanAndSpread(results.map(value)));
-  const rows = classes.map(({ name }, i) => [name, over(({ iou }) => iou[i]!)]);
+  const over = (value: (result: MethodResult) => number) => meanAndSpread(results.map(value));
+  const [miou, accuracy] = [over((result) => result.miou), over((result) => result.accuracy)];
+  const iou = classes.map((_, i) => over((result) => result.iou[i]!));
+  tell({ overSeeds: { seeds: results.length, miou, accuracy, iou } });
+  const rows = classes.map(({ name }, i) => [name, withSpread(iou[i]!)]);
   const means = [
-    ['mIoU', over(({ miou }) => miou)],
-    ['pixel accuracy', over(({ accuracy }) => accuracy)],
+    ['mIoU', withSpread(miou)],
+    ['pixel accuracy', withSpread(accuracy)],
   ];
   const head = `mean ± standard deviation of ${results.length} seeds`;
   stdout.write(`\n${textTable(['IoU, %', head], [...rows, ...means])}`);
@@ -238,13 +254,10 @@ function printResult(trained: TrainingResult, { stdout }: CommandIo): void {
   if (run === undefined) return;
   stdout.write(`checkpoint: ${checkpoint}\n`);
   if (outcome === 'stopped') {
-    const { WORLD_SIZE } = process.env;
-    const ranks = process.connected && WORLD_SIZE !== undefined ? ` --nproc ${WORLD_SIZE}` : '';
-    stdout.write(`resume with: pgpc train --resume ${run}${ranks}\n`);
+    stdout.write(`resume with: ${resumeCommand(run)}\n`);
     return;
   }
   if (best) stdout.write(`best by ${best.score}, of step ${best.iteration}: ${best.folder}\n`);
-  const { protocols } = config.data;
   if (!result) {
     stdout.write(`no evaluation: ${withoutResult}\n`);
     return;
@@ -254,7 +267,46 @@ function printResult(trained: TrainingResult, { stdout }: CommandIo): void {
   if (missing.length > 0) {
     stdout.write(`without a pixel in the validation images, left out of mIoU: ${missing.join(', ')}\n`);
   }
-  for (const protocol of protocols) {
-    stdout.write(`mIoU over ${protocol} classes: ${percent(protocolMiou(result.iou, protocol))}\n`);
+  const over = miouOverClasses(result, config);
+  for (const protocol of config.data.protocols) {
+    stdout.write(`mIoU over ${protocol} classes: ${percent(over[protocol]!)}\n`);
   }
+}
+
+/** mIoU over the classes of each of the data's protocols, by their number. */
+function miouOverClasses({ iou }: MethodResult, { data }: TrainingConfig): Record<string, number> {
+  return Object.fromEntries(data.protocols.map((protocol) => [protocol, protocolMiou(iou, protocol)]));
+}
+
+function resumeCommand(run: string): string {
+  const { WORLD_SIZE } = process.env;
+  const ranks = process.connected && WORLD_SIZE !== undefined ? ` --nproc ${WORLD_SIZE}` : '';
+  return `pgpc train --resume ${run}${ranks}`;
+}
+
+/** What `--json` has of a run that has ended; scores as results.json has them. */
+function factsOf(trained: TrainingResult, run: string, report: string | undefined): object {
+  const { outcome, checkpoint, best, result, bestResult, withoutResult, classes, config } = trained;
+  return {
+    run,
+    seed: config.experiment.seed,
+    outcome,
+    report,
+    checkpoint,
+    best,
+    classes: classes.map(({ name }) => name),
+    results: [result, bestResult].filter((one) => one !== undefined),
+    ...(result && config.data.protocols.length > 0 && { miouOverClasses: miouOverClasses(result, config) }),
+    ...(outcome === 'stopped' ? { resume: resumeCommand(run) } : { withoutResult }),
+  };
+}
+
+/** The same of a run that an error has ended; undefined where the run directory is gone, or another run's. */
+function failedFacts(run: string, report: string | undefined, error: unknown): object | undefined {
+  if (!existsSync(join(run, 'run.json'))) return undefined;
+  const { info, results } = openRunFiles(run);
+  // One that was to be replaced, or that could not be resumed, is as it was.
+  if (info.error !== (error instanceof Error ? error.message : String(error))) return undefined;
+  const classes = info.classes.map(({ name }) => name);
+  return { run, seed: info.seed, outcome: info.status, report, classes, results };
 }

@@ -2,16 +2,18 @@
 
 import type { AdaptEvent } from '../../comparison/adapt.js';
 import type { DemoEvent } from '../../comparison/demo.js';
-import { nextSteps } from '../../report/next-steps.js';
+import { type NextStep, nextSteps } from '../../report/next-steps.js';
 import type { CommandIo } from '../io.js';
 import { roughly } from './forecast.js';
+import type { Tell } from './json.js';
 import { openTeller } from './open-data.js';
 import { ParallelProgress } from './parallel-progress.js';
 import { iouTable } from './table.js';
 
-/** @throws what the comparison throws. */
+/** @param tell is told the same of the run, for JSON. @throws what the comparison throws. */
 export async function showComparison(
   io: CommandIo,
+  tell: Tell,
   comparison: (onEvent: (event: AdaptEvent | DemoEvent) => void) => Promise<void>,
 ): Promise<void> {
   const { stdout, stderr } = io;
@@ -41,9 +43,13 @@ export async function showComparison(
       }
       case 'report': {
         const { path, results, info } = event.run;
+        tell({ run: path, report: event.file, classes: info.classes.map(({ name }) => name), results });
         if (results.length > 0) stdout.write(`\n${iouTable(results, info.classes)}`);
         stdout.write(`\nrun: ${path}\nreport: ${event.file}\n`);
-        if (info.status === 'finished') stdout.write(nextLines(path));
+        if (info.status !== 'finished') return;
+        const next = nextSteps(path);
+        tell({ next });
+        stdout.write(nextLines(next));
         return;
       }
       default:
@@ -52,8 +58,7 @@ export async function showComparison(
   });
 }
 
-function nextLines(run: string): string {
-  const steps = nextSteps(run);
+function nextLines(steps: readonly NextStep[]): string {
   const width = Math.max(...steps.map(({ command }) => command.length));
   return `next:\n${steps.map(({ command, gives }) => `  ${command.padEnd(width)}  ${gives}\n`).join('')}`;
 }

@@ -322,10 +322,15 @@ describe('pgpc weights pull', () => {
 
   test('takes the older file where the hub has no safetensors', async () => {
     behaviour.refuse = (path) => (path.includes('safetensors') ? 404 : undefined);
-    const { code, out } = await pgpc('nvidia/mit-b5', '--hub', origin, '--out', folder);
+    const { code, out, err } = await pgpc('nvidia/mit-b5', '--hub', origin, '--out', folder, '--json');
     expect(code).toBe(0);
-    expect(out).toContain(`${join(folder, 'nvidia-mit-b5.bin')}: 300000 bytes`);
-    expect(out).toContain('not checked');
+    const file = join(folder, 'nvidia-mit-b5.bin');
+    expect(err).toContain(`${file}: 300000 bytes`);
+    expect(err).toContain('not checked');
+    expect(JSON.parse(out)).toMatchObject({
+      ...{ outcome: 'finished', name: 'nvidia/mit-b5', licence: { text: expect.stringContaining('NVIDIA') } },
+      files: [{ file, bytes: 300_000, sha256: digest(content), resumedFrom: 0 }],
+    });
   });
 
   test('fetches all shards of an index, again what is missing, and the configuration', async () => {
@@ -378,7 +383,7 @@ describe('pgpc weights pull', () => {
       stage: () => {},
     };
     const options = { name: 'mit_b5', hub, out: folder, sha256: undefined };
-    await expect(pullWeights(options, io)).rejects.toThrow(
+    await expect(pullWeights(options, io, () => {})).rejects.toThrow(
       `no connection to 127.0.0.1:${port} (ECONNREFUSED); by hand: fetch ${hub}/nvidia/mit-b5/resolve/main/model.safetensors on another machine, place it as ${join(folder, 'nvidia-mit-b5.safetensors')}, and --weights mit_b5 finds it`,
     );
   });
