@@ -1,10 +1,12 @@
-// Files that claim more than they hold, or are of another kind than their names say.
+// Files that claim more than they hold, are of another kind than their names say, or are nested without end.
 import { deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
+import { readClassFile } from '../src/classes/class-file.js';
 import { decodeRgb, imageSize, openImage, readSamples } from '../src/images/index.js';
 import { crc32 } from '../src/images/png-codec.js';
 import { encodeRowPng } from '../src/images/row-png.js';
+import { parseYaml } from '../src/yaml-text.js';
 import { failure, rgb, Workspace } from './support/files.js';
 
 const space = new Workspace();
@@ -53,7 +55,7 @@ describe('a PNG that claims more pixels than it can hold', () => {
     expect(await failure(readSamples(await space.put('b.png', wide)))).toMatch(/16384x16384 is out of range/);
   });
 
-  it('is refused in the form of copies, of which parts are read', async () => {
+  it('is refused in the form of copies, which are read in parts', async () => {
     const copy = Buffer.from(encodeRowPng({ width: 4, height: 4, data: new Uint8Array(48) }));
     copy.writeUInt32BE(2 ** 30, 20);
     expect(await failure(openImage(await space.put('a.png', copy)))).toMatch(/the file ends early/);
@@ -82,5 +84,31 @@ describe('a picture of a format that is not read', () => {
       expect(await imageSize(file)).toEqual({ width: 8, height: 8 });
     }
     expect((await decodeRgb(await space.put('b.jpg', rgb(2, 1)))).width).toBe(2);
+  });
+});
+
+describe('YAML', () => {
+  it.each([
+    ['lists', '['.repeat(5000)],
+    ['closed lists', `${'['.repeat(5000)}${']'.repeat(5000)}`],
+    ['maps', '{a: '.repeat(5000)],
+    ['lists on a line', `${'- '.repeat(200_000)}x`],
+    ['keys', `${'? '.repeat(5000)}x`],
+    ['maps by indentation', Array.from({ length: 500 }, (_, i) => `${' '.repeat(i)}a:`).join('\n')],
+  ])('of %s inside of one another is refused by name, also when read again', async (_, text) => {
+    const file = await space.put('classes.yaml', text);
+    for (let i = 0; i < 3; i++) {
+      expect(await failure(readClassFile(file))).toMatch(
+        /classes\.yaml: cannot be read \(.*deeper than 50 levels/,
+      );
+    }
+  });
+
+  it('is bounded in length, and brackets in its texts are no levels', () => {
+    expect(() => parseYaml(`a: ${'x'.repeat(2 ** 20)}`)).toThrow(/characters of YAML/);
+    expect(parseYaml(`- "${'['.repeat(100)}"\n- don't ${'{'.repeat(100)}\n# ${'['.repeat(100)}`)).toEqual([
+      '['.repeat(100),
+      `don't ${'{'.repeat(100)}`,
+    ]);
   });
 });

@@ -1,4 +1,4 @@
-// Which of the formats that are read a picture is of, by its first bytes: libvips reads many more, some of which are programs.
+// The format of a picture, by its first bytes: libvips reads many more than are wanted here, and some are programs.
 import { open } from 'node:fs/promises';
 
 /** What files of each format begin with. */

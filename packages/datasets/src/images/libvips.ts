@@ -54,7 +54,7 @@ async function headerOf(file: string): Promise<Metadata> {
   return sharp(file, LENIENT).metadata();
 }
 
-/** Bytes of decoded pixels, of which libvips and sharp each hold some copies. */
+/** Bytes of decoded pixels; libvips and sharp each hold some copies. */
 const MOST_BYTES = 2 ** 31;
 /** Seconds of decoding, many times what the largest image takes. */
 export const MOST_SECONDS = 60;
