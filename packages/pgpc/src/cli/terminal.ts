@@ -1,6 +1,6 @@
 // The one way by which text reaches the terminal: names from files may hold what a terminal would act on.
 
-/** All control characters but a tab and the end of a line, and those that turn the direction of writing. */
+/** All control characters but a tab and the end of a line, and what turns the direction of writing. */
 const CONTROLS =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]|\r(?!\n)/g;
