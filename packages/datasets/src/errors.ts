@@ -13,6 +13,7 @@ export type FaultKind =
   | 'value-range'
   | 'label-format'
   | 'size-mismatch'
+  | 'too-small'
   | 'unknown-value'
   | 'definition';
 

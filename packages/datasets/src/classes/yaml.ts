@@ -1,9 +1,9 @@
 // Reading the files that people write: YAML, and what is wrong with it in one line.
 
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { DatasetError, fault } from '../errors.js';
 import { readText } from '../files/text.js';
+import { parseYaml } from '../yaml-text.js';
 import { type Color, unpacked } from './colors.js';
 
 /** `'#rrggbb'`, or three numbers of 0 to 255. */
@@ -23,7 +23,7 @@ export const colorSchema = z.union(
 /** What a YAML file holds (JSON is YAML). @throws {DatasetError} when it is missing or no YAML */
 export async function readYaml(file: string): Promise<unknown> {
   try {
-    return parse(await readText(file));
+    return parseYaml(await readText(file));
   } catch (error) {
     if (error instanceof DatasetError) throw error;
     const reason = (error as Error).message.split('\n')[0];

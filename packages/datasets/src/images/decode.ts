@@ -7,7 +7,7 @@ import type { Rect, RgbImage, Size } from './types.js';
 import { undecodable } from './unreadable.js';
 
 /**
- * Decodes an image file of any format libvips reads, as 8-bit sRGB without alpha, turned as its EXIF orientation says.
+ * Decodes a PNG, JPEG, WebP, TIFF, AVIF or GIF, whatever its name says, as 8-bit sRGB without alpha, turned as its EXIF orientation says.
  * Numbers of 16 bits are of the scale 0..65535, floats of 0..1, unless a range is given; of several pages the first counts.
  * @throws {DatasetError} when the file is missing or cannot be decoded, or its numbers are of another scale
  */

@@ -1,6 +1,9 @@
-// Images of any format that libvips reads, as their annotator saw them: turned as EXIF says, in 8-bit sRGB.
+// Images of the formats that are read, by libvips, as their annotator saw them: turned as EXIF says, in 8-bit sRGB.
+import { stat } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { fault } from '../errors.js';
+import { formatOf } from './file-format.js';
+import { refuseFalseClaim } from './png-codec.js';
 import { isMostlyOutside, toBytes, type ValueRange, type WideSamples } from './range.js';
 import type { Rect, RgbImage, Size } from './types.js';
 
@@ -23,7 +26,7 @@ export interface LibvipsImage extends Size {
  * @throws Error if there is no such file or it is no image; DatasetError for one of more than four channels
  */
 export async function openByLibvips(file: string, options: ReadOptions = {}): Promise<LibvipsImage> {
-  const header = await sharp(file, LENIENT).metadata();
+  const header = await headerOf(file);
   const { channels, space, depth, orientation, pages = 1 } = header;
   if (space !== 'cmyk' && channels > 4) {
     throw fault(
@@ -32,6 +35,7 @@ export async function openByLibvips(file: string, options: ReadOptions = {}): Pr
       `an image of ${channels} channels, and none is known to be red, green or blue; save these three alone`,
     );
   }
+  await refuseSize(file, header);
   if (pages > 1) options.onRemark?.(`${pages} pages, the first is read`);
   if ((orientation ?? 1) > 1) options.onRemark?.(TURNED);
   const size = shownSize(header);
@@ -41,7 +45,27 @@ export async function openByLibvips(file: string, options: ReadOptions = {}): Pr
 
 /** The size in which viewers show an image. @throws Error if there is no such file or it is no image */
 export async function sizeByLibvips(file: string): Promise<Size> {
-  return shownSize(await sharp(file, LENIENT).metadata());
+  return shownSize(await headerOf(file));
+}
+
+/** @throws Error unless the file's content, whatever its name says, is of a format that is read. */
+async function headerOf(file: string): Promise<Metadata> {
+  await formatOf(file);
+  return sharp(file, LENIENT).metadata();
+}
+
+/** Bytes of decoded pixels; libvips and sharp each hold some copies. */
+const MOST_BYTES = 2 ** 31;
+/** Seconds of decoding, many times what the largest image takes. */
+export const MOST_SECONDS = 60;
+
+/** @throws Error for a size that the file cannot hold, or that memory is not taken for. */
+async function refuseSize(file: string, { width, height, channels, depth, format }: Metadata): Promise<void> {
+  const samples = width * height * channels;
+  const bytes = samples * (depth === 'uchar' ? 1 : depth === 'ushort' ? 2 : 8);
+  if (bytes > MOST_BYTES) throw new Error(`its header's ${width}x${height} needs ${bytes} bytes of memory`);
+  // A sample of a PNG has a bit at least.
+  if (format === 'png') refuseFalseClaim((await stat(file)).size, samples / 8);
 }
 
 const TURNED = 'turned, as the EXIF orientation says; labels must be drawn on what viewers show';
@@ -98,7 +122,7 @@ function upright(
   header: Metadata,
   region?: Rect,
 ): Sharp {
-  const image = sharp(file, failOn);
+  const image = sharp(file, failOn).timeout({ seconds: MOST_SECONDS });
   if ((header.orientation ?? 1) > 1) image.autoOrient();
   return region ? image.extract(region) : image;
 }

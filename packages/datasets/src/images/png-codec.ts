@@ -27,6 +27,21 @@ export interface PngRegion {
   length: number;
 }
 
+/** Deflate gives at most so many bytes for one. */
+const MOST_DEFLATED = 1032;
+
+/**
+ * Refuses a size that a file claims and cannot hold, before memory is taken for it.
+ * @throws Error if so many packed bytes cannot inflate to `expected`
+ */
+export function refuseFalseClaim(packed: number, expected: number): void {
+  if (expected > packed * MOST_DEFLATED) {
+    throw new Error(
+      `the header's size needs ${expected} bytes of pixels, which ${packed} packed ones cannot hold`,
+    );
+  }
+}
+
 const inflate = promisify(zlib.inflate);
 const INFLATE_CHUNK = 2 ** 24;
 
@@ -58,8 +73,13 @@ export const unpackRows:
   | ((data: Uint8Array, layout: PngLayout, region: PngRegion) => Promise<Uint8Array<ArrayBuffer>>)
   | undefined =
   native &&
-  (async (data, { stride, height, bytesPerPixel }, { top, rows, left, length }) =>
-    new Uint8Array(await native.unpackRows(data, stride, height, bytesPerPixel, top, rows, left, length)));
+  (async (data, layout, { top, rows, left, length }) => {
+    refuseFalseClaim(data.length, filteredSize(layout));
+    const { stride, height, bytesPerPixel } = layout;
+    return new Uint8Array(
+      await native.unpackRows(data, stride, height, bytesPerPixel, top, rows, left, length),
+    );
+  });
 
 /** As `unpackRows`, where that is missing. */
 export async function unpackRowsSlowly(
@@ -82,6 +102,7 @@ export const filteredSize = ({ stride, height }: PngLayout) => (stride + 1) * he
 
 /** @throws Error unless the data inflates to exactly `expected` bytes */
 export async function inflated(data: Uint8Array, expected: number): Promise<Uint8Array> {
+  refuseFalseClaim(data.length, expected);
   const bytes = await inflate(data, {
     chunkSize: Math.max(64, Math.min(expected + 1, INFLATE_CHUNK)),
     maxOutputLength: expected + 1,

@@ -30,6 +30,8 @@ export interface Png {
 
 export const SIGNATURE = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]);
 const MAX_PIXELS = 2 ** 28;
+/** Of samples and of files: 8-bit RGB of the most pixels. */
+const MAX_BYTES = 3 * MAX_PIXELS;
 
 const GREY = 0;
 const RGB = 2;
@@ -48,14 +50,15 @@ export async function readPng(file: string): Promise<Png> {
   if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth)) {
     throw new Error(`colour type ${colorType} with ${depth} bits does not exist`);
   }
-  checkSize(header);
+  checkSize(header, (channels * depth) / 8);
   const decode = interlaced ? interlacedSamples : plainSamples;
   const samples = await decode(data, header, channels);
   return { width, height, channels, depth, palette, orientation, samples };
 }
 
-function checkSize({ width, height }: Header): void {
-  if (width === 0 || height === 0 || width * height > MAX_PIXELS) {
+function checkSize({ width, height }: Header, bytesPerPixel: number): void {
+  const pixels = width * height;
+  if (pixels === 0 || pixels > MAX_PIXELS || pixels * bytesPerPixel > MAX_BYTES) {
     throw new Error(`the header's size of ${width}x${height} is out of range`);
   }
 }
@@ -83,7 +86,7 @@ export async function openRgbPng(file: string): Promise<RgbPng | undefined> {
   try {
     const { header, data, profile, orientation } = parseChunks(bytes.file);
     if (!profile && orientation === 1) {
-      checkSize(header);
+      checkSize(header, 3);
       const { width, height } = header;
       const layout = layoutOf(header, 3, 8);
       const decode = ({ left, top, width, height }: Rect) =>
@@ -108,6 +111,9 @@ async function readIfRgb(file: string): Promise<{ file: Buffer; memory: Buffer }
     const { colorType, depth, interlaced } = headerOf(head.subarray(16));
     if (colorType !== RGB || depth !== 8 || interlaced) return undefined;
     const { size } = await handle.stat();
+    // Pixels that deflate makes no smaller, and what stands between them.
+    if (size > 2 * MAX_BYTES)
+      throw new Error(`a file of ${size} bytes is no image of at most ${MAX_PIXELS} pixels`);
     const memory = borrow(size);
     const { bytesRead } = await handle.read(memory, 0, size, 0);
     return { file: memory.subarray(0, bytesRead), memory };

@@ -81,7 +81,12 @@ export class RowPng {
         const rgb = head.subarray(24, 29).equals(Buffer.from([8, 2, 0, 0, 0]));
         const first = head.readUInt32BE(33);
         const row = head.readUInt32BE(BEFORE_ROWS);
-        if (rgb && first === 2 && row === BEFORE_PIXELS + 3 * width) return new RowPng(width, height, handle);
+        if (rgb && first === 2 && row === BEFORE_PIXELS + 3 * width) {
+          // Memory is taken by the header's size, which the file must hold.
+          const { size } = await handle.stat();
+          if (size < BEFORE_ROWS + height * rowLength(width)) throw new Error('the file ends early');
+          return new RowPng(width, height, handle);
+        }
       }
     } catch (error) {
       await handle.close();

@@ -1,6 +1,8 @@
 // The samples of pictures whose numbers mean something, such as label maps: PNG, and what else keeps numbers as they are.
 import sharp from 'sharp';
 import { fault } from '../errors.js';
+import { formatOf } from './file-format.js';
+import { MOST_SECONDS } from './libvips.js';
 import { type Png, readPng } from './png.js';
 import { undecodable } from './unreadable.js';
 
@@ -26,8 +28,8 @@ const NO_PNG = 'no PNG signature';
 
 /** Undefined for what is no picture. */
 async function readOther(file: string): Promise<Png | undefined> {
-  const header = await sharp(file)
-    .metadata()
+  const header = await formatOf(file)
+    .then(() => sharp(file).metadata())
     .catch(() => undefined);
   if (header === undefined) return undefined;
   const { format, space, depth, orientation = 1 } = header;
@@ -43,6 +45,7 @@ async function readOther(file: string): Promise<Png | undefined> {
     throw fault('label-format', file, `numbers of the kind '${depth}'; export labels as PNG of 8 bits`);
   }
   const { data, info } = await sharp(file)
+    .timeout({ seconds: MOST_SECONDS })
     .pipelineColourspace(space)
     .toColourspace(space)
     .raw({ depth })

@@ -77,7 +77,7 @@ describe.runIf(there)('rows of a PNG, natively', () => {
     const data = deflateSync(Uint8Array.from([0, 1, 2, 3, 0, 1, 2, 3]));
     data[data.length - 1]! ^= 1;
     await expect(unpackRows!(data, layout, whole)).rejects.toThrow('damaged');
-    await expect(unpackRows!(new Uint8Array(0), layout, whole)).rejects.toThrow('damaged');
+    await expect(unpackRows!(new Uint8Array(0), layout, whole)).rejects.toThrow('cannot hold');
   });
 
   test('are not given from outside the image', async () => {
@@ -94,7 +94,7 @@ describe.runIf(there)('rows of a PNG, natively', () => {
     const inside = { top: 0, rows: 1, left: 0, length: 6 };
     await expect(unpackRows!(data, { ...layout, bytesPerPixel: 5 }, inside)).rejects.toThrow(RangeError);
     const vast = { stride: 2 ** 33, height: 2 ** 33, bytesPerPixel: 3 };
-    await expect(unpackRows!(data, vast, inside)).rejects.toThrow('no image is that large');
+    await expect(unpackRows!(data, vast, inside)).rejects.toThrow('cannot hold');
   });
 });
 

@@ -100,7 +100,7 @@ export function chartsOf(model: Model): ChartContent[] {
 
 function titleOf(metric: string): string {
   if (metric === SPEED) return 'Steps a second';
-  return METRIC_TITLES[metric] ?? metric;
+  return METRIC_TITLES.get(metric) ?? metric;
 }
 
 type Drawn = Pick<Line, 'x' | 'y' | 'smooth'>;

@@ -25,16 +25,16 @@ interface Shown {
 }
 
 /** What a training makes of an image at a checkpoint, by kind: what it is called here. Others go by their kind. */
-const KINDS: Readonly<Record<string, string>> = {
-  right: 'wrong in black',
-  confidence: "teacher's confidence",
-  entropy: "teacher's entropy",
-};
+const KINDS: ReadonlyMap<string, string> = new Map([
+  ['right', 'wrong in black'],
+  ['confidence', "teacher's confidence"],
+  ['entropy', "teacher's entropy"],
+]);
 /** What the levels of grey say. */
-const LEVELS: Readonly<Record<string, string>> = {
-  confidence: 'white is sure, ',
-  entropy: 'white is unsure, ',
-};
+const LEVELS: ReadonlyMap<string, string> = new Map([
+  ['confidence', 'white is sure, '],
+  ['entropy', 'white is unsure, '],
+]);
 /** Kinds in the classes' colours. */
 const LABELS = new Set(['prediction', 'pseudo-label', 'anchors']);
 /** Kinds that are some of the photograph's pixels. */
@@ -199,8 +199,8 @@ function picturesOf(
       const of = info.classes.findIndex(({ name }) => name === negatives);
       if (kind === 'negatives' && of < 0) continue;
       add(own(kind), file, {
-        label: own(kind === 'negatives' ? `negatives of ${negatives}` : (KINDS[kind] ?? kind)),
-        note: `${LEVELS[kind] ?? ''}step ${one!.iteration.toLocaleString('en-US')}`,
+        label: own(kind === 'negatives' ? `negatives of ${negatives}` : (KINDS.get(kind) ?? kind)),
+        note: `${LEVELS.get(kind) ?? ''}step ${one!.iteration.toLocaleString('en-US')}`,
         ...(LABELS.has(kind) && { classes: info.classes }),
         ...(CHOSEN.has(kind) && { photo: addressOf(target.image) }),
         ...(kind === 'negatives' && { mask: { id: of, count } }),

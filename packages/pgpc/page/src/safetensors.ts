@@ -31,7 +31,7 @@ export function readSafetensors(file: ArrayBuffer): Map<string, Rows> {
   const header = new TextDecoder().decode(file.slice(8, 8 + length));
   const { __metadata__: _, ...entries } = JSON.parse(header) as Record<string, Entry>;
   const tensors = Object.entries(entries).map(([name, { dtype, shape, data_offsets }]): [string, Rows] => {
-    const read = READ[dtype];
+    const read = Object.hasOwn(READ, dtype) ? READ[dtype] : undefined;
     if (!read)
       throw new Error(`the file of features has numbers of type ${dtype}, which the page does not read`);
     const [count = 0, width = 1] = shape;

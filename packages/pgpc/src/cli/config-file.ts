@@ -2,8 +2,8 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
+import { parseYaml } from '@pgpc/datasets/yaml';
 import { type Command, InvalidArgumentError, type Option } from 'commander';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { didYouMean } from '../config/did-you-mean.js';
 import { UsageError } from '../config/usage-error.js';
@@ -49,7 +49,7 @@ export function applyConfigFile(command: Command, given: string | undefined): st
 function read(file: string): z.output<typeof schema> {
   let content: unknown;
   try {
-    content = parse(readFileSync(file, 'utf8'));
+    content = parseYaml(readFileSync(file, 'utf8'));
   } catch (error) {
     throw new UsageError(`${file}: cannot be read: ${(error as Error).message.split('\n')[0]}`);
   }

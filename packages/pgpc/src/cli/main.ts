@@ -25,6 +25,7 @@ import { registerTrain } from './commands/train.js';
 import { registerTry } from './commands/try.js';
 import { registerWeights } from './commands/weights.js';
 import { type CommandIo, isStop } from './io.js';
+import { harmless, harmlessly } from './terminal.js';
 
 const COMMANDS = [
   registerDemo,
@@ -71,7 +72,7 @@ export async function main(args: readonly string[], options: MainOptions = {}): 
   const { stdout = process.stdout, stderr = process.stderr, handlers = {}, env = process.env } = options;
   const interruption = options.signal === undefined ? interruptible(stderr) : undefined;
   const signal = options.signal ?? interruption!.signal;
-  const say = (text: string) => stderr.write(`pgpc: ${text.trim().replace(/\s*\n\s*/g, ' ')}\n`);
+  const say = (text: string) => stderr.write(`pgpc: ${harmless(text.trim().replace(/\s*\n\s*/g, ' '))}\n`);
   const command = ['pgpc', ...args].map(shellQuoted).join(' ');
   try {
     await loadNamedPlugins(args);
@@ -132,7 +133,7 @@ function program(handlers: Handlers, io: CommandIo): Command {
 async function withPulse(name: string, io: CommandIo, run: (io: CommandIo) => Promise<void>): Promise<void> {
   // A rank above 0 tells nothing but errors.
   if (io.stderr !== process.stderr || Number(process.env.RANK) > 0) {
-    await run(io);
+    await run({ ...io, stdout: harmlessly(io.stdout), stderr: harmlessly(io.stderr) });
     return;
   }
   const { startPulse } = await import('./output/pulse.js');
@@ -140,7 +141,12 @@ async function withPulse(name: string, io: CommandIo, run: (io: CommandIo) => Pr
   try {
     const { stage, watch } = pulse;
     const stdout = io.stdout === process.stdout ? watch(process.stdout) : io.stdout;
-    await run({ ...io, stage, stderr: watch(process.stderr), stdout });
+    await run({
+      ...io,
+      stage: (text) => stage(text && harmless(text)),
+      stderr: harmlessly(watch(process.stderr)),
+      stdout: harmlessly(stdout),
+    });
   } finally {
     pulse.end();
   }

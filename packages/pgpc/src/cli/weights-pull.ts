@@ -88,6 +88,8 @@ async function fetchShards(
   return missing.length > 0;
 }
 
+const MOST_CONFIG_BYTES = 2 ** 22;
+
 /** Names of the classes are in the configuration; weights without one are of use, too. */
 async function fetchConfig(
   weights: string,
@@ -98,7 +100,7 @@ async function fetchConfig(
   if (config === undefined) return;
   const path = configOf(weights);
   try {
-    await download({ url: `${hub}/${config}`, path, signal });
+    await download({ url: `${hub}/${config}`, path, signal, most: MOST_CONFIG_BYTES });
     tell({ config: path });
     stdout.write(`${path}: its configuration, with the names of its classes\n`);
   } catch (error) {

@@ -135,7 +135,7 @@ export function registerMethod(
   base: Exclude<MethodName, 'source-only'>,
   parts: Record<string, Record<string, unknown>>,
 ): void {
-  if (name in compositions) throw new Error(`there is a method '${name}' already`);
+  if (Object.hasOwn(compositions, name)) throw new Error(`there is a method '${name}' already`);
   compositions[name] = { adds: compositions[base]!.adds, parts };
   methodNames.push(name);
 }

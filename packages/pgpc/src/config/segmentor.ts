@@ -54,6 +54,14 @@ const heads: Readonly<Record<HeadName, HeadFacts>> = {
   hrnet: { backbones: ['hrnet_w48'], channels: () => 720, freeChannels: false, drops: false },
 };
 
+/** Pixels a side that MiT needs: its first stage brings them to a quarter, over which its kernels of 8 must fit. */
+export const MIT_SMALLEST_SIDE = 29;
+
+/** Pixels that both sides of an image must have for the network to take it whole; crops of training are padded. */
+export function smallestSide({ backbone }: Pick<SegmentorConfig, 'backbone'>): number {
+  return isMit(backbone) ? MIT_SMALLEST_SIDE : 1;
+}
+
 const isMit = (backbone: BackboneName): backbone is MitName => mitNames.includes(backbone as MitName);
 
 export const segmentorSchema = z

@@ -89,12 +89,14 @@ export class MetricsFeed {
 
 function partOf({ phase, seed, records }: MetricSeries, from: number): SeriesPart {
   const part = records.slice(from);
-  const columns: Record<string, { at: number[]; values: (number | null)[] }> = {};
+  // Names are any that a run logs.
+  const columns = new Map<string, { at: number[]; values: (number | null)[] }>();
   for (const [at, { values }] of part.entries()) {
     for (const [name, value] of Object.entries(values)) {
-      columns[name] ??= { at: [], values: [] };
-      columns[name].at.push(at);
-      columns[name].values.push(value);
+      const column = columns.get(name) ?? { at: [], values: [] };
+      column.at.push(at);
+      column.values.push(value);
+      columns.set(name, column);
     }
   }
   return {
@@ -104,7 +106,7 @@ function partOf({ phase, seed, records }: MetricSeries, from: number): SeriesPar
     iterations: part.map(({ iteration }) => iteration),
     wall: part.map(({ wall }) => wall),
     columns: Object.fromEntries(
-      Object.entries(columns).map(([name, { at, values }]): [string, MetricColumn] => [
+      Array.from(columns, ([name, { at, values }]): [string, MetricColumn] => [
         name,
         at.length === part.length ? { values } : { at, values },
       ]),

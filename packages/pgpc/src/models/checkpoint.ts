@@ -4,6 +4,7 @@ import { indexWeights, loadSafetensors, saveSafetensors, tidy } from '@pgpc/torc
 import { z } from 'zod';
 import { segmentorSchema } from '../config/segmentor.js';
 import { aboutTexts, readAbout } from './about.js';
+import { refuseClaimedWidth } from './claimed-width.js';
 import { withoutInitialValues } from './initial-values.js';
 import { type LocateOptions, locateModel } from './locate.js';
 import { MODEL_FORMAT } from './model-file.js';
@@ -34,10 +35,11 @@ export function loadSegmentor(path: string): Segmentor {
     if (metadata.format !== MODEL_FORMAT) {
       throw new Error(`${path} is no model of this project: its header lacks format ${MODEL_FORMAT}`);
     }
-    const config = segmentorSchema.safeParse(JSON.parse(metadata.config ?? '{}'));
+    const config = segmentorSchema.safeParse(configIn(path, metadata));
     if (!config.success) {
       throw new Error(`${path}: its configuration is not valid\n${z.prettifyError(config.error)}`);
     }
+    refuseClaimedWidth(path, config.data, tensors);
     const segmentor = withoutInitialValues(() => new Segmentor(config.data, 0));
     try {
       Object.assign(segmentor, readAbout(metadata));
@@ -48,6 +50,14 @@ export function loadSegmentor(path: string): Segmentor {
     }
     return segmentor;
   });
+}
+
+function configIn(path: string, { config = '{}' }: Readonly<Record<string, string>>): unknown {
+  try {
+    return JSON.parse(config);
+  } catch (error) {
+    throw new Error(`${path}: its configuration is no JSON: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 /**

@@ -201,7 +201,7 @@ function curvesSection({ runs }: Comparison): Html | undefined {
         label,
         color: colors[i]!,
         points: records
-          .filter(({ values }) => name in values)
+          .filter(({ values }) => Object.hasOwn(values, name))
           .map(({ iteration, values }) => ({ x: iteration, y: values[name]! })),
       }),
     );

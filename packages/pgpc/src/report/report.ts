@@ -240,7 +240,7 @@ async function pictures(run: Run, methods: readonly MethodSummary[]): Promise<Ht
     const figures = [await picture(sample.image, 'photo', sample.id)];
     if (sample.truth !== undefined) figures.push(await picture(sample.truth, 'labels', 'Truth'));
     for (const name of order) {
-      const file = sample.predictions[name];
+      const file = Object.hasOwn(sample.predictions, name) ? sample.predictions[name] : undefined;
       if (file !== undefined) figures.push(await picture(file, 'labels', labels.get(name) ?? name));
     }
     rows.push(html`<div class="sample" style="--columns:${figures.length}">${figures}</div>
@@ -288,7 +288,7 @@ function curves(run: Run, methods: readonly MethodSummary[]): Html | undefined {
     label,
     color,
     points: records
-      .filter(({ values }) => metric in values)
+      .filter(({ values }) => Object.hasOwn(values, metric))
       .map(({ iteration, values }) => ({ x: iteration, y: values[metric]! })),
   });
   const seedsOf = (phase: string) => [
@@ -327,7 +327,7 @@ function curves(run: Run, methods: readonly MethodSummary[]): Html | undefined {
         seedsOf(phase).map((seed) => line(recordsOf(phase, seed), name, phase, colorOf(phase))),
       );
       return lineChart(
-        METRIC_TITLES[name] ?? name,
+        METRIC_TITLES.get(name) ?? name,
         lines.filter((candidate) => candidate.points.length > 0),
         name === 'q' ? linearAxis(0, 1) : undefined,
       );

@@ -17,10 +17,11 @@ import {
   type Size,
 } from '@pgpc/datasets';
 import type { DataConfig } from '../config/data.js';
+import { MIT_SMALLEST_SIDE } from '../config/segmentor.js';
 import type { CountedClasses } from '../evaluation/classes.js';
 import { PixelStore } from '../pipeline/pixels.js';
 import { refuseOtherClasses, toRunClasses } from './class-mapping.js';
-import { cropFindings, roleFindings, sourceError } from './data-findings.js';
+import { cropFindings, roleFindings, sourceError, withoutSmallImages } from './data-findings.js';
 import type { TrainingData } from './trainer.js';
 
 /** What a run reads. */
@@ -47,6 +48,8 @@ export interface OpenDataOptions {
   skipBad?: boolean;
   /** Size of the training crops, to say how much of them is padding. */
   crop?: Size;
+  /** Pixels a side that the network needs of whole images: smaller ones of the target are bad files; default: what every network takes. */
+  smallest?: number;
   signal?: AbortSignal;
   /** Told of each stage: reading a domain's files, counting classes. */
   onProgress?: (stage: string, done: number, total: number) => void;
@@ -56,12 +59,13 @@ export interface OpenDataOptions {
  * Opens both domains, reads every file once to find what is wrong, counts the source's classes (from a cache where the
  * files are as they were), and looks at the whole. The source's labels are needed; the target's are not looked for, so
  * they do not decide which images there are; of the validation split the sound pairs are kept.
+ * Images of the target that are too small for the network are bad files.
  * @throws BadFilesError if a file of the source or target is bad and `skipBad` is not set; DatasetError if nothing is
  * left, if source and validation split do not have the same classes, if the mapping leaves out a class, or if no label of the source
  * shows a class
  */
 export async function openData(config: DataConfig, options: OpenDataOptions = {}): Promise<OpenedData> {
-  const { skipBad = false, crop, signal, onProgress } = options;
+  const { skipBad = false, crop, smallest = MIT_SMALLEST_SIDE, signal, onProgress } = options;
   const notes: string[] = [];
   const concurrent = (stage: string): CheckOptions => ({
     signal,
@@ -71,9 +75,13 @@ export async function openData(config: DataConfig, options: OpenDataOptions = {}
     onProgress: (done, total) => onProgress?.(stage, done, total),
   });
   const source = await checkDataset({ ...config.source, labels: 'required' }, concurrent('check source'));
-  const target = await checkDataset(
-    { ...config.target, labels: 'none', defaultClasses: definitionOf(source.dataset) },
-    concurrent('check target'),
+  const target = withoutSmallImages(
+    await checkDataset(
+      { ...config.target, labels: 'none', defaultClasses: definitionOf(source.dataset) },
+      concurrent('check target'),
+    ),
+    smallest,
+    config.target.scale,
   );
   const faults = [...source.faults, ...target.faults];
   const [ownSource, ownTarget] = [usable(source), usable(target)];
@@ -90,6 +98,7 @@ export async function openData(config: DataConfig, options: OpenDataOptions = {}
   const { checked: validated, reason } = await openValidation(
     config,
     definitionOf(ownSource),
+    smallest,
     concurrent('check validation'),
   );
   const validation = validated?.dataset && toRunClasses(validated.dataset, config.classes);
@@ -169,14 +178,19 @@ const asWarnings = (findings: readonly Finding[]): Finding[] =>
 async function openValidation(
   { target }: DataConfig,
   defaultClasses: ClassDefinition | undefined,
+  smallest: number,
   check: CheckOptions,
 ): Promise<{ checked?: CheckedSplit; reason?: string }> {
-  const { format, root, range } = target;
+  const { format, root, range, scale } = target;
   if (!(await availableSplits(format, root)).includes('val')) {
     return { reason: `${root} has no validation split` };
   }
   const options = { format, root, range, split: 'val', defaultClasses };
-  const checked = await checkDataset({ ...options, labels: 'required' }, check);
+  const checked = withoutSmallImages(
+    await checkDataset({ ...options, labels: 'required' }, check),
+    smallest,
+    scale,
+  );
   if (usable(checked)) return { checked };
   const [first] = checked.faults;
   return { reason: `the validation split of ${root} has no usable pair${first ? `: ${first.message}` : ''}` };

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { basename, resolve } from 'node:path';
 import { cudaAvailable, type ProcessGroup } from '@pgpc/torch';
 import { methodLabel } from '../config/method.js';
+import { smallestSide } from '../config/segmentor.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
 import { describeDevice, enterProcess, type ProcessOptions, versions } from '../machine.js';
 import { locateModel } from '../models/locate.js';
@@ -223,6 +224,7 @@ async function openAndTell(
     const opened = await openData(data, {
       skipBad,
       crop: experiment.crop,
+      smallest: smallestSide(experiment.segmentor),
       signal,
       onProgress: (stage, done, total) => emit({ kind: 'data', stage, done, total }),
     });

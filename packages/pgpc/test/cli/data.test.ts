@@ -36,7 +36,7 @@ describe('check', () => {
     const { code, out } = await pgpc('check', space.path('g'));
     expect(code).toBe(0);
     expect(out).toMatch(
-      /^gta5 in .* \(images\/ and labels\/, labels in Cityscapes' palette\)\nwarning: .*\nwarning: .*no pixel of 17 classes.*\nsplit +images +labels +faults\n-+\nall +1 +1 +0\n$/,
+      /^gta5 in .* \(images\/ and labels\/, labels in Cityscapes' palette\)\nwarning: .*\nwarning: .*29 pixels.*\nwarning: .*no pixel of 17 classes.*\nsplit +images +labels +faults\n-+\nall +1 +1 +0\n$/,
     );
   });
 
@@ -120,6 +120,7 @@ describe('check', () => {
     expect(out).toMatch(
       /^note: .*train: 1 \.bmp file passed over \(2\.bmp\); such files are not read; convert them to PNG$/m,
     );
+    expect(out).toMatch(/^warning: .*train: networks on MiT take 29 pixels a side at least.*1\.gif of 4x4/m);
     expect(out).toMatch(/^note: .*a\.jpg and 2 more: turned, as the EXIF orientation says/m);
     expect(code).toBe(0);
   });

@@ -684,3 +684,19 @@ describe('the built program', () => {
     });
   });
 });
+
+test('nothing that a terminal would act on reaches it, and JSON stays what it is', async () => {
+  const evil = 'a\x1b[2J\x07\x9b31m\u202eb';
+  const { out, err } = await run(['report', path.join(folder, 'images')], {
+    act: ({ io }) => {
+      io.stdout.write(`${JSON.stringify({ [evil]: 1 })}\n`);
+      io.stderr.write(`one\ttwo\rthree\n`);
+      io.stderr.write(`\rpgpc  ${evil}\x1b[K`);
+      throw new Error(`${evil}: bad\nindeed`);
+    },
+  });
+  expect(JSON.parse(out)).toEqual({ [evil]: 1 });
+  const shown = 'a\\u001b[2J\\u0007\\u009b31m\\u202eb';
+  expect(out).toBe(`{"${shown}":1}\n`);
+  expect(err).toBe(`one\ttwo\\u000dthree\n\rpgpc  ${shown}\x1b[Kpgpc: ${shown}: bad indeed\n`);
+});

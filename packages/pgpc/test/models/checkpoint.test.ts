@@ -55,6 +55,28 @@ describe('saveSegmentor and loadSegmentor', () => {
     expect(() => loadModel(file('other.safetensors'))).toThrow('its input is normalised by mean 0,0,0');
   });
 
+  test('refuse a width that the file cannot fill before the network is built, and a configuration that is none', () => {
+    const before = liveTensors();
+    const config = JSON.stringify({ ...tinySegmentor, channels: 12_000 });
+    const format = 'pgpc-segmentor/1';
+    tidy(() => {
+      saveSafetensors(file('wide.safetensors'), { a: zeros([2]) }, { format, config });
+      saveSafetensors(file('text.safetensors'), { a: zeros([2]) }, { format, config: '{no' });
+      const tensors = new Map(original.stateDict());
+      tensors.set('decode_head.embed_layers.0.proj.weight', zeros([12_000, 0]));
+      saveSafetensors(file('shape.safetensors'), tensors);
+    });
+    for (const name of ['wide.safetensors', 'shape.safetensors']) {
+      expect(() => loadModel(file(name))).toThrow(
+        new RegExp(`${name}: its \\d+ numbers cannot be a network whose decoder has 12000 channels`),
+      );
+    }
+    expect(() => loadModel(file('text.safetensors'))).toThrow(
+      /text\.safetensors: its configuration is no JSON/,
+    );
+    expect(liveTensors()).toBe(before);
+  });
+
   test("loadModel also takes whole networks of others, with mmsegmentation's classes and colours", () => {
     const state = new Map(original.stateDict());
     const CLASSES = ['sky', 'sea', 'sand', 'wall', 'boat'];

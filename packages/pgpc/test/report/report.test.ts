@@ -19,6 +19,7 @@ import {
   thin,
   ticks,
 } from '../../src/report/series.js';
+import { csvOf } from '../../src/training/logs/export.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
 import { writeFakeRun } from '../support/fake-run.js';
@@ -172,6 +173,31 @@ test('text of any kind stays text', async () => {
       }
     }),
   );
+});
+
+test('metrics and methods may have the names of what every object has', async () => {
+  const run = RunDirectory.create(root, 'named', { config: {}, seed: 1, versions: {} });
+  const names = ['constructor', 'toString', 'valueOf'];
+  for (const [i, name] of names.entries()) run.log({ phase: 'x', iteration: i + 1 }, { [name]: i });
+  for (const name of names.slice(0, 2)) {
+    run.addResult({
+      name,
+      label: name,
+      miou: 0.5,
+      iou: run.info.classes.map(() => 0.5),
+      accuracy: 0.5,
+      seconds: 1,
+    });
+  }
+  const target = names.map((id) => ({ id, image: 'x.png', predictions: { toString: 'y.png' } }));
+  run.writePictureIndex({
+    source: [],
+    target: [{ ...target[0]!, predictions: { constructor: 'y.png' } }, ...target.slice(1)],
+  });
+  const page = await reportOf(run);
+  for (const name of names) expect(page).toContain(`<strong>${name}</strong>`);
+  expect(textOf(page)).not.toMatch(/native code|NaN/);
+  expect(csvOf(openRun(run.path).metrics)).toMatch(/^x,,2,[^,]*,,1,$/m);
 });
 
 test('a run that has only begun, and one that was stopped, say so', async () => {

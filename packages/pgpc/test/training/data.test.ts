@@ -116,6 +116,29 @@ describe('openData', () => {
     expect(data.sourceStatistics!.counts).toHaveLength(2);
   });
 
+  test('names the images of the target that the network cannot take whole', async () => {
+    const target = ownData('with-small', 2);
+    const small = path.join(target, 'images', 'train', 'small.png');
+    png(small, 3, (i) => i % 256, 20);
+    const val = path.join(target, 'images', 'val', '0.png');
+    png(val, 3, (i) => i % 256, 20);
+    png(path.join(target, 'masks', 'val', '0.png'), 1, () => 0, 20);
+    const given = config(ownData('large', 2), target);
+    const refused = await openData(given).catch((error: unknown) => error);
+    expect((refused as BadFilesError).faults).toEqual([
+      {
+        file: small,
+        kind: 'too-small',
+        message: expect.stringMatching(/small\.png: \d+x\d+ as it is scaled, too small/),
+      },
+    ]);
+    const data = await openData(given, { skipBad: true });
+    expect(data.target!.dataset.samples.map(({ id }) => id)).toEqual(['0', '1']);
+    expect(data.validation!.samples.map(({ id }) => id)).toEqual(['1']);
+    expect(data.faults.map(({ file }) => file)).toEqual([small, val]);
+    expect((await openData(given, { smallest: 10 })).faults).toEqual([]);
+  });
+
   test('refuses domains of different classes', async () => {
     const other = ownData('other', 1);
     writeFileSync(path.join(other, 'classes.yaml'), 'classes:\n  - name: left\n  - name: up\n');

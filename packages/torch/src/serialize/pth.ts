@@ -24,6 +24,11 @@ export interface LoadOptions {
   mmap?: boolean;
 }
 
+/** Weights hardly get smaller by deflate, which torch.save does not use: all packed storages may unpack to so many times the file. */
+const MOST_UNPACKED = 16;
+/** But always to so many bytes. */
+const ALWAYS_UNPACKED = 2 ** 24;
+
 /** 0x1950a86a20f9469cfc6c, the first pickle of the format before 1.6. */
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_PROTOCOL = 1001;
@@ -120,6 +125,14 @@ function parseZip(file: ByteSource): Pick<ParsedPth, 'tree' | 'load'> {
   if (order !== undefined && readMember(file, order, 16).toString('latin1') !== 'little') {
     throw new WeightsFileError(
       `${file.name}: written on a big-endian machine; only little-endian files are read`,
+    );
+  }
+  const unpacked = [...members.values()]
+    .filter(({ name, deflated }) => deflated && name.startsWith(`${root}data/`))
+    .reduce((sum, { size }) => sum + size, 0);
+  if (unpacked > Math.max(ALWAYS_UNPACKED, MOST_UNPACKED * file.size)) {
+    throw new WeightsFileError(
+      `${file.name}: its packed storages claim ${unpacked} bytes, more than ${MOST_UNPACKED} times the file's ${file.size}: weights do not pack so well`,
     );
   }
   const content = readMember(file, members.get(pickle)!, MOST_PICKLE_BYTES);

@@ -34,6 +34,10 @@ interface Entry {
 
 const METADATA = '__metadata__';
 const MOST_HEADER_BYTES = 100_000_000;
+/** The header's object, an entry, and its shape: nothing lies deeper. */
+const MOST_LEVELS = 3;
+/** Commas and colons in the header, some ten for each entry: many times what the largest networks have. */
+const MOST_PARTS = 1_000_000;
 const ALIGNMENT = 64;
 const READ_BYTES = 1 << 22;
 
@@ -254,6 +258,9 @@ function readHeader(file: ByteSource): Header {
   const text = decodeUtf8(file.read(8, Number(length)));
   if (text === null) throw fault('the header is not UTF-8');
   if (!text.startsWith('{')) throw fault('the header does not start with {: corrupt, or no safetensors file');
+  // Parsed, a header takes many times its bytes.
+  const tooMuch = excessOf(text);
+  if (tooMuch !== undefined) throw fault(`the header ${tooMuch}: corrupt, or no safetensors file`);
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -275,6 +282,21 @@ function readHeader(file: ByteSource): Header {
   return { entries, metadata, dataStart };
 }
 
+/** What a header has too much of, told without parsing; undefined for one within the bounds. */
+function excessOf(text: string): string | undefined {
+  const marks = /["{}[\]:,]/g;
+  let [depth, parts] = [0, 0];
+  for (let mark = marks.exec(text); mark !== null; mark = marks.exec(text)) {
+    if (mark[0] === '"') marks.lastIndex = endOfString(text, mark.index);
+    else if (mark[0] === '{' || mark[0] === '[') depth++;
+    else if (mark[0] === '}' || mark[0] === ']') depth--;
+    else parts++;
+    if (depth > MOST_LEVELS) return `has lists or objects deeper than ${MOST_LEVELS} levels`;
+    if (parts > MOST_PARTS) return `has more than ${MOST_PARTS} parts`;
+  }
+  return undefined;
+}
+
 /** The keys of a JSON object's (valid) text in its order, with the repeated ones, which JSON.parse would drop. */
 function keysOf(text: string): string[] {
   const keys: string[] = [];
@@ -293,9 +315,10 @@ function keysOf(text: string): string[] {
   return keys;
 }
 
-/** The index after the closing quote of the JSON string that opens at `start`. */
+/** The index after the closing quote of the JSON string that opens at `start`; the text's end where none closes it. */
 function endOfString(text: string, start: number): number {
   for (let quote = text.indexOf('"', start + 1); ; quote = text.indexOf('"', quote + 1)) {
+    if (quote === -1) return text.length;
     let slashes = 0;
     while (text[quote - 1 - slashes] === '\\') slashes++;
     if (slashes % 2 === 0) return quote + 1;

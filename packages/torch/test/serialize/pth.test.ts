@@ -782,6 +782,15 @@ describe('archives', () => {
     ['another packing', [pkl, { ...storage(), method: 12 }], /packed by method 12/],
     ['a false stored size', [pkl, { ...storage(), claim: 9 }], /stored with two different sizes/],
     ['a bomb', [{ ...pkl, deflate: true, claim: 60_000_000 }], /claims 60000000 bytes from/],
+    [
+      'packed storages that add up',
+      [
+        pkl,
+        { ...storage(new Uint8Array(9_000_000)), deflate: true },
+        { ...storage(new Uint8Array(9_000_000), 'a/data/1'), deflate: true },
+      ],
+      /packed storages claim 18000000 bytes, more than 16 times/,
+    ],
     ['a pickle over the limit', [{ ...pkl, deflate: true, claim: 70_000_000 }], /more than the limit of/],
     ['a member longer than it says', [{ ...pkl, deflate: true, claim: 20 }], /cannot be unpacked/],
     ['a member shorter than it says', [{ ...pkl, deflate: true, claim: 500 }], /unpacks to \d+ bytes, where/],

@@ -358,6 +358,14 @@ const f32 = (start: number, end: number, shape = [(end - start) / 4]) =>
 
 describe('damaged headers', () => {
   it.each<[string, string | Uint8Array, number, RegExp, bigint?]>([
+    [
+      'nested without end',
+      `{"a":${'['.repeat(1_000_000)}`,
+      0,
+      /header has lists or objects deeper than 3 levels/,
+    ],
+    ['of too many parts', `{"a":[${'0,'.repeat(1_000_000)}0]}`, 0, /header has more than 1000000 parts/],
+    ['with a text that does not end', '{"a', 0, /header is not JSON/],
     ['too long', '{}', 0, /a header of 100000001 bytes is over/, 100_000_001n],
     ['of 2^64 bytes', '{}', 0, /over the format's/, 0xffff_ffff_ffff_ffffn],
     ['past the end', '{}', 0, /ends at byte 11, past the file's 10: truncated/, 3n],

@@ -58,7 +58,7 @@ function listOption(): Option {
   )
     .argParser<Grid>((text, before = {}) => {
       const [key, values] = settingOf(text);
-      if (key in before) {
+      if (Object.hasOwn(before, key)) {
         throw new InvalidArgumentError(`${key} is given twice; all its values go into one --set`);
       }
       return { ...before, [key]: elements(values).map(settingValue) };

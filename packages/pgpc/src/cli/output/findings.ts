@@ -11,6 +11,7 @@ import {
   withoutSamples,
 } from '@pgpc/datasets';
 import { toRunClasses } from '../../training/class-mapping.js';
+import { smallImageFindings } from '../../training/data-findings.js';
 
 /** @param layout what the folder was read as. @param mapping of the classes, which then are the run's */
 export async function findingsOf(
@@ -22,7 +23,7 @@ export async function findingsOf(
   if (dataset === undefined) return [];
   const unlabelled = dataset.samples.flatMap(({ label }, i) => (label === undefined ? [i] : []));
   const labelled = withoutSamples(dataset, new Set(unlabelled));
-  const found = inspectImages(dataset, images);
+  const found = [...inspectImages(dataset, images), ...smallImageFindings(dataset, images)];
   if (labelled.samples.length === 0) return found;
   const mapped = toRunClasses(labelled, mapping);
   const statistics = mapped.statistics(await classStatistics(labelled, { signal }));

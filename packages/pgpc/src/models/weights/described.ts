@@ -55,8 +55,12 @@ export function ownTexts(metadata: DescribedFile['metadata']): Record<string, st
 
 function parsed(text: string | undefined): unknown[] | undefined {
   if (!text?.startsWith('[')) return undefined;
-  const value: unknown = JSON.parse(text);
-  return Array.isArray(value) ? value : undefined;
+  try {
+    return JSON.parse(text) as unknown[];
+  } catch {
+    // Text of another's that only begins as a list does.
+    return undefined;
+  }
 }
 
 function isColor(value: unknown): value is [number, number, number] {

@@ -19,6 +19,10 @@ export interface DownloadOptions {
   /** How often to resume after a lost connection, and the milliseconds before it. Default: 3 times, 1000. */
   readonly retries?: number;
   readonly retryDelay?: number;
+  /** The most bytes that are fetched. Default: 2^34. */
+  readonly most?: number;
+  /** A connection that gives less than 64 KiB in so many milliseconds counts as lost. Default: 60,000. */
+  readonly patience?: number;
 }
 
 /** What {@link download} did. */
@@ -58,6 +62,9 @@ interface PartState {
 }
 
 const MOST_REDIRECTS = 10;
+/** Many times the largest network that is read here. */
+const MOST_BYTES = 2 ** 34;
+const LEAST_BYTES = 2 ** 16;
 
 /**
  * Fetches `url` into `path`. A part that an earlier try left is resumed if the server still has that version (HTTP
@@ -66,7 +73,7 @@ const MOST_REDIRECTS = 10;
  * as in `resnet101_v1c-e67eebb6.pth`.
  *
  * @throws HttpStatusError if the server refuses; ConnectionError if it cannot be reached or the connection is lost more
- * often than `retries` says (the part stays); Error if the checksum differs (the part is deleted); the signal's reason
+ * often than `retries` says (the part stays); Error if it is larger than `most`, and if the checksum differs (the part is deleted); the signal's reason
  */
 export async function download(options: DownloadOptions): Promise<Downloaded> {
   const { retries = 3, retryDelay = 1000, signal } = options;
@@ -102,6 +109,11 @@ async function attemptDownload(options: DownloadOptions): Promise<Downloaded> {
   const checksum = expectedChecksum(options.sha256, linkedEtag, response.headers.get('etag'), path);
   const remote = Number(response.headers.get('content-length') ?? Number.NaN);
   const total = offset === 'whole' ? have : Number.isFinite(remote) ? offset + remote : undefined;
+  const { most = MOST_BYTES, patience = 60_000 } = options;
+  if (total !== undefined && total > most) {
+    await response.body?.cancel();
+    throw tooLarge(url, most);
+  }
   const validator = strongEtag(response.headers.get('etag')) ?? response.headers.get('last-modified');
   await writeFile(
     `${path}.part.json`,
@@ -113,7 +125,8 @@ async function attemptDownload(options: DownloadOptions): Promise<Downloaded> {
   let done = resumedFrom;
   try {
     if (resumedFrom > 0) for await (const chunk of createReadStream(part)) hash.update(chunk);
-    if (offset !== 'whole') done = await append(response, file, hash, done, total, options);
+    if (offset !== 'whole')
+      done = await append(response, file, hash, done, total, { ...options, most, patience });
     await file.sync();
   } finally {
     await file.close();
@@ -155,12 +168,26 @@ async function append(
   hash: Hash,
   start: number,
   total: number | undefined,
-  { url, signal, onProgress }: DownloadOptions,
+  { url, path, signal, onProgress, most, patience }: DownloadOptions & { most: number; patience: number },
 ): Promise<number> {
   let done = start;
   onProgress?.(done, total);
+  const reader = response.body!.getReader();
+  let before = start;
+  let slow = false;
+  const clock = setInterval(() => {
+    slow = done - before < LEAST_BYTES;
+    before = done;
+    if (slow) void reader.cancel();
+  }, patience);
   try {
-    for await (const chunk of response.body!) {
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      const chunk = read.value;
+      if (done + chunk.length > most) {
+        await reader.cancel();
+        await forget(path);
+        throw tooLarge(url, most);
+      }
       hash.update(chunk);
       await file.write(chunk, 0, chunk.length, done);
       done += chunk.length;
@@ -171,9 +198,16 @@ async function append(
     // Only the socket's faults come as TypeError; a full disk must not be tried again.
     if (!(error instanceof TypeError)) throw error;
     throw lost(url, done, total, error);
+  } finally {
+    clearInterval(clock);
   }
+  if (slow) throw lost(url, done, total);
   if (total !== undefined && done < total) throw lost(url, done, total);
   return done;
+}
+
+function tooLarge(url: string, most: number): Error {
+  return new Error(`${url} has more than the ${most} bytes that are fetched at most`);
 }
 
 function lost(url: string, done: number, total: number | undefined, cause?: Error): ConnectionLost {

@@ -18,6 +18,7 @@ import {
   type SegmentorConfig,
   segmentorConfig,
 } from '../../config/segmentor.js';
+import { refuseClaimedWidth } from '../claimed-width.js';
 import { withoutInitialValues } from '../initial-values.js';
 import { createBackbone, Segmentor } from '../segmentor.js';
 import { type Licence, licenceOfFile, RESNET_LICENCE, SEGFORMER_LICENCE } from './catalog.js';
@@ -308,9 +309,9 @@ export function licenceSentence({ text, url, certain }: WeightsLicence): string 
 
 /**
  * The configuration of the network that a file holds, as its names and shapes tell.
- * @throws Error naming the file, for an encoder alone, and for encoders and decoders that this project does not have
+ * @throws Error naming the file, for an encoder alone, for a width that the file cannot fill, and for encoders and decoders that this project does not have
  */
-export function describedConfig({ path, network }: WeightsFile): SegmentorConfig {
+export function describedConfig({ path, network, tensors }: WeightsFile): SegmentorConfig {
   const { backbone, head, channels, classes } = network;
   if (!isBackbone(backbone)) {
     throw new Error(
@@ -322,7 +323,9 @@ export function describedConfig({ path, network }: WeightsFile): SegmentorConfig
       `${path}: it has no decoder of a known form (known are ${headNames.join(', ')}); its encoder can be taken alone`,
     );
   }
-  return segmentorConfig(backbone, head, { ...(channels !== undefined && { channels }), classes });
+  const config = segmentorConfig(backbone, head, { ...(channels !== undefined && { channels }), classes });
+  refuseClaimedWidth(path, config, tensors);
+  return config;
 }
 
 const isBackbone = (name: string | undefined): name is BackboneName =>

@@ -30,7 +30,7 @@ export function csvOf(records: readonly MetricRecord[]): string {
     seed,
     iteration,
     wall,
-    ...metrics.map((metric) => values[metric]),
+    ...metrics.map((metric) => (Object.hasOwn(values, metric) ? values[metric] : undefined)),
   ]);
   return csvText([[...FIXED, ...metrics], ...rows]);
 }

@@ -265,6 +265,34 @@ describe('download', () => {
     loop.closeAllConnections();
   });
 
+  test.each([true, false])(
+    'no more bytes come than are wanted, with their number known: %s',
+    async (sizeKnown) => {
+      behaviour.sizeKnown = sizeKnown;
+      const fetching = download({ url: `${origin}/a`, path: target(), most: 200_000, retries: 0 });
+      await expect(fetching).rejects.toThrow(/has more than the 200000 bytes that are fetched at most/);
+      expect(readdirSync(folder)).toEqual([]);
+    },
+  );
+
+  test('a connection that only trickles counts as lost, and the part stays', async () => {
+    const slow = createServer((_, response) => {
+      response.writeHead(200, { etag: '"v1"', 'content-length': 300_000 });
+      const trickle = setInterval(() => response.write('x'), 20);
+      response.on('close', () => clearInterval(trickle));
+    });
+    await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve));
+    try {
+      const url = `http://127.0.0.1:${(slow.address() as AddressInfo).port}/a`;
+      const fetching = download({ url, path: target(), patience: 200, retries: 0 });
+      await expect(fetching).rejects.toThrow(/the connection was lost after \d+ of 300000 bytes/);
+      expect(existsSync(`${target()}.part`)).toBe(true);
+    } finally {
+      slow.closeAllConnections();
+      slow.close();
+    }
+  });
+
   test('Ctrl-C stops it and keeps the part', async () => {
     const controller = new AbortController();
     behaviour.cuts = 1;
