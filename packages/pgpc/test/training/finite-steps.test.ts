@@ -92,7 +92,7 @@ function copy({ step, optimizer }: Trainer): () => void {
 
 test.each([
   ['pgpc', 'targetImage', {}],
-  ['pgpc', 'sourceImage', { precision: 'bfloat16' }],
+  ['pgpc-plus', 'sourceImage', { precision: 'bfloat16' }],
 ] as const)(
   'steps of %s with a NaN in the %s are as if they had not been done %o',
   async (method, image, other) => {
