@@ -18,7 +18,7 @@ export interface NotFiniteStep {
 
 interface Judged extends Omit<NotFiniteStep, 'what'> {
   names: readonly string[];
-  /** (N), on the device: each loss, and the largest magnitude in each gradient and each tensor that a step writes. */
+  /** (N), on the device: each loss, and the norm of each gradient and of each tensor that a step writes. */
   numbers: Tensor;
 }
 
@@ -67,12 +67,9 @@ export class FiniteSteps {
           return gradient ? [[`the gradient of ${name}`, gradient] as const] : [];
         });
         const written = [...gradients, ...this.#stored()];
-        // The largest magnitude, as the sum of squares of finite numbers may itself be infinite.
-        const largest = ops._foreachNorm(
-          written.map(([, tensor]) => tensor),
-          Number.POSITIVE_INFINITY,
-        );
-        const all = [...values.map(([, value]) => value), ...largest];
+        // The norm is the fastest of what NaN and infinities show in; it is itself infinite from some 1e19 on.
+        const norms = ops._foreachNorm(written.map(([, tensor]) => tensor));
+        const all = [...values.map(([, value]) => value), ...norms];
         // Every rank has the same numbers, as a mean is not finite where one of them is not.
         const numbers = execution.world.mean(ops.stack(all.map((value) => value.to('float32'))));
         if (this.#kept) this.#putBack(this.#kept, numbers.isfinite().all().logicalNot());
@@ -101,6 +98,8 @@ export class FiniteSteps {
 
   /** @param broken (), bool. The host does not know it: everything is written, with what it was or what it is. */
   #putBack(kept: Kept, broken: Tensor): void {
+    // The CPU has nothing to wait for.
+    if (broken.device === 'cpu' && broken.item() === 0) return;
     const { parts, execution } = this.step;
     for (const [name, part] of parts.state()) {
       const before = kept.parts.get(name)!;
