@@ -66,6 +66,7 @@ const rows: { readonly [F in Field]-?: Row<NonNullable<ResolvedChoice[F]>> } = {
   device: ['--device <name>', deviceName],
   precision: ['--precision <type>', precisions, 'bfloat16 on a GPU, float32 on the CPU'],
   activationCheckpointing: ['--activation-checkpointing'],
+  skipNotFinite: ['--skip-not-finite <count>', integer(0)],
   select: ['--select <score>', scoreNames],
   checkpointEvery: ['--checkpoint-every <count>', integer(1)],
   workers: ['--workers <count>', integer(0, 256)],

@@ -49,6 +49,11 @@ export const experimentSchema = z.strictObject({
     "what the networks' products are computed in, by autocast; all else is float32",
     'float32',
   ).optional(),
+  skipNotFinite: field(
+    z.number().int().min(0),
+    'steps that may be skipped because a loss or gradient is not finite: they change no weight; the next such step ends the training',
+    0,
+  ).optional(),
 });
 
 export type Experiment = z.infer<typeof experimentSchema>;

@@ -1,5 +1,6 @@
 // Batches of random crops, decoded by threads while the steps before run.
 
+import type { Sample } from '@pgpc/datasets';
 import { Rng, type RngState } from '../random.js';
 import type { Batch } from './batch.js';
 import { ComingBatch } from './crop.js';
@@ -31,8 +32,15 @@ export interface LoaderOptions {
   ahead?: number;
 }
 
+/** The samples of a batch, of all its parts. */
+export interface DrawnSamples {
+  source: readonly Sample[];
+  target: readonly Sample[] | undefined;
+}
+
 interface PendingBatch {
   batch: Promise<ComingBatch>;
+  drawn: DrawnSamples;
   /** The state from which it was drawn. */
   before: RngState;
 }
@@ -43,6 +51,8 @@ export class BatchLoader {
   readonly #pool: DecodePool;
   readonly #ahead: number;
   readonly #pending: PendingBatch[] = [];
+  /** What the batch that was handed out last is of. */
+  drawn: DrawnSamples | undefined;
 
   constructor(readonly options: LoaderOptions) {
     const { batch, target, seed, workers, pool = new DecodePool({ workers }) } = options;
@@ -58,7 +68,7 @@ export class BatchLoader {
   async next(): Promise<Batch> {
     if (this.#pending.length === 0) this.#start();
     const batch = await this.#pending[0]!.batch;
-    this.#pending.shift();
+    this.drawn = this.#pending.shift()!.drawn;
     while (this.#pending.length < this.#ahead) this.#start();
     return batch.take();
   }
@@ -70,8 +80,10 @@ export class BatchLoader {
     const rng = this.#rng;
     const places = Array.from({ length: batch * part.size }, (_, place) => place);
     const own = (place: number) => Math.floor(place / batch) === part.rank;
+    const samples = { source: [] as Sample[], target: target && ([] as Sample[]) };
     const draw = (store: PixelStore, labelled: boolean, place: number, index: number, wanted?: Wanted) => {
       const state = rng.fork();
+      samples[labelled ? 'source' : 'target']!.push(store.dataset.samples[index]!);
       return own(place) ? [store.crop(index, { crop, labelled, wanted, rng: state }, this.#pool)] : [];
     };
     const sources = places.flatMap((place) => {
@@ -86,7 +98,7 @@ export class BatchLoader {
     const made = this.#assemble(sources, targets);
     // Whoever asks for it gets the error; until then it must not count as unhandled.
     made.catch(() => {});
-    this.#pending.push({ batch: made, before });
+    this.#pending.push({ batch: made, drawn: samples, before });
   }
 
   async #assemble(sources: Promise<Crop>[], targets: Promise<Crop>[] | undefined): Promise<ComingBatch> {

@@ -89,6 +89,7 @@ export const choiceSchema = z.strictObject({
     z.boolean(),
     'run most of the network twice, instead of keeping what it computes for the backward pass: less memory, more time',
   ).default(false),
+  skipNotFinite: experiment.skipNotFinite.unwrap().default(0),
   select: field(
     z.enum(scoreNames),
     'score on unlabelled target images by which the best checkpoint is kept',

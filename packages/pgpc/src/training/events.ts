@@ -56,7 +56,7 @@ export type TrainingEvent =
   | { kind: 'checkpoint'; iteration: number; folder: string; scores: UnlabelledScores; best: boolean }
   /** A checkpoint has been written that is not scored. */
   | { kind: 'saved'; iteration: number; folder: string }
-  /** A sign that adaptation is collapsing. */
+  /** A sign that adaptation is collapsing, or a step that was skipped. */
   | { kind: 'warning'; iteration: number; message: string }
   /** The last step is done, or the training was stopped; the evaluation comes next. */
   | { kind: 'end'; outcome: 'finished' | 'stopped' }

@@ -22,14 +22,14 @@ export function lengthened(experiment: Experiment, iterations: number, done: num
   return { ...experiment, iterations, method: { ...experiment.method, contrast: { ...contrast, warmup } } };
 }
 
-/** Whether two experiments differ only in what may be changed when one is resumed: number of steps, learning rate, precision. */
+/** Whether two experiments differ only in what may be changed when one is resumed: number of steps, learning rate, precision, steps to skip. */
 export function sameButChangeable(a: Experiment, b: Experiment): boolean {
   return isDeepStrictEqual(unchangeable(a), unchangeable(b));
 }
 
 /** As JSON has it: what is undefined is not there. */
 function unchangeable(experiment: Experiment): unknown {
-  const { precision: _, ...plain } = JSON.parse(JSON.stringify(experiment)) as Experiment;
+  const { precision: _, skipNotFinite: __, ...plain } = JSON.parse(JSON.stringify(experiment)) as Experiment;
   return {
     ...plain,
     iterations: 0,

@@ -5,6 +5,7 @@ import { Learner } from '../adaptation/learner.js';
 import { AdaptationStep, type StepLosses } from '../adaptation/step.js';
 import type { Experiment } from '../config/experiment.js';
 import type { Batch } from '../pipeline/batch.js';
+import { FiniteSteps } from './finite-steps.js';
 import { buildOptimizer } from './optimizer.js';
 
 /**
@@ -18,6 +19,7 @@ export class RandomSteps {
   readonly student: Learner;
   readonly #optimizer: ReturnType<typeof buildOptimizer>;
   readonly #step: AdaptationStep;
+  readonly #finite: FiniteSteps;
 
   /**
    * @param device 'cpu', 'cuda:0', ..., which this process has entered.
@@ -36,6 +38,8 @@ export class RandomSteps {
       precision,
       graphs,
     });
+    const undo = (experiment.skipNotFinite ?? 0) > 0;
+    this.#finite = new FiniteSteps(this.#step, this.#optimizer, undo);
   }
 
   /** Random images, and labels in squares, of the experiment's batch and crop. Within a `tidy`. */
@@ -58,11 +62,15 @@ export class RandomSteps {
   /** One step of the last iteration: by then every part of the loss has set in. @param look at its losses, to wait for them. */
   run(look: (losses: StepLosses) => void = () => {}): void {
     tidy(() => {
-      look(this.#step.run(this.batch(), Math.max(1, this.experiment.iterations - 1)));
+      this.#finite.begin();
+      const losses = this.#step.run(this.batch(), Math.max(1, this.experiment.iterations - 1));
+      this.#finite.end(1, losses, { source: [], target: undefined });
+      look(losses);
     });
   }
 
   dispose(): void {
+    this.#finite.dispose();
     this.#step.dispose();
     this.#optimizer.dispose();
     this.student.dispose();

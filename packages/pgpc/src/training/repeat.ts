@@ -14,7 +14,10 @@ import { startFromWeights } from './start.js';
 /** What may differ from the run that is repeated; what is left out is as it was. */
 export interface RepeatChanges
   extends Partial<
-    Pick<Experiment, 'seed' | 'iterations' | 'batch' | 'precision' | 'activationCheckpointing'>
+    Pick<
+      Experiment,
+      'seed' | 'iterations' | 'batch' | 'precision' | 'activationCheckpointing' | 'skipNotFinite'
+    >
   > {
   /** Peak learning rate of the encoder. */
   lr?: number;
@@ -82,7 +85,7 @@ export async function repeatedTraining(path: string, changes: RepeatChanges = {}
 
 function changedExperiment(
   before: Experiment,
-  { seed, iterations, batch, precision, activationCheckpointing, lr, set }: RepeatChanges,
+  { seed, iterations, batch, precision, activationCheckpointing, skipNotFinite, lr, set }: RepeatChanges,
 ): Experiment {
   const { warmupIters } = before.schedule;
   const changes: Settings = {
@@ -90,6 +93,7 @@ function changedExperiment(
     batch,
     precision,
     activationCheckpointing,
+    skipNotFinite,
     'optimizer.lr': lr,
     iterations,
     // Warm-up is a share of a run, whatever its length.

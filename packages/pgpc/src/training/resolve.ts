@@ -145,7 +145,7 @@ function distanceClasses(classes: readonly ClassInfo[]): number[] {
 
 function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], device: string): Experiment {
   const { preset, method, network, iterations, batch, crop, lr, seed, weights } = choice;
-  const { activationCheckpointing, precision, style, fdaBeta, denoise, lossWeights } = choice;
+  const { activationCheckpointing, skipNotFinite, precision, style, fdaBeta, denoise, lossWeights } = choice;
   const overrides = {
     iterations,
     batch,
@@ -154,6 +154,7 @@ function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], dev
     seed,
     ...chosenPrecision(precision, device),
     ...(activationCheckpointing && { activationCheckpointing }),
+    ...(skipNotFinite > 0 && { skipNotFinite }),
   };
   const parts = {
     style:

@@ -31,6 +31,8 @@ export interface ResumeChanges {
   lr?: number | undefined;
   /** What the networks compute in from here on. */
   precision?: Experiment['precision'];
+  /** How many steps may be skipped in the whole run because a loss or gradient is not finite. */
+  skipNotFinite?: number | undefined;
   /** Resume from the checkpoint of this step, instead of the newest: the newest and the one before it are kept. */
   from?: number | undefined;
 }
@@ -119,7 +121,7 @@ function checkpointOf(checkpoint: string, step: number): FoundCheckpoint {
 /** The experiment with what is changed of how it computes. What is changed is added to `changes`. */
 function retuned(
   experiment: Experiment,
-  { lr, precision }: ResumeChanges,
+  { lr, precision, skipNotFinite }: ResumeChanges,
   done: number,
   changes: string[],
 ): Experiment {
@@ -131,9 +133,16 @@ function retuned(
   if (precision !== undefined && precision !== before) {
     changes.push(`${precision} instead of ${before}, from step ${done} on`);
   }
+  const skips = experiment.skipNotFinite ?? 0;
+  if (skipNotFinite !== undefined && skipNotFinite !== skips) {
+    changes.push(
+      `up to ${skipNotFinite} steps that are not finite are skipped instead of ${skips}, from step ${done} on`,
+    );
+  }
   return {
     ...experiment,
     optimizer: { ...optimizer, lr: lr ?? optimizer.lr },
+    ...(skipNotFinite !== undefined && skipNotFinite !== skips && { skipNotFinite }),
     ...(precision !== undefined && precision !== before && { precision }),
   };
 }

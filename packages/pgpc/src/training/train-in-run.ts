@@ -105,6 +105,7 @@ export async function trainInRun(
         log?.write(entry.iteration, entry.values);
         emit({ kind: 'log', ...entry });
       },
+      onSkipped: (step) => emit({ kind: 'warning', ...step }),
       onStep: async (done, trainer) => {
         emit({ kind: 'step', done });
         if (!run || !folder || !selection || !watch) return;

@@ -15,7 +15,7 @@ import {
 } from '../models/weights/fit.js';
 import { weightsPath } from '../models/weights/shipped.js';
 import { describeNetworkFile, refuseOtherNetwork, refuseTrainedNetwork } from './init.js';
-import { type LogEntry, Trainer, type TrainingData } from './trainer.js';
+import { type LogEntry, type SkippedStep, Trainer, type TrainingData } from './trainer.js';
 
 /** What a training starts from; with nothing given, from random values. */
 export interface TrainingStart {
@@ -57,6 +57,7 @@ export interface TrainingTask {
   /** Called once with what is about to be trained. */
   onBegin?: (trainer: Trainer) => void | Promise<void>;
   onLog?: (entry: LogEntry) => void;
+  onSkipped?: (step: SkippedStep) => void;
   /** A promise is waited for before the next step. @param done steps done. */
   onStep?: (done: number, trainer: Trainer) => unknown;
   /** Called once after the last step, before the evaluation. */
@@ -84,6 +85,7 @@ export async function train(task: TrainingTask): Promise<TrainedTask> {
     const outcome = await trainer.run({
       signal,
       onLog: task.onLog,
+      onSkipped: task.onSkipped,
       onStep: (done) => task.onStep?.(done, trainer),
     });
     const seconds = (performance.now() - began) / 1000;

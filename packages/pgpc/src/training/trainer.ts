@@ -27,7 +27,9 @@ import { type ImageClasses, RareClassSampler } from '../pipeline/rare-class-samp
 import { commitCheckpoint, FORMAT, FORMATS, findCheckpoint } from './checkpoint-files.js';
 import { enterDevice } from './device.js';
 import { Replica } from './distributed.js';
+import { describeDrawn, FiniteSteps, type NotFiniteStep } from './finite-steps.js';
 import { sameButChangeable } from './length.js';
+import { namedLosses } from './losses.js';
 import { buildOptimizer } from './optimizer.js';
 
 /** What a run trains on. */
@@ -45,9 +47,16 @@ export interface LogEntry {
   iteration: number;
   /**
    * 'loss/total', 'loss/source', 'loss/target', 'loss/contrast', 'loss/feature-distance', 'q', 'weight/target',
-   * 'weight/contrast', 'lr'.
+   * 'weight/contrast', 'lr'; where steps may be skipped 'skipped', how many were so far.
    */
   values: Record<string, number>;
+}
+
+export interface SkippedStep {
+  /** Steps done with it. */
+  iteration: number;
+  /** What is not finite, and the files of the batch. */
+  message: string;
 }
 
 export interface RunOptions {
@@ -55,6 +64,8 @@ export interface RunOptions {
   /** Losses are read, which waits for the device, every so many steps. */
   logEvery?: number;
   onLog?: (entry: LogEntry) => void;
+  /** A step was skipped, as its losses or gradients are not finite: told when losses are read next, or at a checkpoint. */
+  onSkipped?: (step: SkippedStep) => void;
   /** Called after every step; a promise is waited for before the next. */
   onStep?: (done: number) => unknown;
 }
@@ -80,11 +91,15 @@ export class Trainer {
   readonly loader: BatchLoader;
   /** Steps done. */
   iteration = 0;
+  /** How many of them were skipped, as far as is known: a step is looked at when losses are read. */
+  skipped = 0;
   /** What was saved beside the state that this trainer has taken up. */
   beside: Readonly<Record<string, unknown>> = {};
   readonly #scale: (t: number) => number;
   readonly #peaks: number[];
   readonly #replica: Replica | undefined;
+  readonly #finite: FiniteSteps;
+  #onSkipped: RunOptions['onSkipped'];
   readonly group: ProcessGroup | undefined;
   readonly device: string;
 
@@ -124,6 +139,7 @@ export class Trainer {
     for (const network of [this.learner, this.step.parts.teacher?.network]) {
       if (group && network) spreadOver(group, network);
     }
+    this.#finite = new FiniteSteps(this.step, this.optimizer, this.#mayBeSkipped > 0);
     this.loader = new BatchLoader({
       source,
       target: usesTarget(method) ? target : undefined,
@@ -137,12 +153,24 @@ export class Trainer {
     });
   }
 
+  get #mayBeSkipped(): number {
+    return this.experiment.skipNotFinite ?? 0;
+  }
+
   /**
    * Trains to the end of the experiment, or until the signal, and leaves everything at a whole step.
-   * @throws Error once a loss that is read is not finite: no step after that can learn anything.
+   * @throws Error that names the step and its files, once losses are read, where a loss or gradient since was not finite and
+   * the experiment allows no more such steps to be skipped.
    */
-  async run({ signal, logEvery = 10, onLog, onStep }: RunOptions = {}): Promise<'finished' | 'stopped'> {
+  async run({
+    signal,
+    logEvery = 10,
+    onLog,
+    onSkipped,
+    onStep,
+  }: RunOptions = {}): Promise<'finished' | 'stopped'> {
     const { iterations } = this.experiment;
+    this.#onSkipped = onSkipped;
     tidy(() =>
       this.#replica?.align(
         [...this.step.parts.state().values()].flatMap((part) => [...part.stateDict().values()]),
@@ -159,17 +187,19 @@ export class Trainer {
       const batch = await this.loader.next();
       const scale = this.#scale(this.iteration);
       for (const [group, peak] of this.#peaks.entries()) this.optimizer.setLr(group, peak * scale);
+      this.#finite.begin();
       const losses = this.#step(batch);
-      disposeBatch(batch);
       this.iteration++;
+      this.#finite.end(this.iteration, losses, this.loader.drawn!);
+      disposeBatch(batch);
       const due = this.iteration % logEvery === 0 || this.iteration === iterations;
-      const values = due ? { ...this.#read(losses), lr: this.#peaks[0]! * scale } : undefined;
+      const broken = due ? this.#finite.take() : [];
+      const skipped = this.#mayBeSkipped > 0 && { skipped: this.skipped + broken.length };
+      const values = due ? { ...this.#read(losses), ...skipped, lr: this.#peaks[0]! * scale } : undefined;
       for (const loss of Object.values(losses)) (loss as Tensor | undefined)?.dispose();
-      if (values) {
-        onLog?.({ iteration: this.iteration, values });
-        // Before whoever is told of the step makes a checkpoint of it.
-        checkFinite(values, this.iteration);
-      }
+      if (values) onLog?.({ iteration: this.iteration, values });
+      // Before whoever is told of the step makes a checkpoint of it.
+      this.#settle(broken);
       await onStep?.(this.iteration);
     }
     return 'finished';
@@ -184,17 +214,40 @@ export class Trainer {
   }
 
   #read(losses: StepLosses): Record<string, number> {
-    return tidy(() => readLosses(this.#replica?.means({ ...losses }) ?? losses));
+    return tidy(() => {
+      const values = namedLosses(this.#replica?.means({ ...losses }) ?? losses);
+      return Object.fromEntries(values.map(([name, value]) => [name, value.item()]));
+    });
+  }
+
+  /** Counts and tells of steps that are not finite. @throws Error at the first that is one too many. */
+  #settle(broken: readonly NotFiniteStep[]): void {
+    const most = this.#mayBeSkipped;
+    for (const { iteration, what, drawn } of broken) {
+      const batch = `Its batch was ${describeDrawn(drawn)}.`;
+      if (this.skipped >= most) {
+        const why =
+          most > 0
+            ? `${this.skipped} such steps were skipped before, and skipNotFinite allows no more (--skip-not-finite ${most})`
+            : 'the weights are of no use any more';
+        throw new Error(
+          `${what} at step ${iteration}: ${why}, and training stops. ${batch} ${WHAT_TO_DO}${most > 0 ? '' : '. Or have such steps skipped (--skip-not-finite COUNT)'}`,
+        );
+      }
+      this.skipped++;
+      const message = `${what}: the step was skipped, number ${this.skipped} of at most ${most}. ${batch}`;
+      this.#onSkipped?.({ iteration, message });
+    }
   }
 
   /**
    * Writes the student's model into `directory`, then the state, which is there at one moment: whatever dies before it, the
    * state before is the newest. That one is kept as well.
    * @param beside plain JSON that belongs to the state: a trainer that takes it up has it as `beside`.
-   * @throws Error, before it writes anything, if a weight is not finite: the last step's gradient may be so where its loss
-   * was not.
+   * @throws Error, before it writes anything, as `run` does, and if a weight is not finite.
    */
   save(directory: string, beside: Readonly<Record<string, unknown>> = {}): void {
+    this.#settle(this.#finite.take());
     tidy(() => checkWeights(this.learner.stateDict(), this.iteration));
     saveSegmentor(join(directory, MODEL_FILE), this.learner.segmentor);
     const { parts } = this.step;
@@ -214,6 +267,7 @@ export class Trainer {
         experiment: JSON.stringify(this.experiment),
         state: JSON.stringify({
           iteration: this.iteration,
+          skipped: this.skipped,
           optimizer: optimizer.settings,
           augment: parts.augmentRng.getState(),
           loader: this.loader.getState(),
@@ -259,6 +313,7 @@ export class Trainer {
       parts.augmentRng.setState(state.augment);
       this.loader.setState(state.loader);
       this.iteration = state.iteration;
+      this.skipped = state.skipped ?? 0;
       this.beside = JSON.parse(metadata.beside ?? '{}');
     });
   }
@@ -267,49 +322,26 @@ export class Trainer {
   async dispose(): Promise<void> {
     await this.loader.dispose();
     this.#replica?.dispose();
+    this.#finite.dispose();
     this.step.dispose();
     this.optimizer.dispose();
     this.learner.dispose();
   }
 }
 
-/** No loss here is ever NaN for want of pixels: a mean over none is 0. */
-function checkFinite(values: Readonly<Record<string, number>>, iteration: number): void {
-  const [name, value] = Object.entries(values).find(([, number]) => !Number.isFinite(number)) ?? [];
-  if (name !== undefined) throw diverged(`${name} is ${value}`, iteration);
-}
-
 /** The device is waited for once. */
 function checkWeights(weights: ReadonlyMap<string, Tensor>, iteration: number): void {
   const finite = ops.stack([...weights.values()].map((value) => value.isfinite().all())).toArray();
   const broken = [...weights.keys()].find((_, i) => !finite[i]);
-  if (broken !== undefined) throw diverged(`the weight ${broken} is not finite`, iteration);
-}
-
-function diverged(what: string, iteration: number): Error {
-  return new Error(
-    `${what} at step ${iteration}: the weights are of no use any more, and training stops. What was saved before is whole: resume it with a smaller learning rate (--resume RUN --lr RATE), from the checkpoint before it (--from STEP), or in float32 (--precision float32)`,
+  if (broken === undefined) return;
+  throw new Error(
+    `the weight ${broken} is not finite at step ${iteration}: the weights are of no use any more, and training stops. ${WHAT_TO_DO}`,
   );
 }
+
+const WHAT_TO_DO =
+  'What was saved before is whole: resume it with a smaller learning rate (--resume RUN --lr RATE), from the checkpoint before it (--from STEP), or in float32 (--precision float32)';
 
 function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): [string, Tensor][] {
   return [...tensors].map(([name, value]) => [`${prefix}.${name}`, value]);
-}
-
-/** The names that a step's losses are logged under; a part of one's own is logged as `loss/NAME`. */
-const LOGGED: Readonly<Record<string, string>> = {
-  total: 'loss/total',
-  source: 'loss/source',
-  target: 'loss/target',
-  contrast: 'loss/contrast',
-  featureDistance: 'loss/feature-distance',
-  targetWeight: 'weight/target',
-  contrastWeight: 'weight/contrast',
-};
-
-function readLosses(losses: StepLosses): Record<string, number> {
-  const present = Object.entries(losses).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(
-    present.map(([name, value]) => [LOGGED[name] ?? name.replace('parts.', 'loss/'), value.item()]),
-  );
 }

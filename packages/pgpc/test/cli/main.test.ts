@@ -162,6 +162,7 @@ describe('what reaches the library', () => {
       skipBad: false,
       device: 'auto',
       activationCheckpointing: false,
+      skipNotFinite: 0,
       memoryCheck: true,
       out: 'runs',
       overwrite: false,
@@ -172,7 +173,7 @@ describe('what reaches the library', () => {
       (
         'train --preset synthia-cityscapes --method daformer --network hrnet-w48 --source-scale 640x380 ' +
         '--target-scale 512x256 --source-range 0:4095 --target-range -40:85.5 --source-format synthia --target-format cityscapes --iterations 5 --batch 1 ' +
-        '--style fda --fda-beta .05 --denoise agreement --loss-weights uncertainty --select density --crop 256x256 --lr 1e-4 --seed 3 --skip-bad --device cuda:1 --precision bfloat16 --activation-checkpointing --no-memory-check --workers 0 --name mine --overwrite'
+        '--style fda --fda-beta .05 --denoise agreement --loss-weights uncertainty --select density --crop 256x256 --lr 1e-4 --seed 3 --skip-bad --device cuda:1 --precision bfloat16 --activation-checkpointing --skip-not-finite 4 --no-memory-check --workers 0 --name mine --overwrite'
       )
         .split(' ')
         .concat(roots),
@@ -202,6 +203,7 @@ describe('what reaches the library', () => {
       device: 'cuda:1',
       precision: 'bfloat16',
       activationCheckpointing: true,
+      skipNotFinite: 4,
       memoryCheck: false,
       workers: 0,
       name: 'mine',

@@ -625,6 +625,38 @@ describe('BatchLoader', () => {
     store.dispose();
   });
 
+  test('says which samples a batch is of, also of the parts that others have', async () => {
+    // The label of each source sample is its position, and so is the colour of each target sample.
+    const numbered = [0, 1, 2, 3, 4].map((i) => {
+      const { image, label } = randomSample(16, 16, i);
+      return {
+        image: { ...image, data: new Uint8Array(16 * 16 * 3).fill(40 * i) },
+        label: { ...label, data: new Uint8Array(16 * 16).fill(i) },
+      };
+    });
+    const store = new PixelStore(memoryDataset(numbered));
+    const given = { ...options, crop: cropOf(16, 16, 1), source: store, target: store, batch: 2, ahead: 3 };
+    const whole = new BatchLoader({ ...given, batch: 4 });
+    const part = new BatchLoader({ ...given, part: { rank: 1, size: 2 } });
+    for (let i = 0; i < 4; i++) {
+      const batch = await whole.next();
+      const ids = tidy(() => ({
+        source: batch.sourceLabel.select(1, 0).select(1, 0).tolist() as number[],
+        target: (
+          denormalize(batch.targetImage!).select(1, 0).select(1, 0).select(1, 0).tolist() as number[]
+        ).map((x) => Math.round((x * 255) / 40)),
+      }));
+      disposeBatch(batch);
+      disposeBatch(await part.next());
+      for (const loader of [whole, part]) {
+        expect(loader.drawn!.source.map(({ id }) => Number(id))).toEqual(ids.source);
+        expect(loader.drawn!.target!.map(({ id }) => Number(id))).toEqual(ids.target);
+      }
+    }
+    await whole.dispose();
+    await part.dispose();
+  });
+
   test('the order does not depend on how far it reads ahead', async () => {
     const expected = await first({ ...options, ahead: 1 }, 4);
     expect(await first({ ...options, ahead: 5 }, 4)).toEqual(expected);

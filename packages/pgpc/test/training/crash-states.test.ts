@@ -91,6 +91,12 @@ test('the states are of a whole training, and of all its kinds of files', () => 
   expect(Object.keys(whole)).not.toContain('owner.json');
 });
 
+test('another run of the seed has the same files, to the last bit', async () => {
+  rmSync(run, { recursive: true, force: true });
+  await runTraining(await configuration(), options);
+  expect(runContents(run)).toEqual(whole);
+});
+
 /** All of them with PGPC_ALL_STATES=1; else as many, evenly spread: each takes a training. */
 function chosen<T>(states: readonly T[], few: number): T[] {
   const count = process.env.PGPC_ALL_STATES ? states.length : few;

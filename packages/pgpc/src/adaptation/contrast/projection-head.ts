@@ -1,6 +1,6 @@
 // h of METHOD: maps features to the unit sphere on which pixels are contrasted.
 
-import { type Generator, nn, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
+import { type AutocastDtype, type Generator, nn, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import type { ContrastOptions } from '../../config/contrast.js';
 import type { SegmentorOutput } from '../../models/segmentor.js';
 import { pixelMap, pixelRows, singlePrecision } from '../../pixels.js';
@@ -69,6 +69,12 @@ export class ProjectionHead extends nn.Module {
         })
         .reduce((sum, map) => sum.add(map)),
     );
+  }
+
+  /** Also for the layers that {@link input} calls. */
+  override autocast_(dtype: AutocastDtype): this {
+    for (const stage of this.stages.items) stage.autocast_(dtype);
+    return super.autocast_(dtype);
   }
 
   /** (P, D') of {@link input} to (P, D), rows of unit length; float32 also where the layers run in 16 bits. */

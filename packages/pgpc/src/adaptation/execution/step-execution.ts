@@ -101,6 +101,11 @@ export class StepExecution {
     if (last) this.#reducer?.average();
   }
 
+  /** What has gathered for a parameter of the student since `zeroGrad`, perhaps in 16 bits. */
+  gradientOf(param: Tensor): Tensor | null {
+    return this.#studentCasts ? this.#studentCasts.gradientOf(param) : param.grad;
+  }
+
   update(): void {
     this.optimizer.step(this.#studentCasts?.gradientOf);
     this.#studentCasts?.refresh();

@@ -90,7 +90,16 @@ interface ResumeOptions extends ResumeChanges, DashboardChoice, JsonChoice {
 
 /** What may be said beside `--config`: changes, and where the run goes. */
 const CHANGES = [
-  ...(['seed', 'iterations', 'batch', 'lr', 'precision', 'activationCheckpointing', 'set'] as const),
+  ...([
+    'seed',
+    'iterations',
+    'batch',
+    'lr',
+    'precision',
+    'activationCheckpointing',
+    'skipNotFinite',
+    'set',
+  ] as const),
   ...([
     'sourceRoot',
     'targetRoot',
@@ -125,6 +134,7 @@ const WITH_RESUME = [
   '--allow-changed',
   '--lr',
   '--precision',
+  '--skip-not-finite',
   '--from',
   '--nproc',
   '--device',
@@ -140,7 +150,7 @@ export const registerTrain: Register = (parent, act) => {
     .description(
       'Train on labelled source images and unlabelled target images. A new run needs --source-root and ' +
         '--target-root; --resume takes from the run directory what it is not told anew: --iterations extends it, --lr, ' +
-        '--precision and --from are for one that went wrong, and the roots ' +
+        '--precision, --skip-not-finite and --from are for one that went wrong, and the roots ' +
         'say where the same data is now. A preset is an experiment of the paper: ' +
         'its formats, image sizes, margins and constants; the other options apply on top of it.',
     );
@@ -161,6 +171,7 @@ export const registerTrain: Register = (parent, act) => {
     .addOption(trainingOption('device'))
     .addOption(trainingOption('precision'))
     .addOption(trainingOption('activationCheckpointing'))
+    .addOption(trainingOption('skipNotFinite'))
     .option('--no-memory-check', 'do not measure the memory of a step before the run')
     .addOption(trainingOption('select'))
     .addOption(trainingOption('checkpointEvery'))
@@ -238,7 +249,7 @@ export const registerTrain: Register = (parent, act) => {
       if (extra.length > 0) {
         throw new UsageError(`--resume takes the rest from the run directory: leave out ${extra.join(', ')}`);
       }
-      const { device, iterations, lr, precision, sourceRoot, targetRoot, log, json } =
+      const { device, iterations, lr, precision, skipNotFinite, sourceRoot, targetRoot, log, json } =
         options as NewRunOptions;
       const chosen = {
         resume: resume as string,
@@ -252,6 +263,7 @@ export const registerTrain: Register = (parent, act) => {
         iterations: flags.includes('--iterations') ? iterations : undefined,
         lr: flags.includes('--lr') ? lr : undefined,
         precision,
+        skipNotFinite: flags.includes('--skip-not-finite') ? skipNotFinite : undefined,
         from,
         allowChanged,
       };
