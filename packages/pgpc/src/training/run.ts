@@ -186,6 +186,7 @@ async function resumeOwned(
   const run = RunDirectory.resume(directory, describeDevice(place.device), {
     config,
     changes: update.changes,
+    versions: versions(),
     metricsLines,
   });
   for (const message of run.said) place.emit({ kind: 'remark', message });

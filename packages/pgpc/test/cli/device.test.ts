@@ -137,7 +137,12 @@ describe('pgpc train', () => {
     const file = path.join(elsewhere, 'run.json');
     const info = JSON.parse(readFileSync(file, 'utf8'));
     writeFileSync(file, JSON.stringify({ ...info, device: 'cuda:0 (Some Card)' }));
-    const resumed = await pgpc('train', '--resume', elsewhere, '--device', 'cpu');
+    const refused = await pgpc('train', '--resume', elsewhere, '--device', 'cpu');
+    expect([refused.code, refused.err]).toEqual([
+      1,
+      expect.stringContaining('the device is cpu instead of cuda:0 (Some Card)'),
+    ]);
+    const resumed = await pgpc('train', '--resume', elsewhere, '--device', 'cpu', '--allow-changed');
     expect(resumed.err).not.toContain('pgpc:');
     expect(resumed.code).toBe(0);
     expect(openRun(elsewhere).info.device).toBe('cuda:0 (Some Card), then cpu');

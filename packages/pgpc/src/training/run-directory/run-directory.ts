@@ -59,6 +59,8 @@ export interface RunUpdate {
   /** Lines of the metrics up to the checkpoint that is resumed from; left out: what follows it is superseded. */
   readonly metricsLines?: number | undefined;
   readonly config?: Readonly<Record<string, unknown>>;
+  /** As in {@link RunDescription}: those of now take their place. */
+  readonly versions?: Readonly<Record<string, string>>;
   readonly changes?: readonly string[];
 }
 
@@ -149,6 +151,8 @@ export class RunDirectory {
       ...info,
       ...(devices.length > 0 && { device: devices.join(THEN) }),
       config,
+      versions: { ...info.versions, ...update.versions, node: process.versions.node },
+      machine: describeMachine(),
       status: 'running',
       resumed: [...info.resumed, time],
       ...(changed.length > 0 && { changes: changed }),
