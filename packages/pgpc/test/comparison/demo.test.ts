@@ -125,9 +125,13 @@ describe('pgpc demo --quick', () => {
     child.kill('SIGINT');
     const { code, stdout } = await ended;
     expect(code).toBe(130);
-    expect(JSON.parse(stdout)).toMatchObject({ outcome: 'stopped', run: 'runs/interrupted', results: [] });
-    const { info } = openRun(join(folder, 'runs/interrupted'));
+    const { info, results } = openRun(join(folder, 'runs/interrupted'));
     expect(info.status).toBe('stopped');
+    const told = JSON.parse(stdout);
+    expect(told).toMatchObject({ outcome: 'stopped', run: 'runs/interrupted' });
+    // A training beside the source's may have ended by then, and none that starts from it.
+    expect(told.results.map(({ name }: { name: string }) => name)).toEqual(results.map(({ name }) => name));
+    expect(['', 'oracle']).toContain(results.map(({ name }) => name).join());
     expect(existsSync(join(folder, 'runs/interrupted/checkpoints/source/model.safetensors'))).toBe(true);
     expect(existsSync(join(folder, 'runs/interrupted/report.html'))).toBe(true);
   }, 90_000);
