@@ -12,6 +12,8 @@ import type { PseudoLabels } from './pseudo-labels.js';
 /** What is kept from step to step, by name, for a checkpoint. */
 export interface Stateful {
   stateDict(): Map<string, Tensor>;
+  /** What of it a step may have written; left out: all of it. */
+  written?(): Map<string, Tensor>;
   /** Copies what `stateDict` gave. @throws Error if names or shapes do not fit. */
   loadStateDict(state: ReadonlyMap<string, Tensor>): void;
 }

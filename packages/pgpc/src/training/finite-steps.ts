@@ -85,14 +85,19 @@ export class FiniteSteps {
    * finite of a step with a finite loss, as the teacher sees pixels of the target that the student does not.
    */
   #stored(): [name: string, value: Tensor][] {
-    const weights = this.step.student.namedParameters();
-    const parts = [...this.step.parts.state()].filter(([part]) => part !== 'frozen');
-    return parts.flatMap(([part, stateful]) =>
-      [...stateful.stateDict()].flatMap(([name, value]): [string, Tensor][] => {
-        const isNetwork = part === 'student' || part === 'teacher';
-        const isNumbers = value.dtype.includes('float') && value.numel > 0;
-        return isNumbers && !(isNetwork && weights.has(name)) ? [[`${name} of the ${part}`, value]] : [];
-      }),
+    const { parts } = this.step;
+    const { student, teacher } = parts;
+    // The weights of the networks show in the gradients.
+    const networks = { student, ...(teacher && { teacher: teacher.network }) };
+    const others = [...parts.state()].filter(([part]) => part !== 'frozen' && !Object.hasOwn(networks, part));
+    const written = [
+      ...Object.entries(networks).map(([part, network]) => [part, network.namedBuffers()] as const),
+      ...others.map(([part, stateful]) => [part, stateful.written?.() ?? stateful.stateDict()] as const),
+    ];
+    return written.flatMap(([part, tensors]) =>
+      [...tensors]
+        .filter(([, { dtype, numel }]) => dtype.includes('float') && numel > 0)
+        .map(([name, value]): [string, Tensor] => [`${name} of the ${part}`, value]),
     );
   }
 

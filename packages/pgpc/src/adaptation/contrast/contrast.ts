@@ -310,6 +310,21 @@ export class PixelContrast {
     );
   }
 
+  /**
+   * What of {@link stateDict} a step may have written: of a bank the rows that the two domains can add at most, which are few
+   * of all that it holds.
+   */
+  written(): Map<string, Tensor> {
+    return new Map(
+      this.stores.flatMap(({ name, module }) =>
+        [...module.stateDict()].map(([key, value]) => {
+          const isBank = module instanceof MemoryBank && value === module.rows;
+          return [`${name}.${key}`, isBank ? module.newest(2 * this.options.enqueue) : value] as const;
+        }),
+      ),
+    );
+  }
+
   /** Copies what {@link stateDict} gave. @throws Error if names or shapes do not fit. */
   loadStateDict(state: ReadonlyMap<string, Tensor>): void {
     for (const { name, module } of this.stores) {

@@ -89,6 +89,15 @@ export class MemoryBank extends nn.StateModule {
     });
   }
 
+  /** The n rows of every class's queue that were written last, the newest first: (C, n, D); zeros where there are fewer. */
+  newest(n: number): Tensor {
+    return tidy(() => {
+      const back = arange(Math.min(n, this.capacity), { device: this.next.device }).add(1);
+      const slot = this.next.unsqueeze(1).sub(back).remainder(this.capacity);
+      return this.rows.index([this.#owners(slot), slot]);
+    });
+  }
+
   /** (C, K), bool: which places have been written. */
   written(): Tensor {
     return arange(this.capacity, { device: this.filled.device }).unsqueeze(0).lt(this.filled.unsqueeze(1));

@@ -403,9 +403,13 @@ describe('MemoryBank', () => {
           }
           const drawn = bank.draw(200, generator).tolist() as number[][][];
           const means = matrix(bank.mean());
+          const newest = bank.newest(5).tolist() as number[][][];
           for (const [c, rows] of slow.entries()) {
             expect(queue(bank, c)).toEqual(rows);
             expect((bank.filled.tolist() as number[])[c]).toBe(rows.length);
+            const last = rows.toReversed().slice(0, 5);
+            const none = Array<number[]>(Math.min(5, capacity) - last.length).fill([0, 0]);
+            expect(newest[c]).toEqual([...last, ...none]);
             // Every row that was written is drawn (each is missed with probability below 1e-13), no other is.
             const expected = rows.length > 0 ? rows : [[0, 0]];
             expect(new Set(drawn[c]!.map(String))).toEqual(new Set(expected.map(String)));
