@@ -259,8 +259,8 @@ function readHeader(file: ByteSource): Header {
   if (text === null) throw fault('the header is not UTF-8');
   if (!text.startsWith('{')) throw fault('the header does not start with {: corrupt, or no safetensors file');
   // Parsed, a header takes many times its bytes.
-  const tooMuch = excessOf(text);
-  if (tooMuch !== undefined) throw fault(`the header ${tooMuch}: corrupt, or no safetensors file`);
+  const { excess, keys } = walk(text);
+  if (excess !== undefined) throw fault(`the header ${excess}: corrupt, or no safetensors file`);
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -270,7 +270,7 @@ function readHeader(file: ByteSource): Header {
     });
   }
   const header = new Map(Object.entries(json as Record<string, unknown>));
-  const names = keysOf(text);
+  const names = keys.map((key) => JSON.parse(key) as string);
   const unseen = new Set(names);
   const repeated = names.find((name) => !unseen.delete(name));
   if (repeated !== undefined) throw fault(`the header names ${quoted(repeated)} twice`);
@@ -282,37 +282,30 @@ function readHeader(file: ByteSource): Header {
   return { entries, metadata, dataStart };
 }
 
-/** What a header has too much of, told without parsing; undefined for one within the bounds. */
-function excessOf(text: string): string | undefined {
-  const marks = /["{}[\]:,]/g;
-  let [depth, parts] = [0, 0];
-  for (let mark = marks.exec(text); mark !== null; mark = marks.exec(text)) {
-    if (mark[0] === '"') marks.lastIndex = endOfString(text, mark.index);
-    else if (mark[0] === '{' || mark[0] === '[') depth++;
-    else if (mark[0] === '}' || mark[0] === ']') depth--;
-    else parts++;
-    if (depth > MOST_LEVELS) return `has lists or objects deeper than ${MOST_LEVELS} levels`;
-    if (parts > MOST_PARTS) return `has more than ${MOST_PARTS} parts`;
-  }
-  return undefined;
-}
-
-/** The keys of a JSON object's (valid) text in its order, with the repeated ones, which JSON.parse would drop. */
-function keysOf(text: string): string[] {
+/**
+ * Goes over a header's text without parsing it.
+ * @returns what it has too much of; and the keys of its object as they are written, in their order, with the repeated ones,
+ * which JSON.parse would drop.
+ */
+function walk(text: string): { excess?: string; keys: string[] } {
   const keys: string[] = [];
-  const marks = /["{}[\]]/g;
-  let depth = 0;
+  const marks = /["{}[\]:,]/g;
+  let [depth, parts, string] = [0, 0, ''];
   for (let mark = marks.exec(text); mark !== null; mark = marks.exec(text)) {
-    if (mark[0] === '{' || mark[0] === '[') depth++;
+    if (mark[0] === '"') {
+      marks.lastIndex = endOfString(text, mark.index);
+      string = text.slice(mark.index, marks.lastIndex);
+    } else if (mark[0] === '{' || mark[0] === '[') depth++;
     else if (mark[0] === '}' || mark[0] === ']') depth--;
     else {
-      const end = endOfString(text, mark.index);
-      marks.lastIndex = end;
-      if (depth === 1 && /^\s*:/.test(text.slice(end)))
-        keys.push(JSON.parse(text.slice(mark.index, end)) as string);
+      parts++;
+      if (mark[0] === ':' && depth === 1) keys.push(string);
     }
+    if (depth > MOST_LEVELS)
+      return { excess: `has lists or objects deeper than ${MOST_LEVELS} levels`, keys };
+    if (parts > MOST_PARTS) return { excess: `has more than ${MOST_PARTS} parts`, keys };
   }
-  return keys;
+  return { keys };
 }
 
 /** The index after the closing quote of the JSON string that opens at `start`; the text's end where none closes it. */
