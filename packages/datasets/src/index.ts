@@ -50,7 +50,7 @@ export {
   type ReaderOptions,
 } from './files/list.js';
 export { Remarks } from './files/remarks.js';
-export { writeJson, writeWhole, writeWholeSync } from './files/write-whole.js';
+export { flushFolderSync, writeJson, writeWhole, writeWholeSync } from './files/write-whole.js';
 export {
   DATASET_FORMATS,
   type DatasetFormat,

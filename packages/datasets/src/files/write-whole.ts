@@ -44,7 +44,8 @@ async function flushFolder(folder: string): Promise<void> {
   }
 }
 
-function flushFolderSync(folder: string): void {
+/** {@link flushFolder}, synchronously. */
+export function flushFolderSync(folder: string): void {
   const fd = openSync(folder, 'r');
   try {
     fsyncSync(fd);

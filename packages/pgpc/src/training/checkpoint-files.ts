@@ -1,7 +1,8 @@
 // The states of a training on disk: the newest and the one before it, and which of them is whole.
 
-import { closeSync, existsSync, fsyncSync, openSync, renameSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { flushFolderSync } from '@pgpc/datasets';
 import { checkSafetensors, indexWeights } from '@pgpc/torch';
 import { CHECKPOINT_FILE, NEXT_FILE, PREVIOUS_FILE } from './checkpoint-names.js';
 
@@ -23,12 +24,7 @@ export function commitCheckpoint(directory: string, write: (file: string) => voi
   write(next);
   if (existsSync(newest)) renameSync(newest, join(directory, PREVIOUS_FILE));
   renameSync(next, newest);
-  const folder = openSync(directory, 'r');
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
+  flushFolderSync(directory);
 }
 
 /** A state that training can resume from. */
