@@ -10,12 +10,13 @@ import { describeDevice, enterProcess, type ProcessOptions, versions } from '../
 import { locateModel } from '../models/locate.js';
 import { setAside } from './checkpoint-files.js';
 import type { TrainingChoice } from './choice.js';
-import { BadFilesError, type OpenedData, openData } from './data.js';
+import type { OpenedData } from './data.js';
 import { recordData, writeRecord } from './data-record.js';
 import { inTurn, joinGroup, ranksHere } from './distributed.js';
 import type { TrainingEvent, TrainingResult } from './events.js';
 import type { LogFormat } from './logs/formats.js';
 import { availableMemory, checkFits, measureStepMemory } from './memory.js';
+import { openTelling } from './open-data.js';
 import { loadPlugins } from './plugins.js';
 import { isFollower } from './rank.js';
 import { resolveTraining } from './resolve.js';
@@ -220,21 +221,13 @@ async function openAndTell(
   { signal, emit }: Place,
 ): Promise<OpenedData> {
   const { skipBad, workers } = reading;
-  try {
-    emit({ kind: 'stage', stage: 'open the data' });
-    const opened = await openData(data, {
-      skipBad,
-      crop: experiment.crop,
-      smallest: smallestSide(experiment.segmentor),
-      signal,
-      onProgress: (stage, done, total) => emit({ kind: 'data', stage, done, total }),
-    });
-    if (opened.faults.length > 0) emit({ kind: 'bad-files', faults: opened.faults, leftOut: true });
-    return { ...opened, workers };
-  } catch (error) {
-    if (error instanceof BadFilesError) emit({ kind: 'bad-files', faults: error.faults, leftOut: false });
-    throw error;
-  }
+  emit({ kind: 'stage', stage: 'open the data' });
+  const smallest = smallestSide(experiment.segmentor);
+  const opened = await openTelling(data, { skipBad, crop: experiment.crop, smallest, signal }, (event) =>
+    emit(event.kind === 'data' ? event : { ...event, leftOut: false }),
+  );
+  if (opened.faults.length > 0) emit({ kind: 'bad-files', faults: opened.faults, leftOut: true });
+  return { ...opened, workers };
 }
 
 async function checkMemory(
