@@ -1,6 +1,7 @@
 // The view of pictures: a target image with truth, predictions and what a training made of it, two of them under a slider.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { maskGrid } from '../../src/training/run-directory/mask-grid.js';
 import type { PictureIndex, RunClass } from '../../src/training/run-directory/schema.js';
 import { PaletteChoice, Swatch, shownColors } from './colors.js';
 import { withoutContrast, withoutPictures } from './contrast-options.js';
@@ -333,16 +334,16 @@ function drawOver(canvas: HTMLCanvasElement, anchors: ImageData, photo: HTMLImag
   drawBy(canvas, anchors, photo, (word, anchor) => (anchor === OPAQUE_BLACK ? dark(word) : anchor));
 }
 
-/** The photograph where the mask of the class is set, dark elsewhere. The masks lie as the run wrote them: in a square. */
+/** The photograph where the mask of the class is set, dark elsewhere. */
 function drawMask(
   canvas: HTMLCanvasElement,
   masks: HTMLImageElement,
   photo: HTMLImageElement,
   { id, count }: NonNullable<Shown['mask']>,
 ): void {
-  const columns = Math.ceil(Math.sqrt(count));
+  const { columns, rows } = maskGrid(count);
   const width = masks.naturalWidth / columns;
-  const height = masks.naturalHeight / Math.ceil(count / columns);
+  const height = masks.naturalHeight / rows;
   const mask = pixelsOf(masks, (id % columns) * width, Math.floor(id / columns) * height, width, height);
   drawBy(canvas, mask, photo, (word, set) => (set === OPAQUE_BLACK ? dark(word) : word));
 }

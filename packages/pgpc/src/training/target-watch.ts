@@ -17,7 +17,8 @@ import { classify, networkDevice, networkInput, predictLabels } from '../evaluat
 import { spread } from '../evaluation/spread.js';
 import { inEvaluation } from '../evaluation/unlabelled.js';
 import { saveMemory, savePrototypes } from './contrast-record.js';
-import { openRun } from './run-directory/open-run.js';
+import { maskGrid } from './run-directory/mask-grid.js';
+import { readPictureIndex } from './run-directory/open-run.js';
 import type { RunDirectory } from './run-directory/run-directory.js';
 import { type PictureIndex, picturesIn } from './run-directory/schema.js';
 
@@ -63,7 +64,7 @@ export class TargetWatch {
   static async open(run: RunDirectory, watched: WatchedTarget): Promise<TargetWatch> {
     const { target, validation } = watched;
     const dataset = validation ?? target;
-    const index: PictureIndex = openRun(run.path).pictures ?? { source: [], target: [] };
+    const index: PictureIndex = readPictureIndex(run.path) ?? { source: [], target: [] };
     const shown: Shown[] = [];
     for (const i of spread(dataset.samples.length, SHOWN)) {
       const image = await dataset.readImage(i);
@@ -202,15 +203,10 @@ function greyOf(level: Tensor): RgbImage {
   return { width, height, data: bytes.toArray() as Uint8Array };
 }
 
-/**
- * Masks in one picture: in rows of `ceil(sqrt(C))`, as square as it can be, since browsers refuse pictures of more than 32,767
- * rows.
- * @param masks (C, h, w), bool. @returns 255 where one is true.
- */
+/** Masks in one picture, row by row of {@link maskGrid}. @param masks (C, h, w), bool. @returns 255 where one is true. */
 function sideBySide(masks: Tensor): LabelMap {
   const [classes, h, w] = dims(masks, 3);
-  const columns = Math.ceil(Math.sqrt(classes));
-  const rows = Math.ceil(classes / columns);
+  const { columns, rows } = maskGrid(classes);
   using bytes = tidy(() =>
     masks
       .to('uint8')

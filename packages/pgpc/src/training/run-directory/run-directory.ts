@@ -25,6 +25,8 @@ import {
   runInfoSchema,
 } from './schema.js';
 
+const PICTURE_INDEX = 'index.json';
+
 const FIXED_FIELDS = new Set(['phase', 'seed', 'iteration', 'wall']);
 
 /** Where in a run a set of metrics was taken; `seed` tells the repetitions of a phase apart. */
@@ -59,7 +61,7 @@ export interface RunUpdate {
   /** Lines of the metrics up to the checkpoint that is resumed from; left out: what follows it is superseded. */
   readonly metricsLines?: number | undefined;
   readonly config?: Readonly<Record<string, unknown>>;
-  /** As in {@link RunDescription}: those of now take their place. */
+  /** As in {@link RunDescription}; they take the place of what the run has. */
   readonly versions?: Readonly<Record<string, string>>;
   readonly changes?: readonly string[];
 }
@@ -251,14 +253,13 @@ export class RunDirectory {
 
   /** Replaces `pictures/index.json`. @throws Error if a file name has a folder in it. */
   writePictureIndex(index: PictureIndex): void {
-    mkdirSync(path.join(this.path, 'pictures'), { recursive: true });
     const checkedIndex = checked(pictureIndexSchema, index, 'picture index');
-    writeJson(path.join(this.path, 'pictures', 'index.json'), checkedIndex);
+    writeJson(this.picturePath(PICTURE_INDEX), checkedIndex);
   }
 
   /** Removes from `pictures/` what an index does not name: pictures shown no more, and what a killed write left. */
   async removeUnlistedPictures(index: PictureIndex): Promise<void> {
-    const listed = picturesIn(index).add('index.json');
+    const listed = picturesIn(index).add(PICTURE_INDEX);
     const folder = path.join(this.path, 'pictures');
     for (const file of await readdir(folder)) {
       if (!listed.has(file)) await rm(path.join(folder, file), { recursive: true });
