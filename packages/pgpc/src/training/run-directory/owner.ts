@@ -29,14 +29,14 @@ export interface Ownership {
  */
 export function own(directory: string): Ownership {
   const file = path.join(directory, OWNER_FILE);
-  const own: Owner = {
+  const self: Owner = {
     host: hostname(),
     pid: process.pid,
     began: beginOf(process.pid),
     since: new Date().toISOString(),
   };
   const mine = `${file}.${randomBytes(4).toString('hex')}.tmp`;
-  writeFileSync(mine, `${JSON.stringify(own)}\n`, { flag: 'wx' });
+  writeFileSync(mine, `${JSON.stringify(self)}\n`, { flag: 'wx' });
   try {
     // A link is made where there is no file of the name: of two processes that try at once, one has it.
     for (;;) {
