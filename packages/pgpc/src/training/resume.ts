@@ -125,26 +125,22 @@ function retuned(
   done: number,
   changes: string[],
 ): Experiment {
-  const { optimizer } = experiment;
-  const before = experiment.precision ?? 'float32';
+  const changed: Partial<Experiment> = {};
+  const say = (what: string) => changes.push(`${what}, from step ${done} on`);
+  const { optimizer, precision: before = 'float32', skipNotFinite: skips = 0 } = experiment;
   if (lr !== undefined && lr !== optimizer.lr) {
-    changes.push(`a learning rate of ${lr} instead of ${optimizer.lr}, from step ${done} on`);
+    changed.optimizer = { ...optimizer, lr };
+    say(`a learning rate of ${lr} instead of ${optimizer.lr}`);
   }
   if (precision !== undefined && precision !== before) {
-    changes.push(`${precision} instead of ${before}, from step ${done} on`);
+    changed.precision = precision;
+    say(`${precision} instead of ${before}`);
   }
-  const skips = experiment.skipNotFinite ?? 0;
   if (skipNotFinite !== undefined && skipNotFinite !== skips) {
-    changes.push(
-      `up to ${skipNotFinite} steps that are not finite are skipped instead of ${skips}, from step ${done} on`,
-    );
+    changed.skipNotFinite = skipNotFinite;
+    say(`up to ${skipNotFinite} steps that are not finite are skipped instead of ${skips}`);
   }
-  return {
-    ...experiment,
-    optimizer: { ...optimizer, lr: lr ?? optimizer.lr },
-    ...(skipNotFinite !== undefined && skipNotFinite !== skips && { skipNotFinite }),
-    ...(precision !== undefined && precision !== before && { precision }),
-  };
+  return { ...experiment, ...changed };
 }
 
 /** @throws Error if the data is not there, with where it was looked for. */

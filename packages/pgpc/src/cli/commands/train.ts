@@ -251,6 +251,8 @@ export const registerTrain: Register = (parent, act) => {
       }
       const { device, iterations, lr, precision, skipNotFinite, sourceRoot, targetRoot, log, json } =
         options as NewRunOptions;
+      // These have a default for a new run; here what is not given stays as it is.
+      const ifGiven = (flag: string, value: number) => (flags.includes(flag) ? value : undefined);
       const chosen = {
         resume: resume as string,
         nproc,
@@ -260,10 +262,10 @@ export const registerTrain: Register = (parent, act) => {
         dashboard,
         sourceRoot,
         targetRoot,
-        iterations: flags.includes('--iterations') ? iterations : undefined,
-        lr: flags.includes('--lr') ? lr : undefined,
+        iterations: ifGiven('--iterations', iterations),
+        lr: ifGiven('--lr', lr),
         precision,
-        skipNotFinite: flags.includes('--skip-not-finite') ? skipNotFinite : undefined,
+        skipNotFinite: ifGiven('--skip-not-finite', skipNotFinite),
         from,
         allowChanged,
       };
