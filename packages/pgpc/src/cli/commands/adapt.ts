@@ -6,27 +6,18 @@ import { didYouMean } from '../../config/did-you-mean.js';
 import { methodNames } from '../../config/method.js';
 import { UsageError } from '../../config/usage-error.js';
 import { streetSynthPreset } from '../../recipes/street-synth.js';
-import {
-  type Action,
-  examples,
-  type JsonChoice,
-  jsonOption,
-  option,
-  pluginHelp,
-  type Register,
-} from '../command.js';
+import { examples, type JsonChoice, jsonOption, option, pluginHelp, type Register } from '../command.js';
 import { applyConfigFile, CONFIG_FILE } from '../config-file.js';
 import { type DomainFlags, domainsOf } from '../domain-flags.js';
-import { withJson } from '../output/json.js';
+import { telling } from '../output/json.js';
 import { domainOptions, setOption, trainingOption } from '../training-options.js';
 import { completing, existingFile, integer, outputFolder, runName, seed } from '../values.js';
 import { weightsSource } from '../weights-source.js';
 
-type AdaptFlags = AdaptOptions &
-  JsonChoice & {
-    /** The file that options came from, in words. */
-    readonly configured: string | undefined;
-  };
+type AdaptFlags = AdaptOptions & {
+  /** The file that options came from, in words. */
+  readonly configured: string | undefined;
+};
 
 /** The one that is measured to be the best from day to dusk (docs/results.md). */
 export const DEFAULT_METHOD = 'pgpc-plus';
@@ -134,20 +125,18 @@ export const registerAdapt: Register = (parent, act) => {
         );
       }
       const domains = domainsOf({ ...options, sourceRoot, targetRoot });
-      await act('adapt', adaptTo, { ...options, ...domains, configured } as AdaptFlags);
+      await act('adapt', adaptTo, { ...options, ...domains, configured } as AdaptFlags & JsonChoice);
     });
 };
 
-const adaptTo: Action<AdaptFlags> = async ({ configured, json, ...options }, own) => {
+const adaptTo = telling(async ({ configured, ...options }: AdaptFlags, io, tell) => {
   const { adapt } = await import('../../comparison/adapt.js');
   const { useCores } = await import('../../machine.js');
   const { showComparison } = await import('../output/trainings.js');
   useCores(1);
-  const { command, signal, stderr } = own;
+  const { command, signal, stderr } = io;
   if (configured !== undefined) stderr.write(`options from ${configured}\n`);
-  await withJson(json, own, (io, tell) =>
-    showComparison(io, tell, async (onEvent) => {
-      await adapt({ ...options, command }, { signal, onEvent });
-    }),
-  );
-};
+  await showComparison(io, tell, async (onEvent) => {
+    await adapt({ ...options, command }, { signal, onEvent });
+  });
+});

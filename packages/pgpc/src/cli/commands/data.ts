@@ -10,19 +10,8 @@ import {
   type SourceLayout,
 } from '@pgpc/datasets/formats';
 import type { Command } from 'commander';
-import {
-  type Action,
-  count,
-  examples,
-  filesWere,
-  type JsonChoice,
-  jsonOption,
-  option,
-  type Register,
-  rangeOption,
-} from '../command.js';
-import type { CommandIo } from '../io.js';
-import { type Tell, withJson } from '../output/json.js';
+import { count, examples, filesWere, jsonOption, option, type Register, rangeOption } from '../command.js';
+import { telling } from '../output/json.js';
 import { fileProgress, progress } from '../output/progress.js';
 import type { StatsOptions } from '../output/statistics.js';
 import { textTable } from '../output/table.js';
@@ -57,7 +46,7 @@ export interface DataSelection {
   readonly jobs: number | undefined;
 }
 
-interface RenderOptions extends JsonChoice {
+interface RenderOptions {
   readonly out: string;
   readonly seed: number;
   /** Of the images of both domains, in pixels; undefined: each domain's own. */
@@ -178,15 +167,8 @@ function addSelection(command: Command, splits: string, classes = OWN_CLASSES) {
     .addOption(option('--jobs <count>', 'files read at once (default: two a core)', integer(1, 256)));
 }
 
-const render: Action<RenderOptions> = ({ json, ...options }, own) =>
-  withJson(json, own, (io, tell) => renderAndShow(options, io, tell));
-
 /** Writes the data set; where it is there already, says so. */
-async function renderAndShow(
-  { out, size, ...scenes }: Omit<RenderOptions, 'json'>,
-  io: CommandIo,
-  tell: Tell,
-): Promise<void> {
+const render = telling(async ({ out, size, ...scenes }: RenderOptions, io, tell) => {
   const { writeStreetSynth } = await import('@pgpc/street-synth');
   const { sourceTrain, sourceVal, targetTrain, targetVal, varied } = scenes;
   const total = sourceTrain + sourceVal + targetTrain + targetVal + varied;
@@ -201,12 +183,9 @@ async function renderAndShow(
   bar.done();
   tell({ folder: out, scenes: total, written });
   io.stdout.write(`${out}: ${total} scenes, ${written} of them written now\n`);
-}
+});
 
-const check: Action<DataSelection & JsonChoice> = ({ json, ...options }, own) =>
-  withJson(json, own, (io, tell) => checkAndShow(options, io, tell));
-
-async function checkAndShow(options: DataSelection, io: CommandIo, tell: Tell): Promise<void> {
+const check = telling(async (options: DataSelection, io, tell) => {
   const { availableSplits, checkDataset, describeLayout, detectFormat, proposeClassFile } = await import(
     '@pgpc/datasets'
   );
@@ -263,23 +242,19 @@ async function checkAndShow(options: DataSelection, io: CommandIo, tell: Tell): 
   if (total > 0) throw new Error(`${root}: ${count(total, 'fault')} in ${format} data`);
   const useless = results.flatMap(({ findings }) => findings).filter(({ level }) => level === 'error');
   if (useless.length > 0) throw new Error(useless[0]!.message);
-}
+});
 
-const stats: Action<StatsOptions & JsonChoice> = ({ json, ...options }, own) =>
-  withJson(json, own, async (io, tell) => {
-    const { showStatistics } = await import('../output/statistics.js');
-    await showStatistics(options, io, tell);
-  });
+const stats = telling(async (options: StatsOptions, io, tell) => {
+  const { showStatistics } = await import('../output/statistics.js');
+  await showStatistics(options, io, tell);
+});
 
-interface CacheOptions extends DataSelection, JsonChoice {
+interface CacheOptions extends DataSelection {
   readonly out: string;
   readonly scale: Size | undefined;
 }
 
-const cache: Action<CacheOptions> = ({ json, ...options }, own) =>
-  withJson(json, own, (io, tell) => cacheAndShow(options, io, tell));
-
-async function cacheAndShow(options: Omit<CacheOptions, 'json'>, io: CommandIo, tell: Tell): Promise<void> {
+const cache = telling(async (options: CacheOptions, io, tell) => {
   const { availableSplits, cacheDataset, describeLayout, detectFormat, openDataset, trainingSplit } =
     await import('@pgpc/datasets');
   const { root, out, scale, classes, range, jobs } = options;
@@ -311,4 +286,4 @@ async function cacheAndShow(options: Omit<CacheOptions, 'json'>, io: CommandIo, 
   if (faults.length > 0) {
     throw new Error(`${root}: ${filesWere(faults.length)} not copied`);
   }
-}
+});

@@ -1,7 +1,7 @@
 // `pgpc demo`
 import type { DemoOptions } from '../../comparison/demo.js';
-import { type Action, examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
-import { withJson } from '../output/json.js';
+import { examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
+import { telling } from '../output/json.js';
 import { trainingOption } from '../training-options.js';
 import { integer, outputFolder, runName, seed } from '../values.js';
 import { weightsSource } from '../weights-source.js';
@@ -59,15 +59,13 @@ export const registerDemo: Register = (parent, act) => {
     });
 };
 
-const demo: Action<DemoOptions & JsonChoice> = async ({ json, ...options }, own) => {
+const demo = telling(async (options: DemoOptions, io, tell) => {
   const { runDemo } = await import('../../comparison/demo.js');
   const { useCores } = await import('../../machine.js');
   const { showComparison } = await import('../output/trainings.js');
   useCores(1);
-  const { command, signal } = own;
-  await withJson(json, own, (io, tell) =>
-    showComparison(io, tell, async (onEvent) => {
-      await runDemo({ ...options, command }, { signal, onEvent });
-    }),
-  );
-};
+  const { command, signal } = io;
+  await showComparison(io, tell, async (onEvent) => {
+    await runDemo({ ...options, command }, { signal, onEvent });
+  });
+});

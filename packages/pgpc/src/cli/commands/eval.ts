@@ -8,19 +8,9 @@ import type { EvaluateOptions } from '../../evaluation/evaluate-model.js';
 import { PREDICTION_FORMATS, type PredictionFormat } from '../../evaluation/prediction-format.js';
 import { CITYSCAPES_PROTOCOLS, type Protocol } from '../../evaluation/protocols.js';
 import { bestOption, checkpointOption } from '../checkpoint-options.js';
-import {
-  type Action,
-  examples,
-  filesWere,
-  type JsonChoice,
-  jsonOption,
-  option,
-  type Register,
-  rangeOption,
-} from '../command.js';
+import { examples, filesWere, jsonOption, option, type Register, rangeOption } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
-import type { CommandIo } from '../io.js';
-import { type Tell, withJson } from '../output/json.js';
+import { telling } from '../output/json.js';
 import { fileProgress } from '../output/progress.js';
 import { trainingOption } from '../training-options.js';
 import { existingFile, existingFolder, integer, oneOf, outputFolder } from '../values.js';
@@ -38,10 +28,9 @@ const protocolOrFile: z.ZodType<Protocol | string, string> = z.string().transfor
 
 interface EvalOptions
   extends Pick<
-      EvaluateOptions,
-      'checkpoint' | 'best' | 'format' | 'range' | 'classes' | 'boundary' | 'device'
-    >,
-    JsonChoice {
+    EvaluateOptions,
+    'checkpoint' | 'best' | 'format' | 'range' | 'classes' | 'boundary' | 'device'
+  > {
   readonly targetRoot: string;
   readonly split: string;
   readonly inference: ModelInferenceOptions;
@@ -160,10 +149,7 @@ export const registerEval: Register = (parent, act) => {
     });
 };
 
-const evaluateCheckpoint: Action<EvalOptions> = ({ json, ...options }, own) =>
-  withJson(json, own, (io, tell) => evaluateAndShow(options, io, tell));
-
-async function evaluateAndShow(options: Omit<EvalOptions, 'json'>, io: CommandIo, tell: Tell): Promise<void> {
+const evaluateCheckpoint = telling(async (options: EvalOptions, io, tell) => {
   const { targetRoot, split, savePredictions, predictions, perImage, worst, fiftyone, ...given } = options;
   const { classesTable, evaluate, evaluationTable, resultsOf, useCores } = await import(
     '../output/evaluation.js'
@@ -209,4 +195,4 @@ async function evaluateAndShow(options: Omit<EvalOptions, 'json'>, io: CommandIo
   if (bad.length > 0) {
     throw new Error(`${targetRoot}: ${filesWere(bad.length)} left out of the scores`);
   }
-}
+});

@@ -2,13 +2,11 @@
 import type { ExportOnnxOptions } from '../../export/export-onnx.js';
 import { WEIGHT_FORMATS } from '../../export/weight-formats.js';
 import { bestOption } from '../checkpoint-options.js';
-import { type Action, examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
-import { withJson } from '../output/json.js';
+import { examples, jsonOption, option, type Register } from '../command.js';
+import { telling } from '../output/json.js';
 import { checkedBy, existingFolder, existingPath, oneOf, outputFolder, size } from '../values.js';
 
-type ExportFlags = ExportOnnxOptions &
-  Required<Pick<ExportOnnxOptions, 'weights' | 'foldPreprocessing'>> &
-  JsonChoice;
+type ExportFlags = ExportOnnxOptions & Required<Pick<ExportOnnxOptions, 'weights' | 'foldPreprocessing'>>;
 
 export const registerExport: Register = (parent, act) => {
   const group = parent
@@ -64,14 +62,12 @@ export const registerExport: Register = (parent, act) => {
     });
 };
 
-const exportModel: Action<ExportFlags> = async ({ json, ...options }, own) => {
+const exportModel = telling(async (options: ExportFlags, io, tell) => {
   const { exportOnnx } = await import('../../export/export-onnx.js');
   const { describeExport, exportFacts } = await import('../output/export.js');
   const { useCores } = await import('../../machine.js');
   useCores();
-  await withJson(json, own, async (io, tell) => {
-    const exported = await exportOnnx({ ...options, signal: io.signal, onStage: io.stage });
-    tell(exportFacts(exported, options));
-    io.stdout.write(describeExport(exported, options));
-  });
-};
+  const exported = await exportOnnx({ ...options, signal: io.signal, onStage: io.stage });
+  tell(exportFacts(exported, options));
+  io.stdout.write(describeExport(exported, options));
+});

@@ -1,13 +1,13 @@
 // `pgpc init`
 
 import type { MethodName } from '../../config/method.js';
-import { type Action, examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
+import { examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
 import { CONFIG_FILE } from '../config-file.js';
-import { withJson } from '../output/json.js';
+import { telling } from '../output/json.js';
 import { checkedBy, existingFolder, outputFolder } from '../values.js';
 import { DEFAULT_METHOD, methodList } from './adapt.js';
 
-interface InitOptions extends JsonChoice {
+interface InitOptions {
   readonly folder: string;
   readonly sourceRoot: string | undefined;
   readonly targetRoot: string | undefined;
@@ -43,11 +43,11 @@ export const registerInit: Register = (parent, act) => {
       examples('pgpc init', 'pgpc init camera --source-root data/simulator --target-root data/camera'),
     )
     .action(async (folder, options) => {
-      await act('init', init, { folder, ...options } as InitOptions);
+      await act('init', init, { folder, ...options } as InitOptions & JsonChoice);
     });
 };
 
-const init: Action<InitOptions> = async ({ json, ...options }, own) => {
+const init = telling(async (options: InitOptions, io, tell) => {
   const { writeProject } = await import('../output/init.js');
-  await withJson(json, own, (io, tell) => writeProject(options, io, tell));
-};
+  await writeProject(options, io, tell);
+});

@@ -12,29 +12,18 @@ import {
   type PictureKind,
 } from '../../evaluation/prediction-format.js';
 import { bestOption } from '../checkpoint-options.js';
-import {
-  type Action,
-  count,
-  examples,
-  type JsonChoice,
-  jsonOption,
-  option,
-  type Register,
-  rangeOption,
-} from '../command.js';
+import { count, examples, jsonOption, option, type Register, rangeOption } from '../command.js';
 import { addInferenceOptions, inferenceOptions } from '../inference-options.js';
-import type { CommandIo } from '../io.js';
-import { type Tell, withJson } from '../output/json.js';
+import { telling } from '../output/json.js';
 import { fileProgress } from '../output/progress.js';
 import { trainingOption } from '../training-options.js';
 import { checkedBy, existingPath, integer, isPattern, listOf, oneOf, outputFolder } from '../values.js';
 
-type PredictFlags = PredictOptions &
-  JsonChoice & {
-    readonly images: readonly string[];
-    readonly write: readonly PictureKind[];
-    readonly labels: LabelFormat;
-  };
+type PredictFlags = PredictOptions & {
+  readonly images: readonly string[];
+  readonly write: readonly PictureKind[];
+  readonly labels: LabelFormat;
+};
 
 const DEFAULT_KINDS: PictureKind[] = ['overlays', 'labels'];
 
@@ -127,10 +116,7 @@ export const registerPredict: Register = (parent, act) => {
     });
 };
 
-const predictImages: Action<PredictFlags> = ({ json, ...options }, own) =>
-  withJson(json, own, (io, tell) => predictAndShow(options, io, tell));
-
-async function predictAndShow(options: Omit<PredictFlags, 'json'>, io: CommandIo, tell: Tell): Promise<void> {
+const predictImages = telling(async (options: PredictFlags, io, tell) => {
   const { predict } = await import('../../evaluation/predict.js');
   const { LINES_FILE } = await import('../../evaluation/predict-journal.js');
   const { useCores } = await import('../../machine.js');
@@ -158,4 +144,4 @@ async function predictAndShow(options: Omit<PredictFlags, 'json'>, io: CommandIo
   if (failed.length > 0) {
     throw new Error(`${options.images.join(', ')}: ${count(failed.length, 'file')} failed, named above`);
   }
-}
+});

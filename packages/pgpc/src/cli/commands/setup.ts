@@ -1,7 +1,6 @@
 // `pgpc setup`: compiles the native parts for this machine.
-import { type Action, examples, type JsonChoice, jsonOption, type Register } from '../command.js';
-import type { CommandIo } from '../io.js';
-import { type Tell, withJson } from '../output/json.js';
+import { examples, type JsonChoice, jsonOption, type Register } from '../command.js';
+import { telling } from '../output/json.js';
 
 export const registerSetup: Register = (parent, act) => {
   parent
@@ -17,10 +16,8 @@ export const registerSetup: Register = (parent, act) => {
     .action((options: JsonChoice) => act('setUp', setUp, options));
 };
 
-const setUp: Action<JsonChoice> = ({ json }, own) => withJson(json, own, setUpAndShow);
-
 /** @throws Error after it has said what must be installed first, or what the compiler says: lines of their own. */
-async function setUpAndShow({ stdout, stderr, signal }: CommandIo, tell: Tell): Promise<void> {
+const setUp = telling(async (_, { stdout, stderr, signal }, tell) => {
   const [torch, datasets] = await Promise.all([import('@pgpc/torch/setup'), import('@pgpc/datasets/setup')]);
   const say = (text: string) => stderr.write(`pgpc: ${text}\n`);
   try {
@@ -32,4 +29,4 @@ async function setUpAndShow({ stdout, stderr, signal }: CommandIo, tell: Tell): 
     for (const line of (cause instanceof Error ? cause.message : String(cause)).split('\n')) say(line);
     throw new Error('nothing is set up', { cause });
   }
-}
+});

@@ -13,7 +13,7 @@ import { shippedEncoder } from '../../models/weights/shipped.js';
 import { bestOption } from '../checkpoint-options.js';
 import { type Action, examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
 import type { CommandIo } from '../io.js';
-import { type Tell, withJson } from '../output/json.js';
+import { type Tell, telling, withJson } from '../output/json.js';
 import { checkedBy, existingFile, existingPath, oneOf, outputFolder } from '../values.js';
 import type { ConvertWeightsOptions, InspectWeightsOptions } from '../weights.js';
 import type { PullWeightsOptions } from '../weights-pull.js';
@@ -170,10 +170,10 @@ export const registerWeights: Register = (parent, act) => {
     });
 };
 
-const inspect: Action<InspectWeightsOptions & JsonChoice> = async ({ json, ...options }, own) => {
+const inspect = telling(async (options: InspectWeightsOptions, io, tell) => {
   const { inspectWeights } = await import('../weights.js');
-  await withJson(json, own, (io, tell) => inspectWeights(options, io, tell));
-};
+  await inspectWeights(options, io, tell);
+});
 
 const convert: Action<ConvertWeightsOptions & JsonChoice> = async ({ json, ...options }, own) => {
   const { convertWeights } = await import('../weights.js');
@@ -208,7 +208,7 @@ async function convertTo(io: CommandIo, options: ConvertWeightsOptions, tell: Te
   }
 }
 
-const pull: Action<PullWeightsOptions & JsonChoice> = async ({ json, ...options }, own) => {
+const pull = telling(async (options: PullWeightsOptions, io, tell) => {
   const { pullWeights } = await import('../weights-pull.js');
-  await withJson(json, own, (io, tell) => pullWeights(options, io, tell));
-};
+  await pullWeights(options, io, tell);
+});

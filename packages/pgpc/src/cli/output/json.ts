@@ -2,11 +2,20 @@
 
 import { UsageError } from '../../config/usage-error.js';
 import { isFollower } from '../../training/rank.js';
+import type { Action, JsonChoice } from '../command.js';
 import { type CommandIo, isStop } from '../io.js';
 import { beside, writeText } from './text-file.js';
 
 /** Adds fields to the document; one that is told again replaces what it was. */
 export type Tell = (fields: object) => void;
+
+/** A command whose only other output is its streams, by {@link withJson}. @throws what `run` throws. */
+export function telling<Options extends object>(
+  run: (options: Options, io: CommandIo, tell: Tell) => Promise<void>,
+): Action<Options & JsonChoice> {
+  return ({ json, ...options }, own) =>
+    withJson(json, own, (io, tell) => run(options as unknown as Options, io, tell));
+}
 
 /**
  * Runs a command that may be asked for JSON. Where that goes to standard output, all else that the command says is on standard
