@@ -12,7 +12,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -30,17 +29,10 @@ import { saveSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { streetSynthPreset } from '../../src/recipes/street-synth.js';
 import { inLanes, trainInProcess } from '../../src/training/parallel-runs.js';
+import { Sink } from '../support/command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-sweep-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-class Sink extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
-    this.text += chunk.toString();
-    callback();
-  }
-}
 
 const options = (more: Partial<SweepOptions> = {}): SweepOptions => ({
   sweep: sweeps['contrast-type'],

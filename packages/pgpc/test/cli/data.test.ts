@@ -1,29 +1,15 @@
 // `pgpc data check`, `stats` and `cache`: what they print, write and return.
 import { readFile } from 'node:fs/promises';
-import { Writable } from 'node:stream';
 import { openDataset, openGta5 } from '@pgpc/datasets';
 import { encode } from 'fast-png';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { colored, grey, indexed, rgb, Workspace } from '../../../datasets/test/support/files.js';
-import { main } from '../../src/cli/main.js';
+import { runMain } from '../support/command.js';
 
 const space = new Workspace();
 
-class Sink extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
-    this.text += chunk.toString();
-    callback();
-  }
-}
-
-async function pgpc(...args: string[]) {
-  const [stdout, stderr] = [new Sink(), new Sink()];
-  const signal = new AbortController().signal;
-  const code = await main(['data', ...args], { stdout, stderr, signal });
-  return { code, out: stdout.text, err: stderr.text };
-}
+const pgpc = (...args: string[]) => runMain(['data', ...args]);
 
 async function pair(root: string, id: string, values: readonly number[]): Promise<void> {
   await space.put(`${root}/images/${id}.png`, rgb(values.length, 1));

@@ -3,10 +3,10 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type Handlers, main } from '../../src/cli/main.js';
+import type { Handlers } from '../../src/cli/main.js';
+import { runMain } from '../support/command.js';
 
 const root = fileURLToPath(new URL('../../../../', import.meta.url));
 const home = process.cwd();
@@ -16,22 +16,11 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-class Sink extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
-    this.text += chunk.toString();
-    callback();
-  }
-}
-
 /** Stands for the action of every command. */
 const handlers = new Proxy({}, { get: () => async () => {} }) as Handlers;
 
 async function run(args: readonly string[]) {
-  const [stdout, stderr] = [new Sink(), new Sink()];
-  const { signal } = new AbortController();
-  const code = await main(args, { stdout, stderr, signal, handlers, env: {} });
-  return { code, out: stdout.text, err: stderr.text };
+  return runMain(args, { handlers });
 }
 
 /** The words of a line as a shell gives them to a program. */

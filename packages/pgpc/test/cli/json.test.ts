@@ -4,33 +4,18 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { CommandIo } from '../../src/cli/io.js';
-import { main } from '../../src/cli/main.js';
 import { type Tell, withJson } from '../../src/cli/output/json.js';
 import { UsageError } from '../../src/config/usage-error.js';
+import { runMain, Sink } from '../support/command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-json-'));
 const inside = (...names: string[]) => join(folder, ...names);
 afterAll(() => rmSync(folder, { recursive: true }));
 
-class Sink extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
-    this.text += chunk.toString();
-    callback();
-  }
-}
-
-const { signal } = new AbortController();
-
-async function pgpc(...args: string[]) {
-  const [stdout, stderr] = [new Sink(), new Sink()];
-  const code = await main(args, { stdout, stderr, signal, env: {} });
-  return { code, out: stdout.text, err: stderr.text };
-}
+const pgpc = (...args: string[]) => runMain(args);
 
 describe('the document', () => {
   async function ending(

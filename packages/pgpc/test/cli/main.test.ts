@@ -3,7 +3,6 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -11,6 +10,7 @@ import type { CommandIo } from '../../src/cli/io.js';
 import { type Handlers, main } from '../../src/cli/main.js';
 import { iouTable, textTable } from '../../src/cli/output/table.js';
 import { didYouMean } from '../../src/config/did-you-mean.js';
+import { Sink } from '../support/command.js';
 import { writeFakeRun } from '../support/fake-run.js';
 
 let folder: string;
@@ -22,14 +22,6 @@ beforeAll(() => {
 afterAll(() => {
   rmSync(folder, { recursive: true });
 });
-
-class Sink extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
-    this.text += chunk.toString();
-    callback();
-  }
-}
 
 interface Call {
   readonly command: string;

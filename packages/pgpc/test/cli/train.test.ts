@@ -11,13 +11,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { writeStreetSynth } from '@pgpc/street-synth';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { main } from '../../src/cli/main.js';
 import { showTraining } from '../../src/cli/output/training.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
+import { runMain, Sink } from '../support/command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-train-'));
 const out = join(folder, 'runs');
@@ -28,19 +27,8 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-class Sink extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
-    this.text += chunk.toString();
-    callback();
-  }
-}
-
 async function train(...args: string[]) {
-  const [stdout, stderr] = [new Sink(), new Sink()];
-  const all = ['train', ...args, '--out', out, '--device', 'cpu', '--no-memory-check'];
-  const code = await main(all, { stdout, stderr, signal: new AbortController().signal, env: {} });
-  return { code, out: stdout.text, err: stderr.text };
+  return runMain(['train', ...args, '--out', out, '--device', 'cpu', '--no-memory-check']);
 }
 
 const tiny = [

@@ -3,7 +3,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { CITYSCAPES_CLASSES } from '@pgpc/datasets';
 import { liveTensors, loadSafetensors, saveSafetensors, type Tensor, tidy, zeros } from '@pgpc/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -12,6 +11,7 @@ import { segmentorConfig } from '../../src/config/segmentor.js';
 import { loadModel, loadSegmentor, saveSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { loadBackboneWeights } from '../../src/models/weights/fit.js';
+import { runMain, Sink } from '../support/command.js';
 import { differing, tinySegmentor } from '../support/method.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-weights-cli-'));
@@ -22,21 +22,11 @@ afterAll(() => {
   daformer.dispose();
 });
 
-class Sink extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
-    this.text += chunk.toString();
-    callback();
-  }
-}
-
 async function pgpc(...args: string[]) {
-  const [stdout, stderr] = [new Sink(), new Sink()];
   const live = liveTensors();
-  const { signal } = new AbortController();
-  const code = await main(['weights', ...args], { stdout, stderr, signal, env: {} });
+  const ended = await runMain(['weights', ...args]);
   expect(liveTensors()).toBe(live);
-  return { code, out: stdout.text, err: stderr.text };
+  return ended;
 }
 
 const prefixed = (prefix: string, entries: ReadonlyMap<string, Tensor>) =>

@@ -6,7 +6,6 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { writeStreetSynth } from '@pgpc/street-synth';
 import { Generator, loadSafetensors, ones, rand, type Tensor, tensor, tidy, type World } from '@pgpc/torch';
@@ -20,6 +19,7 @@ import { joinGroup } from '../../src/training/distributed.js';
 import { launchTraining } from '../../src/training/launch.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 import type { LogEntry } from '../../src/training/trainer.js';
+import { Sink } from '../support/command.js';
 import { tinyContrast, tinySegmentor, tinySelfTraining } from '../support/method.js';
 
 const RANK = fileURLToPath(new URL('./distributed-rank.mjs', import.meta.url));
@@ -228,14 +228,6 @@ test('a wrong timeout is refused', () => {
   expect(joinGroup({})).toBeUndefined();
   tensor([1]).dispose();
 });
-
-class Sink extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk.toString();
-    done();
-  }
-}
 
 /** Launches a JavaScript program as every rank. */
 async function launch(count: number, program: string, stop?: Promise<void>) {

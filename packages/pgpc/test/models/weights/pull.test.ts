@@ -6,13 +6,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { main } from '../../../src/cli/main.js';
 import { pullWeights } from '../../../src/cli/weights-pull.js';
 import { weightsSource } from '../../../src/cli/weights-source.js';
 import { catalog, findCatalogEntry } from '../../../src/models/weights/catalog.js';
 import { ConnectionError, download, HttpStatusError } from '../../../src/models/weights/download.js';
+import { runMain, Sink } from '../../support/command.js';
 
 /** What the server does; each test sets what it needs. */
 interface Behaviour {
@@ -307,24 +306,8 @@ describe('download', () => {
   });
 });
 
-class Sink extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
-    this.text += chunk.toString();
-    callback();
-  }
-}
-
 describe('pgpc weights pull', () => {
-  async function pgpc(...args: string[]) {
-    const [stdout, stderr] = [new Sink(), new Sink()];
-    const code = await main(['weights', 'pull', ...args], {
-      stdout,
-      stderr,
-      signal: new AbortController().signal,
-    });
-    return { code, out: stdout.text, err: stderr.text };
-  }
+  const pgpc = (...args: string[]) => runMain(['weights', 'pull', ...args]);
 
   test('says the licence, fetches from the hub, and leaves a file that is there', async () => {
     behaviour.linkedEtag = digest(content);
