@@ -23,7 +23,13 @@ import type { StepSurroundings } from '../../src/adaptation/execution/step-execu
 import { Learner, type LearnerProjection } from '../../src/adaptation/learner.js';
 import { AdaptationStep } from '../../src/adaptation/step.js';
 import type { ContrastOptions } from '../../src/config/contrast.js';
-import type { MethodConfig } from '../../src/config/method.js';
+import { type Experiment, parseExperiment } from '../../src/config/experiment.js';
+import {
+  type MethodConfig,
+  type MethodName,
+  type MethodParts,
+  methodConfig,
+} from '../../src/config/method.js';
 import type { SegmentorConfig } from '../../src/config/segmentor.js';
 import type { SelfTrainingOptions } from '../../src/config/self-training.js';
 import { withoutInitialValues } from '../../src/models/initial-values.js';
@@ -148,6 +154,28 @@ export const tinyContrast: ContrastOptions = {
   width: 8,
   depth: 2,
 };
+
+/** A training on crops of 32 x 32 that learns something in a few steps, with every part that a method has. */
+export function tinyExperiment(
+  method: MethodName,
+  parts: MethodParts,
+  options: Partial<Experiment> & Pick<Experiment, 'iterations'>,
+): Experiment {
+  return parseExperiment({
+    segmentor: { ...tinySegmentor, dropout: 0.1, dropPath: 0.1 },
+    method: methodConfig(method, {
+      selfTraining: tinySelfTraining,
+      featureDistance: { weight: 0.005, classes: [1, 2], minShare: 0.75 },
+      ...parts,
+    }),
+    batch: 2,
+    crop: { width: 32, height: 32, catMaxRatio: 0.9, flip: 0.5 },
+    optimizer: { lr: 1e-3, headMultiplier: 3, weightDecay: 0.01 },
+    schedule: { power: 1, warmupIters: 2, warmupRatio: 0.1 },
+    seed: 6,
+    ...options,
+  });
+}
 
 /** Two images of 32 x 32 from each domain; labels in blocks, with some pixels of no class. */
 export function tinyBatch(seed: number): Required<Batch> {

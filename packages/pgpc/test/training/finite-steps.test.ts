@@ -7,18 +7,12 @@ import { join } from 'node:path';
 import { keep, noGrad, type Tensor, tidy, zeros } from '@pgpc/torch';
 import { afterAll, expect, test } from 'vitest';
 import type { StepLosses } from '../../src/adaptation/losses.js';
-import { type Experiment, parseExperiment } from '../../src/config/experiment.js';
-import { type MethodName, methodConfig } from '../../src/config/method.js';
+import type { Experiment } from '../../src/config/experiment.js';
+import type { MethodName } from '../../src/config/method.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { FiniteSteps } from '../../src/training/finite-steps.js';
 import { type LogEntry, type SkippedStep, Trainer } from '../../src/training/trainer.js';
-import {
-  memoryDataset,
-  randomSample,
-  tinyContrast,
-  tinySegmentor,
-  tinySelfTraining,
-} from '../support/method.js';
+import { memoryDataset, randomSample, tinyContrast, tinyExperiment } from '../support/method.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-finite-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -30,21 +24,8 @@ const stores = [1, 5].map(
 const data = { source: stores[0]!, target: stores[1]!, workers: 0 };
 
 function experiment(method: MethodName, overrides: Partial<Experiment> = {}): Experiment {
-  return parseExperiment({
-    segmentor: { ...tinySegmentor, dropout: 0.1, dropPath: 0.1 },
-    method: methodConfig(method, {
-      selfTraining: tinySelfTraining,
-      contrast: { ...tinyContrast, warmup: 0 },
-      featureDistance: { weight: 0.005, classes: [1, 2], minShare: 0.75 },
-    }),
-    iterations: 4,
-    batch: 2,
-    crop: { width: 32, height: 32, catMaxRatio: 0.9, flip: 0.5 },
-    optimizer: { lr: 1e-3, headMultiplier: 3, weightDecay: 0.01 },
-    schedule: { power: 1, warmupIters: 2, warmupRatio: 0.1 },
-    seed: 6,
-    ...overrides,
-  });
+  const contrast = { ...tinyContrast, warmup: 0 };
+  return tinyExperiment(method, { contrast }, { iterations: 4, ...overrides });
 }
 
 /** Puts a NaN into one pixel of the batches of some steps, from 1. @returns the ids in each batch. */

@@ -13,22 +13,15 @@ import { cpus } from 'node:os';
 import { buildInfo, setNumThreads, tidy } from '@pgpc/torch';
 import { describe, expect, test } from 'vitest';
 import { denoisers } from '../../src/config/denoise.js';
-import { type Experiment, parseExperiment } from '../../src/config/experiment.js';
+import type { Experiment } from '../../src/config/experiment.js';
 import { weightings } from '../../src/config/loss-weights.js';
-import { type MethodName, type MethodParts, methodConfig } from '../../src/config/method.js';
+import type { MethodName, MethodParts } from '../../src/config/method.js';
 import { daformerRareClasses } from '../../src/config/rare-classes.js';
 import { styles } from '../../src/config/style.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { classCounts } from '../../src/pipeline/rare-class-sampling.js';
 import { Trainer } from '../../src/training/trainer.js';
-import {
-  CLASSES,
-  memoryDataset,
-  randomSample,
-  tinyContrast,
-  tinySegmentor,
-  tinySelfTraining,
-} from '../support/method.js';
+import { CLASSES, memoryDataset, randomSample, tinyContrast, tinyExperiment } from '../support/method.js';
 
 const FILE = new URL('same-losses.json', import.meta.url);
 const STEPS = 20;
@@ -96,23 +89,10 @@ const cases: Record<string, Case> = {
 };
 
 function experiment([method, parts = {}, overrides = {}]: Case): Experiment {
-  return parseExperiment({
-    segmentor: { ...tinySegmentor, dropout: 0.1, dropPath: 0.1 },
-    method: methodConfig(method, {
-      selfTraining: tinySelfTraining,
-      contrast,
-      featureDistance: { weight: 0.005, classes: [1, 2], minShare: 0.75 },
-      ...parts,
-    }),
-    iterations: STEPS,
-    batch: 2,
-    crop: { width: 32, height: 32, catMaxRatio: 0.9, flip: 0.5 },
-    rareClasses: { ...daformerRareClasses, temperature: 0.1 },
-    optimizer: { lr: 1e-4, headMultiplier: 3, weightDecay: 0.01 },
-    schedule: { power: 1, warmupIters: 2, warmupRatio: 0.1 },
-    seed: 6,
-    ...overrides,
-  });
+  const rareClasses = { ...daformerRareClasses, temperature: 0.1 };
+  const optimizer = { lr: 1e-4, headMultiplier: 3, weightDecay: 0.01 };
+  const options = { iterations: STEPS, rareClasses, optimizer, ...overrides };
+  return tinyExperiment(method, { contrast, ...parts }, options);
 }
 
 async function lossesOf(one: Case, steps: number): Promise<Record<string, number[]>> {

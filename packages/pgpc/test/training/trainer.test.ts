@@ -23,29 +23,16 @@ import {
   memoryDataset,
   randomSample,
   tinyContrast,
+  tinyExperiment,
   tinySegmentor,
-  tinySelfTraining,
 } from '../support/method.js';
 
 const ITERATIONS = 5;
 
 function experiment(method: MethodName, overrides: Partial<Experiment> = {}): Experiment {
-  return parseExperiment({
-    segmentor: { ...tinySegmentor, dropout: 0.1, dropPath: 0.1 },
-    method: methodConfig(method, {
-      selfTraining: tinySelfTraining,
-      contrast: { ...tinyContrast, warmup: 0.3 },
-      featureDistance: { weight: 0.005, classes: [1, 2], minShare: 0.75 },
-    }),
-    iterations: ITERATIONS,
-    batch: 2,
-    crop: { width: 32, height: 32, catMaxRatio: 0.9, flip: 0.5 },
-    rareClasses: { ...daformerRareClasses, temperature: 0.1 },
-    optimizer: { lr: 1e-3, headMultiplier: 3, weightDecay: 0.01 },
-    schedule: { power: 1, warmupIters: 2, warmupRatio: 0.1 },
-    seed: 6,
-    ...overrides,
-  });
+  const contrast = { ...tinyContrast, warmup: 0.3 };
+  const rareClasses = { ...daformerRareClasses, temperature: 0.1 };
+  return tinyExperiment(method, { contrast }, { iterations: ITERATIONS, rareClasses, ...overrides });
 }
 
 const COLOURS = [
