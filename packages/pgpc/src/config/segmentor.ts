@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { count, field } from './fields.js';
+import { CONTEXT_SCALE, multiResolutionSchema } from './multi-resolution.js';
 
 const mitNames = ['mit_b0', 'mit_b1', 'mit_b2', 'mit_b3', 'mit_b4', 'mit_b5'] as const;
 export type MitName = (typeof mitNames)[number];
@@ -28,10 +29,13 @@ interface HeadFacts {
   channels: (backbone: BackboneName) => number;
   freeChannels: boolean;
   drops: boolean;
+  /** Of its logits; where it is given, the head also works at two resolutions. */
+  stride?: 4 | 8;
 }
 
-const onResNet = (channels: number, drops: boolean): HeadFacts => ({
+const onResNet = (channels: number, drops: boolean, stride?: 8): HeadFacts => ({
   backbones: ['resnet101'],
+  ...(stride && { stride }),
   channels: () => channels,
   freeChannels: false,
   drops,
@@ -45,10 +49,10 @@ const onMit = (channels: HeadFacts['channels']): HeadFacts => ({
 });
 
 const heads: Readonly<Record<HeadName, HeadFacts>> = {
-  daformer: onMit(() => 256),
+  daformer: { ...onMit(() => 256), stride: 4 },
   segformer: onMit((backbone) => (backbone === 'mit_b0' || backbone === 'mit_b1' ? 256 : 768)),
-  deeplabv2: onResNet(2048, false),
-  'deeplabv2-full': onResNet(2048, false),
+  deeplabv2: onResNet(2048, false, 8),
+  'deeplabv2-full': onResNet(2048, false, 8),
   deeplabv3plus: onResNet(512, true),
   'deeplabv3plus-nobn': onResNet(512, true),
   hrnet: { backbones: ['hrnet_w48'], channels: () => 720, freeChannels: false, drops: false },
@@ -58,8 +62,21 @@ const heads: Readonly<Record<HeadName, HeadFacts>> = {
 export const MIT_SMALLEST_SIDE = 29;
 
 /** Pixels that both sides of an image must have for the network to take it whole; crops of training are padded. */
-export function smallestSide({ backbone }: Pick<SegmentorConfig, 'backbone'>): number {
-  return isMit(backbone) ? MIT_SMALLEST_SIDE : 1;
+export function smallestSide({
+  backbone,
+  multiResolution,
+}: Pick<SegmentorConfig, 'backbone' | 'multiResolution'>): number {
+  const side = isMit(backbone) ? MIT_SMALLEST_SIDE : 1;
+  return multiResolution ? Math.ceil(side / CONTEXT_SCALE) : side;
+}
+
+/**
+ * Pixels by which detail crops move, so that both resolutions' maps lie on one grid: of DAFormer's head 8, of DeepLabV2's 16.
+ * @returns undefined for a head that works at one resolution alone.
+ */
+export function detailStep(head: HeadName): number | undefined {
+  const { stride } = heads[head];
+  return stride && stride / CONTEXT_SCALE;
 }
 
 const isMit = (backbone: BackboneName): backbone is MitName => mitNames.includes(backbone as MitName);
@@ -82,6 +99,8 @@ export const segmentorSchema = z
       z.number().min(0).lt(1),
       "stochastic depth of MiT's last block; 0 for the other encoders, which have none",
     ),
+    /** Left out: the network sees the image at one resolution. */
+    multiResolution: multiResolutionSchema.optional(),
   })
   .superRefine((config, context) => {
     for (const { key, message } of segmentorFaults(config)) {
@@ -115,7 +134,10 @@ export const defaultSegmentor: SegmentorConfig = segmentorConfig('mit_b0', 'dafo
 
 /** Whether weights of the one fit the other, but for the classes. */
 export function sameNetwork(a: SegmentorConfig, b: SegmentorConfig): boolean {
-  return a.backbone === b.backbone && a.head === b.head && a.channels === b.channels;
+  const scales = (config: SegmentorConfig) => (config.multiResolution ? 2 : 1);
+  return (
+    a.backbone === b.backbone && a.head === b.head && a.channels === b.channels && scales(a) === scales(b)
+  );
 }
 
 /** What does not go together in a description whose single values are fine. @returns one line for each fault. */
@@ -138,11 +160,24 @@ export function segmentorFaults(config: SegmentorConfig): { key: keyof Segmentor
   if (!facts.drops && dropout !== 0) {
     faults.push({ key: 'dropout', message: `${head} drops no channels: dropout is 0, not ${dropout}` });
   }
+  if (config.multiResolution) faults.push(...multiResolutionFaults(head, config.multiResolution.detailCrop));
   if (!isMit(backbone) && dropPath !== 0) {
     const message = `${backbone} has no stochastic depth: dropPath is 0, not ${dropPath}`;
     faults.push({ key: 'dropPath', message });
   }
   return faults;
+}
+
+function multiResolutionFaults(head: HeadName, crop: { width: number; height: number }) {
+  const key = 'multiResolution' as const;
+  const step = detailStep(head);
+  if (step === undefined) {
+    const fitting = headNames.filter((name) => detailStep(name) !== undefined);
+    return [{ key, message: `${head} works at one resolution; at two work ${fitting.join(', ')}` }];
+  }
+  if (crop.width % step === 0 && crop.height % step === 0) return [];
+  const message = `the sides of detailCrop must be multiples of ${step} with ${head}, not ${crop.width}x${crop.height}`;
+  return [{ key, message }];
 }
 
 /** The networks of the tables; `deeplabv2` is that of the UDA papers, with the dilations 6 and 12. */

@@ -4,6 +4,7 @@ import type { RgbImage } from '@pgpc/datasets';
 import { resizeWindow, type Size, scaledSize } from '@pgpc/datasets';
 import { fromTypedArray, noGrad, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import { normalize } from '../pipeline/normalize.js';
+import { windowStarts } from '../windows.js';
 import {
   averagedTiles,
   type Classified,
@@ -70,12 +71,6 @@ export function checkInference({ scales = [1], slide }: InferenceOptions): void 
   if (!Number.isSafeInteger(batch) || batch < 1) {
     throw new RangeError(`the windows of a pass must be a positive whole number, not ${batch}`);
   }
-}
-
-/** Where windows start along one side: every `stride` pixels, the last one moved back to end at the border. */
-export function windowStarts(length: number, window: number, stride: number): number[] {
-  const steps = Math.ceil(Math.max(length - window, 0) / stride);
-  return Array.from({ length: steps + 1 }, (_, i) => Math.max(0, Math.min(i * stride, length - window)));
 }
 
 /** The image at another size, as OpenCV resizes it, on a device and normalised: (1, 3, height, width). */

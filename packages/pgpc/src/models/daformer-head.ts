@@ -32,15 +32,22 @@ class AsppFusion extends nn.Module {
   }
 }
 
-/** DAFormer's head with separable ASPP fusion, `daformer_sepaspp`; names as in DAFormer's checkpoints. */
+/** How the levels become one map: with context around each position, or position by position (`daformer_conv1`). */
+export type Fusion = 'aspp' | 'conv1';
+
+/** DAFormer's head, by default with separable ASPP fusion, `daformer_sepaspp`; names as in DAFormer's checkpoints. */
 export class DaformerHead extends nn.Module<[stages: Tensor[]], DecoderOutput> implements DecodeHead {
   readonly channels: number;
   readonly convSeg: nn.Conv2d;
   readonly dropout: nn.Dropout2d;
   readonly embedLayers: nn.ModuleList<LevelEmbedding>;
-  readonly fuseLayer: AsppFusion;
+  readonly fuseLayer: AsppFusion | ConvModule;
 
-  constructor({ inChannels, channels, classes, dropout }: FusingHeadOptions, generator: Generator) {
+  constructor(
+    { inChannels, channels, classes, dropout }: FusingHeadOptions,
+    generator: Generator,
+    fusion: Fusion = 'aspp',
+  ) {
     super();
     this.channels = channels;
     this.convSeg = classifier(channels, classes, generator);
@@ -48,13 +55,18 @@ export class DaformerHead extends nn.Module<[stages: Tensor[]], DecoderOutput> i
     this.embedLayers = new nn.ModuleList(
       inChannels.map((width) => new LevelEmbedding(width, channels, generator)),
     );
-    this.fuseLayer = new AsppFusion(channels * inChannels.length, channels, generator);
+    const joined = channels * inChannels.length;
+    this.fuseLayer =
+      fusion === 'aspp'
+        ? new AsppFusion(joined, channels, generator)
+        : new ConvModule(joined, channels, { kernel: 1 }, generator);
   }
 
   /** One after the other, so that never all branches' maps are held at once. */
   get checkpointable(): nn.AnyModule[] {
-    const { asppModules, bottleneck } = this.fuseLayer;
-    return [...this.embedLayers, ...asppModules, bottleneck];
+    const { fuseLayer } = this;
+    if (fuseLayer instanceof ConvModule) return [...this.embedLayers, fuseLayer];
+    return [...this.embedLayers, ...fuseLayer.asppModules, fuseLayer.bottleneck];
   }
 
   /** @returns features and logits at the stride of the first map, 4. */

@@ -1,9 +1,11 @@
 // The networks by the names that the field gives them, each with the official names of its weights.
 
-import { Generator, nn, type Tensor } from '@pgpc/torch';
+import { Generator, nn, sizeOf, type Tensor } from '@pgpc/torch';
+import { hrda } from '../config/multi-resolution.js';
 import { type MitName, type SegmentorConfig, segmentorConfig } from '../config/segmentor.js';
 import type { Backbone } from './decoder.js';
 import { mitConfigs } from './mit.js';
+import type { MultiResolutionOutput } from './multi-resolution.js';
 import { createBackbone, Segmentor } from './segmentor.js';
 
 /** What a network is made of: an encoder alone, or with a decoder. */
@@ -18,6 +20,9 @@ const recipes: ReadonlyMap<string, Recipe> = new Map<string, Recipe>([
   ['daformer', segmentorConfig('mit_b5', 'daformer')],
   ...mitNames.map((mit) => [`daformer_${short(mit)}`, segmentorConfig(mit, 'daformer')] as const),
   ...mitNames.map((mit) => [`segformer_${short(mit)}`, segmentorConfig(mit, 'segformer')] as const),
+  ...mitNames.map(
+    (mit) => [`hrda_${short(mit)}`, segmentorConfig(mit, 'daformer', { multiResolution: hrda })] as const,
+  ),
   ['deeplabv2_r101', segmentorConfig('resnet101', 'deeplabv2-full')],
   ['deeplabv2red_r101', segmentorConfig('resnet101', 'deeplabv2')],
   ['deeplabv3plus_r101', segmentorConfig('resnet101', 'deeplabv3plus')],
@@ -31,7 +36,8 @@ export const networkNames: readonly string[] = [...recipes.keys()];
 /**
  * `stage1` ... `stage4`, the encoder's maps from the finest on (of HRNet `stream1` ... `stream4`), and, for a network
  * with a decoder, `logits`: (B, C, h, w) at stride 4 (DeepLabV2: 8), before softmax and before any resizing to
- * the image.
+ * the image. A multi-resolution network (`hrda_*`) has instead of stages what it fuses: `context_logits`, `detail_logits`,
+ * `scale_attention` and `gated_context_logits`, and `upsampled_logits` at the image's size.
  */
 export type NetworkOutputs = Record<string, Tensor>;
 
@@ -55,6 +61,9 @@ export class Network extends nn.Module<[image: Tensor], NetworkOutputs> {
   /** @param image (B, 3, H, W), float32, normalised. */
   forward(image: Tensor): NetworkOutputs {
     const output = this.network.call(image);
+    if (!Array.isArray(output) && 'scaleAttention' in output) {
+      return bothResolutions(output as MultiResolutionOutput, sizeOf(image));
+    }
     const stages = Array.isArray(output) ? output : output.stages;
     const named: NetworkOutputs = {};
     for (const [i, stage] of stages.entries()) named[`${this.#stage}${i + 1}`] = stage;
@@ -79,19 +88,34 @@ export class Network extends nn.Module<[image: Tensor], NetworkOutputs> {
   }
 }
 
+function bothResolutions(output: MultiResolutionOutput, size: readonly [number, number]): NetworkOutputs {
+  const { contextLogits, detailLogits, scaleAttention, gatedContextLogits, logits } = output;
+  return {
+    context_logits: contextLogits,
+    detail_logits: detailLogits,
+    scale_attention: scaleAttention,
+    gated_context_logits: gatedContextLogits,
+    logits,
+    upsampled_logits: nn.interpolate(logits, size),
+  };
+}
+
 export interface NetworkOptions {
   /** Of the decoder's classifier; 19 by default. */
   classes?: number;
   /** Of the initial values; 0 by default. */
   seed?: number;
+  /** Side of the square windows in which `hrda_*` sees details, in pixels of the image; they overlap by half. 512 by default. */
+  detailCrop?: number;
 }
 
 /**
  * A network by its name, with random weights, in evaluation mode. Its state dict has the names of the
  * official checkpoints: DAFormer's `backbone.` and `decode_head.`; no prefix for `mit_*` alone and for `hrnet_w48`.
- * @throws Error for a name that is not in {@link networkNames}, or for classes of an encoder alone.
+ * @throws Error for a name that is not in {@link networkNames}, for classes of an encoder alone, and for a detail crop of a
+ *   network of one resolution.
  */
-export function createNetwork(name: string, { classes, seed = 0 }: NetworkOptions = {}): Network {
+export function createNetwork(name: string, { classes, seed = 0, detailCrop }: NetworkOptions = {}): Network {
   const recipe = recipes.get(name);
   if (recipe === undefined) {
     throw new Error(`there is no network '${name}'; there are ${networkNames.join(', ')}`);
@@ -100,6 +124,16 @@ export function createNetwork(name: string, { classes, seed = 0 }: NetworkOption
     if (classes !== undefined) throw new Error(`${name} is an encoder alone and has no classes`);
     return new Network(name, createBackbone(recipe, new Generator(seed), 0.1)).eval();
   }
-  const config = { ...recipe, classes: classes ?? recipe.classes };
+  const { multiResolution } = recipe;
+  if (detailCrop !== undefined && !multiResolution) {
+    throw new Error(`${name} sees the image at one resolution and has no detail crop`);
+  }
+  const config = {
+    ...recipe,
+    classes: classes ?? recipe.classes,
+    ...(detailCrop !== undefined && {
+      multiResolution: { ...multiResolution!, detailCrop: { width: detailCrop, height: detailCrop } },
+    }),
+  };
   return new Network(name, new Segmentor(config, seed)).eval();
 }

@@ -4,6 +4,7 @@ import type { ClassInfo } from '@pgpc/datasets';
 import { Generator, nn, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import {
   type BackboneName,
+  detailStep,
   type HeadName,
   type SegmentorConfig,
   segmentorFaults,
@@ -15,6 +16,7 @@ import { DeeplabV2Head } from './deeplabv2-head.js';
 import { DeeplabV3PlusHead } from './deeplabv3plus-head.js';
 import { HrnetHead, HrnetW48 } from './hrnet.js';
 import { MixTransformer, mitConfigs } from './mit.js';
+import { type Box, type DetailPass, MultiResolutionHead, multiResolutionPass } from './multi-resolution.js';
 import { ResNet101 } from './resnet.js';
 import { SegformerHead } from './segformer-head.js';
 
@@ -44,6 +46,21 @@ const createHead: Readonly<Record<HeadName, CreateHead>> = {
   hrnet: ({ classes }, inChannels, generator) => new HrnetHead({ inChannels, classes }, generator),
 };
 
+/** The head, of a multi-resolution network with one of the same kind that says which resolution to trust. */
+function createDecoder(
+  config: SegmentorConfig,
+  inChannels: readonly number[],
+  generator: Generator,
+): DecodeHead {
+  const create = () => createHead[config.head](config, inChannels, generator);
+  if (!config.multiResolution) return create();
+  const head = create();
+  return new MultiResolutionHead(
+    head,
+    config.head === 'daformer' ? new DaformerHead({ ...config, inChannels }, generator, 'conv1') : create(),
+  );
+}
+
 /** The encoder alone. @param dropPath stochastic depth of MiT's last block. */
 export function createBackbone(name: BackboneName, generator: Generator, dropPath: number): Backbone {
   if (name === 'resnet101') return new ResNet101(generator);
@@ -53,12 +70,17 @@ export function createBackbone(name: BackboneName, generator: Generator, dropPat
 
 /** What a segmentor computes in one pass. */
 export interface SegmentorOutput extends DecoderOutput {
-  /** The encoder's four maps, from the finest on. */
+  /** The encoder's four maps, from the finest on; of a multi-resolution network the context image's. */
   stages: Tensor[];
+  /** Of a multi-resolution network in training. */
+  detail?: DetailPass;
 }
 
 /** An encoder under `backbone.` and a decoder under `decode_head.`, as DAFormer's checkpoints name them. */
-export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> implements Checkpointable {
+export class Segmentor
+  extends nn.Module<[image: Tensor, box?: Box], SegmentorOutput>
+  implements Checkpointable
+{
   readonly backbone: Backbone;
   readonly decodeHead: DecodeHead;
   /** Also draws the masks of dropout and stochastic depth, so a checkpoint must save its state. */
@@ -81,7 +103,7 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> imple
     if (faults.length > 0) throw new Error(faults.map(({ message }) => message).join('; '));
     this.generator = new Generator(seed);
     this.backbone = createBackbone(config.backbone, this.generator, config.dropPath);
-    this.decodeHead = createHead[config.head](config, this.backbone.channels, this.generator);
+    this.decodeHead = createDecoder(config, this.backbone.channels, this.generator);
   }
 
   /** Width of the `features` that a call gives. */
@@ -93,8 +115,17 @@ export class Segmentor extends nn.Module<[image: Tensor], SegmentorOutput> imple
     return [...this.backbone.checkpointable, ...this.decodeHead.checkpointable];
   }
 
-  /** @param image (B, 3, H, W), normalised. @returns features and logits at stride 4, with DeepLabV2 at 8. */
-  forward(image: Tensor): SegmentorOutput {
+  /**
+   * @param image (B, 3, H, W), normalised. @returns features and logits at stride 4, with DeepLabV2 at 8.
+   * @param box the detail crop of a multi-resolution network in training; left out, it sees details everywhere.
+   */
+  forward(image: Tensor, box?: Box): SegmentorOutput {
+    const { backbone, decodeHead, config } = this;
+    if (decodeHead instanceof MultiResolutionHead) {
+      const decode = (stages: Tensor[]) => this.decode(stages);
+      const [window, step] = [config.multiResolution!.detailCrop, detailStep(config.head)!];
+      return multiResolutionPass({ backbone, decodeHead, decode, window, step }, image, box);
+    }
     const stages = this.backbone.call(image);
     return { ...this.decode(stages), stages };
   }

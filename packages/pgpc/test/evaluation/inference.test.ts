@@ -5,12 +5,7 @@ import { resizeWindow } from '@pgpc/datasets';
 import { liveTensors, noGrad, ops, type Tensor, tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  classify,
-  type InferenceOptions,
-  predictLabels,
-  windowStarts,
-} from '../../src/evaluation/inference.js';
+import { classify, type InferenceOptions, predictLabels } from '../../src/evaluation/inference.js';
 import {
   averagedTiles,
   classifyRows,
@@ -19,6 +14,7 @@ import {
   tensorRows,
 } from '../../src/evaluation/row-map.js';
 import { normalize } from '../../src/pipeline/normalize.js';
+import { windowStarts } from '../../src/windows.js';
 import { difference, normal, randomSample, slowBilinear } from '../support/method.js';
 
 const side = (max: number) => fc.integer({ min: 1, max });

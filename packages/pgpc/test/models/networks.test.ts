@@ -26,6 +26,7 @@ const parameters: Readonly<Record<string, number>> = {
   mit_b5: 81_443_008,
   daformer_mitb0: 6_900_595,
   daformer: 85_155_283,
+  hrda_mitb5: 85_685_990,
   segformer_mitb0: 3_319_392 + (32 + 64 + 160 + 256 + 4) * 256 + 4 * 256 * 256 + 2 * 256 + 257 * 19,
   deeplabv2_r101: 43_920_300,
   deeplabv2red_r101: 43_219_846,
@@ -85,6 +86,7 @@ describe.each([...new Set([...reference.keys(), ...goldens.keys()])])('%s', (nam
 test.each([
   ['mit_b0', 2e-5],
   ['daformer_mitb0', 1e-6],
+  ['hrda_mitb5', 1e-6],
 ])('%s computes what the official implementation computes, to %d', (name, tolerance) => {
   using network = fill(withoutInitialValues(() => createNetwork(name)));
   const golden = officialGolden(name);

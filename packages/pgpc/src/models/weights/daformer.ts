@@ -45,10 +45,15 @@ const ENCODERS: readonly string[] = [...Object.keys(mitConfigs), 'resnet101'];
  * Writes a network as a checkpoint that DAFormer's code loads: `state_dict` under `model.`, the classes' names and colours
  * in `meta`, and under `meta.pgpc` what only this project reads. Folders above it are made.
  * @returns what to tell the user: the configuration that the network needs there, and what the file lacks
- * @throws Error for a decoder that DAFormer's code has not
+ * @throws Error for a decoder that DAFormer's code has not, and for a network of two resolutions
  */
 export function saveDaformer(path: string, segmentor: Segmentor): string[] {
   const { config, classInfo } = segmentor;
+  if (config.multiResolution) {
+    throw new Error(
+      "DAFormer's code has no network of two resolutions; HRDA's has, and what its configuration has to say is not known here",
+    );
+  }
   const form = FORMS[config.head];
   if (form === undefined) {
     const known = Object.entries(FORMS).flatMap(([head, each]) => (each === undefined ? [] : [head]));

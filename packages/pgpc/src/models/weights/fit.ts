@@ -10,6 +10,7 @@ import {
   type WeightsEntry,
   type WeightsIndex,
 } from '@pgpc/torch';
+import { hrda } from '../../config/multi-resolution.js';
 import {
   type BackboneName,
   backboneNames,
@@ -308,11 +309,12 @@ export function licenceSentence({ text, url, certain }: WeightsLicence): string 
 }
 
 /**
- * The configuration of the network that a file holds, as its names and shapes tell.
+ * The configuration of the network that a file holds, as its names and shapes tell. They do not tell the windows of a network
+ * of two resolutions, which then are HRDA's.
  * @throws Error naming the file, for an encoder alone, for a width that the file cannot fill, and for encoders and decoders that this project does not have
  */
 export function describedConfig({ path, network, tensors }: WeightsFile): SegmentorConfig {
-  const { backbone, head, channels, classes } = network;
+  const { backbone, head, channels, classes, twoResolutions } = network;
   if (!isBackbone(backbone)) {
     throw new Error(
       `${path}: its encoder is ${backbone ?? 'unknown'}; known are ${backboneNames.join(', ')}`,
@@ -323,7 +325,11 @@ export function describedConfig({ path, network, tensors }: WeightsFile): Segmen
       `${path}: it has no decoder of a known form (known are ${headNames.join(', ')}); its encoder can be taken alone`,
     );
   }
-  const config = segmentorConfig(backbone, head, { ...(channels !== undefined && { channels }), classes });
+  const config = segmentorConfig(backbone, head, {
+    ...(channels !== undefined && { channels }),
+    classes,
+    ...(twoResolutions && { multiResolution: hrda }),
+  });
   refuseClaimedWidth(path, config, tensors);
   return config;
 }
@@ -349,7 +355,7 @@ export function importSegmentor(
       ? new Segmentor(config, 0)
       : withoutInitialValues(() => new Segmentor(config, 0));
     try {
-      const network = `${config.backbone} with ${config.head}`;
+      const network = networkWords(file.network);
       const { classInfo, about } = described(file, config.classes);
       segmentor.classInfo = classInfo;
       const licence = about?.licence ?? (file.licence && licenceSentence(file.licence));
@@ -362,6 +368,11 @@ export function importSegmentor(
   });
 }
 
+function networkWords({ backbone, head, twoResolutions }: WeightsFile['network']): string {
+  const encoder = backbone ?? 'an unknown encoder';
+  return `${encoder} with ${head ?? 'an unknown decoder'}${twoResolutions ? ' at two resolutions (HRDA)' : ''}`;
+}
+
 /** Compares a file with the network that it seems to hold; undefined if that is none of this project's. */
 export function compareWithDescribed(file: WeightsFile): { network: string; fit: WeightsFit } | undefined {
   const { backbone, head } = file.network;
@@ -371,7 +382,7 @@ export function compareWithDescribed(file: WeightsFile): { network: string; fit:
       if (!isHead(head)) return undefined;
       using segmentor = withoutInitialValues(() => new Segmentor(describedConfig(file), 0));
       return {
-        network: `${backbone} with ${head}`,
+        network: networkWords(file.network),
         fit: compareWeights(segmentor.stateDict(), file.tensors),
       };
     }
@@ -391,8 +402,8 @@ const TRAINED = 'trained';
 /** The whole network that a file holds or that its encoder comes from, in words; undefined for an encoder of ImageNet's. */
 export function trainedNetwork(file: WeightsFile): string | undefined {
   if (!hasDecoder(file)) return file.metadata[TRAINED] ?? ownTexts(file.metadata)?.[TRAINED];
-  const { backbone = 'an unknown encoder', head = 'an unknown decoder', classes } = file.network;
-  return `${backbone} with ${head}${classes === undefined ? '' : `, ${classes} classes`}`;
+  const { classes } = file.network;
+  return `${networkWords(file.network)}${classes === undefined ? '' : `, ${classes} classes`}`;
 }
 
 /** What the header of a converted encoder keeps of where it comes from. */

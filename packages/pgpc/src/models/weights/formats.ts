@@ -70,25 +70,29 @@ export interface NetworkDescription {
   /** Width of the head's features, where it is a choice. */
   readonly channels: number | undefined;
   readonly classes: number | undefined;
+  /** Whether it sees the image at two resolutions, as HRDA does: then a second head says which to trust. */
+  readonly twoResolutions: boolean;
 }
 
 /** @param tensors under this project's names */
 export function describeNetwork(tensors: ReadonlyMap<string, Tensor>): NetworkDescription {
-  const size = (name: string, axis = 0) => tensors.get(name)?.shape[axis];
-  const has = (name: string) => tensors.has(`decode_head.${name}`);
+  const twoResolutions = [...tensors.keys()].some((name) => name.startsWith('decode_head.scale_attention.'));
+  const prefix = twoResolutions ? 'decode_head.head.' : 'decode_head.';
+  const size = (name: string) => tensors.get(prefix + name)?.shape[0];
+  const has = (name: string) => tensors.has(prefix + name);
   const classes =
-    size('decode_head.linear_pred.weight') ??
-    size('decode_head.conv_seg.weight') ??
-    size('decode_head.last_layer.3.weight') ??
-    size('decode_head.aspp_modules.0.conv.weight');
-  const backbone = describeBackbone(tensors);
+    size('linear_pred.weight') ??
+    size('conv_seg.weight') ??
+    size('last_layer.3.weight') ??
+    size('aspp_modules.0.conv.weight');
+  const common = { backbone: describeBackbone(tensors), classes, twoResolutions };
   if (has('fuse_layer.bottleneck.conv.weight')) {
-    return { backbone, head: 'daformer', channels: size('decode_head.embed_layers.0.proj.weight'), classes };
+    return { ...common, head: 'daformer', channels: size('embed_layers.0.proj.weight') };
   }
   if (has('linear_pred.weight')) {
-    return { backbone, head: 'segformer', channels: size('decode_head.linear_c1.proj.weight'), classes };
+    return { ...common, head: 'segformer', channels: size('linear_c1.proj.weight') };
   }
-  return { backbone, head: describeConvolutionalHead(has), channels: undefined, classes };
+  return { ...common, head: describeConvolutionalHead(has), channels: undefined };
 }
 
 function describeConvolutionalHead(has: (name: string) => boolean): string | undefined {

@@ -7,6 +7,7 @@ import { liveTensors, ops, saveSafetensors, type Tensor, tidy, zeros } from '@pg
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Learner } from '../../../src/adaptation/learner.js';
+import { hrda } from '../../../src/config/multi-resolution.js';
 import { segmentorConfig } from '../../../src/config/segmentor.js';
 import { mitConfigs } from '../../../src/models/mit.js';
 import { Segmentor } from '../../../src/models/segmentor.js';
@@ -230,6 +231,25 @@ describe('MiT and SegFormer', () => {
 });
 
 describe('checkpoints of self-training', () => {
+  test("HRDA's and MIC's, whose network sees two resolutions, with their windows", () => {
+    using hrdaNetwork = new Segmentor({ ...tinySegmentor, multiResolution: hrda }, 4);
+    tidy(() => {
+      const checkpoint = new Map([
+        ...prefixed('model.', hrdaNetwork.stateDict()),
+        ...prefixed('ema_model.', hrdaNetwork.stateDict()),
+      ]);
+      const student = expectForm(checkpoint, 'daformer');
+      expectSame(student.tensors, hrdaNetwork.stateDict());
+      const file = join(folder, 'hrda.safetensors');
+      saveSafetensors(file, checkpoint);
+      const { segmentor, report } = importSegmentor(file);
+      expect(segmentor.config).toMatchObject({ head: 'daformer', channels: 16, multiResolution: hrda });
+      expect(report.network).toBe('mit_b0 with daformer at two resolutions (HRDA)');
+      expectSame(segmentor.stateDict(), hrdaNetwork.stateDict());
+      segmentor.dispose();
+    });
+  });
+
   test("DAFormer's: the student unless the teacher is asked for", () => {
     using other = new Segmentor(tinySegmentor, 9);
     tidy(() => {
@@ -312,6 +332,7 @@ describe('ResNet and HRNet', () => {
         head: 'deeplabv2',
         channels: undefined,
         classes: 19,
+        twoResolutions: false,
       });
     });
   });
