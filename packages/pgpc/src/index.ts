@@ -49,7 +49,7 @@ export type { Batch } from './pipeline/batch.js';
 export { PixelStore } from './pipeline/pixels.js';
 export { classCounts } from './pipeline/rare-class-sampling.js';
 export { daformerRecipe } from './recipes/daformer.js';
-export { drivingExperiment, drivingPresets } from './recipes/driving.js';
+export { drivingData, drivingExperiment } from './recipes/driving.js';
 export { streetSynthPreset } from './recipes/street-synth.js';
 export { writeReport } from './report/report.js';
 export type { TrainingChoice } from './training/choice.js';

@@ -4,10 +4,11 @@ import type { Experiment } from '../config/experiment.js';
 
 /** Forward passes that a step takes as long as: a backward pass counts two. Enough to tell a method from another. */
 function workOfStep({ method }: Experiment): number {
-  const { selfTraining, denoise, contrast } = method;
+  const { selfTraining, denoise, contrast, maskedConsistency } = method;
   // The source forth and back; the teacher's pass, and the mixed images forth and back; what denoising looks at again.
   const adapted = selfTraining ? 4 + (denoise?.kind === 'agreement' ? 1 : 0) : 0;
-  return 3 + adapted + (contrast?.anchorView === 'target' ? 3 : 0);
+  const others = (contrast?.anchorView === 'target' ? 3 : 0) + (maskedConsistency ? 3 : 0);
+  return 3 + adapted + others;
 }
 
 /** What one run took so far. */

@@ -2,6 +2,8 @@
 
 import { IGNORE_INDEX } from '@pgpc/datasets';
 import { nn, sizeOf, type Tensor } from '@pgpc/torch';
+import { boxOf } from '../models/multi-resolution.js';
+import type { SegmentorOutput } from '../models/segmentor.js';
 
 /**
  * Cross-entropy of each pixel times its weight, averaged over **all** pixels: an ignored pixel adds 0 to the sum and 1 to
@@ -19,12 +21,32 @@ export function segmentationLoss(logits: Tensor, label: Tensor, weight?: Tensor)
   return weight === undefined ? perPixel.mean() : perPixel.mul(weight).mean();
 }
 
+/**
+ * The loss of the student's pass. Of a network of two resolutions it is (1 - lambda_d) of the fused scores' loss and lambda_d
+ * of that on the detail crop alone (HRDA, arXiv 2204.13132, section 3.2).
+ * @param label (B, H, W). @param weight as `label`. @param detailWeight lambda_d.
+ */
+export function passLoss(
+  { logits, detail }: Pick<SegmentorOutput, 'logits' | 'detail'>,
+  label: Tensor,
+  weight: Tensor | undefined,
+  detailWeight: number,
+): Tensor {
+  const whole = segmentationLoss(logits, label, weight);
+  if (!detail) return whole;
+  const ofBox = (map: Tensor) => boxOf(map, detail.box, sizeOf(label)).contiguous();
+  const alone = segmentationLoss(detail.logits, ofBox(label), weight && ofBox(weight));
+  return whole.mul(1 - detailWeight).add(alone.mul(detailWeight));
+}
+
 /** Scalars on the device. Reading one waits for the device, so only the log reads them. */
 export interface StepLosses {
   total: Tensor;
   source: Tensor;
   target?: Tensor;
   contrast?: Tensor;
+  /** lambda_M L_M, of masked images. */
+  masked?: Tensor;
   /** lambda_FD L_FD */
   featureDistance?: Tensor;
   /** q: the share of target pixels that the teacher is certain of. */

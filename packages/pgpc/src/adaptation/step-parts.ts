@@ -2,13 +2,16 @@
 
 import { alone, Generator, type Tensor, type World } from '@pgpc/torch';
 import type { MethodConfig } from '../config/method.js';
+import { detailStep } from '../config/segmentor.js';
 import { BatchContrast } from '../experiments/batch-contrast.js';
 import { lossWeighting } from '../experiments/loss-weights.js';
 import { withoutInitialValues } from '../models/initial-values.js';
+import type { Box } from '../models/multi-resolution.js';
 import { createBackbone } from '../models/segmentor.js';
 import { Rng, seedFor } from '../random.js';
 import { PixelContrast, type PixelView } from './contrast/contrast.js';
 import { Denoiser } from './denoise/denoise.js';
+import { drawBox } from './detail-box.js';
 import { FeatureDistance } from './feature-distance.js';
 import type { Learner } from './learner.js';
 import {
@@ -34,8 +37,10 @@ export class StepParts {
   readonly hooked: ReadonlyMap<string, Part>;
   /** Chooses the classes that ClassMix pastes. */
   readonly mixGenerator: Generator;
-  /** Draws colour jitter and blur. */
+  /** Draws colour jitter and blur, and the detail crops of a network of two resolutions. */
   readonly augmentRng: Rng;
+  /** Draws which patches are hidden. */
+  readonly maskGenerator: Generator | undefined;
 
   constructor(
     readonly method: MethodConfig,
@@ -47,6 +52,7 @@ export class StepParts {
     const { device } = student.parameters()[0]!;
     const { classes } = config;
     const { selfTraining, contrast, batchContrast, denoise, weighting, featureDistance } = method;
+    if (method.maskedConsistency) this.maskGenerator = new Generator(seedFor(seed, 'mask'));
     this.mixGenerator = new Generator(seedFor(seed, 'mix'));
     this.augmentRng = new Rng(seed, 'augment');
     if (selfTraining) {
@@ -82,6 +88,8 @@ export class StepParts {
   /** Whether steps of one kind run the same operators with the same numbers of the host's. */
   get recordable(): boolean {
     const moving = this.contrast?.options;
+    // The detail crop is elsewhere in every step.
+    if (this.student.segmentor.config.multiResolution) return false;
     const steady = [...this.hooked.values()].every((part) => part.recordable);
     return steady && (!moving || moving.anchorShare === moving.anchorShareEnd);
   }
@@ -101,12 +109,22 @@ export class StepParts {
 
   /** The generators that a step draws from, by their names in a checkpoint. */
   generators(): Map<string, Generator> {
-    const { student, contrast, mixGenerator } = this;
+    const { student, contrast, mixGenerator, maskGenerator } = this;
     return new Map([
       ['model', student.segmentor.generator],
       ['mix', mixGenerator],
       ...(contrast ? [['contrast', contrast.generator] as const] : []),
+      ...(maskGenerator ? [['mask', maskGenerator] as const] : []),
     ]);
+  }
+
+  /**
+   * Where the student sees details in its next pass: the same box in all images of the batch. Undefined of a network of one
+   * resolution. @param size H and W of the crop.
+   */
+  detailBox(size: readonly [number, number]): Box | undefined {
+    const { multiResolution, head } = this.student.segmentor.config;
+    return multiResolution && drawBox(size, multiResolution.detailCrop, detailStep(head)!, this.augmentRng);
   }
 
   /** Starts from the student as it is now, buffers too. */
@@ -167,5 +185,6 @@ export class StepParts {
     this.featureDistance?.dispose();
     for (const part of this.hooked.values()) part.dispose?.();
     this.mixGenerator.dispose();
+    this.maskGenerator?.dispose();
   }
 }

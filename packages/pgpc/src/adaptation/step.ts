@@ -3,14 +3,16 @@
 import { noGrad, ops, type optim, sizeOf, type Tensor, zeros } from '@pgpc/torch';
 import type { MethodConfig } from '../config/method.js';
 import type { SelfTrainingOptions } from '../config/self-training.js';
+import { boxOf, contextImage } from '../models/multi-resolution.js';
 import type { SegmentorOutput } from '../models/segmentor.js';
-import type { Batch } from '../pipeline/batch.js';
+import type { Batch, TargetBatch } from '../pipeline/batch.js';
 import { betweenMargins, nearest } from '../pixels.js';
 import { classMixMask, mix } from './class-mix.js';
 import { trusted } from './denoise/denoise.js';
 import { StepExecution, type StepSurroundings } from './execution/step-execution.js';
 import type { Learner } from './learner.js';
-import { detached, type StepLosses, segmentationLoss, weighted, withSourceLosses } from './losses.js';
+import { detached, passLoss, type StepLosses, weighted, withSourceLosses } from './losses.js';
+import { imagesToMask, masked } from './masked-consistency.js';
 import type { LossWeights, MixedPass, RefinedView, WeightedTerms } from './parts.js';
 import { pseudoLabels } from './pseudo-labels.js';
 import { StepParts } from './step-parts.js';
@@ -20,7 +22,22 @@ import { styledImage, styledPass } from './style/style.js';
 export type { StepLosses } from './losses.js';
 
 /** What the student's pass on the mixed image is given, with the clean target that it was made from. */
-type GivenMixed = Omit<MixedPass, keyof SegmentorOutput> & { teacherLogits: Tensor; targetImage: Tensor };
+type GivenMixed = Omit<MixedPass, keyof SegmentorOutput> & GivenTarget;
+
+/** What an anchor's features and its certainty are taken from. */
+interface GivenTarget {
+  teacherLogits: Tensor;
+  targetImage: Tensor;
+  /** (B, H, W), 0 or 1: pixels outside the margins of the camera's image; absent where it has none. */
+  targetValid?: Tensor | undefined;
+}
+
+/** The masked image, with what the student should say of it. */
+interface GivenMasked extends GivenTarget {
+  image: Tensor;
+  label: Tensor;
+  weight: Tensor;
+}
 
 /** One method on one student. `parts` carries state from step to step; `execution` computes the step. */
 export class AdaptationStep {
@@ -54,7 +71,7 @@ export class AdaptationStep {
       this.execution.teacherMoved();
       const { selfTraining } = this.method;
       return selfTraining && batch.targetImage
-        ? this.#adapt(batch as Required<Batch>, selfTraining, progress, contrasting)
+        ? this.#adapt(batch as TargetBatch, selfTraining, progress, contrasting)
         : this.#learnSourceAlone(batch);
     });
   }
@@ -71,19 +88,28 @@ export class AdaptationStep {
     return { total, source, featureDistance };
   }
 
-  /** The student learns from the source; the teacher looks at the target; the student learns from both mixed. */
+  /**
+   * The student learns from the source; the teacher looks at the target; the student learns from both mixed, and, where the
+   * method has it, from images most of which is hidden.
+   */
   #adapt(
-    batch: Required<Batch>,
+    batch: TargetBatch,
     selfTraining: SelfTrainingOptions,
     progress: number,
     contrasting: boolean,
   ): StepLosses {
     const { execution, parts } = this;
+    const { maskedConsistency } = this.method;
     const lambda = parts.lossWeights();
     const { sourceFeatures, ...clean } = execution.stage('clean images', { ...batch }, (given) => {
       const source = this.#learnSource(given, false, contrasting, lambda);
       const mixed = this.#mixTarget(given, source, selfTraining, progress, lambda);
-      return { ...source.losses, ...mixed, sourceFeatures: lambda && source.features };
+      return {
+        ...source.losses,
+        ...mixed,
+        sourceFeatures: lambda && source.features,
+        sourceImage: maskedConsistency && source.image,
+      };
     });
     // The student sees half of the source's classes pasted onto the target, strongly augmented.
     const image = noGrad(() =>
@@ -93,12 +119,24 @@ export class AdaptationStep {
       const source = { loss: clean.source, features: sourceFeatures!, label: batch.sourceLabel };
       return this.#learnMixed(given, source, progress, contrasting, lambda);
     });
+    let total = clean.total.add(loss);
+    let hidden: { masked?: Tensor; contrast?: Tensor | undefined } = {};
+    if (maskedConsistency) {
+      const toMask = this.#imagesToMask({ ...batch, ...clean, sourceImage: clean.sourceImage! });
+      const { loss: ofMasked, ...values } = execution.stage(
+        'masked image',
+        { ...clean, ...toMask },
+        (given) => this.#learnMasked(given, progress, contrasting),
+      );
+      total = total.add(ofMasked);
+      hidden = { masked: values.masked, ...(values.contrast && { contrast: values.contrast }) };
+    }
     execution.update();
     return {
-      total: clean.total.add(loss),
+      total,
       source: clean.source,
       featureDistance: clean.featureDistance,
-      ...withSourceLosses(losses, clean),
+      ...withSourceLosses({ ...losses, ...hidden }, clean),
       q: clean.q,
       targetWeight: lambda?.target,
       contrastWeight: lambda?.contrast,
@@ -121,12 +159,11 @@ export class AdaptationStep {
     // All that follows sees the source in the target's style, where the method has one.
     const styled = style !== undefined && targetImage !== undefined;
     const image = styled ? styledImage(sourceImage, targetImage, style) : sourceImage;
-    const pass = styled
-      ? styledPass(student.segmentor, image, targetImage, style)
-      : student.segmentor.call(image);
+    const pass = styled ? styledPass(student.segmentor, image, targetImage, style) : this.#pass(image);
     const { features, logits, stages } = pass;
-    const source = segmentationLoss(logits, sourceLabel); // L_s
-    const featureDistance = parts.featureDistance?.loss(image, sourceLabel, stages.at(-1)!); // lambda_FD L_FD
+    const source = this.#loss(pass, sourceLabel); // L_s
+    const seen = pass.detail ? contextImage(image) : image; // by the encoder whose stages these are
+    const featureDistance = parts.featureDistance?.loss(seen, sourceLabel, stages.at(-1)!); // lambda_FD L_FD
     let total = featureDistance ? source.add(featureDistance) : source;
     let contrast: Tensor | undefined; // L_c of the source's anchors
     if (contrasting && parts.contrast!.hasAnchorsIn('source')) {
@@ -142,9 +179,19 @@ export class AdaptationStep {
     return { image, features, logits, stages, losses };
   }
 
+  /** The student's pass; of a network of two resolutions with details at a place of its own. */
+  #pass(image: Tensor): SegmentorOutput {
+    return this.student.segmentor.call(image, this.parts.detailBox(sizeOf(image)));
+  }
+
+  #loss(pass: SegmentorOutput, label: Tensor, weight?: Tensor): Tensor {
+    const { multiResolution } = this.student.segmentor.config;
+    return passLoss(pass, label, weight, multiResolution?.detailWeight ?? 0);
+  }
+
   /** The teacher looks at the clean target; its pseudo-labels and the source are mixed; the banks fill (eq 9 to 11). */
   #mixTarget(
-    { sourceLabel, targetImage }: Required<Batch>,
+    { sourceLabel, targetImage, targetValid }: TargetBatch,
     source: SegmentorOutput & { image: Tensor },
     selfTraining: SelfTrainingOptions,
     progress: number,
@@ -161,6 +208,7 @@ export class AdaptationStep {
       const pseudo =
         parts.with('pseudoLabels')?.pseudoLabels(seen.labels, size) ??
         trusted(pseudoLabels(seen.labels.logits, size, selfTraining, world), seen.trust);
+      if (targetValid) pseudo.weight.mul_(targetValid);
 
       const { contrast } = parts;
       if (contrast) {
@@ -169,7 +217,7 @@ export class AdaptationStep {
         // The margins have no pseudo-labels: they give neither negatives nor positives, nor anchors below.
         const inside = (map: Tensor) => betweenMargins(map, size[0], selfTraining);
         const target = { features: inside(projected!), logits: inside(seen.contrast.logits) };
-        contrast.storeTarget(target, projection, progress);
+        contrast.storeTarget(target, projection, progress, targetValid);
       }
 
       const mask = classMixMask(sourceLabel, view.logits.shape[1]!, parts.mixGenerator, world);
@@ -182,6 +230,9 @@ export class AdaptationStep {
         q: pseudo.q,
         teacherLogits: seen.contrast.logits,
         targetImage,
+        targetValid,
+        pseudoLabel: this.method.maskedConsistency && pseudo.label,
+        pseudoWeight: this.method.maskedConsistency && pseudo.weight,
       };
     });
   }
@@ -206,19 +257,18 @@ export class AdaptationStep {
     contrasting: boolean,
     lambda: LossWeights | undefined,
   ) {
-    const { student, parts } = this;
+    const { parts } = this;
     const { image, mask, label, weight } = given;
-    const pass = student.segmentor.call(image);
-    const { logits } = pass;
+    const pass = this.#pass(image);
     const mixed = { image, mask, label, weight, ...pass };
-    const target = segmentationLoss(logits, label, weight); // lambda_t L_t: lambda_t is in the weight
+    const target = this.#loss(pass, label, weight); // lambda_t L_t: lambda_t is in the weight
     let loss = target;
 
     let contrast: { loss: Tensor; features: Tensor } | undefined;
-    if (parts.contrast) {
+    if (parts.contrast && parts.contrast.options.anchorView !== 'masked') {
       contrast =
         contrasting && parts.contrast.hasAnchorsIn('target')
-          ? this.#contrastTarget(pass, given, progress) // L_c (eq 5); before the warm-up's end 0
+          ? this.#contrastTarget(pass, given, progress, mask) // L_c (eq 5); before the warm-up's end 0
           : { loss: zeros([], { device: image.device }), features: pass.features };
       loss = loss.add(weighted(contrast.loss, lambda?.contrast ?? parts.contrast.options.weight));
     }
@@ -227,29 +277,84 @@ export class AdaptationStep {
 
     const learnWeights =
       lambda && parts.with('watch')?.watch({ source, mixed, ...(contrast && { contrast }) }, lambda);
-    this.execution.backward(loss, true);
+    this.execution.backward(loss, !this.method.maskedConsistency);
     learnWeights?.();
     return detached({ loss, target, contrast: contrast?.loss, ...own });
   }
 
+  /** Images with most of them hidden, and what the student should say of all of them; hidden anew in every step. */
+  #imagesToMask(given: {
+    sourceImage: Tensor;
+    sourceLabel: Tensor;
+    targetImage: Tensor;
+    pseudoLabel?: Tensor | undefined;
+    pseudoWeight?: Tensor | undefined;
+  }) {
+    const { parts, execution, method } = this;
+    const { sourceImage, sourceLabel, targetImage, pseudoLabel, pseudoWeight } = given;
+    const options = method.maskedConsistency!;
+    return noGrad(() => {
+      const { image, label, weight } = imagesToMask(
+        { image: sourceImage, label: sourceLabel, weight: ops.onesLike(pseudoWeight!) },
+        { image: targetImage, label: pseudoLabel!, weight: pseudoWeight! },
+        options,
+        execution.world,
+      );
+      const augmented = options.augment
+        ? strongAugment(
+            image,
+            { ...method.selfTraining!, sharedBlur: true },
+            parts.augmentRng,
+            execution.world,
+          )
+        : image;
+      return { image: masked(augmented, options, parts.maskGenerator!, execution.world), label, weight };
+    });
+  }
+
+  /** lambda_M L_M and, where the anchors are of this view, lambda_c L_c, with one backward pass. */
+  #learnMasked(given: GivenMasked, progress: number, contrasting: boolean) {
+    const { parts } = this;
+    const pass = this.#pass(given.image);
+    const ofMasked = this.#loss(pass, given.label, given.weight).mul(this.method.maskedConsistency!.weight);
+    let loss = ofMasked;
+    let contrast: Tensor | undefined;
+    if (contrasting && parts.contrast?.options.anchorView === 'masked') {
+      contrast = this.#contrastTarget(pass, given, progress).loss;
+      loss = loss.add(weighted(contrast, parts.contrast.options.weight));
+    }
+    this.execution.backward(loss, true);
+    return detached({ loss, masked: ofMasked, contrast });
+  }
+
   /**
    * L_c (eq 5) of the target's anchors, with the features that it reads.
-   * @param pass the student's on the mixed image.
+   * @param pass the student's on the mixed image, or on the masked one.
+   * @param mask (B, H, W), bool: pixels of that image that are the source's; left out, none is.
    */
   #contrastTarget(
     pass: SegmentorOutput,
-    { image, mask, teacherLogits, targetImage }: GivenMixed,
+    { teacherLogits, targetImage, targetValid }: GivenTarget,
     progress: number,
+    mask?: Tensor,
   ) {
-    const { segmentor, projection } = this.student;
+    const { projection } = this.student;
     const contrast = this.parts.contrast!;
-    // The anchors' features come from the mixed image, or from a pass on the clean target made for them alone.
+    // The anchors' features come from the image of the loss, or from a pass on the clean target made for them alone.
     const onTarget = contrast.options.anchorView === 'target';
-    const features = projection!.input(onTarget ? segmentor.call(targetImage) : pass);
-    const inside = (map: Tensor) => betweenMargins(map, sizeOf(image)[0], this.method.selfTraining!);
-    const fromSource = onTarget ? undefined : inside(nearest(mask, sizeOf(features)));
+    const seen = onTarget ? this.#pass(targetImage) : pass;
+    const features = projection!.input(seen);
+    const size = sizeOf(targetImage);
+    const inside = (map: Tensor) => betweenMargins(map, size[0], this.method.selfTraining!);
+    const left = outOfReach(features, {
+      source: onTarget ? undefined : mask,
+      invalid: targetValid?.eq(0),
+      // The encoder's stages are of the context image; what the classifier reads is of the details in their box alone.
+      context: contrast.options.features === 'decoder' ? outsideBox(seen, size) : undefined,
+    });
     const view = { logits: inside(teacherLogits) };
-    return { loss: contrast.loss(inside(features), fromSource, view, projection!, progress), features };
+    const loss = contrast.loss(inside(features), left && inside(left), view, projection!, progress);
+    return { loss, features };
   }
 
   /** Starts from the student as it is now, buffers too: after weights were loaded into it. */
@@ -263,4 +368,22 @@ export class AdaptationStep {
     this.execution.dispose();
     this.parts.dispose();
   }
+}
+
+/** Where a pass has no details, (B, H, W), bool; undefined where it has them everywhere. */
+function outsideBox({ detail, logits }: SegmentorOutput, [height, width]: readonly [number, number]) {
+  if (!detail) return undefined;
+  const everywhere = ops.ones([logits.shape[0]!, height, width], { dtype: 'bool', device: logits.device });
+  boxOf(everywhere, detail.box, [height, width]).fill_(false);
+  return everywhere;
+}
+
+/** Pixels that give no anchors, for any of several reasons: masks (B, H, W) to one at the features' size, (B, h, w). */
+function outOfReach(features: Tensor, reasons: Readonly<Record<string, Tensor | undefined>>) {
+  const masks = Object.values(reasons).filter((mask) => mask !== undefined);
+  if (masks.length === 0) return undefined;
+  return nearest(
+    masks.reduce((all, mask) => all.logicalOr(mask)),
+    sizeOf(features),
+  );
 }

@@ -11,6 +11,8 @@ export interface StrongAugmentOptions {
   jitterStrength: number;
   /** Probability that the batch is blurred: 0.5 in DAFormer. */
   blurProbability: number;
+  /** One blur width for the whole batch instead of one an image: MIC's, for the images that it masks. */
+  sharedBlur?: boolean;
 }
 
 /** Range of the blur's width in pixels. */
@@ -120,6 +122,7 @@ export function strongAugment(
     jitter: jitter ? drawJitter(options.jitterStrength, rng) : undefined,
     sigma: blur ? rng.uniform(...BLUR_SIGMA) : undefined,
   }));
+  if (options.sharedBlur) for (const one of drawn) one.sigma = drawn[0]!.sigma;
   const first = image.shape[0]! * world.rank;
   const images = image.split(1).map((single, i) => {
     const { jitter, sigma } = drawn[first + i]!;

@@ -7,7 +7,9 @@ import { z } from 'zod';
 import { denoiseNames } from '../config/denoise.js';
 import { inner } from '../config/fields.js';
 import { lossWeightNames } from '../config/loss-weights.js';
+import { maskingNames } from '../config/masked-consistency.js';
 import { methodNames } from '../config/method.js';
+import { multiResolutionNames } from '../config/multi-resolution.js';
 import { precisions } from '../config/precision.js';
 import { scoreNames } from '../config/scores.js';
 import { networkChoices } from '../config/segmentor.js';
@@ -54,6 +56,8 @@ const rows: { readonly [F in Field]-?: Row<NonNullable<ResolvedChoice[F]>> } = {
   denoise: ['--denoise <name>', denoiseNames],
   lossWeights: ['--loss-weights <name>', lossWeightNames],
   network: ['--network <name>', networkChoices, 'mit-b5 with a preset, else mit-b0', networkName],
+  multiResolution: ['--multi-resolution <name>', multiResolutionNames],
+  maskedConsistency: ['--masked-consistency <name>', maskingNames],
   iterations: ['--iterations <count>', integer(1)],
   batch: ['--batch <count>', integer(1, 1024)],
   crop: ['--crop <WxH>', size],

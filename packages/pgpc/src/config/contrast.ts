@@ -17,8 +17,8 @@ export const anchorSelections = [
 ] as const;
 export type AnchorSelection = (typeof anchorSelections)[number];
 
-/** Whose features the anchors have: the ClassMix image's, or the clean target image's. */
-export const anchorViews = ['mixed', 'target'] as const;
+/** Whose features the anchors have: the ClassMix image's, the clean target image's, or the masked target image's. */
+export const anchorViews = ['mixed', 'target', 'masked'] as const;
 export type AnchorView = (typeof anchorViews)[number];
 
 /**
@@ -73,7 +73,7 @@ const contrastFields = z.strictObject({
   anchorThreshold: field(share, 'least top probability, of the selection `threshold`', 0.968).optional(),
   anchorView: field(
     z.enum(anchorViews),
-    "whose features anchors have: the ClassMix image's, or the clean target's by one more pass",
+    "whose features anchors have: the ClassMix image's, the clean target's by one more pass, or those of maskedConsistency's image",
     'mixed',
   ).optional(),
   anchors: field(count, 'M: anchors a class', 256),
@@ -129,9 +129,10 @@ export const contrastSchema = contrastFields
     path: ['bankCapacity'],
     error: 'bankCapacity must be at least enqueue: a bank takes what a step adds to it whole',
   })
-  .refine(({ anchorDomains, anchorView }) => anchorDomains !== 'source' || anchorView !== 'target', {
-    path: ['anchorView'],
-    error: 'anchorView target is of no use without anchors in the target: see anchorDomains',
+  .superRefine(({ anchorDomains, anchorView = 'mixed' }, context) => {
+    if (anchorDomains !== 'source' || anchorView === 'mixed') return;
+    const message = `anchorView ${anchorView} is of no use without anchors in the target: see anchorDomains`;
+    context.addIssue({ code: 'custom', path: ['anchorView'], message, input: anchorView });
   })
   .refine(
     ({ type, negativeSampling }) =>

@@ -5,9 +5,9 @@ import { count, field, share } from './fields.js';
 import { methodSchema } from './method.js';
 import { precisions } from './precision.js';
 import { rareClassSchema } from './rare-classes.js';
-import { segmentorSchema } from './segmentor.js';
+import { detailStep, type SegmentorConfig, segmentorSchema } from './segmentor.js';
 
-export const experimentSchema = z.strictObject({
+const experimentFields = z.strictObject({
   segmentor: segmentorSchema,
   method: methodSchema,
   iterations: field(count, 'training steps'),
@@ -55,6 +55,36 @@ export const experimentSchema = z.strictObject({
     0,
   ).optional(),
 });
+
+/** What does not go together in an experiment whose parts are fine. */
+function multiResolutionFault(
+  { multiResolution, head }: SegmentorConfig,
+  crop: { width: number; height: number },
+): string | undefined {
+  if (!multiResolution) return undefined;
+  const { width, height } = multiResolution.detailCrop;
+  const step = detailStep(head);
+  if (width > crop.width || height > crop.height) {
+    return `a detail crop of ${width}x${height} does not fit into crops of ${crop.width}x${crop.height}`;
+  }
+  if (step === undefined || (crop.width % step === 0 && crop.height % step === 0)) return undefined;
+  return `crops of a network of two resolutions must have sides that are multiples of ${step}, not ${crop.width}x${crop.height}`;
+}
+
+export const experimentSchema = experimentFields
+  .superRefine(({ segmentor, crop }, context) => {
+    const message = multiResolutionFault(segmentor, crop);
+    if (message) context.addIssue({ code: 'custom', path: ['crop'], message, input: crop });
+  })
+  .refine(
+    ({ segmentor, method: { style } }) =>
+      !segmentor.multiResolution || style?.kind !== 'dcan' || !style.features,
+    {
+      path: ['method', 'style'],
+      error:
+        "dcan aligns the maps of one resolution, and multiResolution has two: set the style's features to false",
+    },
+  );
 
 export type Experiment = z.infer<typeof experimentSchema>;
 

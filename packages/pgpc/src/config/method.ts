@@ -10,6 +10,7 @@ import {
   featureDistanceSchema,
 } from './feature-distance.js';
 import { type WeightingOptions, weightingSchema } from './loss-weights.js';
+import { type MaskedConsistencyOptions, maskedConsistencySchema } from './masked-consistency.js';
 import { partsSchema } from './parts.js';
 import { daformerSelfTraining, type SelfTrainingOptions, selfTrainingSchema } from './self-training.js';
 import { type StyleOptions, styleSchema } from './style.js';
@@ -26,6 +27,8 @@ export const methodSchema = z
     featureDistance: featureDistanceSchema.optional(),
     /** Left out: the source image stays as it is. Goes with every method; target images are never labelled. */
     style: styleSchema.optional(),
+    /** Left out: no image is masked. Needs `selfTraining`, whose pseudo-labels it uses. */
+    maskedConsistency: maskedConsistencySchema.optional(),
     /** Left out: the teacher is taken at its word. Needs `selfTraining`, whose teacher it corrects. */
     denoise: denoiseSchema.optional(),
     /** Left out: lambda_t and lambda_c keep the weights of `selfTraining` and `contrast`; else they start there. */
@@ -33,6 +36,14 @@ export const methodSchema = z
     /** Registered parts, by name. They need `selfTraining`, whose step they take part in. */
     parts: partsSchema.optional(),
   })
+  .refine(
+    ({ selfTraining }) =>
+      !selfTraining?.imageMargins || (selfTraining.ignoreTop === 0 && selfTraining.ignoreBottom === 0),
+    {
+      path: ['selfTraining', 'imageMargins'],
+      error: 'imageMargins take the place of ignoreTop and ignoreBottom, which must then be 0',
+    },
+  )
   .refine((method) => !method.contrast || method.selfTraining, {
     error: 'contrast needs selfTraining: its anchors and negatives come from the teacher and the mixed image',
   })
@@ -45,6 +56,22 @@ export const methodSchema = z
   .refine((method) => method.denoise?.where !== 'contrast' || method.contrast, {
     path: ['denoise', 'where'],
     error: 'denoise for the contrast alone needs contrast',
+  })
+  .refine((method) => !method.maskedConsistency || method.selfTraining, {
+    error: 'maskedConsistency needs selfTraining: the teacher says what is hidden',
+  })
+  .refine(
+    ({ contrast, maskedConsistency }) =>
+      contrast?.anchorView !== 'masked' || maskedConsistency?.domain === 'target',
+    {
+      path: ['contrast', 'anchorView'],
+      error: 'anchorView masked needs maskedConsistency of the domain target, whose pass it uses',
+    },
+  )
+  .refine(({ weighting, contrast }) => !weighting || contrast?.anchorView !== 'masked', {
+    path: ['weighting'],
+    error:
+      'weighting weighs the losses of the mixed image, and anchorView masked takes the anchors elsewhere',
   })
   .refine((method) => !method.weighting || method.selfTraining, {
     error: 'weighting needs selfTraining: with L_s alone there is nothing to weigh',
@@ -88,6 +115,8 @@ export interface MethodParts {
   featureDistance?: FeatureDistanceOptions | false;
   /** Left out: none. */
   style?: StyleOptions | undefined;
+  /** Left out: none. Of no use to `source-only`. */
+  maskedConsistency?: MaskedConsistencyOptions | undefined;
   /** Left out: none. Of no use to `source-only`. */
   denoise?: DenoiseOptions | undefined;
   /** Left out: fixed weights. Of no use to `source-only`. */
@@ -148,7 +177,7 @@ export function registerMethod(
 export function methodConfig(name: string, given: MethodParts = {}): MethodConfig {
   const method = compositions[name];
   if (!method) throw new Error(`there is no method '${name}'; there are ${methodNames.join(', ')}`);
-  const { style, denoise, weighting } = given;
+  const { style, denoise, weighting, maskedConsistency } = given;
   const { selfTraining = daformerSelfTraining, contrast = pgpcContrast } = given;
   const { batchContrast = publishedBatchContrast } = given;
   const { featureDistance = daformerFeatureDistance } = given;
@@ -158,6 +187,7 @@ export function methodConfig(name: string, given: MethodParts = {}): MethodConfi
     selfTraining,
     ...(adds.includes('featureDistance') && featureDistance && { featureDistance: { ...featureDistance } }),
     ...(style && { style }),
+    ...(maskedConsistency && { maskedConsistency }),
     ...(denoise && { denoise }),
     ...(weighting && { weighting }),
     ...(adds.includes('contrast') && { contrast: { ...contrast, ...method.contrast } }),

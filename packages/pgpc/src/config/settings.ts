@@ -42,7 +42,13 @@ export function withSettings(experiment: Experiment, settings: Settings): Experi
 }
 
 /** Parts that only a method with a teacher can have. */
-const WITH_TEACHER = ['method.contrast', 'method.denoise', 'method.weighting', 'method.parts'];
+const WITH_TEACHER = [
+  'method.contrast',
+  'method.maskedConsistency',
+  'method.denoise',
+  'method.weighting',
+  'method.parts',
+];
 
 /**
  * Whether the experiment has the part that the key is in, or can have the part that the key is.

@@ -1,7 +1,9 @@
 // Crops and whole images as normalised tensors.
 
 import { type Ahead, copyAhead, fromTypedArray, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
+import type { ImageMargins } from '../config/self-training.js';
 import type { Batch } from './batch.js';
+import { betweenImageMargins } from './margins.js';
 import { normalize_ } from './normalize.js';
 import type { Crop } from './sample.js';
 import type { CropOptions } from './window.js';
@@ -38,17 +40,25 @@ export class ComingBatch {
   readonly #ahead: Ahead;
   /** How many of the tensors under way are source images, before the label and the target images. */
   readonly #sources: number;
+  readonly #hasMargins: boolean;
 
-  /** Starts to copy the crops' bytes; the source's have labels. @param device 'cpu' or a GPU, such as 'cuda:0' */
+  /**
+   * Starts to copy the crops' bytes; the source's have labels.
+   * @param device 'cpu' or a GPU, such as 'cuda:0'. @param margins of the target's images, where they have any.
+   */
   constructor(
     source: readonly Crop[],
     target: readonly Crop[] | undefined,
     readonly crop: CropOptions,
     device: string,
+    margins?: ImageMargins,
   ) {
+    this.#hasMargins = target !== undefined && margins !== undefined;
     const { ahead, sources } = tidy(() => {
       const images = imageBytes(source, crop);
-      const all = [...images, labelBytes(source, crop), ...(target ? imageBytes(target, crop) : [])];
+      const valid = target && margins ? [betweenImageMargins(target, margins, crop)] : [];
+      const targets = target ? imageBytes(target, crop) : [];
+      const all = [...images, labelBytes(source, crop), ...targets, ...valid];
       return { ahead: copyAhead(all, device), sources: images.length };
     });
     this.#ahead = ahead;
@@ -59,13 +69,15 @@ export class ComingBatch {
   take(): Batch {
     return tidy(() => {
       const tensors = this.#ahead.take();
-      const [source, target] = [tensors.slice(0, this.#sources), tensors.slice(this.#sources + 1)];
+      const [source, rest] = [tensors.slice(0, this.#sources), tensors.slice(this.#sources + 1)];
+      const [target, valid] = this.#hasMargins ? [rest.slice(0, -1), rest.at(-1)] : [rest, undefined];
       const batch = {
         sourceImage: assembled(source, this.crop),
         sourceLabel: tensors[this.#sources]!.to('int64'),
         ...(target.length > 0 && { targetImage: assembled(target, this.crop) }),
+        ...(valid && { targetValid: valid }),
       };
-      for (const tensor of tensors) tensor.dispose();
+      for (const tensor of tensors) if (tensor !== valid) tensor.dispose();
       return batch;
     });
   }

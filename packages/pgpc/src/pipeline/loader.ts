@@ -1,6 +1,7 @@
 // Batches of random crops, decoded by threads while the steps before run.
 
 import type { Sample } from '@pgpc/datasets';
+import type { ImageMargins } from '../config/self-training.js';
 import { Rng, type RngState } from '../random.js';
 import type { Batch } from './batch.js';
 import { ComingBatch } from './crop.js';
@@ -19,6 +20,8 @@ export interface LoaderOptions {
   /** Source images that are decoded a batch, and as many target images. */
   batch: number;
   crop: CropOptions;
+  /** Of the target's images, see `imageMargins` of self-training; by default none. */
+  margins?: ImageMargins | undefined;
   seed: number;
   /** Threads that decode, see {@link DecodePool}. */
   workers?: number;
@@ -102,9 +105,9 @@ export class BatchLoader {
   }
 
   async #assemble(sources: Promise<Crop>[], targets: Promise<Crop>[] | undefined): Promise<ComingBatch> {
-    const { crop, device = 'cpu' } = this.options;
+    const { crop, margins, device = 'cpu' } = this.options;
     const [source, target] = await Promise.all([Promise.all(sources), targets && Promise.all(targets)]);
-    return new ComingBatch(source, target, crop, device);
+    return new ComingBatch(source, target, crop, device, margins);
   }
 
   /** The state before the next batch to be handed out, for a checkpoint. */

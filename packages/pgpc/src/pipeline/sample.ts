@@ -41,6 +41,8 @@ export interface Crop extends Size {
   image: Uint8Array<ArrayBuffer>;
   /** (crop height, crop width): trainIds, padded with 255; undefined unless it was asked for. */
   label: Uint8Array<ArrayBuffer> | undefined;
+  /** Where in the image, at the size that it is brought to, and whether mirrored. */
+  place: { top: number; left: number; mirrored: boolean; of: Size };
 }
 
 /** Decoded files of a sample, in memory that threads share where they were made in one. */
@@ -144,5 +146,6 @@ function planCrop(
 function finishCrop(part: RgbImage, rect: CropPlan['rect'], size: Size, plan: CropPlan): Crop {
   const { scaled, seen, label } = plan;
   const image = resizeWindow(part, rect, size, scaled, seen, seen.mirrored);
-  return { width: seen.width, height: seen.height, image, label };
+  const { top, left, mirrored } = seen;
+  return { width: seen.width, height: seen.height, image, label, place: { top, left, mirrored, of: scaled } };
 }

@@ -8,7 +8,9 @@ import { didYouMean } from '../config/did-you-mean.js';
 import { experimentSchema } from '../config/experiment.js';
 import { count, field } from '../config/fields.js';
 import { lossWeightNames } from '../config/loss-weights.js';
+import { maskingNames } from '../config/masked-consistency.js';
 import { methodConfig, methodNames } from '../config/method.js';
+import { multiResolutionNames } from '../config/multi-resolution.js';
 import { precisions } from '../config/precision.js';
 import { scoreNames } from '../config/scores.js';
 import { networkChoices } from '../config/segmentor.js';
@@ -55,9 +57,20 @@ export const choiceSchema = z.strictObject({
     'where lambda_t and lambda_c come from, for methods that have them',
   ).default('fixed'),
   network: field(z.enum(networkChoices), 'network').optional(),
+  multiResolution: field(
+    z.enum(multiResolutionNames),
+    'see the image at two resolutions, a context at half size and details, with every method',
+  ).default('none'),
+  maskedConsistency: field(
+    z.enum(maskingNames),
+    'also learn from images most of which is hidden, with every method that has a teacher; mic-adverse for weather and night',
+  ).default('none'),
   iterations: experiment.iterations.default(40_000),
   batch: field(count, 'source images a step, and as many of the target').default(2),
-  crop: field(scaleSchema, 'size of the training crops in pixels').default({ width: 512, height: 512 }),
+  crop: field(
+    scaleSchema,
+    'size of the training crops in pixels (default: 512x512; 1024x1024 of a preset with --multi-resolution)',
+  ).optional(),
   lr: experiment.optimizer.shape.lr.default(6e-5),
   seed: experiment.seed.default(1),
   weights: field(
@@ -117,6 +130,7 @@ export type ResolvedChoice = z.output<typeof choiceSchema>;
  */
 export function refuseContradictions(choice: Omit<ResolvedChoice, 'source' | 'target' | 'plugins'>): void {
   const { style, fdaBeta, method, denoise, lossWeights, select, weights, init, allowPartial } = choice;
+  const { maskedConsistency } = choice;
   const refuse = (text: string) => {
     throw new UsageError(text);
   };
@@ -136,6 +150,9 @@ export function refuseContradictions(choice: Omit<ResolvedChoice, 'source' | 'ta
   }
   if (method !== 'source-only') return;
   if (denoise !== 'none') refuse(`--denoise ${denoise}: source-only has no pseudo-labels to clean`);
+  if (maskedConsistency !== 'none') {
+    refuse(`--masked-consistency ${maskedConsistency}: source-only has no teacher to say what is hidden`);
+  }
   if (lossWeights !== 'fixed') refuse(`--loss-weights ${lossWeights}: source-only has one loss`);
   if (select === 'agreement') refuse('--select agreement: source-only has no teacher to agree with');
 }

@@ -9,6 +9,7 @@ const LOGGED: Readonly<Record<string, string>> = {
   source: 'loss/source',
   target: 'loss/target',
   contrast: 'loss/contrast',
+  masked: 'loss/masked',
   featureDistance: 'loss/feature-distance',
   targetWeight: 'weight/target',
   contrastWeight: 'weight/contrast',

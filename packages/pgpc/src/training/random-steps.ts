@@ -4,7 +4,7 @@ import { Generator, randint, randn, tidy } from '@pgpc/torch';
 import { Learner } from '../adaptation/learner.js';
 import { AdaptationStep, type StepLosses } from '../adaptation/step.js';
 import type { Experiment } from '../config/experiment.js';
-import type { Batch } from '../pipeline/batch.js';
+import type { TargetBatch } from '../pipeline/batch.js';
 import { FiniteSteps } from './finite-steps.js';
 import { buildOptimizer } from './optimizer.js';
 
@@ -43,7 +43,7 @@ export class RandomSteps {
   }
 
   /** Random images, and labels in squares, of the experiment's batch and crop. Within a `tidy`. */
-  batch(): Required<Batch> {
+  batch(): TargetBatch {
     const { batch, crop, segmentor, seed } = this.experiment;
     const { width, height } = crop;
     using generator = new Generator(seed);

@@ -9,7 +9,9 @@ import { denoisers } from '../config/denoise.js';
 import type { Experiment } from '../config/experiment.js';
 import { daformerFeatureDistance } from '../config/feature-distance.js';
 import { weightings } from '../config/loss-weights.js';
+import { maskings } from '../config/masked-consistency.js';
 import { methodConfig } from '../config/method.js';
+import { multiResolutionFor } from '../config/multi-resolution.js';
 import { chosenPrecision } from '../config/precision.js';
 import { networks, segmentorConfig } from '../config/segmentor.js';
 import { withSettings } from '../config/settings.js';
@@ -20,7 +22,7 @@ import { chosenDevice } from '../machine.js';
 import { locateModel } from '../models/locate.js';
 import { isStartName, RANDOM_START } from '../models/weights/shipped.js';
 import { daformerRecipe } from '../recipes/daformer.js';
-import { drivingExperiment, drivingPresets } from '../recipes/driving.js';
+import { drivingData, drivingExperiment } from '../recipes/driving.js';
 import { choiceSchema, type ResolvedChoice, refuseContradictions, type TrainingChoice } from './choice.js';
 import { resolveClasses, toRunClasses } from './class-mapping.js';
 import { sourceError } from './data-findings.js';
@@ -78,7 +80,8 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
  * @throws DatasetError for a source that cannot be opened, or a mapping that does not fit.
  */
 export async function resolveData(
-  choice: Pick<ResolvedChoice, 'preset' | 'source' | 'target' | 'classes'>,
+  choice: Pick<ResolvedChoice, 'preset' | 'source' | 'target' | 'classes'> &
+    Partial<Pick<ResolvedChoice, 'multiResolution'>>,
 ): Promise<{ data: DataConfig; classes: readonly ClassInfo[] }> {
   const own = await dataOf(choice);
   // Files that are bad are told of when all are read.
@@ -102,12 +105,14 @@ function startOf(
 
 async function dataOf({
   preset,
+  multiResolution,
   ...choice
-}: Pick<ResolvedChoice, 'preset' | 'source' | 'target'>): Promise<DataConfig> {
+}: Pick<ResolvedChoice, 'preset' | 'source' | 'target'> &
+  Partial<Pick<ResolvedChoice, 'multiResolution'>>): Promise<DataConfig> {
   const [source, target] = [choice.source, choice.target].map((domain) =>
     typeof domain === 'string' ? { root: domain } : domain,
   ) as [DomainChoice, DomainChoice];
-  const base = preset && drivingPresets[preset].data(source.root, target.root);
+  const base = preset && drivingData(preset, source.root, target.root, multiResolution === 'hrda');
   const domain = async (role: 'source' | 'target', { root, format, scale, range }: DomainChoice) => {
     const fixed = base?.[role];
     if (fixed && format && format !== fixed.format) {
@@ -144,8 +149,12 @@ function distanceClasses(classes: readonly ClassInfo[]): number[] {
 }
 
 function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], device: string): Experiment {
-  const { preset, method, network, iterations, batch, crop, lr, seed, weights } = choice;
+  const { preset, method, network, iterations, batch, lr, seed, weights, multiResolution } = choice;
+  const side = preset && multiResolution === 'hrda' ? 1024 : 512;
+  const { crop = { width: side, height: side } } = choice;
   const { activationCheckpointing, skipNotFinite, precision, style, fdaBeta, denoise, lossWeights } = choice;
+  const { maskedConsistency } = choice;
+  const scales = multiResolution === 'hrda' && { multiResolution: multiResolutionFor(crop) };
   const overrides = {
     iterations,
     batch,
@@ -163,17 +172,22 @@ function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], dev
         : style === 'fda'
           ? { ...styles.fda, beta: fdaBeta ?? styles.fda.beta }
           : styles[style],
+    maskedConsistency: maskedConsistency === 'none' ? undefined : maskings[maskedConsistency],
     denoise: denoise === 'none' ? undefined : denoisers[denoise],
     weighting: lossWeights === 'fixed' ? undefined : weightings[lossWeights],
   };
   const imageNet = weights !== undefined && !isStartName(weights);
   if (preset) {
-    return drivingExperiment(preset, method, network ?? 'mit-b5', imageNet, { ...overrides, ...parts });
+    return drivingExperiment(preset, method, network ?? 'mit-b5', imageNet, {
+      ...overrides,
+      ...parts,
+      ...scales,
+    });
   }
   const [backbone, head] = networks[network ?? 'mit-b0'];
   const things = imageNet ? distanceClasses(classes) : [];
   return daformerRecipe({
-    segmentor: segmentorConfig(backbone, head, { classes: classes.length }),
+    segmentor: segmentorConfig(backbone, head, { classes: classes.length, ...scales }),
     method: methodConfig(method, {
       // A pixel is a negative for all but its most likely classes: with few classes there are fewer of those.
       contrast: { ...pgpcContrast, rank: Math.min(pgpcContrast.rank, classes.length - 1) },

@@ -46,7 +46,7 @@ export interface LogEntry {
   /** Steps done. */
   iteration: number;
   /**
-   * 'loss/total', 'loss/source', 'loss/target', 'loss/contrast', 'loss/feature-distance', 'q', 'weight/target',
+   * 'loss/total', 'loss/source', 'loss/target', 'loss/contrast', 'loss/masked', 'loss/feature-distance', 'q', 'weight/target',
    * 'weight/contrast', 'lr'; where steps may be skipped 'skipped', how many were so far.
    */
   values: Record<string, number>;
@@ -146,6 +146,7 @@ export class Trainer {
       rareClasses: sampler,
       batch,
       crop,
+      margins: method.selfTraining?.imageMargins,
       seed,
       workers,
       part: group,

@@ -39,7 +39,7 @@ registerPart({
     const steps = tensor([0]);
     return {
       mixedLoss(mixed) {
-        const { stages: _, ...maps } = mixed;
+        const { stages: _, detail: __, ...maps } = mixed;
         seen.push(...Object.values(maps).map(({ shape }) => [...shape]));
         noGrad(() => steps.add_(1));
         return mixed.logits.pow(power).mean().mul(weight);

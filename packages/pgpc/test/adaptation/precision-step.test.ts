@@ -8,7 +8,7 @@ import { denoisers } from '../../src/config/denoise.js';
 import { weightings } from '../../src/config/loss-weights.js';
 import type { MethodConfig } from '../../src/config/method.js';
 import { styles } from '../../src/config/style.js';
-import type { Batch } from '../../src/pipeline/batch.js';
+import type { TargetBatch } from '../../src/pipeline/batch.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { daformerRecipe } from '../../src/recipes/daformer.js';
 import { Trainer } from '../../src/training/trainer.js';
@@ -62,7 +62,7 @@ const methods: Record<string, MethodConfig> = {
 
 const kept = 2;
 /** Few batches, so that a step sees its images again. */
-const batchesOn = (device: string): Required<Batch>[] =>
+const batchesOn = (device: string): TargetBatch[] =>
   Array.from({ length: kept }, (_, seed) => {
     const { sourceImage, sourceLabel, targetImage } = tinyBatch(seed);
     const there = (tensor: Tensor) => tensor.to({ device });

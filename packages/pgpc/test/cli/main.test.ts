@@ -142,11 +142,12 @@ describe('what reaches the library', () => {
       style: 'none',
       denoise: 'none',
       lossWeights: 'fixed',
+      multiResolution: 'none',
+      maskedConsistency: 'none',
       select: 'information',
       checkpointEvery: 500,
       iterations: 40_000,
       batch: 2,
-      crop: { width: 512, height: 512 },
       lr: 6e-5,
       seed: 1,
       set: {},
@@ -165,7 +166,7 @@ describe('what reaches the library', () => {
       (
         'train --preset synthia-cityscapes --method daformer --network hrnet-w48 --source-scale 640x380 ' +
         '--target-scale 512x256 --source-range 0:4095 --target-range -40:85.5 --source-format synthia --target-format cityscapes --iterations 5 --batch 1 ' +
-        '--style fda --fda-beta .05 --denoise agreement --loss-weights uncertainty --select density --crop 256x256 --lr 1e-4 --seed 3 --skip-bad --device cuda:1 --precision bfloat16 --activation-checkpointing --skip-not-finite 4 --no-memory-check --workers 0 --name mine --overwrite'
+        '--style fda --fda-beta .05 --denoise agreement --multi-resolution hrda --masked-consistency mic --loss-weights uncertainty --select density --crop 256x256 --lr 1e-4 --seed 3 --skip-bad --device cuda:1 --precision bfloat16 --activation-checkpointing --skip-not-finite 4 --no-memory-check --workers 0 --name mine --overwrite'
       )
         .split(' ')
         .concat(roots),
@@ -177,6 +178,8 @@ describe('what reaches the library', () => {
       style: 'fda',
       fdaBeta: 0.05,
       denoise: 'agreement',
+      multiResolution: 'hrda',
+      maskedConsistency: 'mic',
       lossWeights: 'uncertainty',
       select: 'density',
       network: 'hrnet-w48',

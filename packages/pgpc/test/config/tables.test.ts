@@ -10,6 +10,8 @@ import { experimentSchema } from '../../src/config/experiment.js';
 import { featureDistanceSchema } from '../../src/config/feature-distance.js';
 import { fieldsOf, inner } from '../../src/config/fields.js';
 import { weightingSchema } from '../../src/config/loss-weights.js';
+import { maskedConsistencySchema } from '../../src/config/masked-consistency.js';
+import { multiResolutionSchema } from '../../src/config/multi-resolution.js';
 import { rareClassSchema } from '../../src/config/rare-classes.js';
 import { selfTrainingSchema } from '../../src/config/self-training.js';
 import { styleSchema } from '../../src/config/style.js';
@@ -25,6 +27,8 @@ const tables: Record<string, z.ZodObject> = {
   'method.featureDistance': featureDistanceSchema,
   'method.contrast': contrastSchema,
   'method.batchContrast': batchContrastSchema,
+  'method.maskedConsistency': maskedConsistencySchema,
+  'segmentor.multiResolution': multiResolutionSchema,
   'method.style: fda': kind(styleSchema, 0),
   'method.style: dcan': kind(styleSchema, 1),
   'method.denoise: prototypes': kind(denoiseSchema, 0),

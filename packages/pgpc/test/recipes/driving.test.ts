@@ -5,7 +5,7 @@ import { dataSchema } from '../../src/config/data.js';
 import { parseExperiment } from '../../src/config/experiment.js';
 import { methodNames } from '../../src/config/method.js';
 import { networkChoices, networks } from '../../src/config/segmentor.js';
-import { drivingExperiment, drivingPresetNames, drivingPresets } from '../../src/recipes/driving.js';
+import { drivingData, drivingExperiment, drivingPresetNames } from '../../src/recipes/driving.js';
 
 describe('presets', () => {
   test('every preset, method and network is a valid experiment', () => {
@@ -79,13 +79,13 @@ describe('presets', () => {
   });
 
   test('sizes and class subsets are the reference’s', () => {
-    const gta5 = dataSchema.parse(drivingPresets['gta5-cityscapes'].data('a', 'b'));
+    const gta5 = dataSchema.parse(drivingData('gta5-cityscapes', 'a', 'b'));
     expect(gta5).toEqual({
       source: { format: 'gta5', root: 'a', scale: { width: 1280, height: 720 } },
       target: { format: 'cityscapes', root: 'b', scale: { width: 1024, height: 512 } },
       protocols: [],
     });
-    const synthia = dataSchema.parse(drivingPresets['synthia-cityscapes'].data('a', 'b'));
+    const synthia = dataSchema.parse(drivingData('synthia-cityscapes', 'a', 'b'));
     expect(synthia.source).toEqual({ format: 'synthia', root: 'a', scale: { width: 1280, height: 760 } });
     expect(synthia.protocols).toEqual([16, 13]);
     const { rareClasses } = drivingExperiment('synthia-cityscapes', 'daformer', 'mit-b5', true);

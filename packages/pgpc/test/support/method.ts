@@ -33,7 +33,7 @@ import {
 import type { SegmentorConfig } from '../../src/config/segmentor.js';
 import type { SelfTrainingOptions } from '../../src/config/self-training.js';
 import { withoutInitialValues } from '../../src/models/initial-values.js';
-import type { Batch } from '../../src/pipeline/batch.js';
+import type { TargetBatch } from '../../src/pipeline/batch.js';
 import { PixelStore } from '../../src/pipeline/pixels.js';
 import { Rng } from '../../src/random.js';
 import { buildOptimizer } from '../../src/training/optimizer.js';
@@ -178,7 +178,7 @@ export function tinyExperiment(
 }
 
 /** Two images of 32 x 32 from each domain; labels in blocks, with some pixels of no class. */
-export function tinyBatch(seed: number): Required<Batch> {
+export function tinyBatch(seed: number): TargetBatch {
   const label = Array.from({ length: 2 * 4 * 4 }, (_, i) => randomLabels(32, CLASSES, seed)[i]!);
   return {
     sourceImage: normal([2, 3, 32, 32], 10 * seed + 1),

@@ -131,12 +131,15 @@ export class PixelContrast {
   /**
    * Stores the target's qualified negatives (eq 11) and, where the options say so, the anchor candidates as positives.
    * @param head the teacher's. @param progress of the run, in [0, 1].
+   * @param valid (B, H, W), 0 or 1: which pixels may be taken; left out, all of them.
    */
-  storeTarget(view: TeacherView, head: ProjectionHead, progress = 0): void {
+  storeTarget(view: TeacherView, head: ProjectionHead, progress = 0, valid?: Tensor): void {
+    const taken = (members: Tensor) =>
+      valid ? members.logicalAnd(pixelLabels(valid, sizeOf(view.features)).ne(0)) : members;
     this.#store('target', view, head, () => ({
       label: () => pixelRows(view.logits).argmax(1),
-      positives: () => this.#candidates(view, progress),
-      negatives: () => this.#qualified(view),
+      positives: () => taken(this.#candidates(view, progress)),
+      negatives: () => taken(this.#qualified(view)),
     }));
   }
 
@@ -253,20 +256,20 @@ export class PixelContrast {
   /**
    * L_c (eq 5) of the student's features at the target's pixels. Gradients flow to the anchors alone.
    * @param features the student's, (B, D, h, w), of the mixed or of the clean target image.
-   * @param sourceMask (B, H, W), bool: pixels of the mixed image that are the source's; left out, none is.
+   * @param leftOut (B, H, W), bool: pixels that are no anchors, such as the mixed image's of the source; left out, all may be.
    * @param head the student's. @param progress of the run, in [0, 1].
    */
   loss(
     features: Tensor,
-    sourceMask: Tensor | undefined,
+    leftOut: Tensor | undefined,
     view: Pick<TeacherView, 'logits'>,
     head: ProjectionHead,
     progress = 0,
   ): Tensor {
     return this.#loss(features, head, () => {
       const candidates = this.#candidates(view, progress);
-      if (!sourceMask) return candidates;
-      return candidates.logicalAnd(pixelLabels(sourceMask, sizeOf(features)).logicalNot());
+      if (!leftOut) return candidates;
+      return candidates.logicalAnd(pixelLabels(leftOut, sizeOf(features)).logicalNot());
     });
   }
 

@@ -154,7 +154,17 @@ export const registerTrain: Register = (parent, act) => {
         'say where the same data is now. A preset is an experiment of the paper: ' +
         'its formats, image sizes, margins and constants; the other options apply on top of it.',
     );
-  const before = ['method', 'style', 'fdaBeta', 'denoise', 'lossWeights', 'network', 'iterations'] as const;
+  const before = [
+    'method',
+    'multiResolution',
+    'maskedConsistency',
+    'style',
+    'fdaBeta',
+    'denoise',
+    'lossWeights',
+    'network',
+    'iterations',
+  ] as const;
   const shared = [
     trainingOption('preset'),
     ...domainOptions('source'),

@@ -15,6 +15,7 @@ import {
   contrastedFeatures,
   domainChoices,
 } from '../../../src/config/contrast.js';
+import { micMaskedConsistency } from '../../../src/config/masked-consistency.js';
 import { methodConfig } from '../../../src/config/method.js';
 import { daformerRecipe } from '../../../src/recipes/daformer.js';
 import { buildOptimizer } from '../../../src/training/optimizer.js';
@@ -248,7 +249,8 @@ describe('the margins of the crop', () => {
           depth: 1,
         };
         const selfTraining = { ...tinySelfTraining, ...margins };
-        const { student, step, dispose } = tinyStep({ selfTraining, contrast }, TOTAL);
+        const maskedConsistency = anchorView === 'masked' ? micMaskedConsistency : undefined;
+        const { student, step, dispose } = tinyStep({ selfTraining, contrast, maskedConsistency }, TOTAL);
         const [layer] = student.projection!.layers.items;
         noGrad(() => {
           layer!.weight.copy_(ops.eye(WIDTH));
