@@ -27,6 +27,8 @@ const flags = readFlags({
   precision: 'float32',
   'activation-checkpointing': false,
   'other-draws': false,
+  'two-resolutions': false,
+  masked: false,
 });
 const { backbone, size, channels, batch, threads, rounds } = flags;
 const { 'activation-checkpointing': checkpointing } = flags;
@@ -119,7 +121,7 @@ const contrastCost =
   );
 
 console.log(
-  `${backbone}, DAFormer head of ${channels} channels, ${batch} x ${size} x ${size}, ${threads} threads, medians of ${rounds}:\n`,
+  `${backbone}, DAFormer head of ${channels} channels${flags['two-resolutions'] ? ', two resolutions (HRDA)' : ''}${flags.masked ? ', masked images (MIC)' : ''}, ${batch} x ${size} x ${size}, ${threads} threads, medians of ${rounds}:\n`,
 );
 console.log(
   markdown(
@@ -166,7 +168,12 @@ if (contrastCost) {
   console.log(`Step with contrast / without: pgpc ${pgpc.toFixed(3)}, PyTorch ${pytorch.toFixed(3)}`);
 }
 const software = Object.fromEntries(runs.slice(0, 2).map((run) => [run.side, run.software]));
-finish(flags.results, backbone === 'mit_b0' ? 'step' : `step-${backbone}`, machine, {
+const variant = [
+  ...(backbone === 'mit_b0' ? [] : [backbone]),
+  ...(flags['two-resolutions'] ? ['hrda'] : []),
+  ...(flags.masked ? ['mic'] : []),
+];
+finish(flags.results, ['step', ...variant].join('-'), machine, {
   settings: {
     backbone,
     size,
@@ -176,6 +183,8 @@ finish(flags.results, backbone === 'mit_b0' ? 'step' : `step-${backbone}`, machi
     rounds,
     device: flags.device,
     precision: flags.precision,
+    twoResolutions: flags['two-resolutions'],
+    masked: flags.masked,
     ompWaitPolicy: 'passive',
   },
   software,

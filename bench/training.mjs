@@ -6,7 +6,9 @@ import { manualSeed, ops, randint, randn, tidy } from '@pgpc/torch';
 import { Learner } from '../packages/pgpc/dist/adaptation/learner.js';
 import { pgpcContrast } from '../packages/pgpc/dist/config/contrast.js';
 import { daformerFeatureDistance } from '../packages/pgpc/dist/config/feature-distance.js';
+import { micMaskedConsistency } from '../packages/pgpc/dist/config/masked-consistency.js';
 import { methodConfig, methodNames } from '../packages/pgpc/dist/config/method.js';
+import { multiResolutionFor } from '../packages/pgpc/dist/config/multi-resolution.js';
 import { segmentorConfig } from '../packages/pgpc/dist/config/segmentor.js';
 import { daformerSelfTraining } from '../packages/pgpc/dist/config/self-training.js';
 import { seedFor } from '../packages/pgpc/dist/random.js';
@@ -23,6 +25,7 @@ const CHECK_STEPS_OF_GRAPHS = 6;
 const checkOptimizer = { lr: 6e-6, headMultiplier: 10, weightDecay: 100 };
 /** Relative; q counts pixels above a threshold, which rounding may swap. */
 const TOLERANCE = { source: 1e-4, featureDistance: 1e-4, target: 1e-4, contrast: 1e-4, q: 1e-3 };
+const TOLERANCE_OF_MASKED = 1e-4;
 /** Of the contrast, where the sides draw different negatives from equal banks. */
 const TOLERANCE_OF_OTHER_DRAWS = 2e-3;
 /** Of every loss in bfloat16, which has 8 bits, rounded off in different places. */
@@ -66,6 +69,9 @@ export function checkFlags(flags) {
     }
   }
   const methods = methodsOf('--methods', flags.methods, peerMethods);
+  if (flags['two-resolutions'] && flags.size % 64 !== 0) {
+    throw new RangeError(`--size is a multiple of 64 at two resolutions, not ${flags.size}`);
+  }
   if (flags.size % 32 !== 0) {
     throw new RangeError(`--size is a multiple of 32, the encoder's last stride, not ${flags.size}`);
   }
@@ -79,8 +85,13 @@ export class Training {
   /** @param settings backbone, channels, size and batch of the step, its device and precision; threads, python. */
   constructor(settings) {
     this.settings = settings;
-    const { backbone, channels } = settings;
-    this.segmentor = segmentorConfig(backbone, 'daformer', { channels });
+    const { backbone, channels, size } = settings;
+    const multiResolution = settings['two-resolutions'] && multiResolutionFor({ width: size, height: size });
+    this.segmentor = segmentorConfig(backbone, 'daformer', {
+      channels,
+      ...(multiResolution && { multiResolution }),
+    });
+    this.maskedConsistency = settings.masked ? micMaskedConsistency : undefined;
     /** The recipe's numbers, with the contrast from the first step on. */
     this.contrast = { ...pgpcContrast, warmup: 0, width: Math.min(pgpcContrast.width, channels) };
     this.#writeWeightsAndBatch();
@@ -95,12 +106,14 @@ export class Training {
       const learner = new Learner(segmentor, SEED, contrast);
       const tensors = new Map(learner.stateDict());
       // Scores far enough apart for the teacher to be sure of some pixels, so that q is neither 0 nor 1.
-      const classifier = 'segmentor.decode_head.conv_seg.weight';
+      const head = segmentor.multiResolution ? 'decode_head.head' : 'decode_head';
+      const classifier = `segmentor.${head}.conv_seg.weight`;
       scaleWeight(tensors, classifier, 200 / Math.sqrt(channels));
       const image = () =>
         ops.upsampleBilinear2d(randn([batch, 3, size / 8, size / 8]), [size, size], false).contiguous();
-      // As large as a pixel of the encoder's last stage; the feature distance wants most of such a pixel in one class.
-      const patches = randint(0, segmentor.classes + 1, [batch, 1, size / 32, size / 32], {
+      // As large as a pixel of the encoder's last stage, of two resolutions of the context's; the feature distance wants most of such a pixel in one class.
+      const patch = segmentor.multiResolution ? 64 : 32;
+      const patches = randint(0, segmentor.classes + 1, [batch, 1, size / patch, size / patch], {
         dtype: 'float32',
       });
       const label = ops.upsampleNearest2d(patches, [size, size]).squeeze(1).to('int64');
@@ -114,7 +127,8 @@ export class Training {
 
   /** The configuration of a method by the recipe. */
   recipe(name) {
-    const method = methodConfig(name, { contrast: this.contrast });
+    const { contrast, maskedConsistency } = this;
+    const method = methodConfig(name, { contrast, maskedConsistency });
     // The head that both sides share takes the decoder's features.
     const ownProjection = method.contrast?.features === 'encoder';
     return { exact: false, segmentor: this.segmentor, method, ownProjection };
@@ -174,10 +188,12 @@ export class Training {
     const name = `exact-${precision}`;
     const [first, ...others] = Object.keys(ours);
     const tolerance = Object.fromEntries(
-      Object.entries(TOLERANCE).map(([loss, exact]) => {
-        if (precision === 'bfloat16') return [loss, TOLERANCE_OF_BFLOAT16];
-        return [loss, otherDraws && loss === 'contrast' ? TOLERANCE_OF_OTHER_DRAWS : exact];
-      }),
+      Object.entries({ ...TOLERANCE, ...(this.maskedConsistency && { masked: TOLERANCE_OF_MASKED }) }).map(
+        ([loss, exact]) => {
+          if (precision === 'bfloat16') return [loss, TOLERANCE_OF_BFLOAT16];
+          return [loss, otherDraws && loss === 'contrast' ? TOLERANCE_OF_OTHER_DRAWS : exact];
+        },
+      ),
     );
     const config = {
       exact: true,
@@ -192,6 +208,7 @@ export class Training {
         selfTraining,
         contrast: { ...contrast, weight: 1, ...(otherDraws && drawAll) },
         featureDistance: { ...daformerFeatureDistance, weight: 1 },
+        maskedConsistency: this.maskedConsistency,
       }),
       ...(otherDraws && { contrastSeed: SEED }),
     };

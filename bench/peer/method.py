@@ -8,7 +8,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from contrast import PixelContrast
-from network import Block, DropPath
+from network import Block, DropPath, cut, resize
 
 IGNORE = 255
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1) / 255
@@ -118,6 +118,20 @@ def strong_augment(image, options):
     return torch.cat(images)
 
 
+def detail_box(size, crop):
+    """A detail crop of HRDA's at a random place: top, left, height, width."""
+    sides = (crop["height"], crop["width"])
+    return [random.randrange(max(1, (length - side + 1) // 8)) * 8 for length, side in zip(size, sides)] + list(sides)
+
+
+def patch_mask(image, options):
+    """Which pixels of MIC's masked images stay, (N, 1, H, W)."""
+    height, width = image.shape[2:]
+    side = round(options["patch"] * height)
+    kept = torch.rand(image.shape[0], 1, round(height / side), round(width / side), device=image.device)
+    return F.interpolate((kept > options["ratio"]).to(image.dtype), (height, width))
+
+
 class FeatureDistance:
     """Distance of the last stage's features to the frozen encoder's, where the label shows things."""
 
@@ -150,6 +164,8 @@ class AdaptationStep:
         self.student = student
         self.optimizer = optimizer
         self.self_training = method.get("selfTraining")
+        self.masking = method.get("maskedConsistency")
+        self.two = student.segmentor.two
         contrast = method.get("contrast")
         self.contrast = PixelContrast(classes, contrast, contrast_seed, device) if contrast else None
         options = method.get("featureDistance")
@@ -188,13 +204,24 @@ class AdaptationStep:
             self.distance.call = compiled.pop(0)
         self.reuses_outputs = mode == "reduce-overhead"
 
-    def forward(self, call, image):
-        """Features, logits and stages."""
+    def forward(self, call, image, box=None):
+        """Features, logits and stages, and of two resolutions the detail crop's logits."""
         with self.autocast():
-            features, logits, stages = call(image)
+            features, logits, stages, *own = call(image, box) if self.two else call(image)
         if self.reuses_outputs:
             features, logits = features.clone(), logits.clone()
-        return features, logits.float(), stages
+        return features, logits.float(), stages, *own
+
+    def learn(self, image, label, weight, box):
+        """The student's pass and its loss, of two resolutions with the detail crop's own."""
+        if not self.two:
+            features, logits, stages = self.forward(self.call_student, image)
+            return features, stages, segmentation_loss(logits, label, weight)
+        features, logits, stages, own = self.forward(self.call_student, image, box)
+        inside = [None if x is None else cut(x, box) for x in (label, weight)]
+        share = self.two["detailWeight"]
+        whole = segmentation_loss(logits, label, weight)
+        return features, stages, (1 - share) * whole + share * segmentation_loss(own.float(), *inside)
 
     @torch.no_grad()
     def update_teacher(self, iteration):
@@ -210,48 +237,66 @@ class AdaptationStep:
         q = (confidence >= self.self_training["threshold"]).float().mean()
         return label, q
 
-    def run(self, source_image, source_label, target_image, iteration, mask=None):
-        """One iteration. `mask`, where given, takes the place of ClassMix's draw. Returns the losses by name."""
+    def run(self, source_image, source_label, target_image, iteration, mask=None, boxes=None, hidden=None):
+        """One iteration. `mask`, `boxes` and `hidden`, where given, take the place of ClassMix's, the detail crops' and
+        the masked images' draws. Returns the losses by name."""
         options = self.self_training
+        size = source_image.shape[2:]
+        places = iter(boxes) if boxes else None
+        draw_box = lambda: (next(places) if places else detail_box(size, self.two["detailCrop"])) if self.two else None
         if self.reuses_outputs:
             torch.compiler.cudagraph_mark_step_begin()
         self.optimizer.zero_grad(set_to_none=True)
         if options:
             self.update_teacher(iteration)
 
-        source_features, source_logits, stages = self.forward(self.call_student, source_image)
-        source_loss = segmentation_loss(source_logits, source_label)
+        source_features, stages, source_loss = self.learn(source_image, source_label, None, draw_box())
         losses = {"source": source_loss.detach()}
         if self.distance:
-            distance = self.distance.loss(source_image, source_label, stages[-1], self.autocast)
+            seen = resize(source_image, [side // 2 for side in size]) if self.two else source_image
+            distance = self.distance.loss(seen, source_label, stages[-1], self.autocast)
             losses["featureDistance"] = distance.detach()
             source_loss = source_loss + distance
         source_loss.backward()
         source_features = source_features.detach()
-        del source_loss, source_logits, stages
+        del source_loss, stages
         if not options:
             self.optimizer.step()
             return losses
 
         with torch.no_grad():
-            teacher_features, teacher_logits, _ = self.forward(self.call_teacher, target_image)
+            teacher_features, teacher_logits, *_ = self.forward(self.call_teacher, target_image)
             pseudo_label, q = self.pseudo_labels(teacher_logits, target_image.shape[2:])
             mask = class_mix_mask(source_label) if mask is None else mask
             image = torch.where(mask[:, None], source_image, target_image)
             image = strong_augment(image, options)
             label = torch.where(mask, source_label, pseudo_label)
             weight = torch.where(mask, torch.ones_like(q), q * options["weight"])
-        features, logits, _ = self.forward(self.call_student, image)
-        target_loss = segmentation_loss(logits, label, weight)
+        box = draw_box()
+        features, _, target_loss = self.learn(image, label, weight, box)
         losses.update(target=target_loss.detach(), q=q)
 
         loss = target_loss
         if self.contrast:
             self.contrast.store_source(source_features.float(), source_label, self.teacher.projection)
             self.contrast.store_target(teacher_features.float(), teacher_logits, self.teacher.projection)
-            contrast_loss = self.contrast.loss(features.float(), mask, teacher_logits, self.student.projection)
+            # No anchors where there are no details.
+            left = mask
+            if box:
+                left = torch.ones_like(mask)
+                cut(left, box).copy_(cut(mask, box))
+            contrast_loss = self.contrast.loss(features.float(), left, teacher_logits, self.student.projection)
             losses["contrast"] = contrast_loss.detach()
             loss = loss + self.contrast.options["weight"] * contrast_loss
         loss.backward()
+        if self.masking:
+            del loss, features, target_loss
+            with torch.no_grad():
+                seen = strong_augment(target_image, options) if self.masking["augment"] else target_image
+                seen = seen * (patch_mask(seen, self.masking) if hidden is None else hidden)
+            weight = q.expand(label.shape)
+            masked_loss = self.masking["weight"] * self.learn(seen, pseudo_label, weight, draw_box())[2]
+            losses["masked"] = masked_loss.detach()
+            masked_loss.backward()
         self.optimizer.step()
         return losses

@@ -195,12 +195,12 @@ class LevelEmbedding(nn.Module):
 class DaformerHead(nn.Module):
     """Four levels to fused features and class scores at stride 4."""
 
-    def __init__(self, widths, channels, classes, dropout):
+    def __init__(self, widths, channels, classes, dropout, fusion=AsppFusion):
         super().__init__()
         self.conv_seg = nn.Conv2d(channels, classes, 1)
         self.dropout = nn.Dropout2d(dropout)
         self.embed_layers = nn.ModuleList([LevelEmbedding(width, channels) for width in widths])
-        self.fuse_layer = AsppFusion(channels * len(widths), channels)
+        self.fuse_layer = fusion(channels * len(widths), channels)
 
     def forward(self, levels):
         size = levels[0].shape[2:]
@@ -210,19 +210,86 @@ class DaformerHead(nn.Module):
         return features, self.conv_seg(self.dropout(features))
 
 
+def resize(x, size):
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+class MultiResolutionHead(nn.Module):
+    """HRDA's: one head for both resolutions, and an attention that says which to trust."""
+
+    def __init__(self, *options):
+        super().__init__()
+        self.head = DaformerHead(*options)
+        self.scale_attention = DaformerHead(*options, fusion=lambda wide, narrow: ConvModule(wide, narrow, 1))
+
+    def forward(self, levels):
+        return self.head(levels)
+
+
+def cut(x, box, stride=1):
+    top, left, height, width = (length // stride for length in box)
+    return x[..., top : top + height, left : left + width]
+
+
+def placed(x, box, stride, size):
+    top, left, height, width = (length // stride for length in box)
+    return F.pad(x, (left, size[1] - left - width, top, size[0] - top - height))
+
+
 class Segmentor(nn.Module):
     """Fused features, class scores at stride 4 and the encoder's maps, by pgpc's description of a network."""
 
     def __init__(self, config):
         super().__init__()
         self.backbone = MixTransformer(config["backbone"].removeprefix("mit_"), config["dropPath"])
-        self.decode_head = DaformerHead(
-            self.backbone.widths, config["channels"], config["classes"], config["dropout"]
-        )
+        self.two = config.get("multiResolution")
+        head = MultiResolutionHead if self.two else DaformerHead
+        self.decode_head = head(self.backbone.widths, config["channels"], config["classes"], config["dropout"])
 
-    def forward(self, image):
+    def forward(self, image, box=None):
+        if self.two:
+            return self.both(image, box)
         stages = self.backbone(image)
         return *self.decode_head(stages), stages
+
+    def both(self, image, box):
+        """HRDA's pass: the context, and details in the box or by windows that overlap by half."""
+        height, width = image.shape[2:]
+        stages = self.backbone(resize(image, (height // 2, width // 2)))
+        context_features, context = self.decode_head(stages)
+        attention = self.decode_head.scale_attention(stages)[1].sigmoid()
+        size = (height // 4, width // 4)
+        if box:
+            features, own = self.decode_head(self.backbone(cut(image, box)))
+            attention = placed(cut(attention, box, 8), box, 8, attention.shape[2:])
+            detail_features, detail = (placed(x, box, 4, size) for x in (features, own))
+        else:
+            own = None
+            detail_features, detail = self.windows(image, size)
+        gated = (1 - attention) * context
+        logits = resize(attention, size) * detail + resize(gated, size)
+        shared = attention.detach().mean(1, keepdim=True)
+        features = resize(shared, size) * detail_features + resize((1 - shared) * context_features, size)
+        return features, logits, stages, own
+
+    def windows(self, image, size):
+        crop = self.two["detailCrop"]
+        sides = (crop["height"], crop["width"])
+        starts = [
+            sorted({min(i, length - side) for i in range(0, max(length - side, 0) + side // 2, side // 2)})
+            for length, side in zip(image.shape[2:], sides)
+        ]
+        boxes = [(top, left, *sides) for top in starts[0] for left in starts[1]]
+        seen = self.decode_head(self.backbone(torch.cat([cut(image, box) for box in boxes])))
+        averages = []
+        for maps in seen:
+            total = maps.new_zeros((image.shape[0], maps.shape[1], *size))
+            count = maps.new_zeros((1, 1, *size))
+            for box, part in zip(boxes, maps.split(image.shape[0])):
+                cut(total, box, 4).add_(part)
+                cut(count, box, 4).add_(1)
+            averages.append(total / count)
+        return averages
 
 
 class ProjectionHead(nn.Module):
