@@ -13,6 +13,7 @@ export const sweepNames = [
   'anchor-view',
   'negatives',
   'prototypes',
+  'masked',
   'denoise',
   'loss-weights',
 ] as const;

@@ -2,6 +2,7 @@
 
 import { denoisers } from '../config/denoise.js';
 import { weightings } from '../config/loss-weights.js';
+import { micMaskedConsistency } from '../config/masked-consistency.js';
 import type { MethodName } from '../config/method.js';
 import type { Settings } from '../config/settings.js';
 import { styles } from '../config/style.js';
@@ -67,6 +68,16 @@ const SELF_TRAINING: Cell = {
   settings: {},
 };
 const OURS: Cell = { name: 'pgpc-plus', label: 'PGPC+ (ours)', method: 'pgpc-plus', settings: {} };
+/** A cell that also learns from masked images. */
+function withMasks({ name, label, method, settings }: Cell): Cell {
+  return {
+    name: `${name}-mic`,
+    label: `${label} + MIC`,
+    method,
+    settings: { ...settings, 'method.maskedConsistency': micMaskedConsistency },
+  };
+}
+
 const ORACLE: Cell = { name: 'oracle', label: 'oracle (target labels)', method: 'oracle', settings: {} };
 
 /** Our contrast, and what one choice of it alone does. */
@@ -252,6 +263,22 @@ const tables: Readonly<Record<SweepName, Omit<Sweep, 'name'>>> = {
         }),
       ),
     ),
+  },
+  masked: {
+    title: 'Masked images',
+    description:
+      'What learning from images most of which is hidden (MIC) adds, by itself and beside the contrast.',
+    reference: 'self-training',
+    reference2: 'source-only',
+    cells: [
+      SOURCE_ONLY,
+      SELF_TRAINING,
+      withMasks(SELF_TRAINING),
+      pgpc('pgpc', 'PGPC of the paper'),
+      withMasks(pgpc('pgpc', 'PGPC of the paper')),
+      OURS,
+      withMasks(OURS),
+    ],
   },
   denoise: {
     title: 'Denoising of pseudo-labels',

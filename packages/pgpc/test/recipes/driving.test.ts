@@ -3,7 +3,9 @@
 import { describe, expect, test } from 'vitest';
 import { dataSchema } from '../../src/config/data.js';
 import { parseExperiment } from '../../src/config/experiment.js';
+import { maskings } from '../../src/config/masked-consistency.js';
 import { methodNames } from '../../src/config/method.js';
+import { hrda, multiResolutionFor } from '../../src/config/multi-resolution.js';
 import { networkChoices, networks } from '../../src/config/segmentor.js';
 import { drivingData, drivingExperiment, drivingPresetNames } from '../../src/recipes/driving.js';
 
@@ -77,6 +79,58 @@ describe('presets', () => {
     });
     expect(method.selfTraining).toMatchObject({ ignoreTop: 4, ignoreBottom: 30 });
   });
+
+  test('GTA5 to Cityscapes by HRDA has twice the sizes, and margins of the image', () => {
+    const crop = { width: 1024, height: 1024 };
+    const { segmentor, method, ...rest } = drivingExperiment('gta5-cityscapes', 'pgpc', 'mit-b5', true, {
+      crop,
+      multiResolution: multiResolutionFor(crop),
+      maskedConsistency: maskings.mic,
+    });
+    expect(segmentor.multiResolution).toEqual({
+      detailCrop: { width: 512, height: 512 },
+      detailWeight: 0.1,
+    });
+    const { ignoreTop, ignoreBottom, imageMargins } = method.selfTraining!;
+    expect([ignoreTop, ignoreBottom]).toEqual([0, 0]);
+    const { top, bottom, left, right } = imageMargins!;
+    expect([top * 1024, bottom * 1024, left * 2048, right * 2048]).toEqual([30, 240, 30, 30]);
+    expect(method.maskedConsistency).toEqual({
+      weight: 1,
+      domain: 'target',
+      ratio: 0.7,
+      patch: 64 / 1024,
+      augment: true,
+    });
+    // 6000 pixels of the larger crop.
+    expect(rest.rareClasses!.minCropShare * 1024 * 1024).toBeCloseTo(6000, 6);
+    expect(drivingData('gta5-cityscapes', 'a', 'b', true)).toMatchObject({
+      source: { scale: { width: 2560, height: 1440 } },
+      target: { scale: { width: 2048, height: 1024 } },
+    });
+  });
+
+  test.each(['cityscapes-acdc', 'cityscapes-dark-zurich'] as const)(
+    '%s has DAFormer’s margins with DAFormer, and none with HRDA and MIC',
+    (preset) => {
+      const margins = (more: Parameters<typeof drivingExperiment>[4]) => {
+        const { method } = drivingExperiment(preset, 'daformer', 'mit-b5', true, more);
+        const { ignoreTop, ignoreBottom, imageMargins } = method.selfTraining!;
+        return [ignoreTop, ignoreBottom, imageMargins];
+      };
+      expect(margins({})).toEqual([15, 120, undefined]);
+      expect(margins({ maskedConsistency: maskings['mic-adverse'] })).toEqual([0, 0, undefined]);
+      expect(margins({ multiResolution: hrda, crop: { width: 1024, height: 1024 } })).toEqual([
+        0,
+        0,
+        undefined,
+      ]);
+      expect(drivingData(preset, 'a', 'b')).toMatchObject({
+        source: { format: 'cityscapes', scale: { width: 1024, height: 512 } },
+        target: { scale: { width: 960, height: 540 } },
+      });
+    },
+  );
 
   test('sizes and class subsets are the reference’s', () => {
     const gta5 = dataSchema.parse(drivingData('gta5-cityscapes', 'a', 'b'));

@@ -288,6 +288,26 @@ describe('a choice', () => {
   });
 });
 
+test('two resolutions and masked images: chosen by name, trained, evaluated, and refused for images that are too small', async () => {
+  const both = { ...choice, multiResolution: 'hrda', maskedConsistency: 'mic', method: 'pgpc-plus' } as const;
+  const small = await resolveTraining(both);
+  expect(small.experiment.segmentor.multiResolution!.detailCrop).toEqual({ width: 16, height: 16 });
+  await expect(runTraining(small, { out, name: 'too-small', device: 'cpu' })).rejects.toThrow(/58/);
+
+  const data = join(folder, 'larger');
+  const counts = { sourceTrain: 2, sourceVal: 1, targetTrain: 2, targetVal: 1 };
+  await writeStreetSynth(data, { seed: 9, ...counts, width: 128 });
+  const roots = { source: join(data, 'gta5'), target: join(data, 'cityscapes') };
+  const crop = { width: 64, height: 64 };
+  const config = await resolveTraining({ ...both, ...roots, crop, iterations: 2 });
+  await runTraining(config, { out, name: 'both', device: 'cpu', memoryCheck: false });
+  using model = loadModel(join(out, 'both'));
+  expect(model.config.multiResolution!.detailCrop).toEqual({ width: 32, height: 32 });
+  const { metrics, results } = openRun(join(out, 'both'));
+  expect(results).toHaveLength(1);
+  expect(metrics.at(-1)).toMatchObject({ 'loss/masked': expect.any(Number) });
+});
+
 test('a model keeps the names of its classes, and predicts in their colours', async () => {
   const checkpoint = join(out, 'whole/checkpoints/pgpc');
   {

@@ -4,7 +4,7 @@ import { UsageError } from '../../config/usage-error.js';
 import { type Action, examples, jsonOption, option, type Register } from '../command.js';
 import type { BenchOptions } from '../output/bench.js';
 import { trainingOption } from '../training-options.js';
-import { integer, networkName, outputFile } from '../values.js';
+import { integer, networkName, outputFile, size } from '../values.js';
 
 const DEFAULT_TOP = 20;
 
@@ -18,8 +18,18 @@ export const registerBench: Register = (parent, act) => {
     )
     .addOption(option('--network <name>', `network: ${networkChoices.join(', ')}`, networkName, 'mit-b0'))
     .addOption(trainingOption('method'))
+    .addOption(trainingOption('multiResolution'))
+    .addOption(trainingOption('maskedConsistency'))
     .addOption(trainingOption('batch'))
-    .addOption(trainingOption('crop'))
+    .addOption(
+      option(
+        '--crop <WxH>',
+        'size of the training crops in pixels',
+        size,
+        { width: 512, height: 512 },
+        '512x512',
+      ),
+    )
     .addOption(option('--steps <count>', 'steps to measure', integer(1), 10))
     .addOption(option('--warm-up <count>', 'steps before them (default: 2, on a GPU 10)', integer(0)))
     .addOption(

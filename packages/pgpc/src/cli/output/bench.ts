@@ -5,13 +5,16 @@ import { cpus } from 'node:os';
 import { buildInfo, deviceMemory, type Profile, setNumThreads } from '@pgpc/torch';
 import { pgpcContrast } from '../../config/contrast.js';
 import type { Experiment } from '../../config/experiment.js';
+import { maskings } from '../../config/masked-consistency.js';
 import { type MethodName, methodConfig } from '../../config/method.js';
+import { multiResolutionFor } from '../../config/multi-resolution.js';
 import { chosenPrecision, type Precision } from '../../config/precision.js';
 import { type NetworkName, networks, segmentorConfig } from '../../config/segmentor.js';
 import { chosenDevice, describeDevice, packageVersion, useCores } from '../../machine.js';
 import { daformerRecipe } from '../../recipes/daformer.js';
 import { percent } from '../../report/format.js';
 import { type BenchmarkOptions, profileSteps, timeSteps } from '../../training/benchmark.js';
+import type { ResolvedChoice } from '../../training/choice.js';
 import { gib } from '../../training/memory.js';
 import type { Action, JsonChoice } from '../command.js';
 import type { CommandIo } from '../io.js';
@@ -28,6 +31,8 @@ export interface BenchOptions extends JsonChoice {
   readonly network: NetworkName;
   readonly method: MethodName;
   readonly crop: Size;
+  readonly multiResolution: ResolvedChoice['multiResolution'];
+  readonly maskedConsistency: ResolvedChoice['maskedConsistency'];
   /** Source images a step, and as many target images. */
   readonly batch: number;
   readonly steps: number;
@@ -68,7 +73,7 @@ async function measure(options: BenchOptions, { io, own }: Streams, tell: Tell):
   const { network, method, batch, crop, steps, seed, profile, activationCheckpointing } = options;
   const images = method === 'source-only' ? `${batch}` : `${batch} + ${batch}`;
   io.stdout.write(
-    `${network}, ${method}, ${images} images of ${crop.width} x ${crop.height}, ${steps} steps after ${warmUp}` +
+    `${network}, ${method}${variantOf(options)}, ${images} images of ${crop.width} x ${crop.height}, ${steps} steps after ${warmUp}` +
       `${activationCheckpointing ? ', activation checkpointing' : ''}\n` +
       (device === 'cpu' && precision === 'float32' ? '' : `${machine.device}, ${precision}\n`) +
       `${machine.cpu}, ${machine.threads} threads; libtorch ${machine.libtorch}, ${machine.blas}\n\n`,
@@ -87,7 +92,20 @@ async function measure(options: BenchOptions, { io, own }: Streams, tell: Tell):
   const measured = await (profile ? profiled : timed)(experiment, measuring, options, { io, own }, () =>
     bar.done(),
   );
-  const settings = { network, method, batch, crop, steps, warmUp, seed, precision, activationCheckpointing };
+  const { multiResolution, maskedConsistency } = options;
+  const variants = { multiResolution, maskedConsistency };
+  const settings = {
+    network,
+    method,
+    ...variants,
+    batch,
+    crop,
+    steps,
+    warmUp,
+    seed,
+    precision,
+    activationCheckpointing,
+  };
   tell({ settings, machine, ...measured });
 }
 
@@ -216,13 +234,28 @@ function summary(taken: Profile, steps: number) {
   return { stepMs: taken.wall / steps, operatorMs, modules, operators };
 }
 
+/** What is added to a method's step, in words. */
+function variantOf({ multiResolution, maskedConsistency }: BenchOptions): string {
+  const added = [
+    ...(multiResolution === 'none' ? [] : [multiResolution]),
+    ...(maskedConsistency === 'none' ? [] : [maskedConsistency]),
+  ];
+  return added.map((name) => ` + ${name}`).join('');
+}
+
 /** DAFormer's recipe, the contrast from the first step on; the frozen encoder is as random as the others. */
 function experimentOf(options: BenchOptions & { warmUp: number }, device: string): Experiment {
   const { network, method, batch, crop, steps, warmUp, seed, activationCheckpointing } = options;
+  const { multiResolution, maskedConsistency } = options;
   const [backbone, head] = networks[network];
   return daformerRecipe({
-    segmentor: segmentorConfig(backbone, head),
-    method: methodConfig(method, { contrast: { ...pgpcContrast, warmup: 0 } }),
+    segmentor: segmentorConfig(backbone, head, {
+      ...(multiResolution === 'hrda' && { multiResolution: multiResolutionFor(crop) }),
+    }),
+    method: methodConfig(method, {
+      contrast: { ...pgpcContrast, warmup: 0 },
+      maskedConsistency: maskedConsistency === 'none' ? undefined : maskings[maskedConsistency],
+    }),
     batch,
     crop,
     iterations: warmUp + 2 * steps,
