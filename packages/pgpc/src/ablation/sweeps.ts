@@ -267,7 +267,7 @@ const tables: Readonly<Record<SweepName, Omit<Sweep, 'name'>>> = {
   masked: {
     title: 'Masked images',
     description:
-      'What learning from images most of which is hidden (MIC) adds, by itself and beside the contrast.',
+      'What learning from images that are mostly hidden (MIC) adds, by itself and beside the contrast.',
     reference: 'self-training',
     reference2: 'source-only',
     cells: [

@@ -15,7 +15,7 @@ export interface LabelledImages {
 }
 
 /**
- * Images most of which is hidden: of a grid of square patches each stays where a uniform number is above `ratio`, by itself,
+ * Images that are mostly hidden: of a grid of square patches each stays where a uniform number is above `ratio`, by itself,
  * so that `ratio` of an image is hidden on average. A hidden patch has the mean colour, which is 0 in a normalised image.
  * @param image (B, 3, H, W), normalised.
  * @param world the ranks that share the batch.

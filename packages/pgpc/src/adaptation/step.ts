@@ -90,7 +90,7 @@ export class AdaptationStep {
 
   /**
    * The student learns from the source; the teacher looks at the target; the student learns from both mixed, and, where the
-   * method has it, from images most of which is hidden.
+   * method has it, from images that are mostly hidden.
    */
   #adapt(
     batch: TargetBatch,

@@ -73,7 +73,7 @@ const contrastFields = z.strictObject({
   anchorThreshold: field(share, 'least top probability, of the selection `threshold`', 0.968).optional(),
   anchorView: field(
     z.enum(anchorViews),
-    "whose features anchors have: the ClassMix image's, the clean target's by one more pass, or those of maskedConsistency's image",
+    "whose features anchors have: the ClassMix image's, the clean target's by one more pass, or the masked image's of maskedConsistency",
     'mixed',
   ).optional(),
   anchors: field(count, 'M: anchors a class', 256),

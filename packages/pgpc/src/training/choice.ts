@@ -63,7 +63,7 @@ export const choiceSchema = z.strictObject({
   ).default('none'),
   maskedConsistency: field(
     z.enum(maskingNames),
-    'also learn from images most of which is hidden, with every method that has a teacher; mic-adverse for weather and night',
+    'also learn from images that are mostly hidden, with every method that has a teacher; mic-adverse for weather and night',
   ).default('none'),
   iterations: experiment.iterations.default(40_000),
   batch: field(count, 'source images a step, and as many of the target').default(2),

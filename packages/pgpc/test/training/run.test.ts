@@ -305,7 +305,7 @@ test('two resolutions and masked images: chosen by name, trained, evaluated, and
   expect(model.config.multiResolution!.detailCrop).toEqual({ width: 32, height: 32 });
   const { metrics, results } = openRun(join(out, 'both'));
   expect(results).toHaveLength(1);
-  expect(metrics).toContainEqual(expect.objectContaining({ 'loss/masked': expect.any(Number) }));
+  expect(Object.keys(metrics.at(-1)!.values)).toContain('loss/masked');
 });
 
 test('a model keeps the names of its classes, and predicts in their colours', async () => {
