@@ -12,7 +12,10 @@ import type { Program, Value } from './values.js';
 import type { WeightFormat } from './weight-formats.js';
 
 /** A network by its class scores. */
-export type ScoringNetwork = nn.Module<[image: Tensor], { readonly logits: Tensor }>;
+export type ScoringNetwork = nn.Module<[image: Tensor], { readonly logits: Tensor }> & {
+  /** Why it cannot be traced for all sizes together; left out where it is tried. */
+  readonly oneSizeBecause?: string | undefined;
+};
 
 export interface OnnxOptions {
   /** The one size that the file is for; left out: any. */
@@ -83,6 +86,7 @@ function traced(
 ): { program: Program; fixedBecause: string | undefined } {
   const run = (image: Tensor) => network.call(image).logits;
   try {
+    if (network.oneSizeBecause !== undefined) throw new ChangingSizeError(network.oneSizeBecause);
     return { program: traceProgram(network, run), fixedBecause: undefined };
   } catch (error) {
     if (!(error instanceof ChangingSizeError)) throw error;

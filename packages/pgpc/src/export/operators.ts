@@ -152,6 +152,41 @@ const addition: Emit = (args, graph) => {
   return graph.node('Add', [graph.name(args.tensor('self')), graph.name(args.tensor('other'))]);
 };
 
+/** An operator of two tensors of one type. */
+const binary =
+  (opType: string): Emit =>
+  (args, graph) =>
+    graph.node(opType, [graph.name(args.tensor('self')), graph.name(args.tensor('other'))]);
+
+/** An operator of one tensor. */
+const unary =
+  (opType: string): Emit =>
+  (args, graph) =>
+    graph.node(opType, [graph.name(args.value('self'))]);
+
+const addNumber: Emit = (args, graph) => {
+  args.only('alpha', 1);
+  return graph.node('Add', [graph.name(args.value('self')), graph.number(args.number('other'))]);
+};
+
+const narrow: Emit = (args, graph) => {
+  const x = args.value('self');
+  const [axis, start, length] = [axisOf(args.number('dim'), x), args.number('start'), args.number('length')];
+  const bounds = [[start], [start + length], [axis]].map((list) => graph.whole(list));
+  return graph.node('Slice', [graph.name(x), ...bounds]);
+};
+
+/** libtorch has pairs from the last axis on, ONNX all beginnings and then all ends. */
+const pad: Emit = (args, graph) => {
+  const x = args.value('self');
+  args.only('value', 0);
+  const pairs = args.numbers('pad');
+  const at = (axis: number, end: 0 | 1) => pairs[2 * (x.sizes.length - 1 - axis) + end] ?? 0;
+  const axes = x.sizes.map((_, axis) => axis);
+  const pads = [...axes.map((axis) => at(axis, 0)), ...axes.map((axis) => at(axis, 1))];
+  return graph.node('Pad', [graph.name(x), graph.whole(pads)]);
+};
+
 /** The same elements in another shape. */
 const reshape: Emit = (args, graph) => {
   args.known('size', 'shape', 'startDim', 'endDim');
@@ -255,25 +290,31 @@ const cast: Emit = (args, graph) => {
 
 const emitters: Readonly<Record<string, Emit>> = {
   'aten::adaptive_avg_pool2d': adaptivePool,
+  'aten::add.Scalar': addNumber,
   'aten::add.Tensor': addition,
   'aten::batch_norm': batchNorm,
   'aten::cat': concat,
+  'aten::constant_pad_nd': pad,
   'aten::contiguous': asItIs,
   'aten::conv2d': convolution,
+  'aten::div.Tensor': binary('Div'),
   'aten::expand': expand,
   'aten::flatten.using_ints': reshape,
   'aten::gelu': gelu,
   'aten::layer_norm': layerNorm,
   'aten::linear': linear,
-  'aten::matmul': (args, graph) =>
-    graph.node('MatMul', [graph.name(args.tensor('self')), graph.name(args.tensor('other'))]),
+  'aten::matmul': binary('MatMul'),
   'aten::max_pool2d': maxPool,
   'aten::mul.Scalar': (args, graph) =>
     graph.node('Mul', [graph.name(args.value('self')), graph.number(args.number('other'))]),
+  'aten::mul.Tensor': binary('Mul'),
+  'aten::narrow': narrow,
+  'aten::neg': unary('Neg'),
   'aten::permute': permute,
-  'aten::relu': (args, graph) => graph.node('Relu', [graph.name(args.value('self'))]),
+  'aten::relu': unary('Relu'),
   'aten::reshape': reshape,
   'aten::scaled_dot_product_attention': attention,
+  'aten::sigmoid': unary('Sigmoid'),
   'aten::softmax.int': softmax,
   'aten::to.dtype': cast,
   'aten::transpose.int': transpose,

@@ -31,6 +31,7 @@ const VIEWS: ReadonlySet<string> = new Set([
   'aten::contiguous',
   'aten::expand',
   'aten::flatten.using_ints',
+  'aten::narrow',
   'aten::permute',
   'aten::reshape',
   'aten::to.dtype',

@@ -1,7 +1,7 @@
 // Two resolutions fused by a learned attention (HRDA: Hoyer et al. 2022, arXiv 2204.13132): a context image of half the size,
 // and details at full size.
 
-import { type AutocastDtype, nn, ops, sizeOf, type Tensor } from '@pgpc/torch';
+import { type AutocastDtype, nn, ones, ops, sizeOf, type Tensor } from '@pgpc/torch';
 import { CONTEXT_SCALE } from '../config/multi-resolution.js';
 import { windowStarts } from '../windows.js';
 import type { Backbone, DecodeHead, DecoderOutput } from './decoder.js';
@@ -144,10 +144,9 @@ export function multiResolutionPass(
   const attention = box
     ? placedInBox(boxOf(everywhere, box, size), box, size, sizeOf(everywhere))
     : everywhere;
-  const gate = ops.onesLike(attention).sub(attention);
-  const gatedContextLogits = gate.mul(context.logits);
+  const gatedContextLogits = attention.neg().add(1).mul(context.logits);
   const shared = attention.detach().mean([1], true);
-  const gatedFeatures = context.features.mul(ops.onesLike(shared).sub(shared));
+  const gatedFeatures = context.features.mul(shared.neg().add(1));
   return {
     features: fused(shared, gatedFeatures, details.features),
     logits: fused(attention, gatedContextLogits, details.logits),
@@ -204,14 +203,10 @@ function detailsByWindows(
   const scale = sizeOf(seen.logits)[0] / height;
   const whole = [size[0] * scale, size[1] * scale] as const;
   const images = image.shape[0]!;
-  const averaged = (maps: Tensor) => {
-    const sum = ops.zeros([images, maps.shape[1]!, ...whole], { dtype: maps.dtype, device: maps.device });
-    const count = ops.zeros([1, 1, ...whole], { dtype: maps.dtype, device: maps.device });
-    for (const [i, box] of boxes.entries()) {
-      boxOf(sum, box, size).add_(maps.narrow(0, i * images, images));
-      boxOf(count, box, size).add_(1);
-    }
-    return sum.div(count);
-  };
+  const summed = (parts: (i: number) => Tensor) =>
+    boxes.map((box, i) => placedInBox(parts(i), box, size, whole)).reduce((sum, part) => sum.add(part));
+  const one = ones([1, 1, ...sizeOf(seen.logits)], { device: image.device });
+  const count = summed(() => one);
+  const averaged = (maps: Tensor) => summed((i) => maps.narrow(0, i * images, images)).div(count);
   return { features: averaged(seen.features), logits: averaged(seen.logits) };
 }

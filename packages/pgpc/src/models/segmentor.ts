@@ -106,6 +106,11 @@ export class Segmentor
     this.decodeHead = createDecoder(config, this.backbone.channels, this.generator);
   }
 
+  /** Why a pass is not the same operators at every size of the image; undefined where it is. */
+  get oneSizeBecause(): string | undefined {
+    return this.config.multiResolution && 'the windows of its details follow from the size of the image';
+  }
+
   /** Width of the `features` that a call gives. */
   get featureChannels(): number {
     return this.decodeHead.channels;

@@ -38,6 +38,31 @@ describe.each([
   });
 });
 
+describe('two resolutions', () => {
+  const multiResolution = { detailCrop: { width: 64, height: 64 }, detailWeight: 0.1 };
+  const two = () => {
+    const config = segmentorConfig('mit_b0', 'daformer', { channels: 32, multiResolution });
+    return fill(withoutInitialValues(() => new Segmentor(config, 0))).eval();
+  };
+
+  test('are the same at the one size that they are exported for, by windows', async () => {
+    using network = two();
+    const { bytes, fixedBecause } = toOnnx(network, { size: { batch: 1, height: 90, width: 128 } });
+    expect(fixedBecause).toBe('the windows of its details follow from the size of the image');
+    const { maxError, equal, most } = await compared(bytes, network, [[1, 3, 90, 128]]);
+    expect(most).toBeGreaterThan(0.01);
+    expect(maxError).toBeLessThan(Math.min(1e-3, 1e-4 * most));
+    expect(equal).toBeGreaterThanOrEqual(0.999);
+  });
+
+  test('are refused without a size', () => {
+    using network = two();
+    expect(() => toOnnx(network)).toThrow(
+      /the windows of its details .* give the one that it is for \(--size\)/,
+    );
+  });
+});
+
 describe('mit_b0 with daformer', () => {
   test('of more than 512 tokens, whose attention libtorch 1.13 cuts in parts', async () => {
     using network = made('mit_b0', 'daformer');
