@@ -6,6 +6,7 @@ import { formatClassFile } from './classes/class-file.js';
 import { CLASS_FILES } from './classes/find.js';
 import { DatasetError } from './errors.js';
 import { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
+import { parseJson } from './files/json-text.js';
 import { isFile, type OnFault, report } from './files/list.js';
 import { writeJson, writeWhole } from './files/write-whole.js';
 import {
@@ -131,9 +132,9 @@ async function claim(
     writeJson(file, wanted);
     return;
   }
-  const found = manifestSchema.safeParse(JSON.parse(await readFile(file, 'utf8')));
+  const found = await readManifest(file);
   const same = (['source', 'scale', 'range'] as const).every(
-    (key) => JSON.stringify(found.data?.[key]) === JSON.stringify(wanted[key]),
+    (key) => JSON.stringify(found?.[key]) === JSON.stringify(wanted[key]),
   );
   if (!same) {
     throw new DatasetError(
@@ -256,10 +257,13 @@ function encodeColors(width: number, height: number, values: LabelValues['values
 
 /** The layout that a copy was made of, as its manifest says; undefined for folders that are no copies. */
 export async function formatOfCopy(root: string): Promise<string | undefined> {
-  const text = await readFile(path.join(root, MANIFEST), 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
+  return (await readManifest(path.join(root, MANIFEST)))?.format;
+}
+
+/** Undefined where there is none, or it is no manifest. */
+async function readManifest(file: string): Promise<z.infer<typeof manifestSchema> | undefined> {
   try {
-    return manifestSchema.parse(JSON.parse(text)).format;
+    return manifestSchema.parse(parseJson(await readFile(file, 'utf8')));
   } catch {
     return undefined;
   }

@@ -32,9 +32,13 @@ export class DatasetError extends Error {
   }
 }
 
+/** What a file says may be as long as the file. */
+const MOST_CHARACTERS = 1000;
+
 /** The error of a file or folder. @param why it is wrong and what to do, as its message says behind the path */
 export function fault(kind: FaultKind, file: string, why: string, cause?: unknown): DatasetError {
-  return new DatasetError(printable(`${file}: ${why}`), {
+  const short = why.length > MOST_CHARACTERS ? `${why.slice(0, MOST_CHARACTERS)}...` : why;
+  return new DatasetError(printable(`${file}: ${short}`), {
     kind,
     file,
     ...(cause !== undefined && { cause }),

@@ -41,6 +41,7 @@ export { type Proposal, proposeMapping } from './classes/proposal.js';
 export { formatProposal, type ProposedDomain, proposedEntries } from './classes/proposal-text.js';
 export { DatasetError, type FaultKind } from './errors.js';
 export { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
+export { parseJson } from './files/json-text.js';
 export {
   type FileSearch,
   IMAGE_ENDINGS,

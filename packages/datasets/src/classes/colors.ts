@@ -15,7 +15,7 @@ export const hexColor = (code: number): string => `#${code.toString(16).padStart
 /** Pascal VOC's colour of label `index` + 1: the bits of the number spread over the channels, high ones first. */
 export function defaultColor(index: number): Color {
   const channels: [number, number, number] = [0, 0, 0];
-  for (let rest = index + 1, bit = 7; rest > 0; rest >>= 3, bit--) {
+  for (let rest = index + 1, bit = 7; rest > 0 && bit >= 0; rest >>= 3, bit--) {
     for (const channel of [0, 1, 2] as const) channels[channel] |= ((rest >> channel) & 1) << bit;
   }
   return channels;

@@ -1,6 +1,7 @@
 // Reading the JSON files of published data sets that name their classes.
 import type { z } from 'zod';
 import { fault } from '../errors.js';
+import { parseJson } from '../files/json-text.js';
 import { readText } from '../files/text.js';
 import { misformed } from './yaml.js';
 
@@ -12,7 +13,7 @@ import { misformed } from './yaml.js';
 export async function readJson<T>(file: string, schema: z.ZodType<T>, expected: string): Promise<T> {
   let json: unknown;
   try {
-    json = JSON.parse(await readText(file));
+    json = parseJson(await readText(file));
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     const reason = (error as Error).message.split('\n')[0];

@@ -4,6 +4,7 @@ import { access, constants, mkdir, readFile, realpath } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
+import { parseJson } from './json-text.js';
 import { writeWhole } from './write-whole.js';
 
 /**
@@ -24,7 +25,7 @@ export class FileCache<T> {
     const file = path.join(await cacheFolder(root), `${name}.json`);
     const schema = z.object({ version: z.literal(1), files: z.record(z.string(), entry) });
     try {
-      const { files } = schema.parse(JSON.parse(await readFile(file, 'utf8')));
+      const { files } = schema.parse(parseJson(await readFile(file, 'utf8')));
       return new FileCache(root, file, new Map(Object.entries(files)));
     } catch {
       return new FileCache(root, file, new Map());

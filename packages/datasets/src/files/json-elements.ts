@@ -1,6 +1,7 @@
 // Reading the objects of long lists in JSON files one by one: annotations of a hundred thousand images fill gigabytes.
 import { createReadStream } from 'node:fs';
 import { type DatasetError, fault } from '../errors.js';
+import { parseJson } from './json-text.js';
 
 /** What is done with each object of a list, by the list's name in the file's object; '' for a file that is a list. */
 export type ElementHandlers = Readonly<Record<string, (element: unknown) => void>>;
@@ -123,7 +124,7 @@ class Splitter {
   #finish(): void {
     let element: unknown;
     try {
-      element = JSON.parse(Buffer.concat(this.#parts!).toString());
+      element = parseJson(Buffer.concat(this.#parts!).toString());
     } catch (error) {
       throw this.fail((error as Error).message, error);
     }

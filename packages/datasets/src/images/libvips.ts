@@ -7,6 +7,9 @@ import { refuseFalseClaim } from './png-codec.js';
 import { isMostlyOutside, toBytes, type ValueRange, type WideSamples } from './range.js';
 import type { Rect, RgbImage, Size } from './types.js';
 
+// What libvips keeps of a file it finds by the file's name alone, also when another file has that name by now.
+sharp.cache(false);
+
 /** How an image is read. */
 export interface ReadOptions {
   /** Of images of more than 8 bits or of floats: the stored numbers that are black and white; see `toBytes`. */
@@ -60,13 +63,27 @@ const MOST_BYTES = 2 ** 31;
 export const MOST_SECONDS = 60;
 
 /** @throws Error for a size that the file cannot hold, or that memory is not taken for. */
-async function refuseSize(file: string, { width, height, channels, depth, format }: Metadata): Promise<void> {
+export async function refuseSize(
+  file: string,
+  { width, height, channels, depth, format }: Metadata,
+): Promise<void> {
   const samples = width * height * channels;
   const bytes = samples * (depth === 'uchar' ? 1 : depth === 'ushort' ? 2 : 8);
   if (bytes > MOST_BYTES) throw new Error(`its header's ${width}x${height} needs ${bytes} bytes of memory`);
+  const { size } = await stat(file);
   // A sample of a PNG has a bit at least.
-  if (format === 'png') refuseFalseClaim((await stat(file)).size, samples / 8);
+  if (format === 'png') return refuseFalseClaim(size, samples / 8);
+  const most = format === 'jpeg' ? size * JPEG_PIXELS : Math.max(FEW_PIXELS, size * OTHER_PIXELS);
+  if (width * height > most) {
+    throw new Error(`its header's ${width}x${height} are more pixels than a picture has in ${size} bytes`);
+  }
 }
+
+/** Each 8x8 pixels have a bit at least. */
+const JPEG_PIXELS = 8 * 64;
+/** Of the others a byte may hold any number of pixels of one colour: pictures of cameras have not a tenth of this. */
+const OTHER_PIXELS = 1024;
+const FEW_PIXELS = 2 ** 22;
 
 const TURNED = 'turned, as the EXIF orientation says; labels must be drawn on what viewers show';
 
@@ -77,6 +94,8 @@ const OUTSIDE = '; more than half of the pixels lie outside of it, black or whit
 /** Pixels that are damaged or missing are errors, flaws that leave them as they are are not. */
 const LENIENT = { failOn: 'error' } as const;
 const STRICT = { failOn: 'warning' } as const;
+/** What libjpeg calls warnings although pixels are damaged or missing. */
+const DAMAGED = /premature end|bad Huffman code|resync/i;
 
 /** Spaces in which numbers are brightness; libvips converts the others to 8 bits by their own rules. */
 const WITH_SCALE: ReadonlySet<string> = new Set([
@@ -104,13 +123,13 @@ function plain(file: string, header: Metadata, { onRemark }: ReadOptions) {
     return { width, height, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
   };
   return async (region?: Rect): Promise<RgbImage> => {
-    if (!onRemark) return pixels(LENIENT, region);
     try {
       return await pixels(STRICT, region);
     } catch (error) {
-      const image = await pixels(LENIENT, region);
       const [flaw] = (error as Error).message.trim().split('\n');
-      onRemark(`a flaw that viewers pass over (${flaw}); it is read as they do`);
+      if (DAMAGED.test(flaw!)) throw error;
+      const image = await pixels(LENIENT, region);
+      onRemark?.(`a flaw that viewers pass over (${flaw}); it is read as they do`);
       return image;
     }
   };

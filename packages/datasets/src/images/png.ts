@@ -37,6 +37,13 @@ const GREY = 0;
 const RGB = 2;
 const PALETTE = 3;
 const CHANNELS: Readonly<Record<number, number>> = { [GREY]: 1, [RGB]: 3, [PALETTE]: 1, 4: 2, 6: 4 };
+const DEPTHS: Readonly<Record<number, readonly number[]>> = {
+  [GREY]: [1, 2, 4, 8, 16],
+  [RGB]: [8, 16],
+  [PALETTE]: [1, 2, 4, 8],
+  4: [8, 16],
+  6: [8, 16],
+};
 
 /**
  * Reads a PNG file and checks its checksums: without them a damaged label would decode to wrong values in silence.
@@ -46,10 +53,7 @@ export async function readPng(file: string): Promise<Png> {
   const bytes = await readFile(file);
   const { header, palette, data, orientation } = parseChunks(bytes);
   const { width, height, depth, colorType, interlaced } = header;
-  const channels = CHANNELS[colorType];
-  if (channels === undefined || ![1, 2, 4, 8, 16].includes(depth)) {
-    throw new Error(`colour type ${colorType} with ${depth} bits does not exist`);
-  }
+  const channels = CHANNELS[colorType]!;
   checkSize(header, (channels * depth) / 8);
   const decode = interlaced ? interlacedSamples : plainSamples;
   const samples = await decode(data, header, channels);
@@ -108,8 +112,8 @@ async function readIfRgb(file: string): Promise<{ file: Buffer; memory: Buffer }
     const head = Buffer.alloc(29);
     await handle.read(head, 0, head.length, 0);
     if (!head.subarray(0, 8).equals(SIGNATURE)) return undefined;
-    const { colorType, depth, interlaced } = headerOf(head.subarray(16));
-    if (colorType !== RGB || depth !== 8 || interlaced) return undefined;
+    const [depth, colorType, , , interlacing] = head.subarray(24);
+    if (colorType !== RGB || depth !== 8 || interlacing !== 0) return undefined;
     const { size } = await handle.stat();
     // Pixels that deflate makes no smaller, and what stands between them.
     if (size > 2 * MAX_BYTES)
@@ -238,8 +242,9 @@ function parseChunks(bytes: Buffer): Chunks {
   if (!bytes.subarray(0, 8).equals(SIGNATURE)) throw new Error('no PNG signature');
   let header: Header | undefined;
   let palette: Uint8Array | undefined;
+  let exif: Buffer | undefined;
   let profile = false;
-  let orientation = 1;
+  let before = '';
   const parts: Buffer[] = [];
   for (let at = 8; ; ) {
     if (at + 12 > bytes.length) throw new Error('the file ends early');
@@ -248,30 +253,61 @@ function parseChunks(bytes: Buffer): Chunks {
     if (end + 4 > bytes.length) throw new Error('the file ends early');
     const type = bytes.toString('latin1', at + 4, at + 8);
     if (bytes.readUInt32BE(end) !== crc32(bytes.subarray(at + 4, end))) {
-      throw new Error(`wrong checksum in chunk ${JSON.stringify(type)}`);
+      throw new Error(`wrong checksum in chunk ${quoted(type)}`);
     }
     const content = bytes.subarray(at + 8, end);
-    if (type === 'IHDR' && length === 13) header = headerOf(content);
-    else if (type === 'PLTE') palette = Uint8Array.from(content);
+    if (before === '' && type !== 'IHDR') throw new Error('it does not begin with a header');
+    if (type === 'IHDR') {
+      if (header || length !== 13) throw new Error(header ? 'it has two headers' : 'its header is damaged');
+      header = headerOf(content);
+    } else if (type === 'PLTE') {
+      if (palette || parts.length > 0) throw new Error('a second palette, or one behind the pixels');
+      if (length === 0 || length > 768 || length % 3 !== 0) throw new Error(`a palette of ${length} bytes`);
+      palette = Uint8Array.from(content);
+    } else if (type === 'IDAT') {
+      if (parts.length > 0 && before !== 'IDAT') throw new Error(`pixels behind the chunk ${quoted(before)}`);
+      parts.push(content);
+    } else if (type === 'IEND') break;
     else if (type === 'iCCP') profile = true;
-    else if (type === 'eXIf') orientation = orientationOf(content);
-    else if (type === 'IDAT') parts.push(content);
-    else if (type === 'IEND') break;
+    else if (type === 'eXIf') {
+      if (exif) throw new Error('two EXIF chunks');
+      exif = content;
+    } else if (!/^[a-z][a-zA-Z]{3}$/.test(type)) {
+      // A capital letter says that nobody reads the pixels right who does not know the chunk.
+      throw new Error(`the chunk ${quoted(type)}, which the PNG standard does not have`);
+    }
+    before = type;
     at = end + 4;
   }
-  if (header === undefined) throw new Error('no header');
-  const indexed = header.colorType === PALETTE;
+  const indexed = header!.colorType === PALETTE;
+  if (indexed && !palette) throw new Error('palette indices without a palette');
   const data = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-  return { header, palette: indexed ? palette : undefined, profile, orientation, data };
+  return {
+    header: header!,
+    palette: indexed ? palette : undefined,
+    profile,
+    orientation: exif ? orientationOf(exif) : 1,
+    data,
+  };
 }
 
+const quoted = (type: string) => JSON.stringify(type);
+
+/** @throws Error for a form that the standard does not have */
 function headerOf(content: Buffer): Header {
+  const [depth, colorType, compression, filters, interlacing] = content.subarray(8);
+  if (!DEPTHS[colorType!]?.includes(depth!)) {
+    throw new Error(`colour type ${colorType} with ${depth} bits does not exist`);
+  }
+  if (compression !== 0 || filters !== 0 || interlacing! > 1) {
+    throw new Error('compression, row filters or interlacing of a kind that does not exist');
+  }
   return {
     width: content.readUInt32BE(0),
     height: content.readUInt32BE(4),
-    depth: content[8]!,
-    colorType: content[9]!,
-    interlaced: content[12] !== 0,
+    depth: depth!,
+    colorType: colorType!,
+    interlaced: interlacing === 1,
   };
 }
 

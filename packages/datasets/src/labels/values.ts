@@ -18,12 +18,6 @@ export interface LabelValues extends Size {
 export async function readLabelValues(file: string, coding: LabelCoding): Promise<LabelValues> {
   if (coding.kind === 'layers') return readLayers(coding.files);
   const png = await readSamples(file);
-  if (png.orientation > 1) {
-    throw refuse(
-      file,
-      `its EXIF orientation (${png.orientation}) has viewers turn it, which may not be how it was drawn; save it upright and without EXIF`,
-    );
-  }
   return { width: png.width, height: png.height, values: valuesOf(file, png, coding.kind) };
 }
 

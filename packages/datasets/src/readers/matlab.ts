@@ -4,6 +4,7 @@ import { inflateSync } from 'node:zlib';
 const INT8 = 1;
 const MATRIX = 14;
 const COMPRESSED = 15;
+const MOST_BYTES = 2 ** 24;
 
 type Reader = (view: DataView, at: number, little: boolean) => number;
 
@@ -29,7 +30,7 @@ export function readMatlabVectors(bytes: Uint8Array): Map<string, number[]> {
   const little = mark === 'IM';
   const vectors = new Map<string, number[]>();
   for (const element of elements(bytes.subarray(128), little)) {
-    const inner = element.type === COMPRESSED ? [...elements(inflateSync(element.data), little)][0] : element;
+    const inner = element.type === COMPRESSED ? [...elements(inflated(element.data), little)][0] : element;
     if (inner?.type !== MATRIX) continue;
     // Flags, dimensions, name, and the real part.
     const [, , name, real] = elements(inner.data, little);
@@ -40,6 +41,9 @@ export function readMatlabVectors(bytes: Uint8Array): Map<string, number[]> {
   }
   return vectors;
 }
+
+/** Ids of a data set's images, with many times their bytes to spare. */
+const inflated = (data: Uint8Array) => inflateSync(data, { maxOutputLength: MOST_BYTES });
 
 interface Element {
   type: number;

@@ -5,6 +5,7 @@ import {
   type ClassInfo,
   isCityscapes,
   numberedClasses,
+  parseJson,
   type Size,
   type ValueRange,
 } from '@pgpc/datasets';
@@ -27,15 +28,18 @@ export interface ModelAbout {
   readonly method?: string | undefined;
 }
 
-const classesSchema: z.ZodType<ClassInfo[]> = z.array(
-  z.object({
-    name: z.string(),
-    trainId: z.number(),
-    labelId: z.number(),
-    color: z.tuple([z.number(), z.number(), z.number()]),
-    kind: z.enum(['stuff', 'thing']),
-  }),
-);
+const byte = z.int().min(0).max(255);
+const classesSchema: z.ZodType<ClassInfo[]> = z
+  .array(
+    z.object({
+      name: z.string(),
+      trainId: byte,
+      labelId: byte,
+      color: z.tuple([byte, byte, byte]),
+      kind: z.enum(['stuff', 'thing']),
+    }),
+  )
+  .refine((classes) => classes.every(({ trainId }, i) => trainId === i), 'their trainIds must count from 0');
 
 /** A network as far as its file describes it. */
 export interface Described {
@@ -60,28 +64,51 @@ export function aboutTexts({ classInfo, about = {} }: Described): Record<string,
 }
 
 /**
- * @param texts of a file's header
- * @throws Error for classes that have not their form, and for an input that is normalised in another way than here
+ * @param file for the errors. @param texts of its header
+ * @throws Error for texts that have not their form, and for an input that is normalised in another way than here
  */
-export function readAbout(texts: Readonly<Record<string, string>>): Described {
+export function readAbout(file: string, texts: Readonly<Record<string, string>>): Described {
   const { classes, input_size: size, range, licence, run, method, mean = MEAN, std = STD } = texts;
   if (mean !== MEAN || std !== STD) {
     throw new Error(
-      `its input is normalised by mean ${mean} and deviation ${std}, here it is by ${MEAN} and ${STD}`,
+      `${file}: its input is normalised by mean ${mean} and deviation ${std}, here it is by ${MEAN} and ${STD}`,
     );
   }
-  const [width, height] = size?.split('x').map(Number) ?? [];
   const isKnown = [size, range, licence, run, method].some((text) => text !== undefined);
-  const inputSize = size === 'full' ? 'full' : width && height ? { width, height } : undefined;
+  const inputSize = size === undefined || size === 'full' ? size : sizeOf(file, size);
   return {
-    classInfo: classes === undefined ? undefined : classesSchema.parse(JSON.parse(classes)),
-    about: isKnown ? { inputSize, ...(range && { range: rangeOf(range) }), licence, run, method } : undefined,
+    classInfo: classes === undefined ? undefined : classesOf(file, classes),
+    about: isKnown
+      ? { inputSize, ...(range && { range: rangeOf(file, range) }), licence, run, method }
+      : undefined,
   };
 }
 
-function rangeOf(text: string): ValueRange {
-  const [low, high] = text.split(':').map(Number);
+function sizeOf(file: string, text: string): Size {
+  const found = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/.exec(text);
+  if (found === null) throw new Error(`${file}: its input_size ${JSON.stringify(text)} is no WxH`);
+  return { width: Number(found[1]), height: Number(found[2]) };
+}
+
+function rangeOf(file: string, text: string): ValueRange {
+  const [low, high, ...more] = text.split(':').map(Number);
+  if (more.length > 0 || !(Number.isFinite(low) && Number.isFinite(high) && low! < high!)) {
+    throw new Error(`${file}: its range ${JSON.stringify(text)} is no LOW:HIGH`);
+  }
   return [low!, high!];
+}
+
+function classesOf(file: string, text: string): ClassInfo[] {
+  let json: unknown;
+  try {
+    json = parseJson(text);
+  } catch (error) {
+    throw new Error(`${file}: its classes are no JSON: ${(error as Error).message}`, { cause: error });
+  }
+  const parsed = classesSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new Error(`${file}: its classes are not valid: ${issue!.path.join('.')}: ${issue!.message}`);
 }
 
 /**

@@ -1,5 +1,6 @@
 // A segmentor's own files; weights/fit.ts reads weights from elsewhere.
 
+import { parseJson } from '@pgpc/datasets';
 import { indexWeights, loadSafetensors, saveSafetensors, tidy } from '@pgpc/torch';
 import { z } from 'zod';
 import { segmentorSchema } from '../config/segmentor.js';
@@ -40,9 +41,10 @@ export function loadSegmentor(path: string): Segmentor {
       throw new Error(`${path}: its configuration is not valid\n${z.prettifyError(config.error)}`);
     }
     refuseClaimedWidth(path, config.data, tensors);
+    const about = readAbout(path, metadata);
     const segmentor = withoutInitialValues(() => new Segmentor(config.data, 0));
+    Object.assign(segmentor, about);
     try {
-      Object.assign(segmentor, readAbout(metadata));
       segmentor.loadStateDict(tensors);
     } catch (error) {
       segmentor.dispose();
@@ -54,7 +56,7 @@ export function loadSegmentor(path: string): Segmentor {
 
 function configIn(path: string, { config = '{}' }: Readonly<Record<string, string>>): unknown {
   try {
-    return JSON.parse(config);
+    return parseJson(config);
   } catch (error) {
     throw new Error(`${path}: its configuration is no JSON: ${(error as Error).message}`, { cause: error });
   }

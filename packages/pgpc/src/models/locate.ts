@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseJson } from '@pgpc/datasets';
 import { MODEL_FILE } from './model-file.js';
 import { weightsFileOf } from './weights/files.js';
 
@@ -64,7 +65,7 @@ function checkpointOfRun(run: string, best: boolean): string {
 function phaseOf(run: string): string | undefined {
   const file = join(run, 'run.json');
   try {
-    const { config } = JSON.parse(readFileSync(file, 'utf8')) as { config?: { phase?: unknown } };
+    const { config } = parseJson(readFileSync(file, 'utf8')) as { config?: { phase?: unknown } };
     return typeof config?.phase === 'string' ? config.phase : undefined;
   } catch (error) {
     throw new Error(`${file}: cannot be read: ${(error as Error).message}`);

@@ -7,6 +7,7 @@ import { join, relative } from 'node:path';
 import { forEachConcurrently, type SegmentationDataset, writeWholeSync } from '@pgpc/datasets';
 import { z } from 'zod';
 import type { OpenedData } from './data.js';
+import { parseJson } from './run-directory/metrics.js';
 import { checked } from './run-directory/schema.js';
 
 const DATA_FILE = 'data.json';
@@ -79,7 +80,9 @@ export function writeRecord(run: string, record: DataRecord): void {
 /** @returns undefined for a run of before there were records. @throws Error for a file that is none. */
 export function readRecord(run: string): DataRecord | undefined {
   const file = join(run, DATA_FILE);
-  return existsSync(file) ? checked(recordSchema, JSON.parse(readFileSync(file, 'utf8')), file) : undefined;
+  return existsSync(file)
+    ? checked(recordSchema, parseJson(readFileSync(file, 'utf8'), file), file)
+    : undefined;
 }
 
 /** How data differs, in words, by what it matters for. */

@@ -8,6 +8,7 @@ import { parseTraining, type TrainingConfig } from '../config/training.js';
 import { UsageError } from '../config/usage-error.js';
 import { versions } from '../machine.js';
 import { type FoundCheckpoint, findCheckpoint, wholeCheckpoints } from './checkpoint-files.js';
+import { savedBeside, savedState } from './checkpoint-texts.js';
 import type { OpenedData } from './data.js';
 import { type DataRecord, dataChanges, readRecord, recordData } from './data-record.js';
 import { lengthened } from './length.js';
@@ -165,10 +166,11 @@ function placedAt<T extends { root: string }>(
 }
 
 function stateOf(file: string): { done: number; metricsLines: number | undefined } {
-  const { state = '{}', beside = '{}' } = indexWeights(file).metadata;
-  const { iteration: done = 0 } = JSON.parse(state) as { iteration?: number };
-  const { metricsLines } = JSON.parse(beside) as Partial<BesideState>;
-  return { done, metricsLines };
+  const { metadata } = indexWeights(file);
+  return {
+    done: savedState(file, metadata).iteration,
+    metricsLines: savedBeside(file, metadata).metricsLines,
+  };
 }
 
 /** What a run was resumed with, for its run.json and to be said. */

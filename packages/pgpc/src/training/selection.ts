@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeJson } from '@pgpc/datasets';
+import { parseJson, writeJson } from '@pgpc/datasets';
 import { type Tensor, tidy } from '@pgpc/torch';
 import { z } from 'zod';
 import type { AdaptationStep } from '../adaptation/step.js';
@@ -27,7 +27,8 @@ const AGREEMENT_FALL = 0.02;
 
 const SELECTION_FILE = 'selection.json';
 
-const stateSchema = z.object({
+/** What is known of the checkpoints before. */
+export const selectionSchema = z.object({
   /** The kept checkpoint: steps done and the score that it was kept for. */
   best: z.object({ iteration: z.number(), value: z.number() }).optional(),
   /** Highest share of every class until it was found gone. */
@@ -35,7 +36,7 @@ const stateSchema = z.object({
   previous: z.object({ entropy: z.number(), agreement: z.number().optional() }).optional(),
 });
 
-export type SelectionState = z.infer<typeof stateSchema>;
+export type SelectionState = z.infer<typeof selectionSchema>;
 
 /** What one checkpoint's scores say. */
 export interface Verdict {
@@ -131,7 +132,7 @@ export function scoringImages(target: PixelStore): Promise<Tensor[]> {
 /** A damaged file says nothing: it is there for people, and the state of a training has its own account. */
 function stateIn(folder: string): SelectionState | undefined {
   try {
-    return stateSchema.parse(JSON.parse(readFileSync(join(folder, SELECTION_FILE), 'utf8')));
+    return selectionSchema.parse(parseJson(readFileSync(join(folder, SELECTION_FILE), 'utf8')));
   } catch {
     return undefined;
   }

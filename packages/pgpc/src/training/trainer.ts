@@ -16,7 +16,7 @@ import {
 } from '@pgpc/torch';
 import { Learner } from '../adaptation/learner.js';
 import { AdaptationStep, type StepLosses } from '../adaptation/step.js';
-import type { Experiment } from '../config/experiment.js';
+import { type Experiment, experimentSchema } from '../config/experiment.js';
 import { usesTarget } from '../config/method.js';
 import { aboutTexts, readAbout } from '../models/about.js';
 import { MODEL_FILE, saveSegmentor } from '../models/checkpoint.js';
@@ -25,6 +25,7 @@ import { BatchLoader } from '../pipeline/loader.js';
 import type { PixelStore } from '../pipeline/pixels.js';
 import { type ImageClasses, RareClassSampler } from '../pipeline/rare-class-sampling.js';
 import { commitCheckpoint, FORMAT, FORMATS, findCheckpoint } from './checkpoint-files.js';
+import { savedBeside, savedExperiment, savedState } from './checkpoint-texts.js';
 import { enterDevice } from './device.js';
 import { Replica } from './distributed.js';
 import { describeDrawn, FiniteSteps, type NotFiniteStep } from './finite-steps.js';
@@ -292,12 +293,13 @@ export class Trainer {
       if (!FORMATS.includes(metadata.format)) {
         throw new Error(`${path} is no training checkpoint of this version`);
       }
-      if (!sameButChangeable(JSON.parse(metadata.experiment!), this.experiment)) {
+      const saved = experimentSchema.safeParse(savedExperiment(path, metadata));
+      if (!saved.success || !sameButChangeable(saved.data, this.experiment)) {
         throw new Error(`${path} belongs to another experiment than the one to be resumed`);
       }
-      const { licence } = readAbout(metadata).about ?? {};
+      const { licence } = readAbout(path, metadata).about ?? {};
       this.learner.segmentor.about = { ...this.learner.segmentor.about, licence };
-      const state = JSON.parse(metadata.state!);
+      const state = savedState(path, metadata);
       const { parts, execution } = this.step;
       const part = (prefix: string) =>
         new Map(
@@ -314,8 +316,8 @@ export class Trainer {
       parts.augmentRng.setState(state.augment);
       this.loader.setState(state.loader);
       this.iteration = state.iteration;
-      this.skipped = state.skipped ?? 0;
-      this.beside = JSON.parse(metadata.beside ?? '{}');
+      this.skipped = state.skipped;
+      this.beside = savedBeside(path, metadata);
     });
   }
 

@@ -187,7 +187,7 @@ function isMadeOf(folder: string, wanted: z.infer<typeof madeOfSchema>): boolean
 /** @throws Error for a folder that `pgpc export onnx` did not write */
 function readNetwork(folder: string, label: string): OnnxNetwork {
   const file = path.join(folder, ONNX_FILE);
-  const { names, own } = readHuggingFaceFiles(file) ?? {};
+  const { names, own, file: config = file } = readHuggingFaceFiles(file) ?? {};
   const preprocessor = readPreprocessor(folder);
   if (names === undefined || own === undefined || preprocessor === undefined) {
     throw new Error(
@@ -195,7 +195,7 @@ function readNetwork(folder: string, label: string): OnnxNetwork {
         'known; `pgpc export onnx` writes a folder that can be tried',
     );
   }
-  const { classInfo = namedClasses(names), about } = readAbout(own);
+  const { classInfo = namedClasses(names), about } = readAbout(config, own);
   const { said } = asTrained({ config: { classes: names.length }, classInfo, about });
   const inputSize = about?.inputSize ?? 'full';
   const deep = about?.range

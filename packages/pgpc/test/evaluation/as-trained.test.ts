@@ -32,8 +32,8 @@ describe('what a model is used as', () => {
 
   test('the range of stored numbers, which its file keeps', () => {
     const about = { inputSize: size, range: [7000, 8200] } as const;
-    expect(readAbout(aboutTexts({ classInfo, about }))).toMatchObject({ classInfo, about });
-    expect(readAbout(aboutTexts({ classInfo, about: { inputSize: size } })).about).not.toHaveProperty(
+    expect(readAbout('x', aboutTexts({ classInfo, about }))).toMatchObject({ classInfo, about });
+    expect(readAbout('x', aboutTexts({ classInfo, about: { inputSize: size } })).about).not.toHaveProperty(
       'range',
     );
     expect(asTrained({ config, classInfo, about }).said).toEqual([

@@ -95,7 +95,8 @@ function readIndex(path: string): Map<string, string> {
   for (const [name, file] of files) {
     // A name with folders could reach outside of the index's own.
     if (typeof file !== 'string' || !/^[^/\\]+$/.test(file) || file === '..') {
-      throw fault(`tensor ${quoted(name)}: ${quoted(String(file))} is no file name beside the index`);
+      const what = typeof file === 'string' ? quoted(file) : `its ${typeof file}`;
+      throw fault(`tensor ${quoted(name)}: ${what} is no file name beside the index`);
     }
   }
   return files as Map<string, string>;

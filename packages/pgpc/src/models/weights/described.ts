@@ -28,11 +28,11 @@ const CLASS_KEYS: readonly (readonly [names: string, colors: string])[] = [
  * @throws Error as {@link readAbout} does
  */
 export function described({ path, naming, metadata }: DescribedFile, count: number): Described {
-  if (metadata.format?.startsWith('pgpc-')) return readAbout(metadata);
+  if (metadata.format?.startsWith('pgpc-')) return readAbout(path, metadata);
   const own = ownTexts(metadata);
-  if (own) return readAbout(own);
+  if (own) return readAbout(path, own);
   const hub = naming === 'mit-huggingface' ? readHuggingFaceFiles(path) : undefined;
-  if (hub?.own) return readAbout(hub.own);
+  if (hub?.own) return readAbout(hub.file, hub.own);
   const listed = CLASS_KEYS.map(([names, colors]) => ({
     names: parsed(metadata[names]),
     palette: parsed(metadata[colors])?.filter(isColor),

@@ -2,7 +2,8 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Size } from '@pgpc/datasets';
+import { parseJson, type Size } from '@pgpc/datasets';
+import { z } from 'zod';
 import { RGB_MEAN, RGB_STD } from '../../config/normalisation.js';
 import type { MitName } from '../../config/segmentor.js';
 import { aboutTexts, OWN_KEY } from '../about.js';
@@ -93,6 +94,7 @@ export function preprocessor(
 
 /** What `config.json` beside a weights file says. */
 export interface HuggingFaceDescription {
+  readonly file: string;
   /** Names by class; undefined where it has none. */
   readonly names: readonly string[] | undefined;
   /** What this project wrote, as {@link aboutTexts} gives it. */
@@ -102,28 +104,46 @@ export interface HuggingFaceDescription {
 /**
  * Reads `config.json` in the folder of a weights file, or `NAME.config.json` beside `NAME.safetensors`, as `weights pull`
  * calls it.
- * @returns undefined where there is none. @throws Error for one that is no JSON.
+ * @returns undefined where there is none. @throws Error for one that is no JSON, or has other things in the places that are read.
  */
 export function readHuggingFaceFiles(weights: string): HuggingFaceDescription | undefined {
   const file = [configOf(weights), join(dirname(weights), CONFIG)].find((path) => existsSync(path));
   if (file === undefined) return undefined;
-  let config: Record<string, unknown>;
-  try {
-    config = JSON.parse(readFileSync(file, 'utf8')) ?? {};
-  } catch (error) {
-    throw new Error(`${file} is not JSON: ${(error as Error).message}`);
+  const parsed = configSchema.safeParse(parseJsonFile(file));
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new Error(`${file}: ${issue!.path.join('.')}: ${issue!.message}`);
   }
-  const labels = Object.entries((config.id2label ?? {}) as Record<string, unknown>);
-  const names = labels.sort(([a], [b]) => Number(a) - Number(b)).map(([, name]) => String(name));
-  const { classes, ...texts } = (config[OWN_KEY] ?? {}) as Record<string, unknown>;
-  const own = {
-    ...(texts as Record<string, string>),
-    ...(classes !== undefined && { classes: JSON.stringify(classes) }),
-  };
+  const { id2label, [OWN_KEY]: own } = parsed.data;
+  const labels = Object.entries(id2label ?? {}).sort(([a], [b]) => Number(a) - Number(b));
+  const { classes, ...texts } = own ?? {};
   return {
-    names: labels.length > 0 && labels.every(([id], i) => Number(id) === i) ? names : undefined,
-    own: config[OWN_KEY] === undefined ? undefined : own,
+    file,
+    names:
+      labels.length > 0 && labels.every(([id], i) => Number(id) === i)
+        ? labels.map(([, name]) => name)
+        : undefined,
+    own: own && { ...texts, ...(classes !== undefined && { classes: JSON.stringify(classes) }) },
   };
+}
+
+/** What is read of `config.json`. */
+const configSchema = z.object({
+  id2label: z.record(z.string(), z.union([z.string(), z.number().transform(String)])).nullish(),
+  // A list within lists within it at most.
+  [OWN_KEY]: z
+    .object({ classes: z.array(z.record(z.string(), z.unknown())).optional() })
+    .catchall(z.string())
+    .optional(),
+});
+
+/** @throws Error that names the file */
+function parseJsonFile(file: string): unknown {
+  try {
+    return parseJson(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new Error(`${file} is not JSON: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 /** What `preprocessor_config.json` in a folder says of the input. */
@@ -136,10 +156,6 @@ export interface PreprocessorDescription {
 export function readPreprocessor(folder: string): PreprocessorDescription | undefined {
   const file = join(folder, PREPROCESSOR);
   if (!existsSync(file)) return undefined;
-  try {
-    const { do_normalize: normalises } = JSON.parse(readFileSync(file, 'utf8')) as { do_normalize?: unknown };
-    return { normalises: normalises !== false };
-  } catch (error) {
-    throw new Error(`${file} is not JSON: ${(error as Error).message}`);
-  }
+  const { do_normalize: normalises } = (parseJsonFile(file) ?? {}) as { do_normalize?: unknown };
+  return { normalises: normalises !== false };
 }

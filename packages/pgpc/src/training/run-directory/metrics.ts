@@ -1,5 +1,6 @@
 // metrics.jsonl, line by line: what a line holds, and what counts where a resumed run repeats iterations.
 
+import { parseJson as parse } from '@pgpc/datasets';
 import { checked, type MetricRecord, metricRecordSchema } from './schema.js';
 
 export const METRICS_FILE = 'metrics.jsonl';
@@ -55,8 +56,8 @@ export function lengthOfWholeLines(bytes: Uint8Array): number {
 /** @throws Error that names the place. */
 export function parseJson(text: string, where: string): unknown {
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch (error) {
-    throw new Error(`${where} is not JSON: ${(error as Error).message}`);
+    throw new Error(`${where} is not JSON: ${(error as Error).message}`, { cause: error });
   }
 }

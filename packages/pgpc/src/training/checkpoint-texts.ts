@@ -1,0 +1,66 @@
+// The texts that the file of a training's state has beside its tensors: the experiment, where it stands, what a run keeps with it.
+
+import { parseJson } from '@pgpc/datasets';
+import { z } from 'zod';
+import type { RngState } from '../random.js';
+import { selectionSchema } from './selection.js';
+
+const word = z
+  .int()
+  .min(-(2 ** 31))
+  .max(2 ** 32 - 1);
+const rng: z.ZodType<RngState> = z.tuple([word, word, word, word]);
+
+const stateSchema = z.object({
+  iteration: z.int().min(0),
+  skipped: z.int().min(0).default(0),
+  /** What the optimizer gave beside its tensors. */
+  optimizer: z.object({
+    groups: z.array(z.object({ name: z.string(), size: z.int(), lr: z.number(), weightDecay: z.number() })),
+    steps: z.array(z.int().min(0)),
+  }),
+  augment: rng,
+  loader: rng,
+});
+
+/** Where a training stands, beside its tensors. */
+export type SavedState = z.infer<typeof stateSchema>;
+
+/** What a run keeps beside a training's state, see `BesideState`. */
+const besideSchema = z.object({
+  selection: selectionSchema.optional(),
+  metricsLines: z.int().min(0).optional(),
+});
+
+type Texts = Readonly<Record<string, string>>;
+
+/** @throws Error naming the file, for another file's texts or damaged ones */
+export function savedState(file: string, texts: Texts): SavedState {
+  return fitting(stateSchema, file, texts, 'state');
+}
+
+/** @throws as {@link savedState} does */
+export function savedBeside(file: string, texts: Texts): z.infer<typeof besideSchema> {
+  return fitting(besideSchema, file, { beside: '{}', ...texts }, 'beside');
+}
+
+/** Plain JSON. @throws as {@link savedState} does */
+export function savedExperiment(file: string, texts: Texts): unknown {
+  return fitting(z.unknown(), file, texts, 'experiment');
+}
+
+function fitting<T extends z.ZodType>(schema: T, file: string, texts: Texts, key: string): z.output<T> {
+  const fault = (why: string, cause?: unknown) =>
+    new Error(`${file} is no training checkpoint of this version: its ${key} ${why}`, { cause });
+  if (texts[key] === undefined) throw fault('is missing');
+  let json: unknown;
+  try {
+    json = parseJson(texts[key]);
+  } catch (error) {
+    throw fault(`is no JSON: ${(error as Error).message}`, error);
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw fault(`is not valid: ${issue!.path.join('.')}: ${issue!.message}`);
+}
