@@ -112,7 +112,8 @@ async function readBatch(first, last) {
   let next = first;
   const work = async (lane) => {
     while (next < last) {
-      if (lanes.length === 1 || next === first) writeSync(log, `${next} `, 0);
+      // Where to begin again after a death, and that it lives.
+      writeSync(log, `${lanes.length === 1 ? next : first} ${next} `, 0);
       size += await readInput(lane, next++);
     }
   };
@@ -146,8 +147,8 @@ for (let index = 0; index < 20; index++) {
   await kind.read(lanes[0], random, files).catch(() => {});
   kind.clean?.(lanes[0]);
 }
-tell({ ready: true });
 for (const find of existsSync(finds) ? readdirSync(finds) : []) await readFind(find);
+tell({ ready: true });
 for (let first = from; first < from + count; first += BATCH) {
   await readBatch(first, Math.min(first + BATCH, from + count));
 }

@@ -30,8 +30,8 @@ const unknown = names.find((name) => !Object.hasOwn(kinds, name));
 if (unknown !== undefined)
   throw new Error(`--input ${unknown}: there are ${Object.keys(kinds).join(', ')}, all`);
 
-/** As long as an input may take, and what a machine that is busy with other things may add. */
-const HANG_SECONDS = 15;
+/** What ends in less, but in more than an input may take, the child tells of. */
+const HANG_SECONDS = 30;
 /** Of address space: what is taken by a claimed size is refused by the system, and ends the process. */
 const MOST_KIB = 48 * 2 ** 20;
 /** Processes that end before their time. */

@@ -82,7 +82,7 @@ export const EDGES = [
   2 ** 32 - 1,
 ];
 
-/** Numbers that JSON and YAML can hold, of which a reader may expect none. */
+/** Numbers that JSON and YAML can hold, and a reader may not expect. */
 export const ODD_NUMBERS = [...EDGES, -1, -0.5, 0.1, 1e-300, 1e308, -(2 ** 31), 2 ** 53, 2 ** 63, 1e21];
 
 /** Changes one to `most` places of the bytes: flips, edges, parts that are cut out, doubled, moved or of another file. */
