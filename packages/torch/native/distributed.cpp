@@ -1,7 +1,8 @@
 // Data parallel on torch.distributed's C++ engine: the process's group, its collectives, its gradient reducer.
 //
 //   distributedBackends() -> string[]     'gloo', 'nccl': what this libtorch and this build have
-//   distributedJoin(backend, host, port, rank, size, timeout (ms), hosts the store, prefix of the store's keys)
+//   distributedJoin(backend, rank, size, timeout (ms), host, port, hosts the store, prefix of the store's keys, file)
+//                          a file that is not '' is the store, for the ranks of one machine: it takes the place of host to prefix
 //   distributedLeave()
 //   pgpc::all_reduce_      sum, mean, max or min over the ranks, in place
 //   pgpc::all_gather       the tensors of all ranks, stacked in rank order
@@ -24,10 +25,17 @@
 #include <torch/library.h>
 #include <torch/version.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -37,6 +45,7 @@
 #include <vector>
 
 #ifdef PGPC_DISTRIBUTED
+#include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #ifdef USE_C10D_GLOO
@@ -54,6 +63,19 @@ namespace {
 
 using at::Tensor;
 using at::TensorList;
+
+// Where the ranks meet: at a store of host and port, or in a file.
+struct Place {
+  std::string host;
+  int port = 0;
+  bool hosts = false;
+  std::string prefix;
+  std::string file;
+
+  bool is_this_machine() const {
+    return !file.empty() || host == "localhost" || host.rfind("127.", 0) == 0;
+  }
+};
 
 #ifdef PGPC_DISTRIBUTED
 
@@ -109,16 +131,16 @@ Group group_of(const Store& store, int rank, int size, c10::DeviceType device, c
 #endif
 
 #ifdef USE_C10D_GLOO
-Group make_gloo(const Store& store, const std::string& host, int rank, int size, std::chrono::milliseconds timeout) {
+Group make_gloo(const Store& store, const Place& place, int rank, int size, std::chrono::milliseconds timeout) {
   auto options = c10d::ProcessGroupGloo::Options::create(timeout);
   // The variable that names network interfaces in every launcher's documentation.
   const char* interfaces = std::getenv("GLOO_SOCKET_IFNAME");
-  if (interfaces != nullptr && *interfaces != '\0') {
+  if (place.file.empty() && interfaces != nullptr && *interfaces != '\0') {
     std::istringstream names(interfaces);
     for (std::string name; std::getline(names, name, ',');) {
       options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForInterface(name));
     }
-  } else if (host == "localhost" || host.rfind("127.", 0) == 0) {
+  } else if (place.is_this_machine()) {
     options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1"));
   } else {
     options->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
@@ -145,21 +167,52 @@ auto poll_for_requests(Options& options, int) -> decltype(options.useLibUV, void
 template <typename Options>
 void poll_for_requests(Options&, long) {}
 
-void join(const std::string& backend, const std::string& host, int port, int rank, int size, int64_t milliseconds,
-          bool hosts, const std::string& prefix) {
-  TORCH_CHECK(!member->group, "this process has joined a process group already");
-  const std::chrono::milliseconds timeout(milliseconds);
+// The store's server listens on every interface, unless it is given a socket that listens already: from version 2 on.
+template <typename Options>
+auto listen_on_loopback(Options& options, int) -> decltype(options.masterListenFd, void()) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  TORCH_CHECK(fd >= 0, "no socket for the store: ", std::strerror(errno));
+  const int again = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &again, sizeof(again));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(options.port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 || listen(fd, SOMAXCONN) != 0) {
+    const int error = errno;
+    close(fd);
+    TORCH_CHECK(false, "the store cannot listen there: ", std::strerror(error));
+  }
+  options.masterListenFd = fd;
+}
+template <typename Options>
+void listen_on_loopback(Options&, long) {}
+
+Store open_store(const Place& place, int size, std::chrono::milliseconds timeout) {
+  if (!place.file.empty()) {
+    Store store = c10::make_intrusive<c10d::FileStore>(place.file, size);
+    store->setTimeout(timeout);
+    return store;
+  }
   c10d::TCPStoreOptions options;
-  options.port = static_cast<std::uint16_t>(port);
-  options.isServer = hosts;
+  options.port = static_cast<std::uint16_t>(place.port);
+  options.isServer = place.hosts;
   options.waitWorkers = false;
   options.timeout = timeout;
   poll_for_requests(options, 0);
-  Store store = c10::make_intrusive<c10d::TCPStore>(host, options);
-  if (!prefix.empty()) store = c10::make_intrusive<c10d::PrefixStore>(prefix, store);
+  if (place.hosts && place.is_this_machine()) listen_on_loopback(options, 0);
+  Store store = c10::make_intrusive<c10d::TCPStore>(place.host, options);
+  if (place.prefix.empty()) return store;
+  return c10::make_intrusive<c10d::PrefixStore>(place.prefix, store);
+}
+
+void join(const std::string& backend, int rank, int size, int64_t milliseconds, const Place& place) {
+  TORCH_CHECK(!member->group, "this process has joined a process group already");
+  const std::chrono::milliseconds timeout(milliseconds);
+  const Store store = open_store(place, size, timeout);
   Group made;
 #ifdef USE_C10D_GLOO
-  if (backend == "gloo") made = make_gloo(store, host, rank, size, timeout);
+  if (backend == "gloo") made = make_gloo(store, place, rank, size, timeout);
 #endif
 #ifdef USE_C10D_NCCL
   if (backend == "nccl") made = make_nccl(store, rank, size, timeout);
@@ -427,7 +480,7 @@ TORCH_LIBRARY_IMPL(pgpc, CompositeImplicitAutograd, m) { m.impl("sync_batch_norm
 
 #else  // no torch.distributed in this libtorch
 
-void join(const std::string&, const std::string&, int, int, int, int64_t, bool, const std::string&) {
+void join(const std::string&, int, int, int64_t, const Place&) {
   TORCH_CHECK(false, "this libtorch was built without torch.distributed");
 }
 
@@ -450,8 +503,8 @@ Napi::Value distributedJoin(const Napi::CallbackInfo& info) {
   const auto text = [&](size_t i) { return info[i].As<Napi::String>().Utf8Value(); };
   const auto number = [&](size_t i) { return info[i].As<Napi::Number>().Int32Value(); };
   try {
-    join(text(0), text(1), number(2), number(3), number(4), info[5].As<Napi::Number>().Int64Value(),
-         info[6].As<Napi::Boolean>().Value(), text(7));
+    const Place place{text(4), number(5), info[6].As<Napi::Boolean>().Value(), text(7), text(8)};
+    join(text(0), number(1), number(2), info[3].As<Napi::Number>().Int64Value(), place);
   } catch (const c10::Error& e) {
     throw Napi::Error::New(info.Env(), e.what_without_backtrace());
   } catch (const std::exception& e) {

@@ -2,8 +2,9 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
-import { availableParallelism } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -32,7 +33,8 @@ interface Rank {
 }
 
 /**
- * Runs `pgpc` with the arguments of this command line, less `--nproc`, once a rank, with torchrun's variables.
+ * Runs `pgpc` with the arguments of this command line, less `--nproc`, once a rank, with torchrun's variables. The ranks meet
+ * in a file that this user alone may open, and talk over loopback: nobody else can join, and nothing listens to a network.
  * @param count ranks, and processes. @param args the command line's arguments.
  * @param command program and arguments that come before them.
  * @throws Error that names the rank that failed first and the last line of its errors; the others are ended by then.
@@ -43,8 +45,9 @@ export async function launchTraining(
   args: readonly string[] = process.argv.slice(2),
   command: readonly [string, ...string[]] = [process.execPath, PROGRAM],
 ): Promise<void> {
-  const port = await freePort();
-  const ranks = Array.from({ length: count }, (_, rank) => start(rank, count, port, io, args, command));
+  const meeting = mkdtempSync(join(tmpdir(), 'pgpc-ranks-'));
+  const store = join(meeting, 'store');
+  const ranks = Array.from({ length: count }, (_, rank) => start(rank, count, store, io, args, command));
   const ended = ranks.map((rank) => outcome(rank));
   const interrupt = () => signalAll(ranks, 'SIGINT');
   if (io.signal.aborted) interrupt();
@@ -68,13 +71,14 @@ export async function launchTraining(
     throw new Error(`rank ${cause.rank} of ${count} ended with ${cause.end}${what}${stopped}`);
   } finally {
     io.signal.removeEventListener('abort', interrupt);
+    rmSync(meeting, { recursive: true, force: true });
   }
 }
 
 function start(
   rank: number,
   count: number,
-  port: number,
+  store: string,
   io: LaunchIo,
   args: readonly string[],
   [program, ...before]: readonly [string, ...string[]],
@@ -83,9 +87,10 @@ function start(
   const child = spawn(program, [...before, ...withoutCount(args)], {
     env: {
       OMP_NUM_THREADS: String(cores),
+      // What NCCL says of where its ranks are goes by sockets too.
+      NCCL_SOCKET_IFNAME: 'lo',
       ...process.env,
-      MASTER_ADDR: '127.0.0.1',
-      MASTER_PORT: String(port),
+      PGPC_STORE_FILE: store,
       WORLD_SIZE: String(count),
       LOCAL_WORLD_SIZE: String(count),
       RANK: String(rank),
@@ -144,19 +149,14 @@ function withoutCount(args: readonly string[]): string[] {
   return args.filter((arg, i) => arg !== NPROC && args[i - 1] !== NPROC && !arg.startsWith(`${NPROC}=`));
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 /** For the program that is launched: it does not outlive the process that started it as a rank. */
 export function endWithLauncher(): void {
   // A program that is no rank may have a channel of its own.
   if (!process.connected || process.env.LOCAL_WORLD_SIZE === undefined) return;
-  process.once('disconnect', () => process.exit(1));
+  process.once('disconnect', () => {
+    const { PGPC_STORE_FILE: store } = process.env;
+    if (store) rmSync(dirname(store), { recursive: true, force: true });
+    process.exit(1);
+  });
   process.channel?.unref();
 }

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +24,7 @@ import { tinyContrast, tinySegmentor, tinySelfTraining } from '../support/method
 
 const RANK = fileURLToPath(new URL('./distributed-rank.mjs', import.meta.url));
 const PGPC = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
+const DISTRIBUTED = new URL('../../dist/training/distributed.js', import.meta.url).href;
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-distributed-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -249,9 +250,8 @@ describe('the launcher', () => {
   test("gives every rank torchrun's variables and the arguments but its own", async () => {
     const { error, out } = await launch(
       3,
-      `const { WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT } = process.env;
-      const port = Number(MASTER_PORT);
-      console.log(JSON.stringify([rank, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, port > 1023, process.argv.slice(2)]));`,
+      `const { WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE } = process.env;
+      console.log(JSON.stringify([rank, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, process.argv.slice(2)]));`,
     );
     expect(error).toBeUndefined();
     const lines = out
@@ -259,9 +259,53 @@ describe('the launcher', () => {
       .split('\n')
       .map((line) => JSON.parse(line))
       .sort((a, b) => a[0] - b[0]);
-    expect(lines).toEqual(
-      [0, 1, 2].map((rank) => [rank, '3', String(rank), '3', '127.0.0.1', true, ['train', '--seed', '3']]),
+    expect(lines).toEqual([0, 1, 2].map((rank) => [rank, '3', String(rank), '3', ['train', '--seed', '3']]));
+  });
+
+  test('lets ranks meet where nobody else can, and listen on loopback alone', async () => {
+    const { error, out } = await launch(
+      2,
+      `const { existsSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } = await import('node:fs');
+      const { dirname } = await import('node:path');
+      const { setTimeout } = await import('node:timers/promises');
+      const { joinGroup } = await import(${JSON.stringify(DISTRIBUTED)});
+      // An address that the launcher's own ranks have no use for.
+      process.env.MASTER_ADDR = 'elsewhere.invalid';
+      const folder = dirname(process.env.PGPC_STORE_FILE);
+      const first = folder + '/pid';
+      if (rank === 0) writeFileSync(first, String(process.pid));
+      // Rank 0 listens until rank 1 comes, which looks at it first.
+      let addresses = [];
+      while (rank === 1 && addresses.length === 0) {
+        await setTimeout(20);
+        if (existsSync(first)) addresses = listening(readFileSync(first, 'utf8'));
+      }
+      const group = joinGroup();
+      group.barrier();
+      if (rank === 1) console.log(JSON.stringify([folder, statSync(folder).mode & 0o777, addresses]));
+      group.dispose();
+
+      function listening(pid) {
+        const inodes = readdirSync('/proc/' + pid + '/fd').flatMap((fd) => {
+          try {
+            return readlinkSync('/proc/' + pid + '/fd/' + fd).match(/(?<=^socket:.)\\d+/) ?? [];
+          } catch {
+            return [];
+          }
+        });
+        // Local address, and state 0A: it listens. The four bytes of the address are one number of the processor's order.
+        return ['tcp', 'tcp6'].flatMap((table) =>
+          readFileSync('/proc/' + pid + '/net/' + table, 'utf8').trim().split('\\n').slice(1)
+            .map((line) => line.trim().split(/ +/))
+            .filter((fields) => fields[3] === '0A' && inodes.includes(fields[9]))
+            .map((fields) => fields[1].split(':')[0]));
+      }`,
     );
+    expect(error).toBeUndefined();
+    const [folder, mode, addresses] = JSON.parse(out);
+    expect(mode).toBe(0o700);
+    expect(new Set(addresses)).toEqual(new Set(['0100007F']));
+    expect(existsSync(folder)).toBe(false);
   });
 
   test('ends the others when one fails, and says which failed and why', async () => {

@@ -10,18 +10,34 @@ import type { World } from './world.js';
 export type Backend = 'gloo' | 'nccl';
 
 /** Where the processes meet, and who this one is. */
-export interface Rendezvous {
+export type Rendezvous = RankPlace & (StoreAddress | StoreFile);
+
+interface RankPlace {
   rank: number;
   size: number;
   /** Place on this machine, from 0: the GPU to use. */
   localRank: number;
-  /** Address and port of the store through which the processes find each other. */
+}
+
+interface StoreAddress {
+  /**
+   * Address and port of the store through which the processes find each other. It listens on every interface; with libtorch 2
+   * on loopback alone where the address is of it.
+   */
   host: string;
   port: number;
   /** Whether this process runs that store: rank 0, unless a launcher does. */
   hostsStore: boolean;
   /** Comes before this group's keys in the store. */
   prefix: string;
+}
+
+interface StoreFile {
+  /**
+   * A file that is the store, for the processes of one machine: whoever may open it may join. It is not there before the first
+   * of them, and of one group alone. Over Gloo nothing listens but on loopback.
+   */
+  file: string;
 }
 
 export interface GroupOptions {
@@ -58,10 +74,14 @@ export class ProcessGroup implements World {
     readonly rendezvous: Rendezvous,
     { backend = 'gloo', timeout = DEFAULT_TIMEOUT }: GroupOptions = {},
   ) {
-    const { rank, size, host, port, hostsStore, prefix } = rendezvous;
+    const { rank, size } = rendezvous;
+    const { host, port, hostsStore, prefix, file } =
+      'file' in rendezvous
+        ? { host: '', port: 0, hostsStore: false, prefix: '', file: rendezvous.file }
+        : { ...rendezvous, file: '' };
     check('the number of ranks', size, 1, 2 ** 20);
     check('the rank', rank, 0, size - 1);
-    check('the port', port, 1, 65_535);
+    if (file === '') check('the port', port, 1, 65_535);
     if (!(timeout > 0)) throw new RangeError(`the timeout is a number of seconds above 0, not ${timeout}`);
     const backends = distributedBackends();
     if (!backends.includes(backend)) {
@@ -70,10 +90,10 @@ export class ProcessGroup implements World {
     }
     const milliseconds = Math.ceil(timeout * 1000);
     try {
-      native.distributedJoin(backend, host, port, rank, size, milliseconds, hostsStore, prefix);
+      native.distributedJoin(backend, rank, size, milliseconds, host, port, hostsStore, prefix, file);
     } catch (error) {
       throw new Error(
-        `rank ${rank} of ${size} did not meet the others at ${host}:${port}: ${firstLine((error as Error).message)}`,
+        `rank ${rank} of ${size} did not meet the others at ${file || `${host}:${port}`}: ${firstLine((error as Error).message)}`,
       );
     }
     this.rank = rank;

@@ -154,6 +154,6 @@ export interface Native {
   // native/distributed.cpp
   /** 'gloo', 'nccl': what this build has. */
   distributedBackends(): string[];
-  distributedJoin(backend: string, host: string, port: number, rank: number, size: number, milliseconds: number, hostsStore: boolean, prefix: string): void;
+  distributedJoin(backend: string, rank: number, size: number, milliseconds: number, host: string, port: number, hostsStore: boolean, prefix: string, file: string): void;
   distributedLeave(): void;
 }
