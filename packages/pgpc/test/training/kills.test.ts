@@ -79,8 +79,8 @@ test.skipIf(kills === 0)(
         } else expect([method, i, code]).toEqual([method, i, 0]);
       }
       expect([method, i, runContents(run)]).toEqual([method, i, contents]);
+      process.stderr.write(`${i} kills, the last of ${method}: ${JSON.stringify(seen)}\n`);
     }
-    process.stderr.write(`${JSON.stringify(seen)}\n`);
   },
   36_000_000,
 );
