@@ -31,10 +31,15 @@ interface Failure {
 
 /**
  * Threads that run one program, each started when all others are busy. They keep the process alive only while they have
- * tasks. A task is posted at once, also to a busy thread, so threads keep working while the main thread computes.
+ * tasks. A task is posted at once, also to a busy thread, so threads keep working while the main thread computes. One that
+ * ends of itself (out of memory, say) is replaced, and what it had not done is done again.
  */
 export class ThreadPool<Task, Result> {
   readonly #threads: Thread<Task, Result>[] = [];
+  /** Why threads have ended that should not have, in order: the last of them, and how many. */
+  #lost: { readonly count: number; readonly last: Error } | undefined;
+  /** Tasks of lost threads, one after the other: which of them its thread has ended by is not known. */
+  #again: Promise<unknown> = Promise.resolve();
 
   /** @param program calls {@link serveTasks}. @param count of threads at most, from 1 */
   constructor(
@@ -42,20 +47,62 @@ export class ThreadPool<Task, Result> {
     readonly count: number,
   ) {}
 
-  /** Has the idlest thread do a task. @throws what the program throws, as an Error or DatasetError; Error if it ends */
+  /** How many threads have ended of themselves, and why the last one did; undefined: none has. */
+  get lost(): { readonly count: number; readonly last: Error } | undefined {
+    return this.#lost;
+  }
+
+  /**
+   * Has the idlest thread do a task.
+   * @throws what the program throws, as an Error or DatasetError; Error if two threads have ended over the task, the second of
+   *   which had no other
+   */
   run(task: Task): Promise<Result> {
+    return this.#idlest()
+      .run(task)
+      .catch((error: Error) => {
+        if (!(error instanceof ThreadEnded)) throw error;
+        const retried = this.#again.then(() => this.#alone(task));
+        this.#again = retried.catch(() => {});
+        return retried;
+      });
+  }
+
+  #idlest(): Thread<Task, Result> {
     const [idlest] = this.#threads.toSorted((a, b) => a.pending - b.pending);
-    if (idlest && (idlest.pending === 0 || this.#threads.length >= this.count)) return idlest.run(task);
-    const started = new Thread<Task, Result>(this.program);
+    if (idlest && (idlest.pending === 0 || this.#threads.length >= this.count)) return idlest;
+    const started = this.#start();
     this.#threads.push(started);
-    return started.run(task);
+    return started;
+  }
+
+  #start(): Thread<Task, Result> {
+    const started = new Thread<Task, Result>(this.program, (last) => {
+      this.#lost = { count: (this.#lost?.count ?? 0) + 1, last };
+      const place = this.#threads.indexOf(started);
+      if (place >= 0) this.#threads.splice(place, 1);
+    });
+    return started;
+  }
+
+  async #alone(task: Task): Promise<Result> {
+    const thread = this.#start();
+    try {
+      return await thread.run(task);
+    } finally {
+      await thread.close();
+    }
   }
 
   /** Lets the threads finish what they were given, and waits until they have ended. */
   async dispose(): Promise<void> {
     await Promise.all(this.#threads.splice(0).map((thread) => thread.close()));
+    await this.#again;
   }
 }
+
+/** A thread has ended of itself. */
+class ThreadEnded extends Error {}
 
 class Thread<Task, Result> {
   readonly #worker: Worker;
@@ -64,13 +111,20 @@ class Thread<Task, Result> {
     { resolve: (result: Result) => void; reject: (error: Error) => void }
   >();
   #nextId = 0;
-  #fault: Error | undefined;
+  #fault: ThreadEnded | undefined;
+  #closing = false;
 
-  constructor(program: URL) {
+  /** @param onLost told once why it has ended, unless it was closed. */
+  constructor(
+    program: URL,
+    readonly onLost: (reason: Error) => void,
+  ) {
     this.#worker = new Worker(program);
     this.#worker.on('message', (answer: Answer<Result>) => this.#settle(answer));
-    this.#worker.on('error', (error) => this.#fail(error));
-    this.#worker.on('exit', () => this.#fail(new Error(`a thread of ${program.pathname} has ended`)));
+    this.#worker.on('error', ({ message, stack }) => this.#fail(message, stack));
+    this.#worker.on('exit', (code) =>
+      this.#fail(`a thread of ${program.pathname} has ended, with exit code ${code}`),
+    );
   }
 
   get pending(): number {
@@ -95,14 +149,18 @@ class Thread<Task, Result> {
     else resolve(result as Result);
   }
 
-  #fail(error: Error): void {
-    this.#fault ??= error;
+  #fail(message: string, stack?: string): void {
+    if (this.#fault || (this.#closing && this.#waiting.size === 0)) return;
+    this.#fault = new ThreadEnded(message);
+    if (stack) this.#fault.stack = stack;
+    this.onLost(this.#fault);
     for (const { reject } of this.#waiting.values()) reject(this.#fault);
     this.#waiting.clear();
   }
 
   async close(): Promise<void> {
     if (this.#fault) return;
+    this.#closing = true;
     // Not events.once, which fails where the thread ends by an error: that is for its tasks to say.
     const ended = new Promise((resolve) => this.#worker.once('exit', resolve));
     this.#worker.ref();

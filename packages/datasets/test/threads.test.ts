@@ -1,5 +1,5 @@
 // Threads: who does what, how errors come back, and how they end.
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { DatasetError } from '../src/errors.js';
 import { compiledProgram, ThreadPool } from '../src/threads.js';
 
@@ -44,12 +44,37 @@ it('finishes what it was given when it is disposed', async () => {
   expect(await Promise.all(running)).toHaveLength(5);
 });
 
-it('fails the tasks of a thread that ends or cannot start', async () => {
+it('replaces a thread that ends: its tasks are done, but for one that ends the next as well, and all are counted', async () => {
   const pool = poolOf(1);
-  const ended = /a thread of .*thread-program\.mjs has ended/;
-  await expect(Promise.all([pool.run({ fail: 'exit' }), pool.run({})])).rejects.toThrow(ended);
-  await expect(pool.run({})).rejects.toThrow(ended);
-  await expect(poolOf(1, new URL('./none.mjs', program)).run({})).rejects.toThrow('none.mjs');
+  const { threadId } = await pool.run({});
+  expect(pool.lost).toBeUndefined();
+  const results = await Promise.allSettled([
+    pool.run({ bytes: 1 }),
+    pool.run({ fail: 'exit' }),
+    pool.run({ bytes: 2 }),
+    pool.run({ fail: 'dataset' }),
+  ]);
+  const seen = results.map((result) =>
+    result.status === 'fulfilled' ? result.value.pixels.length : result.reason.message,
+  );
+  const ended = expect.stringMatching(/^a thread of .*thread-program\.mjs has ended, with exit code 3$/);
+  expect(seen).toEqual([1, ended, 2, 'a.png: damaged']);
+  expect(pool.lost).toEqual({ count: 2, last: expect.objectContaining({ message: ended }) });
+  // The pool has threads as before.
+  expect((await pool.run({})).threadId).not.toBe(threadId);
+  expect(pool.lost!.count).toBe(2);
+});
+
+it('counts a thread that ends while it waits for tasks', async () => {
+  const pool = poolOf(1);
+  await expect(pool.run({ fail: 'exit later' })).rejects.toThrow('exit later');
+  await vi.waitUntil(() => pool.lost?.count === 1, { timeout: 10_000 });
+  expect((await pool.run({ bytes: 3 })).pixels).toHaveLength(3);
+});
+
+it('fails the tasks of a program that cannot start', async () => {
+  const pool = poolOf(2, new URL('./none.mjs', program));
+  await expect(Promise.all([pool.run({}), pool.run({})])).rejects.toThrow('none.mjs');
 });
 
 it('finds the compiled program of a source', () => {

@@ -6,6 +6,7 @@ import { DatasetError, serveTasks } from '../../dist/index.js';
 serveTasks(
   async ({ wait = 0, fail, bytes = 0 }) => {
     if (fail === 'exit') process.exit(3);
+    if (fail === 'exit later') setTimeout(200).then(() => process.exit(3));
     await setTimeout(wait);
     if (fail === 'dataset') throw new DatasetError('a.png: damaged', { kind: 'undecodable', file: 'a.png' });
     if (fail) throw new RangeError(fail);

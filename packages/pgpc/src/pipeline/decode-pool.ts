@@ -38,7 +38,12 @@ export class DecodePool {
     this.#threads = new ThreadPool(program, workers);
   }
 
-  /** @throws DatasetError for files that do not decode; Error if the thread itself ends. */
+  /** How many threads have ended of themselves and were replaced, and why the last did; undefined: none has. */
+  get lost(): ThreadPool<CropTask, CropResult>['lost'] {
+    return this.#threads.lost;
+  }
+
+  /** @throws DatasetError for files that do not decode; Error if threads end over them. */
   async run(task: CropTask): Promise<CropResult> {
     if (this.#disposed) throw new Error('this pool of decoding threads is disposed');
     return this.workers === 0 ? runCropTask(task) : this.#threads.run(task);

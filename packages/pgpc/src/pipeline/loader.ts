@@ -120,6 +120,11 @@ export class BatchLoader {
     this.#rng.setState(state);
   }
 
+  /** Decoding threads that ended of themselves, see {@link DecodePool}. */
+  get lostThreads(): DecodePool['lost'] {
+    return this.#pool.lost;
+  }
+
   /** Waits for the batches under way, frees them and ends the threads. */
   async dispose(): Promise<void> {
     for (const { batch } of this.#pending.splice(0)) (await batch.catch(() => undefined))?.dispose();

@@ -106,6 +106,10 @@ export async function trainInRun(
         emit({ kind: 'log', ...entry });
       },
       onSkipped: (step) => emit({ kind: 'warning', ...step }),
+      onThreadsLost: (iteration, { count, last }) => {
+        const message = `a decoding thread ended (${last.message}) and was replaced, number ${count} of this process; what it had not decoded was decoded again`;
+        emit({ kind: 'warning', iteration, message });
+      },
       onStep: async (done, trainer) => {
         emit({ kind: 'step', done });
         if (!run || !folder || !selection || !watch) return;

@@ -15,7 +15,7 @@ import {
 } from '../models/weights/fit.js';
 import { weightsPath } from '../models/weights/shipped.js';
 import { describeNetworkFile, refuseOtherNetwork, refuseTrainedNetwork } from './init.js';
-import { type LogEntry, type SkippedStep, Trainer, type TrainingData } from './trainer.js';
+import { type LogEntry, type RunOptions, type SkippedStep, Trainer, type TrainingData } from './trainer.js';
 
 /** What a training starts from; with nothing given, from random values. */
 export interface TrainingStart {
@@ -58,6 +58,7 @@ export interface TrainingTask {
   onBegin?: (trainer: Trainer) => void | Promise<void>;
   onLog?: (entry: LogEntry) => void;
   onSkipped?: (step: SkippedStep) => void;
+  onThreadsLost?: RunOptions['onThreadsLost'];
   /** A promise is waited for before the next step. @param done steps done. */
   onStep?: (done: number, trainer: Trainer) => unknown;
   /** Called once after the last step, before the evaluation. */
@@ -86,6 +87,7 @@ export async function train(task: TrainingTask): Promise<TrainedTask> {
       signal,
       onLog: task.onLog,
       onSkipped: task.onSkipped,
+      onThreadsLost: task.onThreadsLost,
       onStep: (done) => task.onStep?.(done, trainer),
     });
     const seconds = (performance.now() - began) / 1000;

@@ -67,6 +67,8 @@ export interface RunOptions {
   onLog?: (entry: LogEntry) => void;
   /** A step was skipped, as its losses or gradients are not finite: told when losses are read next, or at a checkpoint. */
   onSkipped?: (step: SkippedStep) => void;
+  /** Decoding threads ended of themselves and were replaced: how many so far, and why the last did. */
+  onThreadsLost?: (iteration: number, lost: { readonly count: number; readonly last: Error }) => void;
   /** Called after every step; a promise is waited for before the next. */
   onStep?: (done: number) => unknown;
 }
@@ -169,10 +171,12 @@ export class Trainer {
     logEvery = 10,
     onLog,
     onSkipped,
+    onThreadsLost,
     onStep,
   }: RunOptions = {}): Promise<'finished' | 'stopped'> {
     const { iterations } = this.experiment;
     this.#onSkipped = onSkipped;
+    let lost = 0;
     tidy(() =>
       this.#replica?.align(
         [...this.step.parts.state().values()].flatMap((part) => [...part.stateDict().values()]),
@@ -187,6 +191,11 @@ export class Trainer {
       const aborted = signal?.aborted ?? false;
       if (this.#replica?.any(aborted) ?? aborted) return 'stopped';
       const batch = await this.loader.next();
+      const { lostThreads } = this.loader;
+      if (lostThreads && lostThreads.count > lost) {
+        lost = lostThreads.count;
+        onThreadsLost?.(this.iteration, lostThreads);
+      }
       const scale = this.#scale(this.iteration);
       for (const [group, peak] of this.#peaks.entries()) this.optimizer.setLr(group, peak * scale);
       this.#finite.begin();

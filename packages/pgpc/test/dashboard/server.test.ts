@@ -4,12 +4,13 @@ import {
   appendFileSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { type IncomingHttpHeaders, request } from 'node:http';
+import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -366,6 +367,49 @@ describe('a run under way', () => {
       expect.stringContaining('metrics.jsonl:2: iteration'),
     ]);
   });
+});
+
+test('200 clients at once, each on a connection of its own, see a run grow', async () => {
+  const { port } = new URL(served.address);
+  const clients = Array.from({ length: 200 }, () => new Agent({ keepAlive: true, maxSockets: 1 }));
+  const askAll = <T>(pathname: string) =>
+    Promise.all(
+      clients.map(
+        (agent) =>
+          new Promise<T>((resolve, reject) => {
+            const asked = request({ host: '127.0.0.1', port, path: pathname, agent }, (response) => {
+              const parts: Buffer[] = [];
+              response.on('data', (part: Buffer) => parts.push(part));
+              response.on('end', () => {
+                if (response.statusCode === 200) resolve(JSON.parse(Buffer.concat(parts).toString()) as T);
+                else reject(new Error(`status ${response.statusCode}`));
+              });
+            });
+            asked.on('error', reject);
+            asked.end();
+          }),
+      ),
+    );
+  const run = RunDirectory.create(path.join(root, 'runs'), 'crowd', { config: {}, seed: 1, versions: {} });
+  try {
+    for (const iteration of [1, 2, 3]) {
+      run.log({ phase: 'a', iteration }, { 'loss/total': iteration });
+      await setTimeout(220);
+      const lists = await askAll<RunList>('/api/runs');
+      expect(lists).toHaveLength(200);
+      for (const { runs } of lists) {
+        expect(runs.find(({ label }) => label === 'crowd')!.last).toMatchObject({ iteration });
+      }
+    }
+    const metrics = await askAll<MetricsPart>(`/api/metrics?run=${encodeURIComponent(run.path)}&since=`);
+    expect(new Set(metrics.map((part) => JSON.stringify(part))).size).toBe(1);
+    expect(metrics[0]!.series[0]!.iterations).toEqual([1, 2, 3]);
+    // No more files are open than the connections, of either end.
+    expect(readdirSync('/proc/self/fd').length).toBeLessThan(2 * clients.length + 200);
+  } finally {
+    for (const agent of clients) agent.destroy();
+    rmSync(run.path, { recursive: true });
+  }
 });
 
 test('a port that is taken is said, and the usual one is left for another', async () => {

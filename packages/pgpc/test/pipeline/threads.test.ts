@@ -204,6 +204,7 @@ describe('DecodePool', () => {
     const task = taskOf(fileOf('images', 2), fileOf('labels', 2));
     await expect(pool.run(task)).rejects.toThrow('none.js');
     await expect(pool.run(task)).rejects.toThrow('none.js');
+    expect(pool.lost!.count).toBe(4);
     await pool.dispose();
   });
 
