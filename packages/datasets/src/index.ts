@@ -51,7 +51,7 @@ export {
   type ReaderOptions,
 } from './files/list.js';
 export { Remarks } from './files/remarks.js';
-export { flushFolderSync, writeJson, writeWhole, writeWholeSync } from './files/write-whole.js';
+export { flushFolderSync, naming, writeJson, writeWhole, writeWholeSync } from './files/write-whole.js';
 export {
   DATASET_FORMATS,
   type DatasetFormat,

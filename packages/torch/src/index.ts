@@ -18,7 +18,7 @@ export {
   withoutWaiting,
 } from './cuda.js';
 export * from './distributed/index.js';
-export type { DType, TypedArray } from './dtype.js';
+export { type DType, itemSize, type TypedArray } from './dtype.js';
 export { TorchError } from './errors.js';
 export {
   arange,

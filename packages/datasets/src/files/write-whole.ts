@@ -8,6 +8,13 @@ import path from 'node:path';
 const temporaryOf = (file: string) => `${file}.${randomUUID().slice(0, 8)}.tmp`;
 const NEW_AND_FLUSHED = { flag: 'wx', flush: true } as const;
 
+/** The system's error of a file; that of a full disk names none by itself. */
+export function naming(file: string, error: unknown): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (!(error instanceof Error) || code === undefined || message.includes(file)) return error;
+  return Object.assign(new Error(`${file}: ${message}`, { cause: error }), { code });
+}
+
 /** Writes `content` in place of `file`, whose folder has to be there. @throws the system's error; `file` is as it was */
 export async function writeWhole(file: string, content: string | Uint8Array): Promise<void> {
   const temporary = temporaryOf(file);
@@ -17,7 +24,7 @@ export async function writeWhole(file: string, content: string | Uint8Array): Pr
     await flushFolder(path.dirname(file));
   } catch (error) {
     await rm(temporary, { force: true });
-    throw error;
+    throw naming(file, error);
   }
 }
 
@@ -30,7 +37,7 @@ export function writeWholeSync(file: string, content: string | Uint8Array): void
     flushFolderSync(path.dirname(file));
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw error;
+    throw naming(file, error);
   }
 }
 

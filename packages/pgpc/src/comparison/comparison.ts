@@ -73,11 +73,16 @@ export async function compareInRun(
       await trainBranches(branchesOf(seed + i), seeds > 1 ? seed + i : undefined, compared, surroundings);
     }
     run.finish('finished');
-    return run;
   } catch (error) {
-    run.finish(signal.aborted ? 'stopped' : 'failed', error instanceof Error ? error.message : String(error));
+    run.fail(signal.aborted ? 'stopped' : 'failed', error);
+    // Of what there is; the error that ended the run is the one to be told.
+    await report().catch(() => {});
     throw error;
-  } finally {
+  }
+  await report();
+  return run;
+
+  async function report(): Promise<void> {
     onEvent({ kind: 'report', run, file: await writeReport(run.path) });
   }
 }

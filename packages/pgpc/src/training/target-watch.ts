@@ -163,6 +163,14 @@ export class TargetWatch {
   }
 }
 
+/** Roughly what the pictures of a run take: half a byte a pixel, of as many kinds as the most talkative method has. */
+export async function picturesBytes(dataset: SegmentationDataset): Promise<number> {
+  const KINDS = 7;
+  const [first] = spread(dataset.samples.length, SHOWN);
+  const { width, height } = await dataset.readImage(first!);
+  return 0.5 * width * height * SHOWN * KEPT * KINDS;
+}
+
 /** A file for the picture of image `i`; of a run whose images are others now, another may have that name. */
 function freeName(i: number, taken: ReadonlySet<string>): string {
   let n = i;

@@ -8,6 +8,7 @@ import type { UnlabelledScores } from '../evaluation/unlabelled.js';
 import { loadModel } from '../models/checkpoint.js';
 import { CheckpointClock } from './checkpoint-clock.js';
 import type { OpenedData } from './data.js';
+import { checkRoom, withDiskAdvice } from './disk.js';
 import type { TrainingEvent, TrainingResult } from './events.js';
 import type { LogFormat } from './logs/formats.js';
 import { RunLog } from './logs/run-log.js';
@@ -15,10 +16,13 @@ import type { BesideState } from './resume.js';
 import type { RunDirectory } from './run-directory/run-directory.js';
 import type { MethodResult } from './run-directory/schema.js';
 import { CheckpointSelection, SCORED_IMAGES } from './selection.js';
-import { TargetWatch } from './target-watch.js';
+import { picturesBytes, TargetWatch } from './target-watch.js';
 import { type TrainingStart, train } from './train.js';
 import type { Trainer } from './trainer.js';
 import { usedMemory } from './used-memory.js';
+
+/** What metrics take a step, at a line of some hundreds of bytes every ten steps. */
+const LOG_BYTES = 50;
 
 /** Where and for whom a training computes. */
 interface Surroundings {
@@ -77,9 +81,13 @@ export async function trainInRun(
         },
       onWeights: (report) => emit({ kind: 'weights', report }),
       onInit: (file, entries) => emit({ kind: 'init', file, entries }),
-      onBegin: async ({ iteration, beside }) => {
+      onBegin: async (trainer) => {
+        const { iteration, beside } = trainer;
         const names = classes.map(({ name }) => name);
-        if (run) {
+        if (run && folder) {
+          const shown = (await picturesBytes(validation ?? data.target!.dataset)) + LOG_BYTES * iterations;
+          const folders = { checkpoint: folder, best: run.checkpointDirectory('best') };
+          checkRoom(run.path, folders, { ...trainer.bytes(), shown });
           selection = await CheckpointSelection.open(
             run.checkpointDirectory('best'),
             data.target!,
@@ -182,11 +190,9 @@ export async function trainInRun(
   } catch (error) {
     await log?.close().catch(() => {});
     await watch?.close().catch(() => {});
-    run?.finish(
-      signal.aborted ? 'stopped' : 'failed',
-      error instanceof Error ? error.message : String(error),
-    );
-    throw error;
+    const told = run ? withDiskAdvice(error, run.path) : error;
+    run?.fail(signal.aborted ? 'stopped' : 'failed', told);
+    throw told;
   } finally {
     selection?.dispose();
   }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import {
   fromTypedArray,
+  itemSize,
   loadSafetensors,
   ops,
   optim,
@@ -286,6 +287,21 @@ export class Trainer {
         beside: JSON.stringify(beside),
       };
       commitCheckpoint(directory, (file) => saveSafetensors(file, tensors, texts, { checksum: true }));
+    });
+  }
+
+  /** What the files of `save` take, less their headers: that of the state, and the model's. */
+  bytes(): { state: number; model: number } {
+    return tidy(() => {
+      const sum = (tensors: Iterable<Tensor>) =>
+        [...tensors].reduce((bytes, { numel, dtype }) => bytes + numel * itemSize(dtype), 0);
+      const parts = [...this.step.parts.state().values()].map((part) => sum(part.stateDict().values()));
+      // The optimizer has two running means of each parameter, once there was a step.
+      const means = 2 * sum(this.learner.parameters());
+      return {
+        state: parts.reduce((all, bytes) => all + bytes, means),
+        model: sum(this.learner.segmentor.stateDict().values()),
+      };
     });
   }
 

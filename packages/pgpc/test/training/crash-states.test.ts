@@ -1,6 +1,16 @@
 // A training that dies at any moment: what is there resumes, and ends as one that did not.
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import fs, {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeStreetSynth } from '@pgpc/street-synth';
@@ -11,6 +21,7 @@ import type { TrainingEvent } from '../../src/training/events.js';
 import { resolveTraining } from '../../src/training/resolve.js';
 import { resumeTraining, runTraining } from '../../src/training/run.js';
 import { CrashStates, copyFolder } from '../support/crash-states.js';
+import { FullDisk } from '../support/full-disk.js';
 import { runContents } from '../support/run-contents.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-crash-'));
@@ -20,6 +31,7 @@ const checkpoints = join(run, 'checkpoints/pgpc-plus');
 const options = { out, name: 'run', device: 'cpu', memoryCheck: false } as const;
 let whole: Record<string, string>;
 let taken: CrashStates['states'];
+let writes: number;
 const aside = join(folder, 'whole');
 
 async function configuration() {
@@ -60,8 +72,10 @@ beforeAll(async () => {
   const config = await configuration();
   {
     using crash = new CrashStates(run, states);
+    using disk = new FullDisk(run, Number.POSITIVE_INFINITY);
     await runTraining(config, options);
     taken = crash.states;
+    writes = disk.writes;
   }
   whole = runContents(run);
   renameSync(run, aside);
@@ -125,6 +139,60 @@ test('from a state since, it resumes to the same files, whatever was under way',
     expect([operation, runContents(run)]).toEqual([operation, whole]);
   }
 }, 3_600_000);
+
+test('a disk that is full from some write on ends it with the name of a file, and with room it resumes to the same files', async () => {
+  const config = await configuration();
+  expect(writes).toBeGreaterThan(50);
+  const all = Array.from({ length: writes }, (_, i) => i);
+  for (const from of process.env.PGPC_ALL_STATES ? all : [Math.round(0.75 * writes)]) {
+    rmSync(run, { recursive: true, force: true });
+    {
+      using _ = new FullDisk(run, from);
+      const error: Error = await runTraining(config, options).then(
+        () => new Error('it ended well'),
+        (reason) => reason,
+      );
+      // The owner's file comes before the run.
+      const advice = from === 0 ? /ENOSPC/ : /^\S*\/run\/\S+: ENOSPC.*resume it with pgpc train --resume/;
+      expect([from, error.message]).toEqual([from, expect.stringMatching(advice)]);
+    }
+    if (hasCheckpoint(run) || hasPrevious(run)) await resume();
+    else await runTraining(config, { ...options, overwrite: true });
+    expect([from, runContents(run)]).toEqual([from, whole]);
+  }
+}, 36_000_000);
+
+test('a disk without room is refused before the first step, with what is needed and what is free', async () => {
+  const { statfsSync } = fs;
+  rmSync(run, { recursive: true, force: true });
+  const free = 10_000_000;
+  fs.statfsSync = ((path: string) => ({
+    ...statfsSync(path),
+    bavail: Math.floor(free / 4096),
+    bsize: 4096,
+  })) as never;
+  syncBuiltinESMExports();
+  try {
+    const refused = await runTraining(await configuration(), options).catch((error) => error.message);
+    const sizes =
+      /needs (\d+) MB more on this disk \(three checkpoints of (\d+) MB, two models of (\d+) MB, (\d+) MB of pictures and metrics\), and 10 MB are free: /;
+    const [needed, state, model, shown] = sizes.exec(refused)!.slice(1).map(Number) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    const megabytes = (file: string) => statSync(join(aside, 'checkpoints', file)).size / 1e6;
+    // But for headers.
+    expect(Math.abs(state - megabytes('pgpc-plus/training.safetensors'))).toBeLessThan(1.2);
+    expect(Math.abs(model - megabytes('pgpc-plus/model.safetensors'))).toBeLessThan(1.2);
+    expect(Math.abs(needed - (3 * state + 2 * model + shown))).toBeLessThan(6);
+    expect(existsSync(join(run, 'metrics.jsonl'))).toBe(false);
+  } finally {
+    fs.statfsSync = statfsSync;
+    syncBuiltinESMExports();
+  }
+});
 
 /** A state in which the second checkpoint of three is the newest. */
 function betweenCheckpoints(): string {

@@ -8,7 +8,8 @@ const CHUNK_BYTES = 1 << 26;
 
 /**
  * Gives a file its name only when its bytes are complete and on disk: they go to a temporary file beside it, which is
- * then renamed. @throws what `write` throws, and the system's error where the disk refuses; `path` is left as it was.
+ * then renamed. @throws what `write` throws, and the system's error, with `path` in it, where the disk refuses; `path` is left
+ * as it was.
  */
 export function writeWhole(path: string, write: (fd: number) => void): void {
   const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
@@ -24,8 +25,15 @@ export function writeWhole(path: string, write: (fd: number) => void): void {
     flushFolder(dirname(path));
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw error;
+    throw naming(path, error);
   }
+}
+
+/** That of a full disk names no file by itself. */
+function naming(path: string, error: unknown): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (!(error instanceof Error) || code === undefined || message.includes(path)) return error;
+  return Object.assign(new Error(`${path}: ${message}`, { cause: error }), { code });
 }
 
 /** A rename is in the folder, which has to reach the disk, too. */

@@ -3,6 +3,7 @@
 
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { naming } from '@pgpc/datasets';
 import { message, messages } from '../../protobuf.js';
 import { crc32c } from './crc32c.js';
 
@@ -66,7 +67,11 @@ export class EventFile {
   }
 
   #append({ step, wall }: EventTime, what: Readonly<Record<string, unknown>>): void {
-    appendFileSync(this.path, record(Event.encode({ wallTime: wall, step, ...what }).finish()));
+    try {
+      appendFileSync(this.path, record(Event.encode({ wallTime: wall, step, ...what }).finish()));
+    } catch (error) {
+      throw naming(this.path, error);
+    }
   }
 }
 

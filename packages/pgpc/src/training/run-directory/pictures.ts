@@ -1,7 +1,8 @@
 // The pictures of a run directory.
 
-import type { LabelMap, RgbImage } from '@pgpc/datasets';
-import sharp from 'sharp';
+import { writeFile } from 'node:fs/promises';
+import { type LabelMap, naming, type RgbImage } from '@pgpc/datasets';
+import sharp, { type Sharp } from 'sharp';
 import type { RunClass } from './schema.js';
 
 /** Train ids in the classes' colours; ids that are no class are black. */
@@ -20,15 +21,19 @@ export function coloured(
 }
 
 export async function writePng(file: string, { width, height, data }: RgbImage): Promise<void> {
-  await sharp(data, { raw: { width, height, channels: 3 } })
-    .png()
-    .toFile(file);
+  await written(file, sharp(data, { raw: { width, height, channels: 3 } }).png());
 }
 
 /** Levels of grey, 0 .. 255. */
 export async function writeGreyPng(file: string, { width, height, data }: LabelMap): Promise<void> {
-  await sharp(data, { raw: { width, height, channels: 1 } })
-    .toColourspace('b-w')
-    .png({ compressionLevel: 9 })
-    .toFile(file);
+  const grey = sharp(data, { raw: { width, height, channels: 1 } }).toColourspace('b-w');
+  await written(file, grey.png({ compressionLevel: 9 }));
+}
+
+/** By the system, whose errors say what is wrong. */
+async function written(file: string, picture: Sharp): Promise<void> {
+  const bytes = await picture.toBuffer();
+  await writeFile(file, bytes).catch((error) => {
+    throw naming(file, error);
+  });
 }

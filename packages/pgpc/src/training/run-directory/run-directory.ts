@@ -3,7 +3,14 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { CITYSCAPES_CLASSES, type ClassInfo, type LabelMap, type RgbImage, writeJson } from '@pgpc/datasets';
+import {
+  CITYSCAPES_CLASSES,
+  type ClassInfo,
+  type LabelMap,
+  naming,
+  type RgbImage,
+  writeJson,
+} from '@pgpc/datasets';
 import { THEN } from '../surroundings.js';
 import { type CreateRunOptions, claimRun, type RunClaim } from './claim.js';
 import { METRICS_FILE } from './metrics.js';
@@ -200,7 +207,12 @@ export class RunDirectory {
     }
     const wall = Math.round(this.#wallBefore * 1000 + performance.now() - this.#clockStart) / 1000;
     const line = JSON.stringify({ phase, seed, iteration, wall, ...values });
-    appendFileSync(path.join(this.path, METRICS_FILE), `${line}\n`);
+    const file = path.join(this.path, METRICS_FILE);
+    try {
+      appendFileSync(file, `${line}\n`);
+    } catch (error) {
+      throw naming(file, error);
+    }
     this.#metricsLines++;
   }
 
@@ -263,6 +275,18 @@ export class RunDirectory {
     const folder = path.join(this.path, 'pictures');
     for (const file of await readdir(folder)) {
       if (!listed.has(file)) await rm(path.join(folder, file), { recursive: true });
+    }
+  }
+
+  /**
+   * Ends a run that has failed by an error that is going to be thrown: one of writing that down is not to take its place, and
+   * leaves the run as one whose process has died.
+   */
+  fail(status: 'stopped' | 'failed', error: unknown): void {
+    try {
+      this.finish(status, error instanceof Error ? error.message : String(error));
+    } catch {
+      // The disk that is full, most likely, is what the error is about.
     }
   }
 
