@@ -1,6 +1,6 @@
 // The runs of a sweep that have not ended yet, and its table after every one.
 
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { classStatistics, openGta5, writeWholeSync } from '@pgpc/datasets';
 import { didYouMean } from '../config/did-you-mean.js';
@@ -8,7 +8,9 @@ import { chosenPrecision } from '../config/precision.js';
 import { checkKey } from '../config/settings.js';
 import { UsageError } from '../config/usage-error.js';
 import { chosenDevice, describeDevice } from '../machine.js';
+import { MODEL_FILE } from '../models/checkpoint.js';
 import { streetSynthPreset } from '../recipes/street-synth.js';
+import { removeStates } from '../training/checkpoint-files.js';
 import type { OpenEvent } from '../training/open-data.js';
 import {
   inLanes,
@@ -20,6 +22,7 @@ import {
 } from '../training/parallel-runs.js';
 import { loadPlugins } from '../training/plugins.js';
 import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../training/rendered-streets.js';
+import { own } from '../training/run-directory/owner.js';
 import type { TaskData } from '../training/run-program.js';
 import type { TrainedTask } from '../training/train.js';
 import type { LogEntry } from '../training/trainer.js';
@@ -162,6 +165,9 @@ export async function runSweep(
         watch?.end();
         if (trained.outcome === 'stopped') return false;
         save(run, trained, trainedOn);
+        // It is not resumed any more.
+        removeStates(run.folder);
+        if (run.cell && !options.checkpoints) rmSync(join(run.folder, MODEL_FILE), { force: true });
         if (run.cell) writeTable();
         return true;
       } catch (error) {
@@ -206,12 +212,15 @@ async function renderedData(
 function inProcesses(
   data: TaskData,
   { signal, onEvent }: Surroundings,
-  { checkpoints, device, jobs = jobsOn(device), plugins }: SweepOptions,
+  { device, jobs = jobsOn(device), plugins }: SweepOptions,
 ): RunTrainer {
   return async (run, onStep) => {
     const log: LogEntry[] = [];
     const { experiment, onTarget, start, weights, folder, cell } = run;
     const name = labelOf(run);
+    mkdirSync(folder, { recursive: true });
+    // Two sweeps at once may share a run, and its state has one writer.
+    const ownership = own(folder);
     const end = await trainInProcess(
       {
         name,
@@ -223,7 +232,6 @@ function inProcesses(
         onTarget,
         start: start === undefined ? { weights } : { model: start },
         checkpoint: folder,
-        keep: cell && !checkpoints ? 'nothing' : 'network',
         evaluate: cell !== undefined,
       },
       {
@@ -234,7 +242,7 @@ function inProcesses(
           onEvent({ kind: 'run', name, iterations: experiment.iterations, event });
         },
       },
-    );
+    ).finally(() => ownership.release());
     onEvent({ kind: 'run-end', name, outcome: end.outcome });
     return { ...end, log };
   };

@@ -11,18 +11,25 @@ import { RANDOM_START } from '../models/weights/shipped.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
 import type { TrainingChoice } from '../training/choice.js';
 import type { OpenedData } from '../training/data.js';
+import {
+  type DataRecord,
+  dataChanges,
+  readRecord,
+  recordData,
+  writeRecord,
+} from '../training/data-record.js';
 import { type OpenEvent, openTelling } from '../training/open-data.js';
 import { jobsOn, type ParallelEvent } from '../training/parallel-runs.js';
 import { resolveData } from '../training/resolve.js';
-import { claimRun, type RunClaim } from '../training/run-directory/claim.js';
 import { gitRevision } from '../training/run-directory/origin.js';
-import { RunDirectory } from '../training/run-directory/run-directory.js';
+import type { RunDirectory } from '../training/run-directory/run-directory.js';
 import { startFromWeights } from '../training/start.js';
 import { type Branch, checkpointName, compareInRun } from './comparison.js';
 import { forecastSeconds } from './forecast.js';
 import { Gallery } from './gallery.js';
+import { type Place, type PlaceOptions, takePlace } from './place.js';
 
-export interface AdaptOptions extends Pick<TrainingChoice, 'source' | 'target' | 'classes'> {
+export interface AdaptOptions extends PlaceOptions, Pick<TrainingChoice, 'source' | 'target' | 'classes'> {
   /** What the source's network is trained further by, each from the same state; at least one. The first is the run's model. */
   readonly methods: readonly MethodName[];
   /** Steps on the source; left out: the recipe's. */
@@ -39,12 +46,6 @@ export interface AdaptOptions extends Pick<TrainingChoice, 'source' | 'target' |
   readonly seed: number;
   /** How many seeds to run, counted up from `seed`; at least 1. */
   readonly seeds: number;
-  /** Undefined: `adapt`, made unique. */
-  readonly name?: string | undefined;
-  /** Replace a run that has the name. */
-  readonly overwrite: boolean;
-  /** Folder of the run directories. */
-  readonly out: string;
   /** 'auto', 'cpu', 'cuda' or 'cuda:N', whose fast precision is taken where none is given. */
   readonly device: string;
   readonly precision?: Experiment['precision'];
@@ -89,15 +90,15 @@ const CROPS_AN_IMAGE = 2;
  *   signal's reason once it is aborted, when what there is has been saved.
  */
 export async function adapt(options: AdaptOptions, surroundings: Surroundings): Promise<RunDirectory> {
-  const { methods, name, out, overwrite } = options;
+  const { methods } = options;
   const twice = methods.find((method, i) => methods.indexOf(method) !== i);
   if (twice !== undefined) throw new UsageError(`--methods names ${twice} twice`);
-  const claim = claimRun(out, name ?? 'adapt', { overwrite, unique: name === undefined });
-  surroundings.onEvent({ kind: 'claimed', directory: claim.path });
+  const place = takePlace(options, 'adapt');
+  surroundings.onEvent({ kind: 'claimed', directory: place.path });
   try {
-    return await runClaimed(claim, options, await prepare(options, surroundings), surroundings);
+    return await runIn(place, options, await prepare(options, surroundings), surroundings);
   } finally {
-    claim.release();
+    place.release();
   }
 }
 
@@ -174,11 +175,22 @@ function branchesOf(
   ];
 }
 
+/** @throws Error if what was trained on is not what it was when the run began. */
+function refuseOtherData(directory: string, record: DataRecord, opened: OpenedData): void {
+  const before = readRecord(directory);
+  const { training, evaluation } = before
+    ? dataChanges(before, record, opened)
+    : { training: ['it kept no record of its data'], evaluation: [] };
+  const changes = [...training, ...evaluation];
+  if (changes.length === 0) return;
+  throw new Error(`${directory} would not resume exactly: ${changes.join('; ')}. Start a new run`);
+}
+
 /** The name of the training that all methods start from. */
 const SOURCE = 'source';
 
-async function runClaimed(
-  claim: RunClaim,
+async function runIn(
+  place: Place,
   options: AdaptOptions,
   { opened, config, device, presetOf }: Adaptation,
   surroundings: Surroundings,
@@ -195,7 +207,9 @@ async function runClaimed(
   onEvent({ kind: 'description', text: description });
   const jobs = jobsOn(device);
   onEvent({ kind: 'forecast', seconds: seeds * forecastSeconds(branches, jobs, device), jobs });
-  const run = RunDirectory.begin(claim, {
+  const record = await recordData(opened, surroundings.signal);
+  if (options.resume !== undefined) refuseOtherData(options.resume, record, opened);
+  const run = place.begin({
     config: {
       // The model that is taken where the run is named and no method.
       phase: checkpointName(methods[0]!, options),
@@ -212,6 +226,7 @@ async function runClaimed(
     description,
     command: options.command,
   });
+  writeRecord(run.path, record);
   const { validation } = opened;
   const gallery = new Gallery(run, {
     source: opened.source.dataset,

@@ -1,7 +1,10 @@
 // Several trainings of one run directory, side by side: what they start from, what they score, and their pictures.
 
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Experiment } from '../config/experiment.js';
 import { writeReport } from '../report/report.js';
+import { PREVIOUS_FILE } from '../training/checkpoint-names.js';
 import {
   inLanes,
   type Job,
@@ -115,7 +118,6 @@ async function trainBranches(
           onTarget,
           start: after ? { model: checkpointOf(after) } : { weights },
           checkpoint: checkpointOf(name),
-          keep: 'training',
           evaluate: place !== undefined,
         },
         {
@@ -128,6 +130,8 @@ async function trainBranches(
         },
       );
       onEvent({ kind: 'run-end', name, outcome });
+      // The newest may be trained further by a program; the one before it has done its duty.
+      if (outcome === 'finished') rmSync(join(checkpointOf(name), PREVIOUS_FILE), { force: true });
       if (scores) results.set(name, { name, label, seed, seconds, ...scores });
       if (place !== undefined && outcome === 'finished')
         await gallery.writePredictions(name, checkpointOf(name));

@@ -7,15 +7,15 @@ import { RANDOM_START, shippedEncoder } from '../models/weights/shipped.js';
 import { type StreetSynthPreset, streetSynthPreset } from '../recipes/street-synth.js';
 import { jobsOn, type ParallelEvent } from '../training/parallel-runs.js';
 import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../training/rendered-streets.js';
-import { claimRun, type RunClaim } from '../training/run-directory/claim.js';
 import { gitRevision } from '../training/run-directory/origin.js';
-import { RunDirectory } from '../training/run-directory/run-directory.js';
+import type { RunDirectory } from '../training/run-directory/run-directory.js';
 import { startFromWeights } from '../training/start.js';
 import { type Branch, checkpointName, compareInRun } from './comparison.js';
 import { forecastSeconds } from './forecast.js';
 import { Gallery } from './gallery.js';
+import { type Place, type PlaceOptions, takePlace } from './place.js';
 
-export interface DemoOptions {
+export interface DemoOptions extends PlaceOptions {
   /** A shorter run: fewer images and iterations, the same steps. */
   readonly quick: boolean;
   /** Steps on the source, from which all methods start; undefined: the preset's. */
@@ -26,12 +26,6 @@ export interface DemoOptions {
   readonly seed: number;
   /** How many seeds to run, counted up from `seed`; at least 1. */
   readonly seeds: number;
-  /** Undefined: the default name, made unique. */
-  readonly name: string | undefined;
-  /** Replace a run that has the name. */
-  readonly overwrite: boolean;
-  /** Folder of the run directories. */
-  readonly out: string;
   /** 'auto', 'cpu', 'cuda' or 'cuda:N'. */
   readonly device: string;
   /** What source network and oracle start their encoder from, as `--weights` takes it; undefined: this package's encoder. */
@@ -91,16 +85,12 @@ function branchesOf(preset: StreetSynthPreset): Branch[] {
 export async function runDemo(options: DemoOptions, surroundings: Surroundings): Promise<RunDirectory> {
   const { quick } = options;
   const { onEvent } = surroundings;
-  const name = options.name ?? (quick ? 'demo-quick' : 'demo');
-  const claim = claimRun(options.out, name, {
-    overwrite: options.overwrite,
-    unique: options.name === undefined,
-  });
-  onEvent({ kind: 'claimed', directory: claim.path });
+  const place = takePlace(options, quick ? 'demo-quick' : 'demo');
+  onEvent({ kind: 'claimed', directory: place.path });
   try {
-    return await runClaimed(claim, options, surroundings);
+    return await runIn(place, options, surroundings);
   } finally {
-    claim.release();
+    place.release();
   }
 }
 
@@ -110,11 +100,7 @@ function startInWords(weights: string | undefined): string {
   return `${shippedEncoder.description}, which are of neither domain here`;
 }
 
-async function runClaimed(
-  claim: RunClaim,
-  options: DemoOptions,
-  surroundings: Surroundings,
-): Promise<RunDirectory> {
+async function runIn(place: Place, options: DemoOptions, surroundings: Surroundings): Promise<RunDirectory> {
   const { quick, sourceSteps, steps, seed, seeds } = options;
   const { onEvent } = surroundings;
   const device = chosenDevice(options.device);
@@ -136,7 +122,7 @@ async function runClaimed(
     openGta5(roots.source),
     openCityscapes(roots.target, 'val'),
   ]);
-  const run = RunDirectory.begin(claim, {
+  const run = place.begin({
     config: {
       preset: 'street-synth',
       quick,

@@ -11,10 +11,12 @@ export class CheckpointClock {
 
   /**
    * @param every steps between two checkpoints that are scored: which one is best must not depend on speed.
+   * @param minutes that a crash may cost at most.
    * @param now milliseconds, of any origin.
    */
   constructor(
     readonly every = STEPS_BETWEEN,
+    readonly minutes = MINUTES_BETWEEN,
     readonly now: () => number = () => performance.now(),
   ) {
     this.#last = now();
@@ -23,7 +25,7 @@ export class CheckpointClock {
   /** @returns why a checkpoint is due after so many steps; undefined: none is. */
   due(done: number, iterations: number): 'steps' | 'time' | undefined {
     if (done % this.every === 0 || done === iterations) return 'steps';
-    return this.now() - this.#last >= MINUTES_BETWEEN * 60_000 ? 'time' : undefined;
+    return this.now() - this.#last >= this.minutes * 60_000 ? 'time' : undefined;
   }
 
   /** A checkpoint has been written. */

@@ -1,6 +1,6 @@
 // The states of a training on disk: the newest and the one before it, and which of them is whole.
 
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { flushFolderSync } from '@pgpc/datasets';
 import { checkSafetensors, indexWeights } from '@pgpc/torch';
@@ -53,6 +53,13 @@ export function findCheckpoint(directory: string): FoundCheckpoint | undefined {
     );
   }
   return { file, instead: `${what ?? `${newest} is missing`}; the checkpoint before it is taken` };
+}
+
+/** Removes the states of a training that is not going to be resumed. */
+export function removeStates(directory: string): void {
+  for (const name of [CHECKPOINT_FILE, PREVIOUS_FILE, NEXT_FILE]) {
+    rmSync(join(directory, name), { force: true });
+  }
 }
 
 /** The states that are whole, the newest first. */

@@ -105,8 +105,10 @@ export async function trainInProcess(
     if (message.kind === 'end') end = message;
     else onEvent(message);
   });
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  const how = await new Promise<string>((resolve) =>
+    child.on('close', (code, killed) => resolve(killed ?? `exit code ${code}`)),
+  );
   signal.removeEventListener('abort', stop);
   if (end) return end;
-  throw new Error(`${task.name}: ${stderr.trim().split('\n').at(-1) || `ended with exit code ${code}`}`);
+  throw new Error(`${task.name}: ${stderr.trim().split('\n').at(-1) || `ended with ${how}`}`);
 }

@@ -1,7 +1,6 @@
 // The program of one training of several side by side: takes its task by message, tells of its steps, answers with scores.
 
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import {
   classStatistics,
   openCityscapes,
@@ -9,16 +8,20 @@ import {
   type SegmentationDataset,
   type Size,
 } from '@pgpc/datasets';
+import { indexWeights } from '@pgpc/torch';
 import type { DataConfig } from '../config/data.js';
 import type { Experiment } from '../config/experiment.js';
-import { useCores } from '../machine.js';
-import { MODEL_FILE, saveSegmentor } from '../models/checkpoint.js';
+import { describeDevice, useCores, versions } from '../machine.js';
 import type { WeightsReport } from '../models/weights/fit.js';
 import { PixelStore } from '../pipeline/pixels.js';
+import { CheckpointClock } from './checkpoint-clock.js';
+import { findCheckpoint } from './checkpoint-files.js';
 import { openData } from './data.js';
 import { loadPlugins } from './plugins.js';
+import { describeMachine } from './run-directory/origin.js';
+import { surroundingChanges } from './surroundings.js';
 import { type TrainedTask, type TrainingStart, train } from './train.js';
-import type { LogEntry, TrainingData } from './trainer.js';
+import type { LogEntry, Trainer, TrainingData } from './trainer.js';
 
 /** What is to be trained. */
 export interface RunTask {
@@ -35,10 +38,13 @@ export interface RunTask {
   /** Train on the target with its labels, as the oracle does. */
   onTarget: boolean;
   start: TrainingStart;
-  /** Checkpoint folder to save to. */
+  /**
+   * Folder of the model and of the states from which training resumes, every few minutes and however it ends. What is there of
+   * an earlier try, killed or stopped, is resumed from.
+   */
   checkpoint: string;
-  /** What to save: all that training resumes from, however it ends; a finished training's network alone; nothing. */
-  keep: 'training' | 'network' | 'nothing';
+  /** Minutes between two states. */
+  minutesBetween?: number | undefined;
   evaluate: boolean;
 }
 
@@ -48,7 +54,10 @@ export type TaskData = { source: string; target: string } | { config: DataConfig
 export type RunEvent =
   | { kind: 'weights'; report: WeightsReport }
   | { kind: 'step'; done: number }
-  | ({ kind: 'log' } & LogEntry);
+  /** In order from the first step on, also of a training that is resumed. */
+  | ({ kind: 'log' } & LogEntry)
+  /** Where it resumes, or why it does not, in words. */
+  | { kind: 'remark'; message: string };
 
 export type RunEnd = { kind: 'end' } & TrainedTask;
 
@@ -58,8 +67,25 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
   // Tensors of this size gain little from a second thread, and none on a GPU; the other cores have other trainings.
   useCores(1);
   await loadPlugins(task.plugins);
-  const { experiment, device, workers, start, keep, checkpoint } = task;
+  const { experiment, device, workers, checkpoint, minutesBetween = MINUTES_BETWEEN } = task;
   const { validation, ...data } = await (task.onTarget ? onTarget : onSource)(task.data);
+  const surroundings = { versions: versions(), device: describeDevice(device), machine: describeMachine() };
+  const { start, remark } = startOf(task, surroundings);
+  if (remark !== undefined) send({ kind: 'remark', message: `${task.name}: ${remark}` });
+  mkdirSync(checkpoint, { recursive: true });
+  const clock = new CheckpointClock(Number.POSITIVE_INFINITY, minutesBetween);
+  const log: LogEntry[] = [];
+  const tell = (entry: LogEntry) => {
+    log.push(entry);
+    send({ kind: 'log', ...entry });
+  };
+  let secondsBefore = 0;
+  let began = performance.now();
+  const seconds = () => secondsBefore + (performance.now() - began) / 1000;
+  const save = (trainer: Trainer) => {
+    trainer.save(checkpoint, { log, seconds: seconds(), surroundings } satisfies BesideTask);
+    clock.saved();
+  };
   const trained = await train({
     experiment,
     data: { ...data, workers },
@@ -69,17 +95,60 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
     // Seconds, which a stop may wait for: the scores of a network that is finished are worth having.
     evaluation: task.evaluate ? validation : undefined,
     onWeights: (report) => send({ kind: 'weights', report }),
-    onStep: (done) => send({ kind: 'step', done }),
-    onLog: (entry) => send({ kind: 'log', ...entry }),
-    onTrained: (trainer, outcome) => {
-      if (keep === 'training') trainer.save(checkpoint);
-      if (keep === 'network' && outcome === 'finished') {
-        mkdirSync(checkpoint, { recursive: true });
-        saveSegmentor(join(checkpoint, MODEL_FILE), trainer.learner.segmentor);
-      }
+    onBegin: ({ iteration, beside }) => {
+      began = performance.now();
+      if (iteration === 0) return;
+      const before = beside as unknown as BesideTask;
+      secondsBefore = before.seconds;
+      for (const entry of before.log) tell(entry);
     },
+    onStep: (done, trainer) => {
+      send({ kind: 'step', done });
+      if (done < experiment.iterations && clock.due(done, experiment.iterations)) save(trainer);
+    },
+    onLog: tell,
+    onTrained: save,
   });
-  send({ kind: 'end', ...trained });
+  send({ kind: 'end', ...trained, seconds: secondsBefore + trained.seconds });
+}
+
+/** The most that a crash may cost: trainings side by side are short, and are sometimes many. */
+const MINUTES_BETWEEN = 2;
+
+/** What a task keeps beside its state. */
+type BesideTask = {
+  /** What it has logged. */
+  log: readonly LogEntry[];
+  /** What its steps took. */
+  seconds: number;
+  surroundings: TaskSurroundings;
+};
+
+type TaskSurroundings = Parameters<typeof surroundingChanges>[1];
+
+/** The newest state of an earlier try, where it resumes exactly; else what the task starts from. */
+function startOf(
+  { start, checkpoint }: RunTask,
+  surroundings: TaskSurroundings,
+): { start: TrainingStart; remark?: string } {
+  try {
+    const found = findCheckpoint(checkpoint);
+    if (found === undefined) return { start };
+    const { beside = '{}', state = '{}' } = indexWeights(found.file).metadata;
+    const { surroundings: before } = JSON.parse(beside) as Partial<BesideTask>;
+    // Of a release that kept nothing beside it.
+    if (before === undefined)
+      return { start, remark: `begins anew: ${found.file} does not say what it computed with` };
+    const changes = surroundingChanges(before, surroundings);
+    if (changes.length > 0) {
+      return { start, remark: `begins anew, as it would not resume exactly: ${changes.join('; ')}` };
+    }
+    const { iteration } = JSON.parse(state) as { iteration: number };
+    const why = found.instead === undefined ? '' : ` (${found.instead})`;
+    return { start: { checkpoint: found.file }, remark: `resumes from step ${iteration}${why}` };
+  } catch (error) {
+    return { start, remark: `begins anew: ${(error as Error).message}` };
+  }
 }
 
 type Opened = TrainingData & {

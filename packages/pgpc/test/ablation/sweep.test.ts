@@ -29,6 +29,7 @@ import { saveSegmentor } from '../../src/models/checkpoint.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { streetSynthPreset } from '../../src/recipes/street-synth.js';
 import { inLanes, trainInProcess } from '../../src/training/parallel-runs.js';
+import type { RunEvent } from '../../src/training/run-program.js';
 import { Sink } from '../support/command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-sweep-'));
@@ -138,6 +139,14 @@ async function sweepOf(
 const cells = ['pgpc', 'contrast-type-pixel-to-pixel', 'contrast-type-pixel-to-prototype'];
 const all = [1, 2].flatMap((seed) => ['source', ...cells].map((name) => `seed${seed}/${name}`));
 
+/** The process of this one that runs a program. */
+function childOf(program: string): number {
+  const pids = readdirSync('/proc/self/task').flatMap((thread) =>
+    readFileSync(`/proc/self/task/${thread}/children`, 'utf8').trim().split(' ').filter(Boolean),
+  );
+  return Number(pids.find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(program)));
+}
+
 describe('a sweep', () => {
   test('trains every source once and every cell after its source, and writes table, page and pictures', async () => {
     const { trained, out, error, steps, facts } = await sweepOf();
@@ -211,32 +220,73 @@ describe('a sweep', () => {
     expect(String(unlabelled)).toMatch(/bare has no labelled validation split \(val\): a sweep compares/);
   });
 
-  test('of your own data is trained in a process of its own', async () => {
+  test('of your own data is trained in a process of its own, which may be killed: another resumes, to the same end', async () => {
     const source = await writeOwn(join(folder, 'own/small'), ['train', 'val']);
     const { task, own } = await openOwnData({ source, target: source, skipBad: false }, quiet);
     expect(own).toMatchObject({ classes: 3, oracle: true });
     const { config } = task as { config: DataConfig };
     const { pretraining } = streetSynthPreset({ scale: 'quick', seed: 1, classes: 3 });
-    const end = await trainInProcess(
-      {
-        name: 'own',
-        experiment: { ...pretraining, iterations: 1, crop: { ...pretraining.crop, width: 32, height: 32 } },
-        data: { config, skipBad: false },
-        device: 'cpu',
-        workers: 0,
-        onTarget: true,
-        start: {},
-        checkpoint: join(folder, 'own/checkpoint'),
-        keep: 'network',
-        evaluate: true,
-      },
-      quiet,
-    );
-    expect(end).toMatchObject({
+    const run = async (name: string, onEvent: (event: RunEvent) => void, signal = quiet.signal) => {
+      const told: RunEvent[] = [];
+      const end = await trainInProcess(
+        {
+          name,
+          experiment: {
+            ...pretraining,
+            iterations: 12,
+            crop: { ...pretraining.crop, width: 32, height: 32 },
+          },
+          data: { config, skipBad: false },
+          device: 'cpu',
+          workers: 0,
+          onTarget: true,
+          start: {},
+          checkpoint: join(folder, 'own', name),
+          minutesBetween: name === 'killed' ? 0 : undefined,
+          evaluate: true,
+        },
+        {
+          signal,
+          onEvent: (event) => {
+            told.push(event);
+            onEvent(event);
+          },
+        },
+      );
+      return { end, told };
+    };
+    const whole = await run('whole', () => {});
+    expect(whole.end).toMatchObject({
       outcome: 'finished',
       scores: { iou: [expect.any(Number), expect.any(Number), expect.any(Number)] },
     });
-  }, 60_000);
+    const killed = run('killed', (event) => {
+      if (event.kind === 'step' && event.done === 5) process.kill(childOf('run-program'), 'SIGKILL');
+    });
+    await expect(killed).rejects.toThrow('killed: ended with SIGKILL');
+    const again = await run('killed', () => {});
+    expect(again.told[0]).toMatchObject({
+      kind: 'remark',
+      message: expect.stringMatching(/^killed: resumes from step ([4-9]|1[01])$/),
+    });
+    const logs = ({ told }: typeof whole) => told.filter(({ kind }) => kind === 'log');
+    expect(logs(whole)).toHaveLength(2);
+    expect(logs(again)).toEqual(logs(whole));
+    expect(again.end.scores).toEqual(whole.end.scores);
+    const networks = ['whole', 'killed'].map((name) =>
+      readFileSync(join(folder, 'own', name, 'model.safetensors')),
+    );
+    expect(networks[0]!.equals(networks[1]!)).toBe(true);
+    // A state that would not resume exactly is not resumed from.
+    const state = join(folder, 'own/killed/training.safetensors');
+    writeFileSync(state, readFileSync(state).subarray(0, 5000));
+    rmSync(join(folder, 'own/killed/training.previous.safetensors'));
+    const stop = new AbortController();
+    const anew = await run('killed', () => stop.abort(), stop.signal);
+    expect(anew.told[0]).toMatchObject({
+      message: expect.stringMatching(/^killed: begins anew: .*is damaged/),
+    });
+  }, 240_000);
 
   test('trains the chosen cells, and refuses one that there is not', async () => {
     const given = { sweep: sweeps.rank, seeds: 1, cells: ['r4', 'r2'] } as const;

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { writeStreetSynth } from '@pgpc/street-synth';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.js';
+import { type AdaptEvent, type AdaptOptions, adapt } from '../../src/comparison/adapt.js';
 import { loadModel } from '../../src/models/checkpoint.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 
@@ -91,6 +92,60 @@ describe('on a target with labels to score on', () => {
     }
   });
 });
+
+test('a run that was stopped is resumed inside of a training, to the same networks; with other options it is refused', async () => {
+  const place = join(out, 'stopped');
+  const options = (more: Partial<AdaptOptions> = {}): AdaptOptions => ({
+    source: { root: source },
+    target: { root: join(data, 'cityscapes') },
+    methods: ['self-training', 'source-only'],
+    sourceSteps: 10,
+    steps: 10,
+    crop: 64,
+    set: {},
+    skipBad: false,
+    seed: 1,
+    seeds: 1,
+    name: 'stopped',
+    overwrite: false,
+    out,
+    device: 'cpu',
+    ...more,
+  });
+  const stop = new AbortController();
+  const stopped = adapt(options(), {
+    signal: stop.signal,
+    onEvent: (event) => {
+      if (event.kind === 'run' && event.name === 'self-training' && event.event.kind === 'step') stop.abort();
+    },
+  });
+  await expect(stopped).rejects.toThrow('abort');
+  expect(openRun(place).info.status).toBe('stopped');
+  const { signal } = new AbortController();
+  const resume = (more: Partial<AdaptOptions>, onEvent: (event: AdaptEvent) => void = () => {}) =>
+    adapt(options({ resume: place, ...more }), { signal, onEvent });
+  await expect(resume({ steps: 20 })).rejects.toThrow('was started with other options (experiments differ)');
+  const remarks: string[] = [];
+  await resume({}, (event) => {
+    if (event.kind === 'run' && event.event.kind === 'remark') remarks.push(event.event.message);
+  });
+  expect(remarks[0]).toBe('source: resumes from step 10');
+  expect(remarks[1]).toMatch(/^(self-training|source-only): resumes from step \d/);
+  const [before, after] = [openRun(join(out, 'scored')), openRun(place)];
+  expect(after.info.status).toBe('finished');
+  const timeless = ({ results }: typeof before) => results.map(({ seconds: _, ...scores }) => scores);
+  expect(timeless(after)).toEqual(timeless(before));
+  const lines = ({ metrics }: typeof before) =>
+    metrics.map(({ phase, iteration, values }) => JSON.stringify([phase, iteration, values])).sort();
+  expect(lines(after)).toEqual(lines(before));
+  for (const name of ['source', 'self-training', 'source-only']) {
+    const [one, other] = ['scored', 'stopped'].map((run) =>
+      readFileSync(join(out, run, 'checkpoints', name, 'model.safetensors')),
+    );
+    expect([name, one!.equals(other!)]).toEqual([name, true]);
+  }
+  await expect(resume({})).rejects.toThrow('stopped is finished: there is nothing to resume');
+}, 240_000);
 
 describe('on photos alone', () => {
   test('adapts, says that nothing is scored, and shows what is predicted', async () => {

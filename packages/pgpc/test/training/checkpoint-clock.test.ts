@@ -5,7 +5,7 @@ import { CheckpointClock } from '../../src/training/checkpoint-clock.js';
 
 test('a checkpoint is due every 500 steps, at the end, and ten minutes after the last', () => {
   let minutes = 0;
-  const clock = new CheckpointClock(undefined, () => minutes * 60_000);
+  const clock = new CheckpointClock(undefined, undefined, () => minutes * 60_000);
   expect(clock.due(1, 2000)).toBeUndefined();
   expect(clock.due(500, 2000)).toBe('steps');
   expect(clock.due(1700, 1700)).toBe('steps');

@@ -11,7 +11,7 @@ import { applyConfigFile, CONFIG_FILE } from '../config-file.js';
 import { type DomainFlags, domainsOf } from '../domain-flags.js';
 import { telling } from '../output/json.js';
 import { domainOptions, setOption, trainingOption } from '../training-options.js';
-import { completing, existingFile, integer, outputFolder, runName, seed } from '../values.js';
+import { completing, existingFile, existingFolder, integer, outputFolder, runName, seed } from '../values.js';
 import { weightsSource } from '../weights-source.js';
 
 type AdaptFlags = AdaptOptions & {
@@ -88,6 +88,13 @@ export const registerAdapt: Register = (parent, act) => {
     .addOption(option('--name <name>', 'name of the run (default: adapt, or adapt-2, ... if taken)', runName))
     .addOption(option('--out <folder>', 'folder for run directories', outputFolder, 'runs'))
     .option('--overwrite', 'replace the run that has the name', false)
+    .addOption(
+      option(
+        '--resume <run>',
+        'resume this run, which was stopped or killed; with the options that it was started with',
+        existingFolder,
+      ),
+    )
     .addOption(trainingOption('device'))
     .addOption(trainingOption('precision'))
     .addOption(

@@ -3,7 +3,7 @@ import type { DemoOptions } from '../../comparison/demo.js';
 import { examples, type JsonChoice, jsonOption, option, type Register } from '../command.js';
 import { telling } from '../output/json.js';
 import { trainingOption } from '../training-options.js';
-import { integer, outputFolder, runName, seed } from '../values.js';
+import { existingFolder, integer, outputFolder, runName, seed } from '../values.js';
 import { weightsSource } from '../weights-source.js';
 
 export const registerDemo: Register = (parent, act) => {
@@ -37,6 +37,13 @@ export const registerDemo: Register = (parent, act) => {
     .addOption(option('--name <name>', 'name of the run (default: demo, or demo-2, ... if taken)', runName))
     .addOption(option('--out <folder>', 'folder for run directories', outputFolder, 'runs'))
     .option('--overwrite', 'replace the run that has the name', false)
+    .addOption(
+      option(
+        '--resume <run>',
+        'resume this run, which was stopped or killed; with the options that it was started with',
+        existingFolder,
+      ),
+    )
     .addOption(trainingOption('device'))
     .addOption(
       option(

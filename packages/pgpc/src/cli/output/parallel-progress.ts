@@ -59,7 +59,8 @@ export class ParallelProgress {
     this.#lines.set(name, line);
     if (event.kind === 'weights') {
       for (const text of describeReport(event.report)) this.#stream.write(`${text}\n`);
-    } else if (event.kind === 'log') this.#losses[name] = event.values['loss/total']!;
+    } else if (event.kind === 'remark') this.#stream.write(`${event.message}\n`);
+    else if (event.kind === 'log') this.#losses[name] = event.values['loss/total']!;
     else {
       this.#done.set(name, event.done);
       const total = [...this.#done.values()].reduce((sum, steps) => sum + steps, 0);

@@ -3,6 +3,7 @@
 import type { AdaptEvent } from '../../comparison/adapt.js';
 import type { DemoEvent } from '../../comparison/demo.js';
 import { type NextStep, nextSteps } from '../../report/next-steps.js';
+import { shellQuoted } from '../../shell-quoted.js';
 import type { CommandIo } from '../io.js';
 import { roughly } from './forecast.js';
 import type { Tell } from './json.js';
@@ -46,7 +47,13 @@ export async function showComparison(
         tell({ run: path, report: event.file, classes: info.classes.map(({ name }) => name), results });
         if (results.length > 0) stdout.write(`\n${iouTable(results, info.classes)}`);
         stdout.write(`\nrun: ${path}\nreport: ${event.file}\n`);
-        if (info.status !== 'finished') return;
+        if (info.status !== 'finished') {
+          const { command } = info;
+          if (command === undefined) return;
+          const again = command.includes(' --resume') ? command : `${command} --resume ${shellQuoted(path)}`;
+          stdout.write(`resume with: ${again}\n`);
+          return;
+        }
         const next = nextSteps(path);
         tell({ next });
         stdout.write(nextLines(next));
