@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -14,6 +14,9 @@ const SETTLE_MS = 500;
 
 const PROGRAM = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
 const NPROC = '--nproc';
+
+/** What a rank says that is well itself. */
+const LOST = /lost another rank/;
 
 /** Where the ranks' output goes, and what stops them. */
 export interface LaunchIo {
@@ -60,15 +63,21 @@ export async function launchTraining(
     }
     await setTimeout(SETTLE_MS);
     const failed = ranks.filter(({ end }) => end);
-    const cause = failed.find(({ lastLine }) => !/lost another rank/.test(lastLine)) ?? failed[0]!;
-    const running = ranks.filter(({ end }) => end === undefined).map(({ rank }) => rank);
+    const cause = failed.find(({ lastLine }) => !LOST.test(lastLine)) ?? failed[0]!;
+    const left = ranks.filter(({ end }) => end === undefined);
+    const running = left.map(({ rank }) => rank);
+    const suspended = left.filter(isSuspended).map(({ rank }) => rank);
     // A request to end would be one for a checkpoint, which they cannot agree on any more.
     signalAll(ranks, 'SIGKILL');
     await Promise.all(ended);
     const what = cause.lastLine ? `: ${cause.lastLine}` : '';
     // One that hangs is among these.
     const stopped = running.length > 0 ? `; then stopped: ${running.join(', ')}` : '';
-    throw new Error(`rank ${cause.rank} of ${count} ended with ${cause.end}${what}${stopped}`);
+    const why =
+      suspended.length > 0 && LOST.test(cause.lastLine)
+        ? `rank ${suspended.join(', ')} of ${count} is suspended (SIGSTOP, or a debugger) and was not waited for any longer: `
+        : '';
+    throw new Error(`${why}rank ${cause.rank} of ${count} ended with ${cause.end}${what}${stopped}`);
   } finally {
     io.signal.removeEventListener('abort', interrupt);
     rmSync(meeting, { recursive: true, force: true });
@@ -121,6 +130,17 @@ function start(
   /** Rank 0 draws its progress on the terminal itself. */
   function shown(stream: { isTTY?: boolean }, own: NodeJS.WriteStream): 'inherit' | 'pipe' {
     return rank === 0 && stream.isTTY && own.isTTY ? 'inherit' : 'pipe';
+  }
+}
+
+/** Whether a process is stopped where it is, as the kernel has it. */
+function isSuspended({ child }: Rank): boolean {
+  try {
+    // The name before it is in parentheses and may hold anything.
+    const state = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ').at(-1)![0];
+    return state === 'T' || state === 't';
+  } catch {
+    return false;
   }
 }
 

@@ -337,6 +337,22 @@ describe('the launcher', () => {
     expect(error).toBe('rank 1 of 2 ended with SIGKILL; then stopped: 0');
   });
 
+  test('names a rank that is suspended, once the others have waited for it as long as they may', async () => {
+    const { error, seconds } = await launch(
+      2,
+      `const { joinGroup } = await import(${JSON.stringify(DISTRIBUTED)});
+      process.env.PGPC_TIMEOUT = '2';
+      const group = joinGroup();
+      if (rank === 1) process.kill(process.pid, 'SIGSTOP');
+      group.barrier();
+      group.barrier();`,
+    );
+    expect(error).toMatch(
+      /^rank 1 of 2 is suspended \(SIGSTOP, or a debugger\) and was not waited for any longer: rank 0 of 2 ended with exit code 1: .*lost another rank.*; then stopped: 1$/,
+    );
+    expect(seconds).toBeLessThan(30);
+  });
+
   test('passes Ctrl-C on once, and waits', async () => {
     const stop = new Promise<void>((resolve) => setTimeout(resolve, 1500));
     const { error, out } = await launch(

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { DatasetFormat } from '@pgpc/datasets/formats';
 import type { Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.js';
+import { CHECKPOINT_FILE, PREVIOUS_FILE } from '../../training/checkpoint-names.js';
 import { type ResolvedChoice, refuseContradictions } from '../../training/choice.js';
 import type { TrainingEvent } from '../../training/events.js';
 import { LOG_FORMATS, type LogFormat } from '../../training/logs/formats.js';
@@ -343,8 +344,16 @@ function given(command: Command): string[] {
 }
 
 const newRun: Action<Omit<NewRunOptions, 'dashboard'>> = async ({ nproc, json, ...options }, own) => {
+  const { name, out, log } = options;
+  const before = name === undefined ? undefined : await runOfEarlierTry(join(out, name), own.command);
+  if (before === 'resume') {
+    const { device } = options;
+    await resumeRun({ resume: join(out, name!), device, log, nproc, json }, own);
+    return;
+  }
   if (await launched(nproc, own)) return;
-  await withJson(json, own, (io, tell) => trainNew(options, io, tell));
+  const overwrite = options.overwrite || before === 'anew';
+  await withJson(json, own, (io, tell) => trainNew({ ...options, overwrite }, io, tell));
 };
 
 async function trainNew(
@@ -423,6 +432,23 @@ const resumeRun: Action<Omit<ResumeOptions, 'dashboard'>> = async (
     await showTraining(io, tellingRuns(tell), train);
   });
 };
+
+/**
+ * What torchrun, which starts a command line again when a rank has died, finds of the try before: a run of the same command that
+ * has a checkpoint is resumed, one that has none begins anew. Any other folder of the name is none of its business.
+ */
+async function runOfEarlierTry(directory: string, command: string): Promise<'resume' | 'anew' | undefined> {
+  const { TORCHELASTIC_RESTART_COUNT: restarts } = process.env;
+  if (!(Number(restarts) > 0) || !existsSync(join(directory, 'run.json'))) return undefined;
+  const { readRunInfo } = await import('../../training/run-directory/open-run.js');
+  const info = readRunInfo(directory);
+  if (info.command !== command || info.status === 'finished') return undefined;
+  const { phase } = info.config as { phase?: string };
+  const states = [CHECKPOINT_FILE, PREVIOUS_FILE].map((name) =>
+    join(directory, 'checkpoints', String(phase), name),
+  );
+  return states.some((file) => existsSync(file)) ? 'resume' : 'anew';
+}
 
 /** Starts the ranks of a training in several processes. @returns false if this process is to train itself. */
 async function launched(nproc: number | undefined, io: CommandIo): Promise<boolean> {
