@@ -38,10 +38,21 @@ export function lacks() {
  * @throws Error in two lines if something must be installed first; with the compiler's output if it fails.
  */
 export async function setUp({ say = () => {}, signal } = {}) {
+  const { built, libtorch } = await buildBridge({ say, ...(signal && { signal }) });
+  await writeTypes(built, say);
+  return `libtorch: ${libtorch.source}; BLAS: ${blasFolder(libtorch) ?? 'its own'}`;
+}
+
+/**
+ * Compiles the bridge, unless the cache has it, and makes it the one that this folder loads.
+ * @param {import('@pgpc/addon/build').SetUpOptions} [options]
+ * @returns {Promise<{ built: string, libtorch: import('./libtorch.mjs').Libtorch }>} its folder in the cache
+ * @throws Error as {@link setUp}
+ */
+export async function buildBridge({ say = () => {}, signal } = {}) {
   refuseLacks(lacks(), say);
   const libtorch = findLibtorch();
   if (!libtorch) throw new Error('no libtorch was found');
-  const blas = blasFolder(libtorch) ?? '';
   const libraries = ['torch', 'torch_cpu', 'c10', 'torch_cuda', 'c10_cuda'].filter((name) =>
     existsSync(join(libtorch.library, `lib${name}.so`)),
   );
@@ -56,13 +67,12 @@ export async function setUp({ say = () => {}, signal } = {}) {
         `-DTORCH_LIBRARY_DIR=${libtorch.library}`,
         `-DTORCH_LIBRARIES=${libraries.join(';')}`,
         `-DTORCH_CXX11_ABI=${libtorch.abi}`,
-        `-DBLAS_LIBRARY_DIR=${blas}`,
+        `-DBLAS_LIBRARY_DIR=${blasFolder(libtorch) ?? ''}`,
       ],
     },
     { say, ...(signal && { signal }) },
   );
-  await writeTypes(built, say);
-  return `libtorch: ${libtorch.source}; BLAS: ${blas || 'its own'}`;
+  return { built, libtorch };
 }
 
 /**

@@ -53,7 +53,7 @@ const arrays = {
 
 /** The typed array class for a dtype; undefined where JavaScript has none (16-bit floats, complex, quantized). */
 export function arrayClass(dtype: DType): (typeof arrays)[keyof typeof arrays] | undefined {
-  return arrays[dtype as keyof typeof arrays];
+  return Object.hasOwn(arrays, dtype) ? arrays[dtype as keyof typeof arrays] : undefined;
 }
 
 /** Whether it is one of the floats of 16 bits. */

@@ -2,6 +2,7 @@
 
 import { markAsUntransferable } from 'node:worker_threads';
 import { arrayClass, type DType, dtypeOfTypedArray, isDType, itemSize, type TypedArray } from './dtype.js';
+import { describeValue } from './errors.js';
 import { dtypeCodes } from './generated/protocol.js';
 import type { Generator } from './generator.js';
 import { native } from './native.js';
@@ -23,20 +24,54 @@ export interface RandomOptions extends TensorOptions {
 
 export type NestedNumbers = number | boolean | readonly NestedNumbers[];
 
+/** As many dimensions as libtorch's tensors have. */
+const MOST_DIMENSIONS = 64;
+
+/** Beyond about 2^27 items V8 ends the process. */
+const MOST_NUMBERS = 2 ** 26;
+
 function shapeOf(value: NestedNumbers): number[] {
   const shape: number[] = [];
   let level = value;
   while (Array.isArray(level)) {
+    // An array may also contain itself.
+    if (shape.length === MOST_DIMENSIONS) throw new RangeError('arrays are nested more than 64 deep');
     shape.push(level.length);
     level = level[0] ?? 0;
   }
   return shape;
 }
 
+/** Adds the numbers in C order. @throws RangeError if the nesting is ragged; TypeError for what is no number. */
+function flatten(
+  value: NestedNumbers,
+  shape: readonly number[],
+  depth: number,
+  flat: (number | boolean)[],
+): void {
+  if (Array.isArray(value) ? value.length !== shape[depth] : depth !== shape.length) {
+    throw new RangeError('the nested arrays are not of one shape');
+  }
+  if (Array.isArray(value)) {
+    for (const item of value) flatten(item, shape, depth + 1, flat);
+  } else if (typeof value === 'number' || typeof value === 'boolean') {
+    flat.push(value);
+  } else {
+    throw new TypeError(`a tensor is made of numbers or booleans, not ${describeValue(value)}`);
+  }
+}
+
 function checkShape(shape: readonly number[]): void {
   if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
     throw new TypeError(`a shape is a list of whole numbers from 0, not ${JSON.stringify(shape)}`);
   }
+}
+
+function checkDtype(dtype: unknown): void {
+  if (isDType(dtype)) return;
+  throw new TypeError(
+    `there is no dtype ${describeValue(dtype)}; allowed: ${Object.keys(dtypeCodes).join(', ')}`,
+  );
 }
 
 function withGrad(tensor: Tensor, options: TensorOptions): Tensor {
@@ -50,7 +85,9 @@ function kind({ dtype, device }: TensorOptions, fallback: DType): { dtype: DType
 
 /**
  * A tensor with a copy of nested arrays of numbers; booleans alone give dtype bool, numbers float32.
- * @throws RangeError if the nesting is ragged.
+ * @throws RangeError if the nesting is ragged, more than 64 deep or of more than 2^26 numbers, or a number does not fit int64;
+ * TypeError for what is no
+ * number.
  */
 export function tensor(values: NestedNumbers | TypedArray, options: TensorOptions = {}): Tensor {
   if (ArrayBuffer.isView(values)) {
@@ -64,14 +101,16 @@ export function tensor(values: NestedNumbers | TypedArray, options: TensorOption
     );
   }
   const shape = shapeOf(values);
-  const flat = ([values] as unknown[]).flat(Number.POSITIVE_INFINITY as 1) as (number | boolean)[];
-  const ragged = (value: NestedNumbers, depth: number): boolean =>
-    Array.isArray(value)
-      ? value.length !== shape[depth] || value.some((item) => ragged(item, depth + 1))
-      : depth !== shape.length;
-  if (ragged(values, 0)) throw new RangeError('the nested arrays are not of one shape');
+  if (shape.reduce((product, size) => product * size, 1) > MOST_NUMBERS) {
+    throw new RangeError(
+      `arrays of shape [${shape}] are too large: fill a typed array, and take fromTypedArray`,
+    );
+  }
+  const flat: (number | boolean)[] = [];
+  flatten(values, shape, 0, flat);
   const dtype =
     options.dtype ?? (flat.length > 0 && flat.every((v) => typeof v === 'boolean') ? 'bool' : 'float32');
+  checkDtype(dtype);
   const Class = arrayClass(dtype);
   const build = () => {
     if (Class === undefined) return fromTypedArray(Float64Array.from(flat, Number), shape).to(dtype);
@@ -112,8 +151,7 @@ export function fromTypedArray(
     throw new TypeError('the memory of a resizable ArrayBuffer can shrink under the tensor; copy it first');
   }
   const dtype = options.dtype ?? own;
-  if (!isDType(dtype))
-    throw new TypeError(`there is no dtype ${dtype}; allowed: ${Object.keys(dtypeCodes).join(', ')}`);
+  checkDtype(dtype);
   const bytes = shape.reduce((product, size) => product * size, itemSize(dtype));
   if (bytes !== array.byteLength) {
     throw new RangeError(

@@ -1,6 +1,7 @@
 // Every ATen operator as a function and, where its first argument is `self`, as a method of Tensor: arguments are
 // checked and encoded by the operator's own schema, and the native dispatcher does the rest.
 
+import { type Guard, guards } from './argument-guards.js';
 import { isDType } from './dtype.js';
 import { describeArguments, describeValue, TorchError } from './errors.js';
 import type { Ops } from './generated/ops.js';
@@ -40,6 +41,9 @@ let strings: string[] = [];
 /** More doubles than the arguments of any one operator take, lists aside; a list makes room for itself and these. */
 const FIXED_ROOM = 256;
 
+/** Longer lists are refused: they are sizes, dimensions and tensors, and the buffer would take gigabytes. */
+const MOST_ITEMS = 2 ** 24;
+
 function reserve(length: number): void {
   if (length > command.length) growCommand(length);
 }
@@ -63,7 +67,7 @@ class DisposedArgument extends Error {}
 type Item = (value: unknown) => number | undefined;
 
 function list(tag: number, value: unknown, at: number, item: Item): number {
-  if (!Array.isArray(value)) return -1;
+  if (!Array.isArray(value) || value.length > MOST_ITEMS) return -1;
   reserve(at + value.length + FIXED_ROOM);
   command[at] = tag;
   command[at + 1] = value.length;
@@ -124,7 +128,7 @@ const encoders: Readonly<Record<string, Encoder>> = {
   bool: (value, at) => (typeof value === 'boolean' ? put(BOOL, value ? 1 : 0, at) : -1),
   Scalar: scalar,
   'Scalar[]': (value, at) => {
-    if (!Array.isArray(value)) return -1;
+    if (!Array.isArray(value) || value.length > MOST_ITEMS) return -1;
     reserve(at + 2 * value.length + FIXED_ROOM);
     let next = put(SCALAR_LIST, value.length, at);
     for (const item of value) {
@@ -179,6 +183,8 @@ interface Overload {
   readonly returnedArguments: readonly number[] | undefined;
   /** The arguments that the operator writes to. */
   readonly written: readonly number[];
+  /** Looks at arguments that could end the process. */
+  readonly guard: Guard | undefined;
 }
 
 /** Overloads whose types have no form in JavaScript (dimension names, streams, ...) do not exist here. */
@@ -199,6 +205,7 @@ function compile(name: string, schema: SchemaOverload): Overload | undefined {
     results: schema.returns.length,
     returnedArguments: schema.returnedArguments,
     written: schema.arguments.flatMap((argument, i) => (argument.written ? [i] : [])),
+    guard: guards.get(name),
   };
 }
 
@@ -399,6 +406,29 @@ function runWatched(
   return result;
 }
 
+/** @throws TorchError if the guard refuses the arguments, which are written to the buffer again: it may call operators. */
+function heed(
+  guard: Guard,
+  overload: Overload,
+  args: readonly unknown[],
+  given: number,
+  options: Options | undefined,
+): void {
+  const { names } = overload;
+  const [before, encoded] = [calls, strings];
+  strings = [];
+  const refused = guard((name) => argumentAt(names.indexOf(name), overload, args, given, options));
+  if (refused !== undefined) {
+    throw new TorchError(overload.name, `not let through: ${refused}`, describeArguments(args));
+  }
+  if (calls === before) {
+    strings = encoded;
+    return;
+  }
+  calls = before;
+  encode(overload, args, given, options);
+}
+
 let calls = 0;
 
 function invoke(overloads: readonly Overload[], name: string, args: readonly unknown[]): unknown {
@@ -412,6 +442,7 @@ function invoke(overloads: readonly Overload[], name: string, args: readonly unk
     for (let i = 0; i < overloads.length; i++) {
       const overload = overloads[i]!;
       if (encode(overload, args, given, options)) {
+        if (overload.guard !== undefined) heed(overload.guard, overload, args, given, options);
         if (call === calls) return (watcher ? runWatched : run)(overload, args, given, options);
         throw new TypeError(`${name}: a getter or proxy among the arguments called another operator`);
       }

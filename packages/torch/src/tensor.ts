@@ -23,6 +23,8 @@ export class Tensor {
   #dtype: DType | undefined;
 
   constructor(handle: number) {
+    if (!(handle > 0))
+      throw new TypeError('tensors are made by operators, and by functions as tensor() and zeros()');
     this.handle = handle;
     const owner = scope === unscoped && openAsyncScopes > 0 ? outermost() : scope;
     this.owner = owner;
@@ -136,8 +138,16 @@ export class Tensor {
     return new Class(attempt('toSharedArray', [this], () => native.arrayBuffer(this.handle)));
   }
 
-  /** Nested arrays of numbers (int64 too: exact below 2^53) or, for bool, of booleans; a bare value for a scalar. */
+  /**
+   * Nested arrays of numbers (int64 too: exact below 2^53) or, for bool, of booleans; a bare value for a scalar.
+   * @throws RangeError for more than 2^26 arrays and numbers in all: JavaScript's heap ends the process where it is full.
+   */
   tolist(): unknown {
+    if (nestedParts(this.shape) > MOST_NESTED) {
+      throw new RangeError(
+        `tolist() of shape [${this.shape}] would not fit JavaScript's memory: take toArray()`,
+      );
+    }
     const flat = this.toArray();
     const bool = this.dtype === 'bool';
     let at = 0;
@@ -173,6 +183,8 @@ export class Tensor {
 
   /** Nothing where there are no elements to be read: printing a tensor never throws. */
   #elements(): string {
+    // Without elements it may still be of many rows.
+    if (nestedParts(this.shape) > 100) return '';
     try {
       return ` ${JSON.stringify(this.tolist())}`;
     } catch {
@@ -191,6 +203,19 @@ export class Tensor {
 }
 
 export interface Tensor extends TensorMethods {}
+
+const MOST_NESTED = 2 ** 26;
+
+/** How many arrays and numbers nested arrays of the shape are in all. */
+function nestedParts(shape: readonly number[]): number {
+  let level = 1;
+  let all = 1;
+  for (const size of shape) {
+    level *= size;
+    all += level;
+  }
+  return all;
+}
 
 /** The handle of a tensor that must still be there. */
 export function liveHandle(tensor: Tensor): number {

@@ -11,7 +11,8 @@ const faults: Readonly<Record<string, string>> = {
     _new_zeros_with_same_feature_meta _pdist_backward _pdist_forward _sobol_engine_initialize_state_ _stack
     _symeig_helper _thnn_differentiable_gru_cell_backward _thnn_differentiable_lstm_cell_backward
     _transform_bias_rescale_qkv embedding_dense_backward matrix_exp_backward native_channel_shuffle
-    unfold_backward`,
+    _segment_reduce_backward _weight_norm _weight_norm_interface
+    _weight_norm_interface_backward unfold_backward`,
   'libtorch 2 does not count the dimensions of what it pads; pad with a mode does': `
     reflection_pad1d reflection_pad1d_backward reflection_pad2d reflection_pad2d_backward reflection_pad3d
     reflection_pad3d_backward replication_pad1d replication_pad1d_backward replication_pad2d

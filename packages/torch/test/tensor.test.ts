@@ -189,7 +189,7 @@ describe('shared memory', () => {
     expect(() => fromTypedArray(new Uint16Array(2) as never, [2])).toThrow(/fromTypedArray needs a Float32/);
     expect(() => fromTypedArray([1, 2] as never, [2])).toThrow(/fromTypedArray needs a Float32/);
     expect(() => fromTypedArray(array, [4], { dtype: 'float8' as DType })).toThrow(
-      /there is no dtype float8; allowed: uint8,/,
+      /there is no dtype "float8"; allowed: uint8,/,
     );
     const odd = new Uint8Array(new ArrayBuffer(9), 1, 8);
     expect(() => fromTypedArray(odd, [2], { dtype: 'float32' })).toThrow(/starts at byte 1/);

@@ -1,30 +1,56 @@
 // Nothing that a caller passes may end the process: random calls of every operator, in a process of their own.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { guards } from '../../src/argument-guards.js';
 import { liveTensors, ops, randn, Tensor, TorchError, tidy } from '../../src/index.js';
 import { native } from '../../src/native.js';
 import { unsafeOperators } from '../../src/unsafe-ops.js';
 
 const built = existsSync(new URL('../../dist/index.js', import.meta.url));
 
-test('4,000 random calls leave the process alive, and every refusal is an error that names the operator', () => {
+/** A long search: PGPC_FUZZ=100000 PGPC_SEED=7 npx vitest run torch/test/fuzz */
+const { PGPC_FUZZ = '3000', PGPC_SEED = '1' } = process.env;
+const forever = 12 * 3600_000;
+
+/** Runs search.mjs. @returns its counts */
+function search(...flags: string[]): Record<string, number> {
   expect(built, 'the packages are built: run `npx tsc -b`').toBe(true);
-  const fuzz = fileURLToPath(new URL('fuzz.mjs', import.meta.url));
-  const { status, stdout } = spawnSync(process.execPath, [fuzz, '--calls', '4000', '--seed', '1'], {
-    encoding: 'utf8',
-    env: { ...process.env, OMP_NUM_THREADS: '1' },
-  });
-  expect(stdout).toContain('"deaths":0');
-  expect(status).toBe(0);
-  const count = JSON.parse(stdout.trim().split('\n').at(-1)!) as Record<string, number>;
-  expect(count.calls).toBe(4000);
-  expect(count.returned).toBeGreaterThan(500);
-  expect(count.backward).toBeGreaterThan(50);
-  expect(count.live).toBe(0);
+  const program = fileURLToPath(new URL('search.mjs', import.meta.url));
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...flags], { encoding: 'utf8' });
+  expect(status, stdout + stderr).toBe(0);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Record<string, number>;
+}
+
+test(
+  `${PGPC_FUZZ} generated calls leave the process alive`,
+  () => {
+    const count = search('--calls', PGPC_FUZZ, '--seed', PGPC_SEED);
+    expect(count.calls).toBeGreaterThan(0.98 * Number(PGPC_FUZZ));
+    expect(count.returned).toBeGreaterThan(0.3 * count.calls!);
+    expect(count.backward).toBeGreaterThan(50);
+    expect(count).toMatchObject({ deaths: 0, live: 0 });
+  },
+  forever,
+);
+
+test('the calls that were found to end it, or to hang, do neither', () => {
+  const file = fileURLToPath(new URL('findings.json', import.meta.url));
+  const count = search('--replay', file);
+  expect(count.calls).toBeGreaterThan(0);
+  expect(count).toMatchObject({ deaths: 0, live: 0 });
+});
+
+test('each operator that was found is closed, or its arguments are looked at', () => {
+  const file = new URL('findings.json', import.meta.url);
+  const findings = JSON.parse(readFileSync(file, 'utf8')) as { operator: string }[];
+  const open = findings
+    .map(({ operator }) => operator.split('.')[0]!)
+    .filter((name) => !unsafeOperators.has(name) && !guards.has(name));
+  expect(open).toEqual([]);
 });
 
 test('operators that would end it are closed, and say why', () => {
