@@ -12,6 +12,7 @@ export type Guard = (argument: Arguments) => string | undefined;
 /** The orders of polynomials are loops: at most so many steps for all elements together, some seconds. */
 const MOST_STEPS = 2 ** 30;
 
+const LARGEST_ROOT = 2 ** 26;
 const LONGEST_KERNEL = 2 ** 20;
 
 /** The tensor `name` must have one element. */
@@ -43,6 +44,14 @@ const sameShape =
     if (!(a instanceof Tensor) || !(b instanceof Tensor) || String(a.shape) === String(b.shape))
       return undefined;
     return `it takes ${first} and ${second} to be of one shape, which are [${a.shape}] and [${b.shape}]`;
+  };
+
+/** The square of `name` must not be more than libtorch's whole numbers hold. */
+const boundedSquare =
+  (name: string): Guard =>
+  (argument) => {
+    const value = Math.abs(Number(argument(name)));
+    return value < LARGEST_ROOT ? undefined : `it takes the square of ${name}, which is more than 2^53`;
   };
 
 /** The numbers of the list `name` must not multiply to more than libtorch's whole numbers hold. */
@@ -108,6 +117,8 @@ export const guards: ReadonlyMap<string, Guard> = new Map<string, Guard>([
   ['aten::smooth_l1_loss_backward', floats('gradOutput', 'self', 'target')],
   ['aten::_log_softmax_backward_data', sameShape('gradOutput', 'output')],
   ['aten::_softmax_backward_data', sameShape('gradOutput', 'output')],
+  ['aten::pixel_shuffle', boundedSquare('upscaleFactor')],
+  ['aten::pixel_unshuffle', boundedSquare('downscaleFactor')],
   ['aten::col2im', boundedProduct('kernelSize')],
   ['aten::im2col', boundedProduct('kernelSize')],
   ...['embedding_bag', '_embedding_bag', '_embedding_bag_forward_only'].map(

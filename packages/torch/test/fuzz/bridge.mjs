@@ -2,8 +2,6 @@
 // that the checkout keeps the bridge and the types that set-up gave it.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cacheFolder, hash } from '@pgpc/addon';
 
@@ -52,9 +50,9 @@ function sanitizerEnvironment() {
   };
 }
 
-/** Compiles guard.c. @returns the library's path, for LD_PRELOAD */
-export function buildGuard() {
-  const file = join(mkdtempSync(join(tmpdir(), 'guard-')), 'guard.so');
+/** Compiles guard.c into a folder. @returns the library's path, for LD_PRELOAD */
+export function buildGuard(folder) {
+  const file = join(folder, 'guard.so');
   const source = new URL('guard.c', import.meta.url).pathname;
   execFileSync('cc', ['-O2', '-Wall', '-shared', '-fPIC', '-o', file, source, '-ldl', '-lpthread'], {
     stdio: 'inherit',

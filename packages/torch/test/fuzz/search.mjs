@@ -49,7 +49,7 @@ const SMALLER = 2;
 
 const folder = mkdtempSync(join(tmpdir(), 'fuzz-'));
 const env = await environmentFor(flags);
-const guard = flags.guard ? buildGuard() : undefined;
+const guard = flags.guard ? buildGuard(folder) : undefined;
 if (guard) env.LD_PRELOAD = guard;
 const sum = { calls: 0, returned: 0, typeError: 0, torchError: 0, backward: 0, live: 0 };
 let libtorch = '';
@@ -63,7 +63,6 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 }
 try {
   const found = flags.replay ? await replay(read(readFileSync(flags.replay, 'utf8'))) : await search();
-  if (flags.record) record(flags.record, found);
   console.log(JSON.stringify({ libtorch, seed: Number(flags.seed), ...sum, deaths: found.length }));
   process.exitCode = found.length === 0 ? 0 : 1;
 } finally {
@@ -90,6 +89,7 @@ async function search() {
     console.log(`${finding.how}${finding.isAlone ? '' : ', only after other calls'}: ${finding.shown}`);
     if (ended.stderr) console.log(ended.stderr);
     found.push(finding);
+    if (flags.record) record(flags.record, [finding]);
     plan.from = ended.place + 1;
     plan.dead.push(ended.name.split('.')[0]);
   }
@@ -179,15 +179,19 @@ function run(plan) {
       }
       const [head = '', call = ''] = readFileSync(log, 'utf8').split('\n');
       const [place, name, version, calls, returned, typeError, torchError, backward] = head.split(' ');
-      if (name === undefined) throw new Error(`the child did not begin: ${stderr}`);
+      if (name === undefined && !isStopped) throw new Error(`the child did not begin: ${stderr}`);
       const counts = {
-        calls: Number(calls) + 1,
-        returned: Number(returned),
-        typeError: Number(typeError),
-        torchError: Number(torchError),
-        backward: Number(backward),
+        calls: Number(calls ?? -1) + 1,
+        returned: Number(returned ?? 0),
+        typeError: Number(typeError ?? 0),
+        torchError: Number(torchError ?? 0),
+        backward: Number(backward ?? 0),
         libtorch: version,
       };
+      if (isStopped) {
+        resolve({ counts });
+        return;
+      }
       const how = hung ? 'hang' : (signal ?? `exit ${code}`);
       resolve({ counts, how, place: Number(place), name, call: read(call), stderr: firstLines(stderr) });
     });
@@ -198,6 +202,7 @@ function firstLines(text) {
   return text
     .trim()
     .split('\n')
+    .filter((line) => !line.includes('Warning: '))
     .slice(0, flags.sanitize ? 30 : 6)
     .join('\n');
 }
