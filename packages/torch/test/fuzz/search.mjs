@@ -5,8 +5,8 @@
 //
 //   --libtorch FOLDER    another libtorch, as LIBTORCH takes it; its bridge is compiled first
 //   --skip N             passes over the first N calls of the seed, as an earlier search made them
-//   --per N              calls of one form before the next (default 25); later ones vary those that ran
-//   --operators A,B      these alone, as aten::add; `closed` are those of unsafe-ops.ts
+//   --per N              calls of one form before the next (default 25); later ones vary earlier ones that ran
+//   --operators A,B      these alone, as aten::add; `closed` are all of unsafe-ops.ts
 //   --open               without the closed list and the guards
 //   --guard              memory of tensors ends at pages that may not be touched (guard.c)
 //   --sanitize           the bridge with AddressSanitizer and UndefinedBehaviorSanitizer
@@ -102,7 +102,7 @@ async function operators() {
   return [...unsafeOperators.keys()];
 }
 
-/** Makes the calls of findings; those that still end the process are what is found. */
+/** Makes the calls of findings; what still ends the process is found. */
 async function replay(findings) {
   const found = [];
   let rest = findings;
@@ -241,7 +241,7 @@ function processorSeconds(pid) {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** Adds findings to those of a file: one for an operator's form and a libtorch. */
+/** Adds findings to a file: one for an operator's form and a libtorch. */
 function record(path, found) {
   const before = existsSync(path) ? read(readFileSync(path, 'utf8')) : [];
   const key = ({ operator, libtorch: version }) => `${operator} ${version}`;
