@@ -1,6 +1,7 @@
 // MiT (Mix Transformer), the encoder of SegFormer and DAFormer (Xie et al. 2021, arXiv 2105.15203, section 3.1).
 
-import { dims, type Generator, nn, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
+import { dims, type Generator, nn, ops, sizeOf, type Tensor } from '@pgpc/torch';
+import { attend } from './attention.js';
 import type { Backbone } from './decoder.js';
 import { initialize } from './initial-values.js';
 
@@ -70,27 +71,6 @@ class OverlapPatchEmbed extends nn.Module {
     const map = this.proj.call(x); // (B, D, h, w)
     return toMap(this.norm.call(toTokens(map)), ...sizeOf(map));
   }
-}
-
-/** Queries whose scores stay in the processor's cache from one product to the next. */
-const QUERY_ROWS = 512;
-
-/** Libtorch 2 has one operator for all of attention, which never stores all scores; 1.13 has none. */
-const FUSED = 'scaledDotProductAttention' in ops;
-
-/**
- * softmax(q k^T / sqrt(d)) v by heads: q (B, heads, P, d) of P tokens, k and v (B, heads, keys, d). The scores are the
- * largest map of the encoder. Without libtorch's own operator, and without gradients, they are made for some queries at a
- * time.
- */
-function attend(q: Tensor, k: Tensor, v: Tensor): Tensor {
-  if (FUSED) return ops.call('scaled_dot_product_attention', q, k, v) as Tensor;
-  // Scaling q instead of the scores touches d numbers a token instead of one a pair of tokens.
-  const scaled = q.mul(q.shape[3]! ** -0.5);
-  const transposed = k.transpose(-2, -1);
-  const part = (queries: Tensor) => tidy(() => queries.matmul(transposed).softmax(-1).matmul(v));
-  if (q.requiresGrad || q.shape[2]! <= QUERY_ROWS) return part(scaled);
-  return ops.cat(scaled.split(QUERY_ROWS, 2).map(part), 2);
 }
 
 /** Self-attention whose keys and values come from a grid reduced `srRatio` times (their eq 2). */
