@@ -18,8 +18,8 @@ import {
   Worker,
 } from './lib.mjs';
 
-/** Every encoder, and every decoder on the smallest and the largest one that it fits. */
-const inTable = networkNames.filter((name) => !/^daformer$|_mitb[1-4]$/.test(name));
+/** Every encoder of the papers, and every decoder on the smallest and the largest one that it fits. */
+const inTable = networkNames.filter((name) => !/^daformer$|_mitb[1-4]$|^dinov[23]_/.test(name));
 /** Of the goldens; float32 kernels in another order of operations stay well below. */
 const TOLERANCE = { logits: 1e-6, stages: 2e-5 };
 

@@ -73,7 +73,7 @@ export class StepParts {
     this.hooked = hooked;
     if (featureDistance) {
       using generator = new Generator(0);
-      const encoder = withoutInitialValues(() => createBackbone(config.backbone, generator, 0));
+      const encoder = withoutInitialValues(() => createBackbone(config, generator));
       encoder.to({ device });
       encoder.loadStateDict(student.segmentor.backbone.stateDict());
       this.featureDistance = new FeatureDistance(encoder, featureDistance, world);

@@ -7,7 +7,36 @@ import { CONTEXT_SCALE, multiResolutionSchema } from './multi-resolution.js';
 const mitNames = ['mit_b0', 'mit_b1', 'mit_b2', 'mit_b3', 'mit_b4', 'mit_b5'] as const;
 export type MitName = (typeof mitNames)[number];
 
-export const backboneNames = [...mitNames, 'resnet101', 'hrnet_w48'] as const;
+/** DINOv2's plain transformers, `_reg` with registers. */
+const dinov2Names = [
+  'dinov2_vits14',
+  'dinov2_vitb14',
+  'dinov2_vitl14',
+  'dinov2_vitg14',
+  'dinov2_vits14_reg',
+  'dinov2_vitb14_reg',
+  'dinov2_vitl14_reg',
+  'dinov2_vitg14_reg',
+] as const;
+const dinov3VitNames = [
+  'dinov3_vits16',
+  'dinov3_vits16plus',
+  'dinov3_vitb16',
+  'dinov3_vitl16',
+  'dinov3_vith16plus',
+] as const;
+const vitNames = [...dinov2Names, ...dinov3VitNames] as const;
+export type VitName = (typeof vitNames)[number];
+
+const convnextNames = [
+  'dinov3_convnext_tiny',
+  'dinov3_convnext_small',
+  'dinov3_convnext_base',
+  'dinov3_convnext_large',
+] as const;
+export type ConvnextName = (typeof convnextNames)[number];
+
+export const backboneNames = [...mitNames, 'resnet101', 'hrnet_w48', ...vitNames, ...convnextNames] as const;
 export type BackboneName = (typeof backboneNames)[number];
 
 /** `deeplabv2` has the dilations 6 and 12 of the UDA experiments, `deeplabv2-full` the paper's 6, 12, 18 and 24. */
@@ -19,6 +48,7 @@ export const headNames = [
   'deeplabv3plus',
   'deeplabv3plus-nobn',
   'hrnet',
+  'linear',
 ] as const;
 export type HeadName = (typeof headNames)[number];
 
@@ -41,32 +71,64 @@ const onResNet = (channels: number, drops: boolean, stride?: 8): HeadFacts => ({
   drops,
 });
 
-const onMit = (channels: HeadFacts['channels']): HeadFacts => ({
-  backbones: mitNames,
+/** Channels of a plain transformer's tokens. */
+const vitWidths: Readonly<Record<VitName, number>> = {
+  dinov2_vits14: 384,
+  dinov2_vitb14: 768,
+  dinov2_vitl14: 1024,
+  dinov2_vitg14: 1536,
+  dinov2_vits14_reg: 384,
+  dinov2_vitb14_reg: 768,
+  dinov2_vitl14_reg: 1024,
+  dinov2_vitg14_reg: 1536,
+  dinov3_vits16: 384,
+  dinov3_vits16plus: 384,
+  dinov3_vitb16: 768,
+  dinov3_vitl16: 1024,
+  dinov3_vith16plus: 1280,
+};
+
+/** Heads of four maps, at strides 4, 8, 16 and 32. */
+const onFour = (channels: HeadFacts['channels']): HeadFacts => ({
+  backbones: [...mitNames, ...vitNames, ...convnextNames],
   channels,
   freeChannels: true,
   drops: true,
 });
 
 const heads: Readonly<Record<HeadName, HeadFacts>> = {
-  daformer: { ...onMit(() => 256), stride: 4 },
-  segformer: onMit((backbone) => (backbone === 'mit_b0' || backbone === 'mit_b1' ? 256 : 768)),
+  daformer: { ...onFour(() => 256), stride: 4 },
+  segformer: onFour((backbone) => (segformerIsWide(backbone) ? 768 : 256)),
   deeplabv2: onResNet(2048, false, 8),
   'deeplabv2-full': onResNet(2048, false, 8),
   deeplabv3plus: onResNet(512, true),
   'deeplabv3plus-nobn': onResNet(512, true),
   hrnet: { backbones: ['hrnet_w48'], channels: () => 720, freeChannels: false, drops: false },
+  linear: {
+    backbones: vitNames,
+    channels: (backbone) => (isVit(backbone) ? vitWidths[backbone] : 0),
+    freeChannels: false,
+    drops: true,
+  },
 };
+
+/** SegFormer's authors have 768 channels from MiT-B2 on; the maps of a plain ViT's pyramid have 256 themselves. */
+function segformerIsWide(backbone: BackboneName): boolean {
+  return backbone !== 'mit_b0' && backbone !== 'mit_b1' && !isVit(backbone);
+}
 
 /** Pixels a side that MiT needs: its first stage brings them to a quarter, over which its kernels of 8 must fit. */
 export const MIT_SMALLEST_SIDE = 29;
 
-/** Pixels that both sides of an image must have for the network to take it whole; crops of training are padded. */
+/**
+ * Pixels that both sides of an image must have for the network to take it whole; crops of training are padded. A pyramid
+ * on a plain transformer needs two patches.
+ */
 export function smallestSide({
   backbone,
   multiResolution,
 }: Pick<SegmentorConfig, 'backbone' | 'multiResolution'>): number {
-  const side = isMit(backbone) ? MIT_SMALLEST_SIDE : 1;
+  const side = isMit(backbone) ? MIT_SMALLEST_SIDE : isVit(backbone) ? vitPatch(backbone) + 1 : 1;
   return multiResolution ? Math.ceil(side / CONTEXT_SCALE) : side;
 }
 
@@ -80,6 +142,15 @@ export function detailStep(head: HeadName): number | undefined {
 }
 
 const isMit = (backbone: BackboneName): backbone is MitName => mitNames.includes(backbone as MitName);
+export const isVit = (backbone: string): backbone is VitName => vitNames.includes(backbone as VitName);
+
+export const isConvnext = (backbone: string): backbone is ConvnextName =>
+  convnextNames.includes(backbone as ConvnextName);
+
+/** Pixels a side of a plain transformer's patch. */
+export function vitPatch(backbone: VitName): number {
+  return dinov2Names.includes(backbone as (typeof dinov2Names)[number]) ? 14 : 16;
+}
 
 export const segmentorSchema = z
   .strictObject({
@@ -192,6 +263,23 @@ export const networks = {
   deeplabv2: ['resnet101', 'deeplabv2'],
   deeplabv3plus: ['resnet101', 'deeplabv3plus-nobn'],
   'hrnet-w48': ['hrnet_w48', 'hrnet'],
+  'dinov2-s': ['dinov2_vits14', 'daformer'],
+  'dinov2-b': ['dinov2_vitb14', 'daformer'],
+  'dinov2-l': ['dinov2_vitl14', 'daformer'],
+  'dinov2-g': ['dinov2_vitg14', 'daformer'],
+  'dinov2-s-reg': ['dinov2_vits14_reg', 'daformer'],
+  'dinov2-b-reg': ['dinov2_vitb14_reg', 'daformer'],
+  'dinov2-l-reg': ['dinov2_vitl14_reg', 'daformer'],
+  'dinov2-g-reg': ['dinov2_vitg14_reg', 'daformer'],
+  'dinov3-s': ['dinov3_vits16', 'daformer'],
+  'dinov3-s-plus': ['dinov3_vits16plus', 'daformer'],
+  'dinov3-b': ['dinov3_vitb16', 'daformer'],
+  'dinov3-l': ['dinov3_vitl16', 'daformer'],
+  'dinov3-h-plus': ['dinov3_vith16plus', 'daformer'],
+  'dinov3-convnext-t': ['dinov3_convnext_tiny', 'daformer'],
+  'dinov3-convnext-s': ['dinov3_convnext_small', 'daformer'],
+  'dinov3-convnext-b': ['dinov3_convnext_base', 'daformer'],
+  'dinov3-convnext-l': ['dinov3_convnext_large', 'daformer'],
 } as const satisfies Record<string, readonly [BackboneName, HeadName]>;
 export type NetworkName = keyof typeof networks;
 export const networkChoices = Object.keys(networks) as NetworkName[];

@@ -2,16 +2,27 @@
 
 import { Generator, nn, sizeOf, type Tensor } from '@pgpc/torch';
 import { hrda } from '../config/multi-resolution.js';
-import { type MitName, type SegmentorConfig, segmentorConfig } from '../config/segmentor.js';
+import {
+  type ConvnextName,
+  isVit,
+  type MitName,
+  type SegmentorConfig,
+  segmentorConfig,
+  type VitName,
+} from '../config/segmentor.js';
+import { convnextConfigs } from './convnext.js';
 import type { Backbone } from './decoder.js';
 import { mitConfigs } from './mit.js';
 import type { MultiResolutionOutput } from './multi-resolution.js';
 import { createBackbone, Segmentor } from './segmentor.js';
+import { VisionTransformer, vitConfigs } from './vit.js';
 
 /** What a network is made of: an encoder alone, or with a decoder. */
-type Recipe = MitName | SegmentorConfig;
+type Recipe = MitName | VitName | ConvnextName | SegmentorConfig;
 
 const mitNames = Object.keys(mitConfigs) as MitName[];
+const vitNames = Object.keys(vitConfigs) as VitName[];
+const convnextNames = Object.keys(convnextConfigs) as ConvnextName[];
 /** `mit_b0` as the second half of a network's name. */
 const short = (mit: MitName) => mit.replace('_', '');
 
@@ -28,14 +39,16 @@ const recipes: ReadonlyMap<string, Recipe> = new Map<string, Recipe>([
   ['deeplabv3plus_r101', segmentorConfig('resnet101', 'deeplabv3plus')],
   ['deeplabv3plus_nodbn_r101', segmentorConfig('resnet101', 'deeplabv3plus-nobn')],
   ['hrnet_w48', segmentorConfig('hrnet_w48', 'hrnet')],
+  ...[...vitNames, ...convnextNames].map((encoder) => [encoder, encoder] as const),
 ]);
 
 /** Names that {@link createNetwork} knows. */
 export const networkNames: readonly string[] = [...recipes.keys()];
 
 /**
- * `stage1` ... `stage4`, the encoder's maps from the finest on (of HRNet `stream1` ... `stream4`), and, for a network
- * with a decoder, `logits`: (B, C, h, w) at stride 4 (DeepLabV2: 8), before softmax and before any resizing to
+ * `stage1` ... `stage4`, the encoder's maps from the finest on (of HRNet `stream1` ... `stream4`; of a plain transformer
+ * `blockK`, its patches after block K and the closing norm, at each quarter of its depth), and, for a network with a decoder,
+ * `logits`: (B, C, h, w) at stride 4 (DeepLabV2: 8), before softmax and before any resizing to
  * the image. A multi-resolution network (`hrda_*`) has instead of stages what it fuses: `context_logits`, `detail_logits`,
  * `scale_attention` and `gated_context_logits`, and `upsampled_logits` at the image's size.
  */
@@ -55,7 +68,8 @@ export class Network extends nn.Module<[image: Tensor], NetworkOutputs> {
     super();
     const isHrnet = network instanceof Segmentor && network.config.backbone === 'hrnet_w48';
     this.#prefix = isHrnet ? /^network\.(backbone|decode_head)\./ : /^network\./;
-    this.#stage = isHrnet ? 'stream' : 'stage';
+    const isPlain = network instanceof VisionTransformer;
+    this.#stage = isHrnet ? 'stream' : isPlain ? 'block' : 'stage';
   }
 
   /** @param image (B, 3, H, W), float32, normalised. */
@@ -66,7 +80,9 @@ export class Network extends nn.Module<[image: Tensor], NetworkOutputs> {
     }
     const stages = Array.isArray(output) ? output : output.stages;
     const named: NetworkOutputs = {};
-    for (const [i, stage] of stages.entries()) named[`${this.#stage}${i + 1}`] = stage;
+    const { network } = this;
+    const numbers = network instanceof VisionTransformer ? network.taken : stages.map((_, i) => i + 1);
+    for (const [i, stage] of stages.entries()) named[`${this.#stage}${numbers[i]}`] = stage;
     if (!Array.isArray(output)) named.logits = output.logits;
     return named;
   }
@@ -122,7 +138,7 @@ export function createNetwork(name: string, { classes, seed = 0, detailCrop }: N
   }
   if (typeof recipe === 'string') {
     if (classes !== undefined) throw new Error(`${name} is an encoder alone and has no classes`);
-    return new Network(name, createBackbone(recipe, new Generator(seed), 0.1)).eval();
+    return new Network(name, createEncoder(recipe, new Generator(seed))).eval();
   }
   const { multiResolution } = recipe;
   if (detailCrop !== undefined && !multiResolution) {
@@ -136,4 +152,10 @@ export function createNetwork(name: string, { classes, seed = 0, detailCrop }: N
     }),
   };
   return new Network(name, new Segmentor(config, seed)).eval();
+}
+
+/** An encoder as its authors have it. */
+function createEncoder(name: MitName | VitName | ConvnextName, generator: Generator): Backbone {
+  if (isVit(name)) return new VisionTransformer(vitConfigs[name], generator);
+  return createBackbone(segmentorConfig(name, 'daformer'), generator);
 }

@@ -3,22 +3,27 @@
 import type { ClassInfo } from '@pgpc/datasets';
 import { Generator, nn, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import {
-  type BackboneName,
   detailStep,
   type HeadName,
+  isConvnext,
+  isVit,
   type SegmentorConfig,
   segmentorFaults,
 } from '../config/segmentor.js';
 import type { ModelAbout } from './about.js';
+import { Convnext, convnextConfigs } from './convnext.js';
 import { DaformerHead } from './daformer-head.js';
 import type { Backbone, Checkpointable, DecodeHead, DecoderOutput } from './decoder.js';
 import { DeeplabV2Head } from './deeplabv2-head.js';
 import { DeeplabV3PlusHead } from './deeplabv3plus-head.js';
 import { HrnetHead, HrnetW48 } from './hrnet.js';
+import { LinearHead } from './linear-head.js';
 import { MixTransformer, mitConfigs } from './mit.js';
 import { type Box, type DetailPass, MultiResolutionHead, multiResolutionPass } from './multi-resolution.js';
 import { ResNet101 } from './resnet.js';
 import { SegformerHead } from './segformer-head.js';
+import { vitConfigs } from './vit.js';
+import { VitBackbone } from './vit-pyramid.js';
 
 type CreateHead = (
   config: SegmentorConfig,
@@ -44,6 +49,8 @@ const createHead: Readonly<Record<HeadName, CreateHead>> = {
   deeplabv3plus: deeplabV3Plus(true),
   'deeplabv3plus-nobn': deeplabV3Plus(false),
   hrnet: ({ classes }, inChannels, generator) => new HrnetHead({ inChannels, classes }, generator),
+  linear: ({ classes, dropout }, inChannels, generator) =>
+    new LinearHead({ inChannels, classes, dropout }, generator),
 };
 
 /** The head, of a multi-resolution network with one of the same kind that says which resolution to trust. */
@@ -61,11 +68,17 @@ function createDecoder(
   );
 }
 
-/** The encoder alone. @param dropPath stochastic depth of MiT's last block. */
-export function createBackbone(name: BackboneName, generator: Generator, dropPath: number): Backbone {
-  if (name === 'resnet101') return new ResNet101(generator);
-  if (name === 'hrnet_w48') return new HrnetW48(generator);
-  return new MixTransformer(mitConfigs[name], generator, dropPath);
+/** What of a network's description its encoder goes by. */
+export type BackboneConfig = Pick<SegmentorConfig, 'backbone' | 'head' | 'dropPath'>;
+
+/** The encoder of a network. */
+export function createBackbone(config: BackboneConfig, generator: Generator): Backbone {
+  const { backbone, head, dropPath } = config;
+  if (backbone === 'resnet101') return new ResNet101(generator);
+  if (backbone === 'hrnet_w48') return new HrnetW48(generator);
+  if (isVit(backbone)) return new VitBackbone(vitConfigs[backbone], generator, head !== 'linear');
+  if (isConvnext(backbone)) return new Convnext(convnextConfigs[backbone], generator);
+  return new MixTransformer(mitConfigs[backbone], generator, dropPath);
 }
 
 /** What a segmentor computes in one pass. */
@@ -102,7 +115,7 @@ export class Segmentor
     const faults = segmentorFaults(config);
     if (faults.length > 0) throw new Error(faults.map(({ message }) => message).join('; '));
     this.generator = new Generator(seed);
-    this.backbone = createBackbone(config.backbone, this.generator, config.dropPath);
+    this.backbone = createBackbone(config, this.generator);
     this.decodeHead = createDecoder(config, this.backbone.channels, this.generator);
   }
 

@@ -198,7 +198,8 @@ describe('the description of a segmentor', () => {
       }
       return fitting.length;
     });
-    expect(counts).toEqual([2, 2, 2, 2, 2, 2, 4, 1]);
+    // MiT, ResNet, HRNet, plain transformers, ConvNeXt.
+    expect(counts).toEqual([...Array(6).fill(2), 4, 1, ...Array(13).fill(3), ...Array(4).fill(2)]);
     expect(segmentorConfig('mit_b1', 'segformer').channels).toBe(256);
     expect(segmentorConfig('mit_b2', 'segformer').channels).toBe(768);
   });

@@ -57,13 +57,15 @@ export function noise(name: string, length: number): Float64Array {
   });
 }
 
-function filled(name: string, shape: readonly number[]): Float32Array {
+export function filled(name: string, shape: readonly number[]): Float32Array {
   const v = noise(name, sizeOf(shape));
   const vector = shape.length === 1;
   const value = (): Float64Array => {
     if (name.endsWith('running_var') || (vector && name.endsWith('weight'))) return v.map((x) => 1 + 0.2 * x);
     if (name.endsWith('running_mean') || (vector && name.endsWith('bias'))) return v.map((x) => 0.1 * x);
     if (name.endsWith('num_batches_tracked')) return v.fill(0);
+    if (/(gamma|lambda1)$/.test(name)) return v.map((x) => 0.1 + 0.02 * x);
+    if (/(tokens?|pos_embed|position_embeddings)$/.test(name)) return v.map((x) => 0.04 * x);
     const scale = Math.sqrt(3 / sizeOf(shape.slice(1)));
     return v.map((x) => x * scale);
   };

@@ -46,6 +46,17 @@ const HRNET_LICENCE: Licence = {
   url: 'https://github.com/HRNet/HRNet-Image-Classification',
 };
 
+export const DINOV2_LICENCE: Licence = {
+  text: 'Apache License 2.0',
+  url: 'https://github.com/facebookresearch/dinov2/blob/main/LICENSE',
+};
+
+/** Section 1 of the licence. */
+export const DINOV3_LICENCE: Licence = {
+  text: "Meta's DINOv3 License: who passes the weights or derived ones on does so under it, with a copy; publications acknowledge DINOv3; no military, nuclear, espionage or weapons use",
+  url: 'https://github.com/facebookresearch/dinov3/blob/main/LICENSE.md',
+};
+
 function huggingFaceSources(repository: string): CatalogEntry['sources'] {
   const stem = repository.replace('/', '-');
   // Some of these repositories have safetensors on their main branch, some in several files, some only the older file.
@@ -67,6 +78,18 @@ function nvidiaMit(size: number): CatalogEntry {
     hub: HUGGING_FACE,
     sources: huggingFaceSources(name),
     licence: SEGFORMER_LICENCE,
+  };
+}
+
+/** @param size small, base, large or giant. */
+function dinov2(size: string, registers: boolean): CatalogEntry {
+  const name = `facebook/dinov2-${registers ? 'with-registers-' : ''}${size}`;
+  return {
+    name,
+    aliases: [`dinov2_vit${size[0]}14${registers ? '_reg' : ''}`],
+    hub: HUGGING_FACE,
+    sources: huggingFaceSources(name),
+    licence: DINOV2_LICENCE,
   };
 }
 
@@ -99,6 +122,9 @@ export const catalog: readonly CatalogEntry[] = [
     'pretrain/third_party/resnet101_v1c-e67eebb6.pth',
     RESNET_LICENCE,
   ),
+  ...[false, true].flatMap((registers) =>
+    ['small', 'base', 'large', 'giant'].map((size) => dinov2(size, registers)),
+  ),
   openMmlab('hrnetv2_w48', ['hrnet_w48'], 'pretrain/third_party/hrnetv2_w48-d2186c55.pth', HRNET_LICENCE),
 ];
 
@@ -107,6 +133,15 @@ const KNOWN_FILES: readonly (readonly [RegExp, Licence])[] = [
   [/^(nvidia-)?(mit|segformer)[-_.]b[0-5](?!\d)/, SEGFORMER_LICENCE],
   [/^resnet101(_v1c)?-[0-9a-f]{8}\.pth$/, RESNET_LICENCE],
   [/^hrnetv2_w48/, HRNET_LICENCE],
+  [/^(facebook-dinov2-|dinov2_vit[sblg]14_)/, DINOV2_LICENCE],
+  [/^(facebook-dinov3-|dinov3_(vit|convnext))/, DINOV3_LICENCE],
+];
+
+/** Beginnings of a repository's name on the hub, and the licence of all of these. */
+const OWNED: readonly (readonly [string, Licence])[] = [
+  ['nvidia/segformer-', SEGFORMER_LICENCE],
+  ['facebook/dinov2-', DINOV2_LICENCE],
+  ['facebook/dinov3-', DINOV3_LICENCE],
 ];
 
 /** The licence of a file by its name, such as `mit_b5.pth`; undefined for names that nobody publishes. */
@@ -135,9 +170,10 @@ export function findCatalogEntry(name: string): CatalogEntry | undefined {
     hub: HUGGING_FACE,
     sources: huggingFaceSources(name),
     config: `${name}/resolve/main/config.json`,
-    licence: name.startsWith('nvidia/segformer-')
-      ? SEGFORMER_LICENCE
-      : { text: 'unknown: check with its publisher', url: `${HUGGING_FACE}/${name}` },
+    licence: OWNED.find(([start]) => name.startsWith(start))?.[1] ?? {
+      text: 'unknown: check with its publisher',
+      url: `${HUGGING_FACE}/${name}`,
+    },
   };
 }
 

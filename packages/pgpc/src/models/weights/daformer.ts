@@ -34,6 +34,7 @@ const FORMS: Readonly<Record<HeadName, Form | undefined>> = {
   deeplabv3plus: { base: 'deeplabv3plus_r50-d8' },
   'deeplabv3plus-nobn': { base: 'deeplabv3plus_r50-d8', settings: () => ['decode_head.norm_cfg=None'] },
   hrnet: undefined,
+  linear: undefined,
 };
 
 /** Before the names of the network that is trained, as in DAFormer's own checkpoints. */
@@ -45,7 +46,7 @@ const ENCODERS: readonly string[] = [...Object.keys(mitConfigs), 'resnet101'];
  * Writes a network as a checkpoint that DAFormer's code loads: `state_dict` under `model.`, the classes' names and colours
  * in `meta`, and under `meta.pgpc` what only this project reads. Folders above it are made.
  * @returns what to tell the user: the configuration that the network needs there, and what the file lacks
- * @throws Error for a decoder that DAFormer's code has not, and for a network of two resolutions
+ * @throws Error for an encoder or a decoder that DAFormer's code has not, and for a network of two resolutions
  */
 export function saveDaformer(path: string, segmentor: Segmentor): string[] {
   const { config, classInfo } = segmentor;
@@ -61,6 +62,7 @@ export function saveDaformer(path: string, segmentor: Segmentor): string[] {
       `DAFormer's code has no ${config.backbone} with ${config.head}; its decoders are ${known.join(', ')}`,
     );
   }
+  refuseOtherEncoder(config.backbone);
   tidy(() => {
     const state = [...toDaformer(segmentor.stateDict())].map(
       ([name, tensor]) => [STUDENT + name, tensor] as const,
@@ -101,11 +103,14 @@ export function saveDaformerEncoder(
   encoder: ReadonlyMap<string, Tensor>,
   texts: Readonly<Record<string, string>>,
 ): void {
-  if (!ENCODERS.includes(backbone)) {
-    throw new Error(`DAFormer's code has no ${backbone}; its encoders are ${ENCODERS.join(', ')}`);
-  }
+  refuseOtherEncoder(backbone);
   const bare = [...encoder].map(([name, tensor]) => [name.replace(/^backbone\./, ''), tensor] as const);
   write(path, { meta: { [OWN_KEY]: texts }, state_dict: new Map(bare) });
+}
+
+function refuseOtherEncoder(backbone: string): void {
+  if (ENCODERS.includes(backbone)) return;
+  throw new Error(`DAFormer's code has no ${backbone}; its encoders are ${ENCODERS.join(', ')}`);
 }
 
 function write(path: string, checkpoint: Picklable): void {

@@ -16,13 +16,21 @@ import {
   backboneNames,
   type HeadName,
   headNames,
+  isVit,
   type SegmentorConfig,
   segmentorConfig,
 } from '../../config/segmentor.js';
 import { refuseClaimedWidth } from '../claimed-width.js';
 import { withoutInitialValues } from '../initial-values.js';
 import { createBackbone, Segmentor } from '../segmentor.js';
-import { type Licence, licenceOfFile, RESNET_LICENCE, SEGFORMER_LICENCE } from './catalog.js';
+import {
+  DINOV2_LICENCE,
+  DINOV3_LICENCE,
+  type Licence,
+  licenceOfFile,
+  RESNET_LICENCE,
+  SEGFORMER_LICENCE,
+} from './catalog.js';
 import { type DescribedFile, described, ownTexts } from './described.js';
 import { weightsFileOf } from './files.js';
 import {
@@ -152,6 +160,8 @@ function licenceOf(
   const known = licenceOfFile(basename(path));
   if (known) return { ...known, certain: true };
   if (naming.startsWith('mit-')) return { ...SEGFORMER_LICENCE, certain: false };
+  if (naming.startsWith('dinov2-')) return { ...DINOV2_LICENCE, certain: false };
+  if (naming.startsWith('dinov3-')) return { ...DINOV3_LICENCE, certain: false };
   const pretrained = skipped.some(({ reason }) => reason.startsWith('ImageNet'));
   return naming.startsWith('resnet-') && pretrained ? { ...RESNET_LICENCE, certain: false } : undefined;
 }
@@ -175,6 +185,11 @@ export function compareWeights(
 }
 
 const ENCODER = 'backbone.';
+/** What this project puts on a plain transformer: no encoder's file of others has it. */
+const PYRAMID = 'backbone.pyramid.';
+
+const hasPyramid = (tensors: ReadonlyMap<string, Tensor>) =>
+  [...tensors.keys()].some((name) => name.startsWith(PYRAMID));
 
 /** A file's entries for an encoder alone; the decoder's count as skipped. */
 function encoderPart(tensors: ReadonlyMap<string, Tensor>): {
@@ -191,7 +206,8 @@ function encoderPart(tensors: ReadonlyMap<string, Tensor>): {
 }
 
 /**
- * Fills the encoder from a file of any known form (`weightFormats`); a decoder in it is left out.
+ * Fills the encoder from a file of any known form (`weightFormats`); a decoder in it is left out. The pyramid on a plain
+ * transformer stays as it is where the file has none.
  * @throws Error with counts and names of missing, unexpected and mis-shaped entries, unless `allowPartial` is set; then
  * only if no entry fits
  */
@@ -203,10 +219,16 @@ export function loadBackboneWeights(
   return tidy(() => {
     const file = openWeights(path, options);
     const { tensors, skipped } = encoderPart(file.tensors);
-    const own = prefixed(segmentor.backbone);
+    const own = encoderEntries(segmentor, tensors);
     const inner = { ...file, tensors, skipped: [...file.skipped, ...skipped] };
     return fill(segmentor, own, inner, segmentor.config.backbone, options);
   });
+}
+
+/** The entries of a segmentor's encoder that a file is to have: the pyramid's only where the file has one. */
+function encoderEntries(segmentor: Segmentor, file: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  const all = prefixed(segmentor.backbone);
+  return hasPyramid(file) ? all : new Map([...all].filter(([name]) => !name.startsWith(PYRAMID)));
 }
 
 /** As {@link loadBackboneWeights}, for encoder and decoder together. */
@@ -387,7 +409,11 @@ export function compareWithDescribed(file: WeightsFile): { network: string; fit:
       };
     }
     using generator = new Generator(0);
-    using encoder = withoutInitialValues(() => createBackbone(backbone, generator, 0));
+    // Without a pyramid, as under a linear decoder, if the file has none.
+    const under = isVit(backbone) && !hasPyramid(file.tensors) ? 'linear' : 'daformer';
+    using encoder = withoutInitialValues(() =>
+      createBackbone({ backbone, head: under, dropPath: 0 }, generator),
+    );
     return { network: backbone, fit: compareWeights(prefixed(encoder), file.tensors) };
   });
 }

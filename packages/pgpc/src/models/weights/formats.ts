@@ -2,7 +2,9 @@
 // which are DAFormer's: `backbone.*` and `decode_head.*`.
 
 import type { Tensor } from '@pgpc/torch';
+import { convnextConfigs } from '../convnext.js';
 import { mitConfigs } from '../mit.js';
+import { vitConfigs } from '../vit.js';
 import { type FoundNetwork, findNetwork, type RecognizeOptions, type SkippedEntry } from './find-network.js';
 import { NOTHING, type WeightFormat } from './namings.js';
 
@@ -100,6 +102,7 @@ function describeConvolutionalHead(has: (name: string) => boolean): string | und
     return has('bottleneck.bn.weight') ? 'deeplabv3plus' : 'deeplabv3plus-nobn';
   }
   if (has('last_layer.3.weight')) return 'hrnet';
+  if (has('bn.weight') && has('conv_seg.weight') && !has('aspp_modules.0.conv.weight')) return 'linear';
   if (!has('aspp_modules.0.conv.bias') || has('conv_seg.weight')) return undefined;
   return has('aspp_modules.2.conv.bias') ? 'deeplabv2-full' : 'deeplabv2';
 }
@@ -117,9 +120,39 @@ function describeBackbone(tensors: ReadonlyMap<string, Tensor>): string | undefi
     const stream = tensors.get('backbone.stage4.0.branches.0.0.conv1.weight')!.shape[0];
     return `hrnet_w${stream}`;
   }
+  if (has('cls_token')) return describeVit(tensors);
+  if (has('downsample_layers.0.0.weight')) return describeConvnext(tensors);
   if (!has('layer4.0.conv1.weight')) return undefined;
   const depth = { 6: 50, 23: 101, 36: 152 }[blocks(tensors, 'backbone.layer3.')];
   return depth === undefined ? undefined : `resnet${depth}`;
+}
+
+/** The transformer of the same width, depth, tokens and layers. */
+function describeVit(tensors: ReadonlyMap<string, Tensor>): string | undefined {
+  const shape = (name: string) => tensors.get(`backbone.${name}`)?.shape;
+  const rotary = shape('pos_embed') === undefined;
+  const registers = (shape('register_tokens') ?? shape('storage_tokens'))?.[1] ?? 0;
+  const ffn = shape('blocks.0.mlp.w12.weight')
+    ? 'swiglu joined'
+    : shape('blocks.0.mlp.w1.weight')
+      ? 'swiglu'
+      : 'mlp';
+  return Object.entries(vitConfigs).find(
+    ([, config]) =>
+      config.dim === shape('cls_token')![2] &&
+      config.depth === blocks(tensors, 'backbone.blocks.') &&
+      config.registers === registers &&
+      config.ffn === ffn &&
+      (config.positions === 'rotary') === rotary,
+  )?.[0];
+}
+
+function describeConvnext(tensors: ReadonlyMap<string, Tensor>): string | undefined {
+  const width = tensors.get('backbone.downsample_layers.0.0.weight')!.shape[0];
+  const depths = [0, 1, 2, 3].map((stage) => blocks(tensors, `backbone.stages.${stage}.`)).join();
+  return Object.entries(convnextConfigs).find(
+    ([, config]) => config.depths.join() === depths && config.dims[0] === width,
+  )?.[0];
 }
 
 /** One more than the largest number after the prefix. */

@@ -2,6 +2,7 @@
 // `decode_head.*`, which are DAFormer's.
 
 import { ops, type Tensor, zeros } from '@pgpc/torch';
+import { dinoNamings } from './dino.js';
 import { fromHuggingFaceName, joinKeyAndValue } from './huggingface.js';
 
 /** The kinds of files that are understood, by what named their entries. */
@@ -17,6 +18,12 @@ export const weightFormats = {
   'resnet-torchvision': "torchvision's ResNet (stem of one 7x7 convolution)",
   'hrnet-official': 'official HRNet',
   'hrnet-open-mmlab': "open-mmlab's HRNet",
+  'dinov2-official': 'official DINOv2',
+  'dinov2-huggingface': "HuggingFace's DINOv2",
+  'dinov3-official': 'official DINOv3 ViT',
+  'dinov3-huggingface': "HuggingFace's DINOv3 ViT",
+  'dinov3-convnext-official': 'official DINOv3 ConvNeXt',
+  'dinov3-convnext-huggingface': "HuggingFace's DINOv3 ConvNeXt",
 } as const;
 
 export type WeightFormat = keyof typeof weightFormats;
@@ -205,4 +212,5 @@ export const namings: readonly Naming[] = [
   resnetTorchvision,
   hrnetOfficial,
   hrnetOpenMmlab,
+  ...dinoNamings,
 ];

@@ -141,6 +141,10 @@ test("networks that DAFormer's code has not are refused", () => {
   expect(() => saveDaformerEncoder(path('no/hrnet.pth'), 'hrnet_w48', new Map(), {})).toThrow(
     "DAFormer's code has no hrnet_w48; its encoders are mit_b0, mit_b1, mit_b2, mit_b3, mit_b4, mit_b5, resnet101",
   );
+  const vit = { config: segmentorConfig('dinov2_vits14', 'daformer') } as Segmentor;
+  expect(() => saveDaformer(path('no/vit.pth'), vit)).toThrow(
+    "DAFormer's code has no dinov2_vits14; its encoders are mit_b0",
+  );
   expect(readdirSync(folder)).not.toContain('no');
 });
 
