@@ -256,6 +256,50 @@ const resize: Emit = (args, graph) => {
   });
 };
 
+/** Parts along an axis, one after the other. */
+const split: Emit = (args, graph) => {
+  args.known('chunks', 'splitSizes');
+  const x = args.value('self');
+  const axis = axisOf(args.number('dim', 0), x);
+  let start = 0;
+  return args.step.results.map(({ sizes }) => {
+    const length = graph.fix(sizes[axis]!);
+    if (typeof length !== 'number')
+      throw new Error(`${args.where}: its parts change with the size of the input`);
+    const bounds = [[start], [start + length], [axis]].map((list) => graph.whole(list));
+    start += length;
+    return graph.node('Slice', [graph.name(x), ...bounds]);
+  });
+};
+
+const convTranspose: Emit = (args, graph) => {
+  args.only('groups', 1);
+  args.only('dilation', [1, 1]);
+  const weight = args.weight('weight');
+  const [padding, outputPadding] = [args.numbers('padding'), args.numbers('outputPadding')];
+  const inputs = [graph.name(args.value('input')), graph.weight(weight, { channels: 1 })];
+  const bias = args.optionalTensor('bias');
+  if (bias) inputs.push(graph.name(bias));
+  return graph.node('ConvTranspose', inputs, {
+    kernel_shape: weight.shape.slice(2),
+    strides: args.numbers('stride'),
+    pads: [...padding, ...padding],
+    output_padding: outputPadding,
+  });
+};
+
+/** self + tensor1 * tensor2 */
+const scaledAddition: Emit = (args, graph) => {
+  args.only('value', 1);
+  const product = graph.node('Mul', [graph.name(args.tensor('tensor1')), graph.name(args.tensor('tensor2'))]);
+  return graph.node('Add', [graph.name(args.tensor('self')), product]);
+};
+
+const silu: Emit = (args, graph) => {
+  const x = graph.name(args.value('self'));
+  return graph.node('Mul', [x, graph.node('Sigmoid', [x])]);
+};
+
 const expand: Emit = (args, graph) => {
   args.known('size');
   const [result] = args.step.results as [Value];
@@ -292,11 +336,14 @@ const emitters: Readonly<Record<string, Emit>> = {
   'aten::adaptive_avg_pool2d': adaptivePool,
   'aten::add.Scalar': addNumber,
   'aten::add.Tensor': addition,
+  'aten::addcmul': scaledAddition,
   'aten::batch_norm': batchNorm,
   'aten::cat': concat,
+  'aten::chunk': split,
   'aten::constant_pad_nd': pad,
   'aten::contiguous': asItIs,
   'aten::conv2d': convolution,
+  'aten::conv_transpose2d.input': convTranspose,
   'aten::div.Tensor': binary('Div'),
   'aten::expand': expand,
   'aten::flatten.using_ints': reshape,
@@ -315,7 +362,9 @@ const emitters: Readonly<Record<string, Emit>> = {
   'aten::reshape': reshape,
   'aten::scaled_dot_product_attention': attention,
   'aten::sigmoid': unary('Sigmoid'),
+  'aten::silu': silu,
   'aten::softmax.int': softmax,
+  'aten::split_with_sizes': split,
   'aten::to.dtype': cast,
   'aten::transpose.int': transpose,
   'aten::unbind.int': unbind,

@@ -28,12 +28,14 @@ export interface Recording {
 
 /** Operators whose result may be the memory of their first argument. */
 const VIEWS: ReadonlySet<string> = new Set([
+  'aten::chunk',
   'aten::contiguous',
   'aten::expand',
   'aten::flatten.using_ints',
   'aten::narrow',
   'aten::permute',
   'aten::reshape',
+  'aten::split_with_sizes',
   'aten::to.dtype',
   'aten::transpose.int',
   'aten::unbind.int',

@@ -1,6 +1,6 @@
 // Images of any size for encoders that take whole patches: padding, and maps that cover the image alone.
 
-import { dims, sizeOf, type Tensor } from '@pgpc/torch';
+import { arange, dims, sizeOf, type Tensor } from '@pgpc/torch';
 
 /** The image with zeros, which are the mean colour, at its right and bottom, to sides that are multiples of `patch`. */
 export function paddedTo(image: Tensor, patch: number): Tensor {
@@ -10,24 +10,37 @@ export function paddedTo(image: Tensor, patch: number): Tensor {
 }
 
 /**
- * A map that covers a padded image, resampled bilinearly to cover the image alone.
+ * A map that covers a padded image, resampled bilinearly to cover the image alone. By products with small matrices: of as
+ * many outputs as inputs libtorch's own resizing makes a copy, whatever its scale, and 1.13 reads beyond the map's end.
  * @param map (B, D, h, w), its first position at the image's corner. @param cell pixels a side of one of its positions.
  * @param size of the image. @returns (B, D, ceil(height / stride), ceil(width / stride)); `map` where that is all of it.
  */
 export function fitted(
   map: Tensor,
   cell: number,
-  [height, width]: readonly [height: number, width: number],
+  size: readonly [height: number, width: number],
   stride: number,
 ): Tensor {
-  const [h, w] = sizeOf(map);
-  const [down, across] = [Math.ceil(height / stride), Math.ceil(width / stride)];
-  if (h * cell === height && w * cell === width && h === down && w === across) return map;
-  // Outputs for each input: the sizes alone would say that the map covers the image. Along an axis of as many outputs as
-  // inputs libtorch makes a copy, whatever the scale: one more is computed and left out.
-  const more = [h === down ? 1 : 0, w === across ? 1 : 0] as const;
-  const scales = [(down * cell) / height, (across * cell) / width] as const;
-  const resized = map.upsampleBilinear2d([down + more[0], across + more[1]], false, ...scales);
-  const rows = more[0] === 0 ? resized : resized.narrow(2, 0, down);
-  return more[1] === 0 ? rows : rows.narrow(3, 0, across);
+  const [down, across] = sizeOf(map).map((from, axis) => resampling(map, from, cell, size[axis]!, stride));
+  const columns = across ? map.matmul(across.t()) : map;
+  return down ? down.matmul(columns) : columns;
+}
+
+/** (to, from): what each output along one side takes of each input, the border repeated; undefined where nothing changes. */
+function resampling(
+  { device, dtype }: Tensor,
+  from: number,
+  cell: number,
+  length: number,
+  stride: number,
+): Tensor | undefined {
+  const to = Math.ceil(length / stride);
+  if (from === to && from * cell === length) return undefined;
+  const options = { dtype: 'float32', device } as const;
+  const places = arange(to, options)
+    .add(0.5)
+    .mul(length / (to * cell))
+    .sub(0.5);
+  const inside = places.clamp(0, from - 1).unsqueeze(1);
+  return inside.sub(arange(from, options)).abs().neg().add(1).clampMin(0).to(dtype);
 }

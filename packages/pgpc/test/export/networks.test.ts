@@ -63,6 +63,25 @@ describe('two resolutions', () => {
   });
 });
 
+test.each([
+  ['dinov2_vits14', 'daformer'],
+  ['dinov2_vits14_reg', 'linear'],
+  ['dinov3_vits16plus', 'segformer'],
+  ['dinov3_convnext_tiny', 'segformer'],
+] as const)(
+  '%s with %s is the same at the size that it is exported for',
+  { timeout: 300_000 },
+  async (backbone, head) => {
+    using network = made(backbone, head);
+    expect(() => toOnnx(network)).toThrow(/cannot be exported for all sizes.*--size/);
+    const { bytes } = toOnnx(network, { size: { batch: 1, height: 45, width: 66 } });
+    const { maxError, equal, most } = await compared(bytes, network, [[1, 3, 45, 66]]);
+    expect(most).toBeGreaterThan(0.01);
+    expect(maxError).toBeLessThan(Math.min(1e-3, 1e-4 * most));
+    expect(equal).toBeGreaterThanOrEqual(0.99);
+  },
+);
+
 describe('mit_b0 with daformer', () => {
   test('of more than 512 tokens, whose attention libtorch 1.13 cuts in parts', async () => {
     using network = made('mit_b0', 'daformer');

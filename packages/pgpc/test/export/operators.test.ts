@@ -68,6 +68,20 @@ describe('operators give what libtorch gives', () => {
     expect(await errorOf(both)).toBeLessThan(6e-5);
   });
 
+  test('padding, parts of an axis, transposed convolutions, gates', async () => {
+    const enlarging = new nn.ConvTranspose2d(3, 6, 2, { stride: 2, generator });
+    const mixed = network((x) => {
+      const [value, gate] = enlarging.call(x.constantPadNd([1, 2, 0, 3], 0)).chunk(2, 1) as [
+        Tensor,
+        Tensor,
+      ];
+      const [first, second] = value.mul(gate.silu()).splitWithSizes([1, 2], 1) as [Tensor, Tensor];
+      return second.narrow(-1, 2, 5).addcmul(first.neg().narrow(-1, 0, 5), second.narrow(-1, 1, 5));
+    }, enlarging);
+    const { bytes } = toOnnx(mixed, { size: { batch: 2, height: 7, width: 9 } });
+    expect((await compared(bytes, mixed, [[2, 3, 7, 9]])).maxError).toBeLessThan(1e-5);
+  });
+
   test('pooling', async () => {
     const pool = new nn.MaxPool2d(3, { stride: 2, padding: 1 });
     const whole = new nn.AdaptiveAvgPool2d(1);
