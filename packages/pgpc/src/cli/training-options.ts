@@ -5,6 +5,7 @@ import { DATASET_FORMATS } from '@pgpc/datasets/formats';
 import { InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { denoiseNames } from '../config/denoise.js';
+import { encoderTrainings } from '../config/encoder-training.js';
 import { inner } from '../config/fields.js';
 import { lossWeightNames } from '../config/loss-weights.js';
 import { maskingNames } from '../config/masked-consistency.js';
@@ -58,6 +59,8 @@ const rows: { readonly [F in Field]-?: Row<NonNullable<ResolvedChoice[F]>> } = {
   network: ['--network <name>', networkChoices, 'mit-b5 with a preset, else mit-b0', networkName],
   multiResolution: ['--multi-resolution <name>', multiResolutionNames],
   maskedConsistency: ['--masked-consistency <name>', maskingNames],
+  encoderTraining: ['--encoder-training <how>', encoderTrainings],
+  layerDecay: ['--layer-decay <factor>', positiveNumber, '1'],
   iterations: ['--iterations <count>', integer(1)],
   batch: ['--batch <count>', integer(1, 1024)],
   crop: ['--crop <WxH>', size],

@@ -5,7 +5,7 @@ import { count, field, share } from './fields.js';
 import { methodSchema } from './method.js';
 import { precisions } from './precision.js';
 import { rareClassSchema } from './rare-classes.js';
-import { detailStep, type SegmentorConfig, segmentorSchema } from './segmentor.js';
+import { detailStep, isConvnext, isVit, type SegmentorConfig, segmentorSchema } from './segmentor.js';
 
 const experimentFields = z.strictObject({
   segmentor: segmentorSchema,
@@ -24,6 +24,16 @@ const experimentFields = z.strictObject({
     lr: field(z.number().gt(0), 'peak learning rate of the encoder'),
     headMultiplier: field(z.number().gt(0), "the decoder's rate, as a multiple of it"),
     weightDecay: field(z.number().min(0), 'of AdamW'),
+    encoder: field(
+      z.enum(['full', 'frozen']),
+      'whether a DINO encoder is trained; with an adapter it is not',
+      'full',
+    ).optional(),
+    layerDecay: field(
+      z.number().gt(0).max(1),
+      'what the rate of a layer of a DINO encoder is multiplied by for each layer above it',
+      1,
+    ).optional(),
   }),
   /** Poly schedule with linear warm-up. */
   schedule: z.strictObject({
@@ -71,6 +81,12 @@ function multiResolutionFault(
   return `crops of a network of two resolutions must have sides that are multiples of ${step}, not ${crop.width}x${crop.height}`;
 }
 
+/** What needs an encoder of DINO's, by whether the experiment asks for it. */
+const dinoOnly = {
+  encoder: ({ optimizer }) => optimizer.encoder === 'frozen',
+  layerDecay: ({ optimizer }) => optimizer.layerDecay !== undefined,
+} satisfies Record<string, (experiment: z.infer<typeof experimentFields>) => boolean>;
+
 export const experimentSchema = experimentFields
   .superRefine(({ segmentor, crop }, context) => {
     const message = multiResolutionFault(segmentor, crop);
@@ -84,7 +100,20 @@ export const experimentSchema = experimentFields
       error:
         "dcan aligns the maps of one resolution, and multiResolution has two: set the style's features to false",
     },
-  );
+  )
+  .superRefine((experiment, context) => {
+  const { backbone, head } = experiment.segmentor;
+  const refuse = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
+  for (const [key, asked] of Object.entries(dinoOnly)) {
+    if (asked(experiment) && !isVit(backbone) && !isConvnext(backbone)) {
+      refuse(['optimizer', key], `is for the encoders of DINOv2 and DINOv3, not for ${backbone}`);
+    }
+  }
+  if (experiment.method.featureDistance && isVit(backbone)) {
+    const message = `compares an encoder with what it began as, and the maps of ${backbone} for ${head} come from layers that began at random`;
+    refuse(['method', 'featureDistance'], message);
+  }
+});
 
 export type Experiment = z.infer<typeof experimentSchema>;
 

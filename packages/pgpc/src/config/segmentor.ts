@@ -1,6 +1,7 @@
 // Which encoder and head make a network, and what the papers choose for them.
 
 import { z } from 'zod';
+import { adapterSchema } from './encoder-training.js';
 import { count, field } from './fields.js';
 import { CONTEXT_SCALE, multiResolutionSchema } from './multi-resolution.js';
 
@@ -172,6 +173,10 @@ export const segmentorSchema = z
     ),
     /** Left out: the network sees the image at one resolution. */
     multiResolution: multiResolutionSchema.optional(),
+    adapter: field(
+      adapterSchema,
+      'trained numbers beside a plain transformer, which is not trained itself then; left out: none',
+    ).optional(),
   })
   .superRefine((config, context) => {
     for (const { key, message } of segmentorFaults(config)) {
@@ -213,7 +218,7 @@ export function sameNetwork(a: SegmentorConfig, b: SegmentorConfig): boolean {
 
 /** What does not go together in a description whose single values are fine. @returns one line for each fault. */
 export function segmentorFaults(config: SegmentorConfig): { key: keyof SegmentorConfig; message: string }[] {
-  const { backbone, head, channels, dropout, dropPath } = config;
+  const { backbone, head, channels, dropout, dropPath, adapter } = config;
   const facts = heads[head];
   const faults: ReturnType<typeof segmentorFaults> = [];
   if (!facts.backbones.includes(backbone)) {
@@ -235,6 +240,10 @@ export function segmentorFaults(config: SegmentorConfig): { key: keyof Segmentor
   if (!isMit(backbone) && dropPath !== 0) {
     const message = `${backbone} has no stochastic depth: dropPath is 0, not ${dropPath}`;
     faults.push({ key: 'dropPath', message });
+  }
+  if (adapter && !isVit(backbone)) {
+    const message = `${backbone} takes no ${adapter.kind}, which is for plain transformers (DINOv2 and DINOv3 ViT)`;
+    faults.push({ key: 'adapter', message });
   }
   return faults;
 }

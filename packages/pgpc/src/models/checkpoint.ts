@@ -3,8 +3,10 @@
 import { parseJson } from '@pgpc/datasets';
 import { indexWeights, loadSafetensors, saveSafetensors, tidy } from '@pgpc/torch';
 import { z } from 'zod';
+import type { SegmentorConfig } from '../config/segmentor.js';
 import { segmentorSchema } from '../config/segmentor.js';
 import { aboutTexts, readAbout } from './about.js';
+import { withoutLowRank } from './adapters.js';
 import { refuseClaimedWidth } from './claimed-width.js';
 import { withoutInitialValues } from './initial-values.js';
 import { type LocateOptions, locateModel } from './locate.js';
@@ -29,7 +31,7 @@ export function saveSegmentor(
   saveSafetensors(path, segmentor.stateDict(), header);
 }
 
-/** Reads what {@link saveSegmentor} wrote. @throws Error for another kind of file, or weights that do not fit. */
+/** Reads what {@link saveSegmentor} wrote, low-rank changes merged into the weights. @throws Error for another kind of file, or weights that do not fit. */
 export function loadSegmentor(path: string): Segmentor {
   return tidy(() => {
     const { tensors, metadata } = loadSafetensors(path);
@@ -42,16 +44,21 @@ export function loadSegmentor(path: string): Segmentor {
     }
     refuseClaimedWidth(path, config.data, tensors);
     const about = readAbout(path, metadata);
-    const segmentor = withoutInitialValues(() => new Segmentor(config.data, 0));
+    const segmentor = withoutInitialValues(() => new Segmentor(merged(config.data), 0));
     Object.assign(segmentor, about);
     try {
-      segmentor.loadStateDict(tensors);
+      segmentor.loadStateDict(withoutLowRank(tensors));
     } catch (error) {
       segmentor.dispose();
       throw new Error(`${path} does not fit its own configuration: ${(error as Error).message}`);
     }
     return segmentor;
   });
+}
+
+/** The network as it is once its low-rank changes are in its weights. */
+function merged({ adapter, ...config }: SegmentorConfig): SegmentorConfig {
+  return adapter && adapter.kind !== 'lora' ? { ...config, adapter } : config;
 }
 
 function configIn(path: string, { config = '{}' }: Readonly<Record<string, string>>): unknown {

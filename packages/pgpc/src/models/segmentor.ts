@@ -69,14 +69,15 @@ function createDecoder(
 }
 
 /** What of a network's description its encoder goes by. */
-export type BackboneConfig = Pick<SegmentorConfig, 'backbone' | 'head' | 'dropPath'>;
+export type BackboneConfig = Pick<SegmentorConfig, 'backbone' | 'head' | 'dropPath' | 'adapter'>;
 
 /** The encoder of a network. */
 export function createBackbone(config: BackboneConfig, generator: Generator): Backbone {
-  const { backbone, head, dropPath } = config;
+  const { backbone, head, dropPath, adapter } = config;
   if (backbone === 'resnet101') return new ResNet101(generator);
   if (backbone === 'hrnet_w48') return new HrnetW48(generator);
-  if (isVit(backbone)) return new VitBackbone(vitConfigs[backbone], generator, head !== 'linear');
+  if (isVit(backbone))
+    return new VitBackbone(vitConfigs[backbone], generator, { pyramid: head !== 'linear', adapter });
   if (isConvnext(backbone)) return new Convnext(convnextConfigs[backbone], generator);
   return new MixTransformer(mitConfigs[backbone], generator, dropPath);
 }

@@ -1,6 +1,7 @@
 // Four maps from the one of a plain ViT: ViTDet's simple feature pyramid (Li et al. 2022, arXiv 2203.16527, section 3).
 
 import { type Generator, nn, ops, sizeOf, type Tensor } from '@pgpc/torch';
+import type { AdapterConfig } from '../config/encoder-training.js';
 import type { Backbone } from './decoder.js';
 import { fitted } from './fit-image.js';
 import { initialize } from './initial-values.js';
@@ -80,9 +81,15 @@ class SimplePyramid extends nn.Module<[map: Tensor], Tensor[]> {
 export class VitBackbone extends VisionTransformer implements Backbone {
   readonly pyramid: SimplePyramid | undefined;
 
-  /** @param pyramid left out for decoders that read the ViT's own map: then that is given alone, at stride 8. */
-  constructor(config: VitConfig, generator: Generator, pyramid = true) {
-    super(config, generator);
+  /**
+   * @param options `pyramid`: false for decoders that read the ViT's own map, which is given alone then, at stride 8.
+   */
+  constructor(
+    config: VitConfig,
+    generator: Generator,
+    { pyramid = true, adapter }: { pyramid?: boolean; adapter?: AdapterConfig | undefined } = {},
+  ) {
+    super(config, generator, adapter);
     if (pyramid) this.pyramid = new SimplePyramid(config.dim, generator);
   }
 

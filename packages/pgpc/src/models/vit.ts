@@ -2,7 +2,9 @@
 // arXiv 2309.16588) and DINOv3 (Siméoni et al. 2025, arXiv 2508.10104).
 
 import { dims, full, type Generator, nn, ops, type Tensor, zeros } from '@pgpc/torch';
+import type { AdapterConfig } from '../config/encoder-training.js';
 import type { VitName } from '../config/segmentor.js';
+import { LowRank, Rein } from './adapters.js';
 import { attend } from './attention.js';
 import type { Backbone } from './decoder.js';
 import { paddedTo } from './fit-image.js';
@@ -142,6 +144,7 @@ type Mixing = [x: Tensor, height: number, width: number];
 class Attention extends nn.Module<Mixing> {
   readonly qkv: nn.Linear;
   readonly proj: nn.Linear;
+  readonly lora: LowRank | undefined;
   /** The network's own, asked by each block anew: what is computed again for the backward pass takes no tensors but one. */
   readonly #rope: RotaryPositions | undefined;
 
@@ -149,19 +152,23 @@ class Attention extends nn.Module<Mixing> {
     readonly dim: number,
     readonly heads: number,
     rope: RotaryPositions | undefined,
+    loraRank: number | undefined,
     generator: Generator,
   ) {
     super();
     this.#rope = rope;
     this.qkv = rope ? new MaskedLinear(dim, generator) : linear(dim, 3 * dim, generator);
     this.proj = linear(dim, dim, generator);
+    if (loraRank !== undefined) this.lora = new LowRank(dim, 3 * dim, loraRank, generator);
   }
 
   /** (B, tokens, D) to (B, tokens, D). */
   forward(x: Tensor, height: number, width: number): Tensor {
     const [batch, tokens] = dims(x, 3);
     const shape = [batch, tokens, 3, this.heads, this.dim / this.heads];
-    const parts = this.qkv.call(x).view(shape).permute([2, 0, 3, 1, 4]).unbind();
+    const projected = this.qkv.call(x);
+    const changed = this.lora ? projected.add(this.lora.call(x)) : projected;
+    const parts = changed.view(shape).permute([2, 0, 3, 1, 4]).unbind();
     const [q, k, v] = parts as [Tensor, Tensor, Tensor]; // (B, heads, tokens, d) each
     const rotations = this.#rope?.call(height, width);
     const mixed = rotations ? attend(turned(q, rotations), turned(k, rotations), v) : attend(q, k, v);
@@ -222,12 +229,17 @@ class Block extends nn.Module<Mixing> {
   readonly ls1: LayerScale;
   readonly ls2: LayerScale;
 
-  constructor(config: VitConfig, rope: RotaryPositions | undefined, generator: Generator) {
+  constructor(
+    config: VitConfig,
+    rope: RotaryPositions | undefined,
+    loraRank: number | undefined,
+    generator: Generator,
+  ) {
     super();
     const { dim, heads, hidden, ffn, eps, layerScale } = config;
     this.norm1 = new nn.LayerNorm(dim, { eps, narrow: true });
     this.norm2 = new nn.LayerNorm(dim, { eps, narrow: true });
-    this.attn = new Attention(dim, heads, rope, generator);
+    this.attn = new Attention(dim, heads, rope, loraRank, generator);
     this.mlp =
       ffn === 'mlp'
         ? new Mlp(dim, hidden, generator)
@@ -269,11 +281,16 @@ export class VisionTransformer extends nn.Module<[image: Tensor], Tensor[]> impl
   readonly ropeEmbed: RotaryPositions | undefined;
   readonly blocks: nn.ModuleList<Block>;
   readonly norm: nn.LayerNorm;
+  readonly adapter: Rein | undefined;
 
-  /** @param generator for initial values. */
+  /**
+   * @param generator for initial values.
+   * @param adapter what is trained beside it; left out: nothing.
+   */
   constructor(
     readonly config: VitConfig,
     generator: Generator,
+    adapter?: AdapterConfig,
   ) {
     super();
     const { dim, depth, heads, patch, registers, eps, positions } = config;
@@ -285,9 +302,11 @@ export class VisionTransformer extends nn.Module<[image: Tensor], Tensor[]> impl
     else if (registers > 0) this.registerTokens = this.#tokens(registers, 1e-6, generator);
     this.patchEmbed = new PatchEmbed(dim, patch, generator);
     if (rotary) this.ropeEmbed = new RotaryPositions(dim / heads);
-    const block = () => new Block(config, this.ropeEmbed, generator);
+    const loraRank = adapter?.kind === 'lora' ? adapter.rank : undefined;
+    const block = () => new Block(config, this.ropeEmbed, loraRank, generator);
     this.blocks = new nn.ModuleList(Array.from({ length: depth }, block));
     this.norm = new nn.LayerNorm(dim, { eps, narrow: true });
+    if (adapter?.kind === 'rein') this.adapter = new Rein({ ...adapter, dim, depth }, generator);
   }
 
   #tokens(count: number, std: number, generator: Generator): Tensor {
@@ -306,7 +325,7 @@ export class VisionTransformer extends nn.Module<[image: Tensor], Tensor[]> impl
   }
 
   get checkpointable(): nn.AnyModule[] {
-    return [this.patchEmbed, ...this.blocks, this.norm];
+    return [this.patchEmbed, ...this.blocks, this.norm, ...(this.adapter ? [this.adapter] : [])];
   }
 
   /** (B, 3, H, W), normalised, to four maps (B, D, ceil(H / patch), ceil(W / patch)). */
@@ -325,6 +344,11 @@ export class VisionTransformer extends nn.Module<[image: Tensor], Tensor[]> impl
       const next = block.call(tokens, height, width);
       tokens.dispose();
       tokens = next;
+      if (this.adapter) {
+        const changed = this.adapter.call(tokens, i);
+        tokens.dispose();
+        tokens = changed;
+      }
       if (!taken.includes(i + 1)) continue;
       const normed = this.norm.call(tokens.narrow(1, tokens.shape[1]! - count, count));
       outputs.push(normed.view([batch, height, width, dim]).permute([0, 3, 1, 2]));

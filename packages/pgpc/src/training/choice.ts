@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { classMappingSchema, rangeSchema, scaleSchema } from '../config/data.js';
 import { denoiseNames } from '../config/denoise.js';
 import { didYouMean } from '../config/did-you-mean.js';
+import { encoderTrainings } from '../config/encoder-training.js';
 import { experimentSchema } from '../config/experiment.js';
 import { count, field } from '../config/fields.js';
 import { lossWeightNames } from '../config/loss-weights.js';
@@ -65,6 +66,11 @@ export const choiceSchema = z.strictObject({
     z.enum(maskingNames),
     'also learn from images that are mostly hidden, with every method that has a teacher; mic-adverse for weather and night',
   ).default('none'),
+  encoderTraining: field(
+    z.enum(encoderTrainings),
+    'what of a DINO encoder is trained: full, frozen (only what is put on it), or low-rank changes (lora) or tokens (rein) beside it',
+  ).default('full'),
+  layerDecay: experiment.optimizer.shape.layerDecay,
   iterations: experiment.iterations.default(40_000),
   batch: field(count, 'source images a step, and as many of the target').default(2),
   crop: field(

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { pgpcContrast } from '../config/contrast.js';
 import type { DataConfig } from '../config/data.js';
 import { denoisers } from '../config/denoise.js';
+import { adapters } from '../config/encoder-training.js';
 import type { Experiment } from '../config/experiment.js';
 import { daformerFeatureDistance } from '../config/feature-distance.js';
 import { weightings } from '../config/loss-weights.js';
@@ -13,7 +14,7 @@ import { maskings } from '../config/masked-consistency.js';
 import { methodConfig } from '../config/method.js';
 import { multiResolutionFor } from '../config/multi-resolution.js';
 import { chosenPrecision } from '../config/precision.js';
-import { networks, segmentorConfig } from '../config/segmentor.js';
+import { isConvnext, isVit, type NetworkName, networks, segmentorConfig } from '../config/segmentor.js';
 import { withSettings } from '../config/settings.js';
 import { styles } from '../config/style.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
@@ -59,7 +60,7 @@ export async function resolveTraining(given: TrainingChoice): Promise<TrainingCo
     refuseOtherNetwork(init!, network, chosen.segmentor, classes);
   }
   const segmentor = network ? { ...network.config, classes: classes.length } : chosen.segmentor;
-  const experiment = withSettings({ ...chosen, segmentor }, set);
+  const experiment = withSettings(withEncoderTraining({ ...chosen, segmentor }, choice), set);
   if (network) refuseOtherNetwork(init!, network, experiment.segmentor, classes);
   const start = init === undefined ? startOf(choice, experiment) : { init };
   if (start?.weights !== undefined && experiment.method.featureDistance) refuseTrainedNetwork(start.weights);
@@ -148,6 +149,30 @@ function distanceClasses(classes: readonly ClassInfo[]): number[] {
   return classes.flatMap(({ kind, trainId }) => (kind === 'thing' ? [trainId] : []));
 }
 
+/** Whether a network has an encoder of DINO's. */
+function isDino(network: NetworkName | undefined): boolean {
+  const backbone = network && networks[network][0];
+  return backbone !== undefined && (isVit(backbone) || isConvnext(backbone));
+}
+
+/** The experiment with as much of the encoder trained as was chosen. */
+function withEncoderTraining(
+  experiment: Experiment,
+  { encoderTraining, layerDecay }: Pick<ResolvedChoice, 'encoderTraining' | 'layerDecay'>,
+): Experiment {
+  const { segmentor, optimizer } = experiment;
+  const isAdapter = encoderTraining === 'lora' || encoderTraining === 'rein';
+  return {
+    ...experiment,
+    segmentor: { ...segmentor, ...(isAdapter && { adapter: adapters[encoderTraining] }) },
+    optimizer: {
+      ...optimizer,
+      ...(encoderTraining === 'frozen' && { encoder: encoderTraining }),
+      ...(layerDecay !== undefined && { layerDecay }),
+    },
+  };
+}
+
 function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], device: string): Experiment {
   const { preset, method, network, iterations, batch, lr, seed, weights, multiResolution } = choice;
   const side = preset && multiResolution === 'hrda' ? 1024 : 512;
@@ -176,7 +201,8 @@ function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], dev
     denoise: denoise === 'none' ? undefined : denoisers[denoise],
     weighting: lossWeights === 'fixed' ? undefined : weightings[lossWeights],
   };
-  const imageNet = weights !== undefined && !isStartName(weights);
+  // Held to their features, DINO's encoders adapt worse (VFM-UDA++).
+  const imageNet = weights !== undefined && !isStartName(weights) && !isDino(network);
   if (preset) {
     return drivingExperiment(preset, method, network ?? 'mit-b5', imageNet, {
       ...overrides,

@@ -132,7 +132,12 @@ export class Trainer {
     this.optimizer = buildOptimizer(this.learner, experiment.optimizer);
     this.#peaks = this.optimizer.groups.map(({ lr }) => lr);
     this.#scale = optim.polySchedule({ baseLr: 1, maxIters: iterations, ...schedule });
-    this.#replica = group && new Replica(group, this.learner.parameters());
+    this.#replica =
+      group &&
+      new Replica(
+        group,
+        this.learner.parameters().filter(({ requiresGrad }) => requiresGrad),
+      );
     this.step = new AdaptationStep(method, this.learner, this.optimizer, iterations, seed, {
       world: group,
       reducer: this.#replica?.reducer,
@@ -207,7 +212,9 @@ export class Trainer {
       const due = this.iteration % logEvery === 0 || this.iteration === iterations;
       const broken = due ? this.#finite.take() : [];
       const skipped = this.#mayBeSkipped > 0 && { skipped: this.skipped + broken.length };
-      const values = due ? { ...this.#read(losses), ...skipped, lr: this.#peaks[0]! * scale } : undefined;
+      const values = due
+        ? { ...this.#read(losses), ...skipped, lr: this.experiment.optimizer.lr * scale }
+        : undefined;
       for (const loss of Object.values(losses)) (loss as Tensor | undefined)?.dispose();
       if (values) onLog?.({ iteration: this.iteration, values });
       // Before whoever is told of the step makes a checkpoint of it.

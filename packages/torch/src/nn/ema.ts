@@ -17,16 +17,18 @@ export function copyParameters(from: StateModule, to: StateModule): void {
 }
 
 /**
- * teacher <- alpha teacher + (1 - alpha) student, over all parameters; buffers stay as they are
- * (Tarvainen & Valpola 2017).
+ * teacher <- alpha teacher + (1 - alpha) student, over all parameters that the student trains; buffers stay as they are
+ * (Tarvainen & Valpola 2017). Of two equal values that sum is not always the same value: what needs no gradient is left out.
  * @param alpha the teacher's own share, 0 ... 1
  * @throws Error if the modules' parameters differ in name or shape
  */
 export function emaUpdate_(teacher: StateModule, student: StateModule, alpha: number): void {
   if (!(alpha >= 0 && alpha <= 1))
     throw new RangeError(`The EMA share alpha must be in [0, 1], but is ${alpha}.`);
-  const [sources, targets] = pairParameters(student, teacher);
-  if (targets.length === 0) return;
+  const [all, copies] = pairParameters(student, teacher);
+  const sources = all.filter(({ requiresGrad }) => requiresGrad);
+  if (sources.length === 0) return;
+  const targets = sources.length === all.length ? copies : copies.filter((_, i) => all[i]!.requiresGrad);
   ops.call('pgpc::ema_', targets, sources, alpha);
 }
 

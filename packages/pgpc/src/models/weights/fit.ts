@@ -10,6 +10,7 @@ import {
   type WeightsEntry,
   type WeightsIndex,
 } from '@pgpc/torch';
+import type { AdapterConfig } from '../../config/encoder-training.js';
 import { hrda } from '../../config/multi-resolution.js';
 import {
   type BackboneName,
@@ -186,10 +187,22 @@ export function compareWeights(
 
 const ENCODER = 'backbone.';
 /** What this project puts on a plain transformer: no encoder's file of others has it. */
-const PYRAMID = 'backbone.pyramid.';
+const PYRAMID = /^backbone\.pyramid\./;
+/** What is trained beside one. Low-rank changes are merged where a file is read. */
+const ADAPTER = /^backbone\.(adapter\.|.*\.attn\.lora\.)/;
 
-const hasPyramid = (tensors: ReadonlyMap<string, Tensor>) =>
-  [...tensors.keys()].some((name) => name.startsWith(PYRAMID));
+const hasAny = (pattern: RegExp, entries: ReadonlyMap<string, Tensor>) =>
+  [...entries.keys()].some((name) => pattern.test(name));
+
+/** A network's entries but for what a file need not have, and has not. */
+function expectedIn(
+  file: ReadonlyMap<string, Tensor>,
+  own: ReadonlyMap<string, Tensor>,
+  optional: readonly RegExp[],
+): Map<string, Tensor> {
+  const absent = optional.filter((pattern) => !hasAny(pattern, file));
+  return new Map([...own].filter(([name]) => !absent.some((pattern) => pattern.test(name))));
+}
 
 /** A file's entries for an encoder alone; the decoder's count as skipped. */
 function encoderPart(tensors: ReadonlyMap<string, Tensor>): {
@@ -219,16 +232,10 @@ export function loadBackboneWeights(
   return tidy(() => {
     const file = openWeights(path, options);
     const { tensors, skipped } = encoderPart(file.tensors);
-    const own = encoderEntries(segmentor, tensors);
+    const own = expectedIn(tensors, prefixed(segmentor.backbone), [PYRAMID, ADAPTER]);
     const inner = { ...file, tensors, skipped: [...file.skipped, ...skipped] };
     return fill(segmentor, own, inner, segmentor.config.backbone, options);
   });
-}
-
-/** The entries of a segmentor's encoder that a file is to have: the pyramid's only where the file has one. */
-function encoderEntries(segmentor: Segmentor, file: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
-  const all = prefixed(segmentor.backbone);
-  return hasPyramid(file) ? all : new Map([...all].filter(([name]) => !name.startsWith(PYRAMID)));
 }
 
 /** As {@link loadBackboneWeights}, for encoder and decoder together. */
@@ -238,9 +245,11 @@ export function loadSegmentorWeights(
   options: LoadWeightsOptions = {},
 ): WeightsReport {
   const { backbone, head } = segmentor.config;
-  return tidy(() =>
-    fill(segmentor, segmentor.stateDict(), openWeights(path, options), `${backbone} with ${head}`, options),
-  );
+  return tidy(() => {
+    const file = openWeights(path, options);
+    const own = expectedIn(file.tensors, segmentor.stateDict(), [ADAPTER]);
+    return fill(segmentor, own, file, `${backbone} with ${head}`, options);
+  });
 }
 
 function fill(
@@ -347,13 +356,21 @@ export function describedConfig({ path, network, tensors }: WeightsFile): Segmen
       `${path}: it has no decoder of a known form (known are ${headNames.join(', ')}); its encoder can be taken alone`,
     );
   }
+  const adapter = adapterIn({ tensors });
   const config = segmentorConfig(backbone, head, {
     ...(channels !== undefined && { channels }),
     classes,
+    ...(adapter && { adapter }),
     ...(twoResolutions && { multiResolution: hrda }),
   });
   refuseClaimedWidth(path, config, tensors);
   return config;
+}
+
+/** What a file's network has beside its encoder, but for low-rank changes. */
+function adapterIn({ tensors }: Pick<WeightsFile, 'tensors'>): AdapterConfig | undefined {
+  const [, tokens, rank] = tensors.get('backbone.adapter.a')?.shape ?? [];
+  return tokens && rank ? { kind: 'rein', tokens, rank } : undefined;
 }
 
 const isBackbone = (name: string | undefined): name is BackboneName =>
@@ -410,9 +427,9 @@ export function compareWithDescribed(file: WeightsFile): { network: string; fit:
     }
     using generator = new Generator(0);
     // Without a pyramid, as under a linear decoder, if the file has none.
-    const under = isVit(backbone) && !hasPyramid(file.tensors) ? 'linear' : 'daformer';
+    const under = isVit(backbone) && !hasAny(PYRAMID, file.tensors) ? 'linear' : 'daformer';
     using encoder = withoutInitialValues(() =>
-      createBackbone({ backbone, head: under, dropPath: 0 }, generator),
+      createBackbone({ backbone, head: under, dropPath: 0, adapter: adapterIn(file) }, generator),
     );
     return { network: backbone, fit: compareWeights(prefixed(encoder), file.tensors) };
   });

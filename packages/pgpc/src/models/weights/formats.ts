@@ -2,6 +2,7 @@
 // which are DAFormer's: `backbone.*` and `decode_head.*`.
 
 import type { Tensor } from '@pgpc/torch';
+import { withoutLowRank } from '../adapters.js';
 import { convnextConfigs } from '../convnext.js';
 import { mitConfigs } from '../mit.js';
 import { vitConfigs } from '../vit.js';
@@ -54,13 +55,14 @@ export function renamedNetwork(
     else result.set(place?.to ?? name, tensor);
   }
   for (const [name, tensor] of made) result.set(name, tensor);
+  const tensors = withoutLowRank(result);
   // SegFormer's official head inherits a classifier that nothing uses, and its files have it.
-  if (result.has('decode_head.linear_pred.weight')) {
+  if (tensors.has('decode_head.linear_pred.weight')) {
     for (const name of ['decode_head.conv_seg.weight', 'decode_head.conv_seg.bias']) {
-      if (result.delete(name)) skipped.push({ name, reason: 'never used: linear_pred is the classifier' });
+      if (tensors.delete(name)) skipped.push({ name, reason: 'never used: linear_pred is the classifier' });
     }
   }
-  return { format, naming: naming.format, prefix, others, tensors: result, skipped, hint: naming.hint };
+  return { format, naming: naming.format, prefix, others, tensors, skipped, hint: naming.hint };
 }
 
 /** The network that the entries belong to, as far as their names and shapes tell. */
