@@ -5,7 +5,7 @@ import { count, field, share } from './fields.js';
 import { methodSchema } from './method.js';
 import { precisions } from './precision.js';
 import { rareClassSchema } from './rare-classes.js';
-import { detailStep, isConvnext, isVit, type SegmentorConfig, segmentorSchema } from './segmentor.js';
+import { detailStep, isDino, isVit, type SegmentorConfig, segmentorSchema } from './segmentor.js';
 
 const experimentFields = z.strictObject({
   segmentor: segmentorSchema,
@@ -105,7 +105,7 @@ export const experimentSchema = experimentFields
   const { backbone, head } = experiment.segmentor;
   const refuse = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
   for (const [key, asked] of Object.entries(dinoOnly)) {
-    if (asked(experiment) && !isVit(backbone) && !isConvnext(backbone)) {
+    if (asked(experiment) && !isDino(backbone)) {
       refuse(['optimizer', key], `is for the encoders of DINOv2 and DINOv3, not for ${backbone}`);
     }
   }

@@ -148,6 +148,9 @@ export const isVit = (backbone: string): backbone is VitName => vitNames.include
 export const isConvnext = (backbone: string): backbone is ConvnextName =>
   convnextNames.includes(backbone as ConvnextName);
 
+/** Encoders of DINOv2 and DINOv3. Held to the features that they began with, they adapt worse (VFM-UDA++). */
+export const isDino = (backbone: string): boolean => isVit(backbone) || isConvnext(backbone);
+
 /** Pixels a side of a plain transformer's patch. */
 export function vitPatch(backbone: VitName): number {
   return dinov2Names.includes(backbone as (typeof dinov2Names)[number]) ? 14 : 16;

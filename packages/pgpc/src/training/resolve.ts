@@ -14,7 +14,7 @@ import { maskings } from '../config/masked-consistency.js';
 import { methodConfig } from '../config/method.js';
 import { multiResolutionFor } from '../config/multi-resolution.js';
 import { chosenPrecision } from '../config/precision.js';
-import { isConvnext, isVit, type NetworkName, networks, segmentorConfig } from '../config/segmentor.js';
+import { isDino, networks, segmentorConfig } from '../config/segmentor.js';
 import { withSettings } from '../config/settings.js';
 import { styles } from '../config/style.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
@@ -149,12 +149,6 @@ function distanceClasses(classes: readonly ClassInfo[]): number[] {
   return classes.flatMap(({ kind, trainId }) => (kind === 'thing' ? [trainId] : []));
 }
 
-/** Whether a network has an encoder of DINO's. */
-function isDino(network: NetworkName | undefined): boolean {
-  const backbone = network && networks[network][0];
-  return backbone !== undefined && (isVit(backbone) || isConvnext(backbone));
-}
-
 /** The experiment with as much of the encoder trained as was chosen. */
 function withEncoderTraining(
   experiment: Experiment,
@@ -201,8 +195,8 @@ function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], dev
     denoise: denoise === 'none' ? undefined : denoisers[denoise],
     weighting: lossWeights === 'fixed' ? undefined : weightings[lossWeights],
   };
-  // Held to their features, DINO's encoders adapt worse (VFM-UDA++).
-  const imageNet = weights !== undefined && !isStartName(weights) && !isDino(network);
+  const imageNet =
+    weights !== undefined && !isStartName(weights) && !isDino(networks[network ?? 'mit-b0'][0]);
   if (preset) {
     return drivingExperiment(preset, method, network ?? 'mit-b5', imageNet, {
       ...overrides,

@@ -9,7 +9,7 @@ import { maskings } from '../../config/masked-consistency.js';
 import { type MethodName, methodConfig } from '../../config/method.js';
 import { multiResolutionFor } from '../../config/multi-resolution.js';
 import { chosenPrecision, type Precision } from '../../config/precision.js';
-import { type NetworkName, networks, segmentorConfig } from '../../config/segmentor.js';
+import { isDino, type NetworkName, networks, segmentorConfig } from '../../config/segmentor.js';
 import { chosenDevice, describeDevice, packageVersion, useCores } from '../../machine.js';
 import { daformerRecipe } from '../../recipes/daformer.js';
 import { percent } from '../../report/format.js';
@@ -255,6 +255,7 @@ function experimentOf(options: BenchOptions & { warmUp: number }, device: string
     method: methodConfig(method, {
       contrast: { ...pgpcContrast, warmup: 0 },
       maskedConsistency: maskedConsistency === 'none' ? undefined : maskings[maskedConsistency],
+      ...(isDino(backbone) && { featureDistance: false }),
     }),
     batch,
     crop,
