@@ -102,18 +102,18 @@ export const experimentSchema = experimentFields
     },
   )
   .superRefine((experiment, context) => {
-  const { backbone, head } = experiment.segmentor;
-  const refuse = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
-  for (const [key, asked] of Object.entries(dinoOnly)) {
-    if (asked(experiment) && !isDino(backbone)) {
-      refuse(['optimizer', key], `is for the encoders of DINOv2 and DINOv3, not for ${backbone}`);
+    const { backbone, head } = experiment.segmentor;
+    const refuse = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
+    for (const [key, asked] of Object.entries(dinoOnly)) {
+      if (asked(experiment) && !isDino(backbone)) {
+        refuse(['optimizer', key], `is for the encoders of DINOv2 and DINOv3, not for ${backbone}`);
+      }
     }
-  }
-  if (experiment.method.featureDistance && isVit(backbone)) {
-    const message = `compares an encoder with what it began as, and the maps of ${backbone} for ${head} come from layers that began at random`;
-    refuse(['method', 'featureDistance'], message);
-  }
-});
+    if (experiment.method.featureDistance && isVit(backbone)) {
+      const message = `compares an encoder with what it began as, and the maps of ${backbone} for ${head} come from layers that began at random`;
+      refuse(['method', 'featureDistance'], message);
+    }
+  });
 
 export type Experiment = z.infer<typeof experimentSchema>;
 

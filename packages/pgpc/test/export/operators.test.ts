@@ -71,10 +71,7 @@ describe('operators give what libtorch gives', () => {
   test('padding, parts of an axis, transposed convolutions, gates', async () => {
     const enlarging = new nn.ConvTranspose2d(3, 6, 2, { stride: 2, generator });
     const mixed = network((x) => {
-      const [value, gate] = enlarging.call(x.constantPadNd([1, 2, 0, 3], 0)).chunk(2, 1) as [
-        Tensor,
-        Tensor,
-      ];
+      const [value, gate] = enlarging.call(x.constantPadNd([1, 2, 0, 3], 0)).chunk(2, 1) as [Tensor, Tensor];
       const [first, second] = value.mul(gate.silu()).splitWithSizes([1, 2], 1) as [Tensor, Tensor];
       return second.narrow(-1, 2, 5).addcmul(first.neg().narrow(-1, 0, 5), second.narrow(-1, 1, 5));
     }, enlarging);
