@@ -9,7 +9,7 @@ const where = field(
   'both',
 );
 
-/** The defaults are ours where they differ from the paper's, see docs/methods.md. */
+/** The defaults are ours where they differ from the paper's, see docs/options.md. */
 const prototypesSchema = z.strictObject({
   kind: field(z.literal('prototypes'), "distance to the classes' mean features (ProDA)", 'prototypes'),
   where,

@@ -1,4 +1,4 @@
-// The tables of options in docs/methods.md are the schemas' own. `PGPC_RECORD=1 npx vitest run tables` writes them.
+// The tables of options in docs/options.md are the schemas' own. `PGPC_RECORD=1 npx vitest run tables` writes them.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
@@ -16,7 +16,7 @@ import { rareClassSchema } from '../../src/config/rare-classes.js';
 import { selfTrainingSchema } from '../../src/config/self-training.js';
 import { styleSchema } from '../../src/config/style.js';
 
-const PAGE = new URL('../../../../docs/methods.md', import.meta.url);
+const PAGE = new URL('../../../../docs/options.md', import.meta.url);
 
 /** The member of a union of kinds. */
 const kind = (schema: z.ZodType, index: number) =>
@@ -55,7 +55,7 @@ function table(schema: z.ZodObject): string {
   return ['| option | default | |', '| --- | --- | --- |', ...rows].join('\n');
 }
 
-test('the tables of docs/methods.md are the schemas’ own', () => {
+test('the tables of docs/options.md are the schemas’ own', () => {
   const page = readFileSync(PAGE, 'utf8');
   const found: string[] = [];
   const made = page.replace(
