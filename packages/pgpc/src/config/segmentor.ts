@@ -142,6 +142,17 @@ export function detailStep(head: HeadName): number | undefined {
   return stride && stride / CONTEXT_SCALE;
 }
 
+/** Why a network does not take an image of a size; undefined where it does. */
+export function sizeFault(
+  config: Pick<SegmentorConfig, 'backbone' | 'multiResolution'>,
+  { width, height }: { readonly width: number; readonly height: number },
+): string | undefined {
+  const smallest = smallestSide(config);
+  if (Math.min(width, height) >= smallest) return undefined;
+  const network = `${config.backbone}${config.multiResolution ? ' at two resolutions' : ''}`;
+  return `${network} takes images of ${smallest}x${smallest} or more, not ${width}x${height}`;
+}
+
 const isMit = (backbone: BackboneName): backbone is MitName => mitNames.includes(backbone as MitName);
 export const isVit = (backbone: string): backbone is VitName => vitNames.includes(backbone as VitName);
 

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   DATASET_FORMATS,
+  DatasetError,
   decodeRgb,
   IMAGE_ENDINGS,
   listFiles,
@@ -15,6 +16,7 @@ import {
 } from '@pgpc/datasets';
 import { fromTypedArray, Generator, ops, rand, type Tensor, tidy } from '@pgpc/torch';
 import { z } from 'zod';
+import { type SegmentorConfig, sizeFault, smallestSide } from '../config/segmentor.js';
 import type { ModelAbout } from '../models/about.js';
 import { openRun } from '../training/run-directory/open-run.js';
 
@@ -42,6 +44,8 @@ export interface CheckImagesOptions {
   readonly images?: string | undefined;
   /** The one size of the file; undefined: images come as the network was trained, and once more at another size, two at once. */
   readonly size?: Size | undefined;
+  /** What compares them. */
+  readonly network: Pick<SegmentorConfig, 'backbone'>;
 }
 
 /**
@@ -51,11 +55,11 @@ export interface CheckImagesOptions {
 export async function checkImages(
   model: string,
   about: ModelAbout | undefined,
-  { images, size }: CheckImagesOptions,
+  { images, size, network }: CheckImagesOptions,
 ): Promise<CheckImages> {
   const found = images === undefined ? await targetImages(model) : await imagesIn(images);
   return {
-    batches: batches(found, about, size),
+    batches: batches(found, about, size, network),
     said: found?.said ?? 'random images, as there are no others',
   };
 }
@@ -64,28 +68,35 @@ async function* batches(
   found: Found | undefined,
   about: ModelAbout | undefined,
   fixed: Size | undefined,
+  network: CheckImagesOptions['network'],
 ): AsyncGenerator<Tensor> {
   const generator = new Generator(0);
   const random = ({ width, height }: Size) => tidy(() => rand([1, 3, height, width], { generator }).mul(255));
   const sources = found?.files ?? [RANDOM];
   for (const [i, source] of sources.entries()) {
     using image = typeof source === 'string' ? await pixelsOf(source, about, fixed) : random(fixed ?? source);
+    const [height, width] = [image.shape[2]!, image.shape[3]!];
+    const fault = sizeFault(network, { width, height });
+    if (fault !== undefined && typeof source === 'string') {
+      throw new DatasetError(`${source}: ${fault}: compare on larger images (--images)`, { file: source });
+    }
     yield image;
     if (i > 0 || fixed !== undefined) continue;
-    using other = smaller(image);
+    using other = smaller(image, smallestSide(network));
     yield other;
   }
 }
 
-/** Seven tenths of an image beside their mirror image: a batch of two, of odd sides where the image allows it. */
-function smaller(image: Tensor): Tensor {
+/** Seven tenths of an image, or what the network takes, beside their mirror image: a batch of two, of odd sides where that fits. */
+function smaller(image: Tensor, smallest: number): Tensor {
   return tidy(() => {
-    const [height, width] = [2, 3].map((axis) => Math.floor(0.7 * image.shape[axis]!) | 1) as [
-      number,
-      number,
-    ];
-    const part = image.narrow(2, 0, height).narrow(3, 0, width);
-    return ops.cat([part, part.flip([3])]);
+    const part = (axis: number) => {
+      const side = image.shape[axis]!;
+      return Math.min(side, Math.max(smallest, Math.floor(0.7 * side)) | 1);
+    };
+    const [height, width] = [part(2), part(3)];
+    const corner = image.narrow(2, 0, height).narrow(3, 0, width);
+    return ops.cat([corner, corner.flip([3])]);
   });
 }
 

@@ -3,6 +3,8 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Size } from '@pgpc/datasets';
+import { sizeFault } from '../config/segmentor.js';
+import { UsageError } from '../config/usage-error.js';
 import { aboutTexts } from '../models/about.js';
 import { loadModel } from '../models/checkpoint.js';
 import type { Segmentor } from '../models/segmentor.js';
@@ -55,7 +57,7 @@ export const ONNX_FILE = 'model.onnx';
 
 /**
  * Writes `model.onnx`, `config.json` and `preprocessor_config.json`. The file has its name only once it has passed the check.
- * @throws Error for a file that is no model, a network with an operator that is not mapped, ONNX Runtime that is not
+ * @throws UsageError for a size that the network does not take; Error for a file that is no model, a network with an operator that is not mapped, ONNX Runtime that is not
  *   installed, and a file that differs too much from its network, which is removed; DatasetError for images that cannot be
  *   read; the signal's reason once it is aborted
  */
@@ -63,6 +65,8 @@ export async function exportOnnx(options: ExportOnnxOptions): Promise<ExportedOn
   const { checkpoint, best, out, size, weights = 'float32', foldPreprocessing = false, onStage } = options;
   using segmentor = loadModel(checkpoint, { best }).to({ device: 'cpu' });
   segmentor.eval();
+  const fault = size && sizeFault(segmentor.config, size);
+  if (fault !== undefined) throw new UsageError(`--size: ${fault}`);
   onStage?.('tracing the network');
   const { bytes, ...model } = toOnnx(segmentor, {
     size: size && { batch: 1, ...size },
@@ -77,7 +81,10 @@ export async function exportOnnx(options: ExportOnnxOptions): Promise<ExportedOn
   let checked: ExportedOnnx['checked'];
   try {
     if (options.check !== false) {
-      const { batches, said } = await checkImages(checkpoint, segmentor.about, options);
+      const { batches, said } = await checkImages(checkpoint, segmentor.about, {
+        ...options,
+        network: segmentor.config,
+      });
       onStage?.(`comparing on ${said}`);
       const { signal } = options;
       const result = await checkOnnx(unchecked, segmentor, batches, { foldPreprocessing, signal });

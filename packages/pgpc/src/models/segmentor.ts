@@ -9,6 +9,7 @@ import {
   isVit,
   type SegmentorConfig,
   segmentorFaults,
+  sizeFault,
 } from '../config/segmentor.js';
 import type { ModelAbout } from './about.js';
 import { Convnext, convnextConfigs } from './convnext.js';
@@ -137,9 +138,13 @@ export class Segmentor
   /**
    * @param image (B, 3, H, W), normalised. @returns features and logits at stride 4, with DeepLabV2 at 8.
    * @param box the detail crop of a multi-resolution network in training; left out, it sees details everywhere.
+   * @throws RangeError for an image with a side that is smaller than the network takes.
    */
   forward(image: Tensor, box?: Box): SegmentorOutput {
     const { backbone, decodeHead, config } = this;
+    const [height, width] = sizeOf(image);
+    const fault = sizeFault(config, { width, height });
+    if (fault !== undefined) throw new RangeError(`${fault}: let images enter it at a larger size`);
     if (decodeHead instanceof MultiResolutionHead) {
       const decode = (stages: Tensor[]) => this.decode(stages);
       const [window, step] = [config.multiResolution!.detailCrop, detailStep(config.head)!];

@@ -11,6 +11,7 @@ import { rgb, Workspace } from '../../../datasets/test/support/files.js';
 import { main } from '../../src/cli/main.js';
 import type { SegmentorConfig } from '../../src/config/segmentor.js';
 import { numberedClasses } from '../../src/index.js';
+import type { ModelAbout } from '../../src/models/about.js';
 import { saveSegmentor } from '../../src/models/checkpoint.js';
 import type { DaformerHead } from '../../src/models/daformer-head.js';
 import { Segmentor } from '../../src/models/segmentor.js';
@@ -21,7 +22,14 @@ const space = new Workspace();
 
 function saveModel(
   name: string,
-  { change, ...config }: Partial<SegmentorConfig> & { change?: (head: DaformerHead) => void } = {},
+  {
+    change,
+    inputSize = { width: 96, height: 64 },
+    ...config
+  }: Partial<SegmentorConfig> & {
+    change?: (head: DaformerHead) => void;
+    inputSize?: ModelAbout['inputSize'];
+  } = {},
 ): string {
   const file = space.path(name);
   mkdirSync(dirname(file), { recursive: true });
@@ -30,7 +38,7 @@ function saveModel(
     ...info,
     name: `kind ${i}`,
   }));
-  segmentor.about = { inputSize: { width: 96, height: 64 } };
+  segmentor.about = { inputSize };
   if (change) noGrad(() => change(segmentor.decodeHead as DaformerHead));
   saveSegmentor(file, segmentor);
   return file;
@@ -118,6 +126,29 @@ it('says where there are no real images, and where nothing was compared', async 
     },
     ...{ input: ['batch', 3, 'height', 'width'], weights: 'float32', checked: null },
   });
+});
+
+it('compares on images that the network just takes, and refuses smaller ones and sizes with what to do', async () => {
+  const model = saveModel('model.safetensors', { inputSize: 'full' });
+  // Seven tenths of these sides are fewer than MiT's 29.
+  await space.put('small/1.png', await sharp(rgb(64, 32)).png().toBuffer());
+  await space.put('small/2.png', await sharp(rgb(29, 29)).png().toBuffer());
+  const small = await exported(model, '--images', space.path('small'));
+  expect([small.code, small.err]).toEqual([0, '']);
+  expect(small.out).toContain('on 2 images of ROOT/small: largest error');
+
+  await space.put('tiny/1.png', await sharp(rgb(64, 28)).png().toBuffer());
+  const tiny = await exported(model, '--images', space.path('tiny'));
+  expect([tiny.code, tiny.err]).toEqual([
+    1,
+    'pgpc: ROOT/tiny/1.png: mit_b0 takes images of 29x29 or more, not 64x28: compare on larger images (--images)\n',
+  ]);
+  const fixed = await exported(model, '--size', '64x28');
+  expect([fixed.code, fixed.err]).toEqual([
+    2,
+    'pgpc: --size: mit_b0 takes images of 29x29 or more, not 64x28\n',
+  ]);
+  expect((await exported(model, '--size', '64x29')).code).toBe(0);
 });
 
 it('refuses a file that differs too much, and leaves none', async () => {
