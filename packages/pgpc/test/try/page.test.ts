@@ -70,8 +70,8 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page of pgpc try', { 
   const figures = () => page.locator('#figures').textContent();
 
   /** RGB of a canvas. */
-  const pixelsOf = async (selector: string): Promise<number[]> =>
-    page.locator(selector).evaluate((element) => {
+  const pixelsOf = async (selector: string, of = page): Promise<number[]> =>
+    of.locator(selector).evaluate((element) => {
       const canvas = element as unknown as {
         width: number;
         height: number;
@@ -113,6 +113,35 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page of pgpc try', { 
       const ours = await pixelsOf(`canvas.${canvas}`);
       expect(colours(ours)).toBeGreaterThan(1);
       expect(equal(ours, theirs), `of ${network}`).toBeGreaterThanOrEqual(0.999);
+    }
+  });
+
+  test('gives the same classes by WebGPU as by wasm', async ({ skip }) => {
+    // Chromium's own GPU in software, which it offers to whoever asks for it by name.
+    const other = await openBrowser([
+      '--enable-unsafe-webgpu',
+      '--use-webgpu-adapter=swiftshader',
+      '--enable-features=Vulkan',
+    ]);
+    try {
+      const gpuPage = await other.newPage();
+      await gpuPage.goto(address);
+      const adapter = await gpuPage.evaluate(
+        `navigator.gpu?.requestAdapter().then((found) => found?.info.vendor)`,
+      );
+      if (adapter === undefined) skip('this Chromium has no WebGPU adapter: WebGPU is not tested');
+      await gpuPage.locator('body[data-state=ready]').waitFor({ timeout: 200_000 });
+      await gpuPage.setInputFiles('#file', photo);
+      expect(await gpuPage.locator('#device').textContent()).toContain('computed by WebGPU');
+      const shown = () => gpuPage.locator('#figures').textContent();
+      await expect.poll(shown, { timeout: 100_000 }).toMatch(/ms a frame/);
+      for (const canvas of ['canvas.network', 'canvas.source']) {
+        const byGpu = await pixelsOf(canvas, gpuPage);
+        expect(colours(byGpu)).toBeGreaterThan(1);
+        expect(equal(byGpu, await pixelsOf(canvas)), canvas).toBeGreaterThanOrEqual(0.999);
+      }
+    } finally {
+      await other.close();
     }
   });
 
