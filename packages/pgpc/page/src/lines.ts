@@ -1,6 +1,6 @@
 // The lines of the charts: the curves of the chosen runs, their colours, smoothed or not.
 
-import { METRIC_TITLES } from '../../src/report/metric-titles.js';
+import { metricTitle } from '../../src/report/metric-titles.js';
 import type { Model } from './model.js';
 import type { Curve, Series } from './run-metrics.js';
 import { isNoisy, smoothed } from './smoothing.js';
@@ -100,7 +100,7 @@ export function chartsOf(model: Model): ChartContent[] {
 
 function titleOf(metric: string): string {
   if (metric === SPEED) return 'Steps a second';
-  return METRIC_TITLES.get(metric) ?? metric;
+  return metricTitle(metric);
 }
 
 type Drawn = Pick<Line, 'x' | 'y' | 'smooth'>;

@@ -7,6 +7,7 @@ import { didYouMean } from '../config/did-you-mean.js';
 import { chosenPrecision } from '../config/precision.js';
 import { checkKey } from '../config/settings.js';
 import { UsageError } from '../config/usage-error.js';
+import type { Scores } from '../evaluation/scores.js';
 import { chosenDevice, describeDevice } from '../machine.js';
 import { MODEL_FILE } from '../models/checkpoint.js';
 import { streetSynthPreset } from '../recipes/street-synth.js';
@@ -82,7 +83,8 @@ export interface SweepResult {
 }
 
 /** What training one run gives. */
-export interface TrainedRun extends TrainedTask {
+export interface TrainedRun extends Pick<TrainedTask, 'outcome' | 'seconds'> {
+  scores: Scores | undefined;
   /** What was logged, in order. */
   log: LogEntry[];
 }
@@ -244,7 +246,8 @@ function inProcesses(
       },
     ).finally(() => ownership.release());
     onEvent({ kind: 'run-end', name, outcome: end.outcome });
-    return { ...end, log };
+    const { outcome, seconds, evaluated } = end;
+    return { outcome, seconds, scores: evaluated?.scores, log };
   };
 }
 

@@ -3,7 +3,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Experiment } from '../config/experiment.js';
-import { writeReport } from '../report/report.js';
+import { LiveReport } from '../report/live-report.js';
 import { PREVIOUS_FILE } from '../training/checkpoint-names.js';
 import {
   inLanes,
@@ -14,8 +14,8 @@ import {
   workersOn,
 } from '../training/parallel-runs.js';
 import type { RunDirectory } from '../training/run-directory/run-directory.js';
-import type { MethodResult } from '../training/run-directory/schema.js';
 import type { TaskData } from '../training/run-program.js';
+import { resultOf } from '../training/worst-images.js';
 import type { Gallery } from './gallery.js';
 
 /** One training: from which state, on which data, by which method. */
@@ -27,6 +27,9 @@ export interface Branch extends Job {
   /** Has its place in the table, from 0, and its pictures; left out: it is what others start from. */
   readonly place?: number;
 }
+
+/** Scores on a few labelled images of the target on a training's way. */
+const VALIDATIONS = 4;
 
 /** The seeds of a run: `seeds` of them, counted up from `seed`. */
 export interface Seeds {
@@ -70,23 +73,30 @@ export async function compareInRun(
 ): Promise<RunDirectory> {
   const { run, gallery } = compared;
   const { signal, onEvent } = surroundings;
+  const report = new LiveReport(run.path);
   try {
     await gallery.writeSamples();
     for (let i = 0; i < seeds; i++) {
-      await trainBranches(branchesOf(seed + i), seeds > 1 ? seed + i : undefined, compared, surroundings);
+      await trainBranches(
+        branchesOf(seed + i),
+        seeds > 1 ? seed + i : undefined,
+        compared,
+        report,
+        surroundings,
+      );
     }
     run.finish('finished');
   } catch (error) {
     run.fail(signal.aborted ? 'stopped' : 'failed', error);
     // Of what there is; the error that ended the run is the one to be told.
-    await report().catch(() => {});
+    await tellReport().catch(() => {});
     throw error;
   }
-  await report();
+  await tellReport();
   return run;
 
-  async function report(): Promise<void> {
-    onEvent({ kind: 'report', run, file: await writeReport(run.path) });
+  async function tellReport(): Promise<void> {
+    onEvent({ kind: 'report', run, file: await report.last() });
   }
 }
 
@@ -100,15 +110,19 @@ async function trainBranches(
   branches: readonly Branch[],
   seed: number | undefined,
   { run, data, gallery, device, weights }: ComparedRun,
+  report: LiveReport,
   { signal, onEvent }: Surroundings,
 ): Promise<void> {
   const checkpointOf = (name: string) => run.checkpointDirectory(seeded(name, seed));
-  const results = new Map<string, MethodResult>();
+  const order = branches
+    .filter(({ place }) => place !== undefined)
+    .sort((a, b) => a.place! - b.place!)
+    .map(({ name }) => name);
   const jobs = jobsOn(device);
   onEvent({ kind: 'runs', steps: branches.reduce((sum, { experiment }) => sum + experiment.iterations, 0) });
   try {
     await inLanes(branches, jobs, signal, async ({ name, label, experiment, onTarget, after, place }) => {
-      const { scores, seconds, outcome } = await trainInProcess(
+      const { evaluated, seconds, outcome } = await trainInProcess(
         {
           name,
           experiment,
@@ -119,11 +133,12 @@ async function trainBranches(
           start: after ? { model: checkpointOf(after) } : { weights },
           checkpoint: checkpointOf(name),
           evaluate: place !== undefined,
+          validateEvery: Math.ceil(experiment.iterations / VALIDATIONS),
         },
         {
           signal,
           onEvent: (event) => {
-            if (event.kind === 'log')
+            if (event.kind === 'log' || event.kind === 'validation')
               run.log({ phase: name, iteration: event.iteration, seed }, event.values);
             onEvent({ kind: 'run', name, iterations: experiment.iterations, event });
           },
@@ -132,14 +147,17 @@ async function trainBranches(
       onEvent({ kind: 'run-end', name, outcome });
       // The newest may be trained further by a program; the one before it has done its duty.
       if (outcome === 'finished') rmSync(join(checkpointOf(name), PREVIOUS_FILE), { force: true });
-      if (scores) results.set(name, { name, label, seed, seconds, ...scores });
+      if (evaluated) {
+        const result = resultOf({ name, label, seed, seconds }, evaluated);
+        run.addResult(result, order);
+        await gallery.keepWorst(result, evaluated.worst);
+      }
       if (place !== undefined && outcome === 'finished')
         await gallery.writePredictions(name, checkpointOf(name));
+      report.again();
       return outcome === 'finished';
     });
   } finally {
-    const inOrder = branches.filter(({ name }) => results.has(name)).sort((a, b) => a.place! - b.place!);
-    for (const { name } of inOrder) run.addResult(results.get(name)!);
     onEvent({ kind: 'runs-end' });
   }
 }

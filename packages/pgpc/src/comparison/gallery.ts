@@ -7,7 +7,8 @@ import { predictLabels } from '../evaluation/inference.js';
 import { spread } from '../evaluation/spread.js';
 import { loadModel } from '../models/checkpoint.js';
 import type { RunDirectory } from '../training/run-directory/run-directory.js';
-import type { PictureIndex } from '../training/run-directory/schema.js';
+import type { MethodResult, PictureIndex } from '../training/run-directory/schema.js';
+import { keepWorst, type WorstImage } from '../training/worst-images.js';
 
 /** Pictures of source and target, to which every method adds its predictions. */
 export class Gallery {
@@ -38,6 +39,12 @@ export class Gallery {
       this.#index.target.push({ id: target.samples[i]!.id, image, ...(truth && { truth }), predictions: {} });
     }
     this.run.writePictureIndex(this.#index);
+  }
+
+  /** Keeps the images that a result is worst on, of the run's first seed. */
+  async keepWorst(result: MethodResult, worst: readonly WorstImage[]): Promise<void> {
+    const kept = this.#index.worst?.find(({ method }) => method === result.name);
+    if (!kept) await keepWorst(this.run, this.#index, result, worst);
   }
 
   /** @param checkpoint folder of the method's checkpoint. */

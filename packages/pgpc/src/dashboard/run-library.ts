@@ -1,6 +1,7 @@
 // The runs that a dashboard shows, as their folders are now; a file is read again only where it has changed.
 
 import { openRunFiles } from '../training/run-directory/open-run.js';
+import type { MethodResult, PictureIndex } from '../training/run-directory/schema.js';
 import { configDiff } from './config-diff.js';
 import { fileWithin, stateOf } from './files.js';
 import { type FoundRun, findRuns } from './find-runs.js';
@@ -149,8 +150,8 @@ function entryOf(
       label,
       written,
       info,
-      results,
-      ...(pictures && { pictures }),
+      results: results.map(withoutConfusion),
+      ...(pictures && { pictures: withoutWorst(pictures) }),
       ...(last && { last }),
     };
     return { stamp, entry };
@@ -158,4 +159,13 @@ function entryOf(
     const entry = { id, label, written, error: (error as Error).message };
     return known?.stamp === stamp && known.entry.error === entry.error ? known : { stamp, entry };
   }
+}
+
+// Large, and shown by reports alone.
+function withoutConfusion({ confusion: _, ...result }: MethodResult): MethodResult {
+  return result;
+}
+
+function withoutWorst({ worst: _, ...pictures }: PictureIndex): PictureIndex {
+  return pictures;
 }

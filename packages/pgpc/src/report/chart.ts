@@ -94,8 +94,8 @@ ${group.values.map(
 </figure>`;
 }
 
-// Lines of the same label and colour (one phase, several seeds) share an entry.
-function keyOf(entries: readonly { readonly label: string; readonly color: string }[]): Html[] {
+/** The entries of a key; lines of the same label and colour (one phase, several seeds) share one. */
+export function keyOf(entries: readonly { readonly label: string; readonly color: string }[]): Html[] {
   const unique = entries.filter(
     (entry, index) =>
       entries.findIndex(({ label, color }) => label === entry.label && color === entry.color) === index,
@@ -103,8 +103,11 @@ function keyOf(entries: readonly { readonly label: string; readonly color: strin
   return unique.map(({ label, color }) => html`<span><i style="background:${color}"></i>${label}</span> `);
 }
 
-// A new sub-path after every gap; a lone point becomes a stroke of no length, which its round cap turns into a dot.
-function pathOf(
+/**
+ * The path through points, as SVG has it: a new one after every gap; a lone point becomes a stroke of no length, which its
+ * round cap turns into a dot.
+ */
+export function pathOf(
   points: readonly Point[],
   across: (x: number) => number,
   down: (y: number) => number,

@@ -7,6 +7,7 @@ import { barChart, type Line, lineChart } from './chart.js';
 import { entryRows } from './flatten.js';
 import { css, percent, points } from './format.js';
 import { type Html, html } from './html.js';
+import { metricTitle } from './metric-titles.js';
 import { page } from './page.js';
 
 /** A result of one of the runs; a run of several methods or seeds has several. */
@@ -206,7 +207,7 @@ function curvesSection({ runs }: Comparison): Html | undefined {
       }),
     );
     return lineChart(
-      name,
+      metricTitle(name),
       lines.filter((line) => line.points.length > 0),
     );
   });

@@ -1,5 +1,7 @@
 // Pictures within an HTML page.
 
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 
 /** Photographs are reduced smoothly and stored as JPEG; label maps keep their pure colours. */
@@ -20,4 +22,11 @@ export async function embedded(bytes: Buffer, content: PictureContent, mostWidth
   }
   const png = await smaller.resize({ width: mostWidth, kernel: 'nearest' }).png().toBuffer();
   return `data:image/png;base64,${png.toString('base64')}`;
+}
+
+/** The bytes of a PNG or JPEG file, told apart by its name, as a data URI; undefined where it is missing. */
+export async function embeddedAsIs(file: string): Promise<string | undefined> {
+  if (!existsSync(file)) return undefined;
+  const type = file.endsWith('.jpg') ? 'jpeg' : 'png';
+  return `data:image/${type};base64,${(await readFile(file)).toString('base64')}`;
 }

@@ -4,23 +4,16 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { writeWhole } from '@pgpc/datasets';
 import { openRun, type Run } from '../training/run-directory/open-run.js';
-import type { MethodResult } from '../training/run-directory/schema.js';
-import { barChart, type Line, lineChart } from './chart.js';
+import { barChart } from './chart.js';
 import { embedded, type PictureContent } from './embedded.js';
 import { flatten } from './flatten.js';
-import { css, duration, number, percent, points } from './format.js';
+import { css, duration, percent, points } from './format.js';
 import { type Html, html } from './html.js';
-import { METRIC_TITLES } from './metric-titles.js';
+import { baselineOf, bestOf, isAdapted, type MethodSummary, ORACLE, summarize } from './methods.js';
 import { nextSteps } from './next-steps.js';
 import { page } from './page.js';
-import { linearAxis, meanAndSpread } from './series.js';
-
-/**
- * The methods with a part of their own in the report: what the gain is measured from, which is the first of these that was
- * scored, and the upper bound.
- */
-const BASELINES = ['source-only', 'source'];
-const ORACLE = 'oracle';
+import { curves, curvesByClass } from './training-curves.js';
+import { confusions, worst } from './weak-points.js';
 
 /** What a training made of a target image at its checkpoints, in the order that they are shown in. */
 const CHECKPOINT_PICTURES: Readonly<Record<string, string>> = {
@@ -31,34 +24,6 @@ const CHECKPOINT_PICTURES: Readonly<Record<string, string>> = {
   entropy: "Teacher's entropy, white is unsure",
   anchors: 'Anchors of the contrast',
 };
-
-const COMPONENT_COLORS: Readonly<Record<string, string>> = {
-  'loss/total': 'var(--ink)',
-  'loss/source': 'var(--method-1)',
-  'loss/target': 'var(--method-2)',
-  'loss/contrast': 'var(--method-3)',
-};
-
-const PHASE_COLORS = [
-  'var(--baseline)',
-  'var(--method-1)',
-  'var(--method-2)',
-  'var(--method-3)',
-  'var(--method-4)',
-];
-
-/** A method over its seeds: means of fractions and of seconds; `spread` is the standard deviation of the mIoU. */
-interface MethodSummary {
-  readonly name: string;
-  readonly label: string;
-  readonly color: string;
-  readonly runs: number;
-  readonly miou: number;
-  readonly spread: number;
-  readonly iou: readonly number[];
-  readonly accuracy: number;
-  readonly seconds: number;
-}
 
 /**
  * Writes `report.html` into a run directory: results, IoU of every class, pictures, curves, configuration. The file
@@ -74,49 +39,16 @@ export async function writeReport(runDirectory: string): Promise<string> {
   const body = html`${introduction(run, methods)}
 ${headline(methods)}
 ${perClass(run, methods)}
+${confusions(run, methods)}
 ${await pictures(run, methods)}
+${await worst(run, methods)}
+${curvesByClass(run, methods)}
 ${curves(run, methods)}
 ${next(run)}
 ${reproduction(run)}`;
   const file = path.join(runDirectory, 'report.html');
   await writeWhole(file, page(run.info.title ?? run.info.name, body));
   return file;
-}
-
-function summarize(results: readonly MethodResult[]): MethodSummary[] {
-  const names = [...new Set(results.map(({ name }) => name))];
-  let adapted = 0;
-  const summaries = names.map((name): MethodSummary => {
-    const runs = results.filter((result) => result.name === name);
-    const { mean, spread } = meanAndSpread(runs.map(({ miou }) => miou));
-    return {
-      name,
-      label: runs[0]!.label,
-      color: BASELINES.includes(name)
-        ? 'var(--baseline)'
-        : name === ORACLE
-          ? 'var(--oracle)'
-          : `var(--method-${(adapted++ % 4) + 1})`,
-      runs: runs.length,
-      miou: mean,
-      spread,
-      iou: runs[0]!.iou.map((_, index) => meanAndSpread(runs.map(({ iou }) => iou[index]!)).mean),
-      accuracy: meanAndSpread(runs.map(({ accuracy }) => accuracy)).mean,
-      seconds: meanAndSpread(runs.map(({ seconds }) => seconds)).mean,
-    };
-  });
-  return [
-    ...summaries.filter(({ name }) => name !== ORACLE),
-    ...summaries.filter(({ name }) => name === ORACLE),
-  ];
-}
-
-function isAdapted({ name }: MethodSummary): boolean {
-  return !BASELINES.includes(name) && name !== ORACLE;
-}
-
-function baselineOf(methods: readonly MethodSummary[]): MethodSummary | undefined {
-  return BASELINES.flatMap((baseline) => methods.filter(({ name }) => name === baseline))[0];
 }
 
 function introduction(run: Run, methods: readonly MethodSummary[]): Html {
@@ -280,90 +212,6 @@ async function dataUri(file: string, kind: PictureContent): Promise<string | und
   return existsSync(file) ? embedded(await readFile(file), kind) : undefined;
 }
 
-function curves(run: Run, methods: readonly MethodSummary[]): Html | undefined {
-  if (run.metrics.length === 0) return undefined;
-  const phases = [...new Set(run.metrics.map(({ phase }) => phase))];
-  const names = [...new Set(run.metrics.flatMap(({ values }) => Object.keys(values)))];
-  const line = (records: Run['metrics'], metric: string, label: string, color: string): Line => ({
-    label,
-    color,
-    points: records
-      .filter(({ values }) => Object.hasOwn(values, metric))
-      .map(({ iteration, values }) => ({ x: iteration, y: values[metric]! })),
-  });
-  const seedsOf = (phase: string) => [
-    ...new Set(run.metrics.filter((record) => record.phase === phase).map(({ seed }) => seed)),
-  ];
-  const recordsOf = (phase: string, seed: number | undefined) =>
-    run.metrics.filter((record) => record.phase === phase && record.seed === seed);
-  // A phase that is a method has the method's colour everywhere.
-  const unevaluated = phases.filter((phase) => !methods.some(({ name }) => name === phase));
-  const free = PHASE_COLORS.filter((color) => !methods.some((method) => method.color === color));
-  const colorOf = (phase: string) =>
-    methods.find(({ name }) => name === phase)?.color ?? free[unevaluated.indexOf(phase)] ?? 'var(--soft)';
-  const withSeed = (label: string, seed: number | undefined, several: boolean) =>
-    several && seed !== undefined ? `${label}, seed ${seed}` : label;
-
-  const known = Object.keys(COMPONENT_COLORS);
-  const lossNames = [
-    ...known.filter((name) => names.includes(name)),
-    ...names.filter((name) => name.startsWith('loss/') && !known.includes(name)),
-  ];
-  const losses = phases.flatMap((phase) =>
-    seedsOf(phase).map((seed, _, seeds) => {
-      const lines = lossNames
-        .map((name, index) => {
-          const color = COMPONENT_COLORS[name] ?? `var(--method-${(index % 4) + 1})`;
-          return line(recordsOf(phase, seed), name, name.slice('loss/'.length), color);
-        })
-        .filter((candidate) => candidate.points.length > 0);
-      return lines.length > 0 && lineChart(`Loss: ${withSeed(phase, seed, seeds.length > 1)}`, lines);
-    }),
-  );
-  const otherCharts = names
-    .filter((name) => !name.startsWith('loss/'))
-    .map((name) => {
-      const lines = phases.flatMap((phase) =>
-        seedsOf(phase).map((seed) => line(recordsOf(phase, seed), name, phase, colorOf(phase))),
-      );
-      return lineChart(
-        METRIC_TITLES.get(name) ?? name,
-        lines.filter((candidate) => candidate.points.length > 0),
-        name === 'q' ? linearAxis(0, 1) : undefined,
-      );
-    });
-  return html`<section>
-<h2>Training</h2>
-<p class="facts">Over iterations; noisy curves are smoothed, their raw values faint behind them.</p>
-<div class="charts">
-${losses}
-${otherCharts}
-</div>
-<h3>Phases</h3>
-<div class="scroll"><table>
-<thead><tr><th>Phase</th><th>Iterations</th><th>Time</th><th>Iterations a second</th><th>Last loss</th></tr></thead>
-<tbody>
-${phases.flatMap((phase) =>
-  seedsOf(phase).map((seed, _, seeds) =>
-    phaseRow(withSeed(phase, seed, seeds.length > 1), recordsOf(phase, seed)),
-  ),
-)}</tbody>
-</table></div>
-</section>`;
-}
-
-function phaseRow(label: string, records: Run['metrics']): Html {
-  const first = records[0]!;
-  const last = records.at(-1)!;
-  const seconds = last.wall - first.wall;
-  const speed = (last.iteration - first.iteration) / seconds;
-  const loss = records.findLast(({ values }) => 'loss/total' in values)?.values['loss/total'];
-  return html`<tr><td>${label}</td><td>${number(last.iteration)}</td><td>${duration(seconds)}</td><td>${
-    Number.isFinite(speed) && number(speed)
-  }</td><td>${loss !== undefined && number(loss)}</td></tr>
-`;
-}
-
 /** Of a run whose network is there. */
 function next({ directory, info }: Run): Html | undefined {
   if (info.status !== 'finished' || !existsSync(path.join(directory, 'checkpoints'))) return undefined;
@@ -399,11 +247,4 @@ ${info.command !== undefined && html`<pre>${info.command}</pre>`}
 function comparison(difference: number): string {
   const text = (Math.abs(difference) * 100).toFixed(1);
   return text === '0.0' ? 'the same as' : `${text} points ${difference > 0 ? 'above' : 'below'}`;
-}
-
-function bestOf(methods: readonly MethodSummary[]): MethodSummary | undefined {
-  return methods.reduce<MethodSummary | undefined>(
-    (best, method) => (best === undefined || method.miou > best.miou ? method : best),
-    undefined,
-  );
 }

@@ -9,14 +9,14 @@ export const BASE_STYLE = html`
   --page: #fbfbfa; --panel: #ffffff; --ink: #1d2023; --soft: #63696f; --line: #e3e4e2; --grid: #ececea;
   --baseline: #9aa0a6; --method-1: #3d7dca; --method-2: #d9622b; --method-3: #7a5bb5; --method-4: #2e8f6f;
   --method-5: #b9860b; --method-6: #c2478c; --method-7: #1f8a9c; --method-8: #6f7d1f;
-  --oracle: #4a4f55; --good: #1d7a4b; --bad: #b3362b; --warn: #8a5a00;
+  --oracle: #4a4f55; --heat: #7fb0ea; --good: #1d7a4b; --bad: #b3362b; --warn: #8a5a00;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #15171a; --panel: #1c1f23; --ink: #e4e6e8; --soft: #9ba1a8; --line: #2f343a; --grid: #2a2e33;
     --baseline: #767d85; --method-1: #6ba4ea; --method-2: #f08a54; --method-3: #a98be0; --method-4: #56bf99;
     --method-5: #d9b13b; --method-6: #ea82ba; --method-7: #4fc0d0; --method-8: #a9b84a;
-    --oracle: #c9cdd2; --good: #5cc48d; --bad: #ef7b70; --warn: #e0b050;
+    --oracle: #c9cdd2; --heat: #2b62aa; --good: #5cc48d; --bad: #ef7b70; --warn: #e0b050;
   }
 }
 * { box-sizing: border-box; }
@@ -95,6 +95,23 @@ tr.oracle td { color: var(--soft); }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 0 24px; }
 .missing { display: grid; place-items: center; aspect-ratio: 2; border: 1px dashed var(--line); border-radius: 3px; font-size: 12px; color: var(--soft); }
 .details { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); gap: 8px 48px; }
+.confusion th:first-child { position: sticky; left: 0; background: var(--page); padding-right: 10px; }
+.confusion td, .confusion th { padding: 4px 5px; font-size: 13px; border: 1px solid var(--page); }
+.confusion td { min-width: 30px; text-align: center; background: color-mix(in srgb, var(--heat) var(--heat-share, 0%), var(--panel)); }
+.confusion td.right { box-shadow: inset 0 0 0 1px var(--soft); }
+.confusion td.none { color: var(--soft); text-align: left; }
+.confusion td:last-child { color: var(--soft); padding-left: 12px; }
+.confusion thead th span { writing-mode: vertical-rl; transform: rotate(180deg); }
+.mistakes td:last-child { text-align: left; }
+.class-curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(46%, 170px), 1fr)); gap: 18px 22px; margin-top: 12px; }
+.class-curves figcaption { display: flex; justify-content: space-between; font-size: 13px; margin-bottom: 4px; gap: 8px; }
+.class-curves svg { width: 100%; height: 70px; display: block; overflow: visible; }
+.dot { fill: none; vector-effect: non-scaling-stroke; stroke-linecap: round; stroke-width: 5; }
+.worst { list-style: none; padding: 0; margin: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 14px 28px; }
+.worst h3 { margin: 8px 0 6px; overflow-wrap: anywhere; }
+.thumbs { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 6px; }
+.thumbs img { width: 100%; display: block; border-radius: 3px; background: var(--line); }
+.thumbs figcaption { font-size: 12px; color: var(--soft); }
 details { margin-top: 16px; }
 details dl { margin-top: 12px; column-gap: 24px; }
 @media (max-width: 900px) {

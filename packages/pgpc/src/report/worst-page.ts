@@ -6,6 +6,7 @@ import sharp from 'sharp';
 import { embedded } from './embedded.js';
 import { css, percent } from './format.js';
 import { type Html, html } from './html.js';
+import { lowestClasses } from './lowest-classes.js';
 import { page } from './page.js';
 
 /** A class as pages show it: `color` is RGB, 0..255 each. */
@@ -70,12 +71,11 @@ async function row(one: WorstImage, classes: readonly ShownClass[]): Promise<Htm
       }),
     ],
   ] as const;
-  const lowest = classes
-    .map(({ name }, i) => ({ name, value: iou[i]! }))
-    .filter(({ value }) => !Number.isNaN(value))
-    .sort((a, b) => a.value - b.value)
-    .slice(0, 4);
-  return html`<h3>mIoU ${percent(miou)} %, pixel accuracy ${percent(accuracy)} %; lowest: ${lowest
+  return html`<h3>mIoU ${percent(miou)} %, pixel accuracy ${percent(accuracy)} %; lowest: ${lowestClasses(
+    iou,
+    classes,
+    4,
+  )
     .map(({ name, value }) => `${name} ${percent(value)}`)
     .join(', ')}</h3>
 <div class="sample" style="--columns:4">${pictures.map(

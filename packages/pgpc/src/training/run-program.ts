@@ -22,6 +22,7 @@ import { describeMachine } from './run-directory/origin.js';
 import { surroundingChanges } from './surroundings.js';
 import { type TrainedTask, type TrainingStart, train } from './train.js';
 import type { LogEntry, Trainer, TrainingData } from './trainer.js';
+import { someOf, validationScores } from './validation-scores.js';
 
 /** What is to be trained. */
 export interface RunTask {
@@ -46,6 +47,8 @@ export interface RunTask {
   /** Minutes between two states. */
   minutesBetween?: number | undefined;
   evaluate: boolean;
+  /** Steps between two scores of the student on a few validation images, where there are labels; left out: none. */
+  validateEvery?: number | undefined;
 }
 
 /** Rendered streets by their roots; or data of any layout, whose files were checked before. */
@@ -56,6 +59,8 @@ export type RunEvent =
   | { kind: 'step'; done: number }
   /** In order from the first step on, also of a training that is resumed. */
   | ({ kind: 'log' } & LogEntry)
+  /** Scores of the student on a few validation images; in order as well. */
+  | ({ kind: 'validation' } & LogEntry)
   /** Where it resumes, or why it does not, in words. */
   | { kind: 'remark'; message: string };
 
@@ -67,23 +72,24 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
   // Tensors of this size gain little from a second thread, and none on a GPU; the other cores have other trainings.
   useCores(1);
   await loadPlugins(task.plugins);
-  const { experiment, device, workers, checkpoint, minutesBetween = MINUTES_BETWEEN } = task;
+  const { experiment, device, workers, checkpoint, minutesBetween = MINUTES_BETWEEN, validateEvery } = task;
   const { validation, ...data } = await (task.onTarget ? onTarget : onSource)(task.data);
+  const few = validation && someOf(validation.dataset);
   const surroundings = { versions: versions(), device: describeDevice(device), machine: describeMachine() };
   const { start, remark } = startOf(task, surroundings);
   if (remark !== undefined) send({ kind: 'remark', message: `${task.name}: ${remark}` });
   mkdirSync(checkpoint, { recursive: true });
   const clock = new CheckpointClock(Number.POSITIVE_INFINITY, minutesBetween);
-  const log: LogEntry[] = [];
-  const tell = (entry: LogEntry) => {
-    log.push(entry);
-    send({ kind: 'log', ...entry });
+  const told: ToldEntry[] = [];
+  const tell = (entry: ToldEntry) => {
+    told.push(entry);
+    send(entry);
   };
   let secondsBefore = 0;
   let began = performance.now();
   const seconds = () => secondsBefore + (performance.now() - began) / 1000;
   const save = (trainer: Trainer) => {
-    trainer.save(checkpoint, { log, seconds: seconds(), surroundings } satisfies BesideTask);
+    trainer.save(checkpoint, { told, seconds: seconds(), surroundings } satisfies BesideTask);
     clock.saved();
   };
   const trained = await train({
@@ -100,13 +106,18 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
       if (iteration === 0) return;
       const before = beside as unknown as BesideTask;
       secondsBefore = before.seconds;
-      for (const entry of before.log) tell(entry);
+      for (const entry of before.told) tell(entry);
     },
-    onStep: (done, trainer) => {
+    onStep: async (done, trainer) => {
       send({ kind: 'step', done });
-      if (done < experiment.iterations && clock.due(done, experiment.iterations)) save(trainer);
+      const isLast = done === experiment.iterations;
+      if (few && validateEvery && (done % validateEvery === 0 || isLast)) {
+        const values = await validationScores(trainer.step.student.segmentor, few, validation?.size);
+        tell({ kind: 'validation', iteration: done, values });
+      }
+      if (!isLast && clock.due(done, experiment.iterations)) save(trainer);
     },
-    onLog: tell,
+    onLog: (entry) => tell({ kind: 'log', ...entry }),
     onTrained: save,
   });
   send({ kind: 'end', ...trained, seconds: secondsBefore + trained.seconds });
@@ -115,10 +126,13 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
 /** The most that a crash may cost: trainings side by side are short, and are sometimes many. */
 const MINUTES_BETWEEN = 2;
 
+/** What is told in order from the first step on. */
+type ToldEntry = Extract<RunEvent, { kind: 'log' | 'validation' }>;
+
 /** What a task keeps beside its state. */
 type BesideTask = {
-  /** What it has logged. */
-  log: readonly LogEntry[];
+  /** What it has logged and scored. */
+  told: readonly ToldEntry[];
   /** What its steps took. */
   seconds: number;
   surroundings: TaskSurroundings;

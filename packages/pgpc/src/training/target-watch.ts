@@ -6,13 +6,12 @@ import {
   type SegmentationDataset,
   type Size,
   scaledSize,
-  withoutSamples,
 } from '@pgpc/datasets';
 import { dims, fromTypedArray, type Tensor, tidy } from '@pgpc/torch';
 import type { PixelContrast } from '../adaptation/contrast/contrast.js';
 import { contrastView } from '../adaptation/contrast-view.js';
 import type { AdaptationStep } from '../adaptation/step.js';
-import { evaluateSegmentor, toLabelMap } from '../evaluation/evaluate.js';
+import { toLabelMap } from '../evaluation/evaluate.js';
 import { classify, networkDevice, networkInput, predictLabels } from '../evaluation/inference.js';
 import { spread } from '../evaluation/spread.js';
 import { inEvaluation } from '../evaluation/unlabelled.js';
@@ -20,12 +19,12 @@ import { saveMemory, savePrototypes } from './contrast-record.js';
 import { maskGrid } from './run-directory/mask-grid.js';
 import { readPictureIndex } from './run-directory/open-run.js';
 import type { RunDirectory } from './run-directory/run-directory.js';
-import { type PictureIndex, picturesIn } from './run-directory/schema.js';
+import { type MethodResult, type PictureIndex, picturesIn } from './run-directory/schema.js';
+import { someOf, validationScores } from './validation-scores.js';
+import { keepWorst, type WorstImage } from './worst-images.js';
 
 /** Target images that are shown. */
 const SHOWN = 4;
-/** Validation images that a checkpoint is scored on during the training; all of them are at its end. */
-const VALIDATED = 16;
 /** Checkpoints that are shown at most. */
 const KEPT = 6;
 
@@ -136,8 +135,12 @@ export class TargetWatch {
     // Once what is still being written is there, since it may be among what is shown no more.
     this.#wait(Promise.all(this.#pending).then(() => this.run.removeUnlistedPictures(this.index)));
     if (!this.few) return {};
-    const { scores } = await evaluateSegmentor(student.segmentor, this.few, { size });
-    return { 'val/miou': scores.miou };
+    return validationScores(student.segmentor, this.few, size);
+  }
+
+  /** Keeps the images that a result is worst on. */
+  async keepWorst(result: MethodResult, worst: readonly WorstImage[]): Promise<void> {
+    await keepWorst(this.run, this.index, result, worst);
   }
 
   /** Waits for the pictures. */
@@ -233,11 +236,4 @@ function rightness(prediction: Tensor, truth: Uint8Array): Tensor {
     const label = fromTypedArray(truth, dims(prediction, 2)).to({ device: prediction.device });
     return prediction.eq(label).logicalOr(label.eq(255)).to('float32');
   });
-}
-
-/** A few evenly spread samples; all of them, where there are no more. */
-function someOf(dataset: SegmentationDataset): SegmentationDataset {
-  const kept = new Set(spread(dataset.samples.length, VALIDATED));
-  const left = dataset.samples.flatMap((_, i) => (kept.has(i) ? [] : [i]));
-  return left.length === 0 ? dataset : withoutSamples(dataset, new Set(left));
 }

@@ -3,7 +3,6 @@
 import type { ProcessGroup } from '@pgpc/torch';
 import { methodLabel } from '../config/method.js';
 import type { TrainingConfig } from '../config/training.js';
-import { evaluateSegmentor } from '../evaluation/evaluate.js';
 import type { UnlabelledScores } from '../evaluation/unlabelled.js';
 import { loadModel } from '../models/checkpoint.js';
 import { CheckpointClock } from './checkpoint-clock.js';
@@ -20,6 +19,8 @@ import { picturesBytes, TargetWatch } from './target-watch.js';
 import { type TrainingStart, train } from './train.js';
 import type { Trainer } from './trainer.js';
 import { usedMemory } from './used-memory.js';
+import { iouByName } from './validation-scores.js';
+import { evaluateOnTarget, resultOf } from './worst-images.js';
 
 /** What metrics take a step, at a line of some hundreds of bytes every ten steps. */
 const LOG_BYTES = 50;
@@ -64,7 +65,7 @@ export async function trainInRun(
   try {
     const folder = run?.checkpointDirectory(phase);
     emit({ kind: 'stage', stage: 'build the network' });
-    const { outcome, seconds, scores } = await train({
+    const { outcome, seconds, evaluated } = await train({
       experiment,
       origin: { run: run?.name, method: phase },
       data: { ...data, workers: data.workers ?? workers },
@@ -155,9 +156,10 @@ export async function trainInRun(
     });
     const withoutResult = data.withoutValidation;
     const label = methodLabel(phase, experiment.method);
-    const result = scores && { name: phase, label, seconds, ...scores };
+    const result = evaluated && resultOf({ name: phase, label, seconds }, evaluated);
     if (result) {
       run?.addResult(result);
+      await watch?.keepWorst(result, evaluated.worst);
       log?.write(iterations, resultMetrics(result, classes));
     }
     await log?.close();
@@ -170,10 +172,11 @@ export async function trainInRun(
       const size = config.data.target.scale;
       const onImage = (done: number, total: number) => emit({ kind: 'evaluate', done, total });
       using network = loadModel(best.folder).to({ device });
-      const { scores } = await evaluateSegmentor(network, validation, { size, signal, onImage });
+      const evaluated = await evaluateOnTarget(network, validation, { size, signal, onImage });
       const named = `${label}, step ${best.iteration}: best by ${select}`;
-      bestResult = { name: `${phase}-best`, label: named, seconds, ...scores };
+      bestResult = resultOf({ name: `${phase}-best`, label: named, seconds }, evaluated);
       run.addResult(bestResult);
+      await watch?.keepWorst(bestResult, evaluated.worst);
     }
     run?.finish(outcome);
     return {
@@ -203,8 +206,7 @@ function resultMetrics(
   { miou, accuracy, iou }: MethodResult,
   classes: readonly { readonly name: string }[],
 ): Record<string, number> {
-  const known = classes.flatMap(({ name }, i) => (Number.isNaN(iou[i]) ? [] : [[`iou/${name}`, iou[i]!]]));
-  return { 'result/miou': miou, 'result/accuracy': accuracy, ...Object.fromEntries(known) };
+  return { 'result/miou': miou, 'result/accuracy': accuracy, ...iouByName('iou/', iou, classes) };
 }
 
 /** The scores under the names that the log has them by. */

@@ -3,8 +3,6 @@
 import type { SegmentationDataset, Size } from '@pgpc/datasets';
 import type { ProcessGroup } from '@pgpc/torch';
 import type { Experiment } from '../config/experiment.js';
-import { evaluateSegmentor } from '../evaluation/evaluate.js';
-import type { Scores } from '../evaluation/scores.js';
 import type { ModelAbout } from '../models/about.js';
 import { loadModel } from '../models/checkpoint.js';
 import {
@@ -16,6 +14,7 @@ import {
 import { weightsPath } from '../models/weights/shipped.js';
 import { describeNetworkFile, refuseOtherNetwork, refuseTrainedNetwork } from './init.js';
 import { type LogEntry, type RunOptions, type SkippedStep, Trainer, type TrainingData } from './trainer.js';
+import { evaluateOnTarget, type TargetEvaluation } from './worst-images.js';
 
 /** What a training starts from; with nothing given, from random values. */
 export interface TrainingStart {
@@ -70,7 +69,7 @@ export interface TrainedTask {
   /** Of the steps, without start and evaluation. */
   seconds: number;
   /** Of a finished network where there is something to evaluate on. */
-  scores: Scores | undefined;
+  evaluated: TargetEvaluation | undefined;
 }
 
 /** Trains, evaluates and frees everything but the data, however it ends. @throws what a hook or a step throws. */
@@ -92,11 +91,11 @@ export async function train(task: TrainingTask): Promise<TrainedTask> {
     });
     const seconds = (performance.now() - began) / 1000;
     task.onTrained?.(trainer, outcome);
-    if (outcome === 'stopped' || !evaluation) return { outcome, seconds, scores: undefined };
+    if (outcome === 'stopped' || !evaluation) return { outcome, seconds, evaluated: undefined };
     // In float32, as what is saved is evaluated later.
     trainer.learner.autocast_(undefined);
-    const { scores } = await evaluateSegmentor(segmentor, evaluation.dataset, evaluation);
-    return { outcome, seconds, scores };
+    const evaluated = await evaluateOnTarget(segmentor, evaluation.dataset, evaluation);
+    return { outcome, seconds, evaluated };
   } finally {
     await trainer.dispose();
   }

@@ -258,7 +258,7 @@ describe('a sweep', () => {
     const whole = await run('whole', () => {});
     expect(whole.end).toMatchObject({
       outcome: 'finished',
-      scores: { iou: [expect.any(Number), expect.any(Number), expect.any(Number)] },
+      evaluated: { scores: { iou: [expect.any(Number), expect.any(Number), expect.any(Number)] } },
     });
     const killed = run('killed', (event) => {
       if (event.kind === 'step' && event.done === 5) process.kill(childOf('run-program'), 'SIGKILL');
@@ -272,7 +272,7 @@ describe('a sweep', () => {
     const logs = ({ told }: typeof whole) => told.filter(({ kind }) => kind === 'log');
     expect(logs(whole)).toHaveLength(2);
     expect(logs(again)).toEqual(logs(whole));
-    expect(again.end.scores).toEqual(whole.end.scores);
+    expect(again.end.evaluated!.scores).toEqual(whole.end.evaluated!.scores);
     const networks = ['whole', 'killed'].map((name) =>
       readFileSync(join(folder, 'own', name, 'model.safetensors')),
     );

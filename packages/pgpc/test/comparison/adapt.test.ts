@@ -7,6 +7,7 @@ import { writeStreetSynth } from '@pgpc/street-synth';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.js';
 import { type AdaptEvent, type AdaptOptions, adapt } from '../../src/comparison/adapt.js';
+import { scores } from '../../src/evaluation/scores.js';
 import { loadModel } from '../../src/models/checkpoint.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 
@@ -51,9 +52,17 @@ describe('on a target with labels to score on', () => {
 
   test('prints one table, with the source network first', () => {
     expect(outcome).toMatchObject({ code: 0 });
-    const { results, info } = openRun(join(out, 'scored'));
+    const { results, info, metrics, pictures } = openRun(join(out, 'scored'));
     expect(results.map(({ name }) => name)).toEqual(['source', 'self-training', 'source-only']);
     expect(info.status).toBe('finished');
+    expect(pictures!.worst!.map(({ method }) => method).toSorted()).toEqual(
+      results.map(({ name }) => name).toSorted(),
+    );
+    for (const { name, confusion, miou } of results) {
+      expect(scores(confusion!).miou).toBeCloseTo(miou, 12);
+      const scored = metrics.filter(({ phase, values }) => phase === name && 'val/miou' in values);
+      expect(scored.length).toBeGreaterThan(0);
+    }
     const means = results.map(({ miou }) => (100 * miou).toFixed(1));
     expect(outcome.stdout).toMatch(new RegExp(`mIoU\\s+${means.join('\\s+')}\n`));
     expect(outcome.stdout).toContain('the trainings take');

@@ -83,8 +83,14 @@ describe('a training', () => {
       .filter((kind) => !['data', 'stage', 'warning'].includes(kind));
     const steps = ['step', 'step', 'log', 'step', 'score', 'score', 'score', 'checkpoint'];
     expect(kinds).toEqual(['run', 'description', 'weights', 'begin', ...steps, 'end', 'evaluate']);
-    const { scores } = await evaluate({ checkpoint: result.checkpoint!, target, device: 'cpu' });
+    const { scores, confusion } = await evaluate({ checkpoint: result.checkpoint!, target, device: 'cpu' });
     expect(scores.miou).toBe(result.result!.miou);
+    expect(run.results[0]!.confusion).toEqual(confusion);
+    const [worst] = run.pictures!.worst!;
+    expect(worst).toMatchObject({ method: 'pgpc', images: [{ miou: scores.miou }] });
+    const kept = readdirSync(join(out, 'whole/pictures'));
+    for (const { image, truth, prediction } of worst!.images)
+      expect(kept).toEqual(expect.arrayContaining([image, truth, prediction]));
   }, 60_000);
 
   test('a trained network is not taken for the ImageNet encoder that the feature distance holds to', async () => {

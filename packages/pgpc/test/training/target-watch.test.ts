@@ -85,7 +85,11 @@ test('shows four images with their truth, what student and teacher make of them,
       expect(existsSync(join(run.path, 'pictures', file))).toBe(true);
   }
   const { scores } = await evaluateSegmentor(student.segmentor, validation);
-  expect(logged).toEqual({ 'val/miou': scores.miou });
+  const byClass = validation.classes.flatMap(({ name }, i) =>
+    Number.isNaN(scores.iou[i]) ? [] : [[`val/iou/${name}`, scores.iou[i]]],
+  );
+  expect(byClass.length).toBeGreaterThan(2);
+  expect(logged).toEqual({ 'val/miou': scores.miou, ...Object.fromEntries(byClass) });
 });
 
 test('where the prediction is wrong is black, where the label does not say white', async () => {

@@ -10,7 +10,7 @@ import { describeDevice, useCores } from '../../machine.js';
 import { describeReport } from '../../models/weights/fit.js';
 import { shippedEncoder } from '../../models/weights/shipped.js';
 import { percent } from '../../report/format.js';
-import { writeReport } from '../../report/report.js';
+import { LiveReport } from '../../report/live-report.js';
 import { meanAndSpread } from '../../report/series.js';
 import type { TrainingEvent, TrainingResult } from '../../training/events.js';
 import { gib } from '../../training/memory.js';
@@ -39,7 +39,7 @@ export async function showTraining(
 ): Promise<TrainingResult> {
   useCores();
   const tell = teller(io);
-  const report = new LiveReport();
+  const report = new RunReport();
   let result: TrainingResult;
   try {
     result = await train((event) => {
@@ -60,30 +60,24 @@ export async function showTraining(
 }
 
 /** The report of a run, written anew at every checkpoint and at the end, however that comes. */
-class LiveReport {
+class RunReport {
   /** The file, once it is written. */
   file: string | undefined;
   /** The run directory, once it is taken. */
   run: string | undefined;
-  #writing: Promise<void> | undefined;
+  #live: LiveReport | undefined;
 
   tell(event: TrainingEvent): void {
-    if (event.kind === 'run') this.run = event.directory;
-    // One at a time: the next checkpoint's report has this one's too.
-    if (event.kind === 'checkpoint') this.#writing ??= this.#write();
+    if (event.kind === 'run') {
+      this.run = event.directory;
+      this.#live = new LiveReport(event.directory);
+    }
+    if (event.kind === 'checkpoint') this.#live!.again();
   }
 
   async end(): Promise<void> {
-    await this.#writing;
-    await this.#write();
-  }
-
-  async #write(): Promise<void> {
     // A run that was refused has left no folder.
-    if (this.run !== undefined && existsSync(join(this.run, 'run.json'))) {
-      this.file = await writeReport(this.run);
-    }
-    this.#writing = undefined;
+    if (this.#live && existsSync(join(this.#live.run, 'run.json'))) this.file = await this.#live.last();
   }
 }
 

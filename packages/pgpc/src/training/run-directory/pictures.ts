@@ -1,14 +1,14 @@
 // The pictures of a run directory.
 
 import { writeFile } from 'node:fs/promises';
-import { type LabelMap, naming, type RgbImage } from '@pgpc/datasets';
+import { type ClassInfo, type LabelMap, naming, type RgbImage } from '@pgpc/datasets';
 import sharp, { type Sharp } from 'sharp';
 import type { RunClass } from './schema.js';
 
 /** Train ids in the classes' colours; ids that are no class are black. */
 export function coloured(
   { width, height, data: trainIds }: LabelMap,
-  classes: readonly RunClass[],
+  classes: readonly { readonly color: RunClass['color'] | ClassInfo['color'] }[],
 ): RgbImage {
   const colors = new Uint8Array(256 * 3);
   for (const [id, { color }] of classes.entries()) colors.set(color, id * 3);

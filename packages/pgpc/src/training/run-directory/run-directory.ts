@@ -224,9 +224,10 @@ export class RunDirectory {
   /**
    * Adds a method's result, or replaces that of the same method and seed, and rewrites `results.json`.
    *
+   * @param order - names of methods: seed by seed, results are kept in it
    * @throws Error if the result has not one IoU a class, or a value outside 0..1.
    */
-  addResult(result: MethodResult): void {
+  addResult(result: MethodResult, order?: readonly string[]): void {
     if (result.iou.length !== this.#info.classes.length) {
       throw new Error(
         `result of '${result.name}' has ${result.iou.length} IoU values, the run has ${this.#info.classes.length} classes`,
@@ -237,6 +238,13 @@ export class RunDirectory {
     this.#results = this.#results.some(same)
       ? this.#results.map((other) => (same(other) ? result : other))
       : [...this.#results, result];
+    if (order) {
+      const place = ({ name, seed = 0 }: MethodResult) => [seed, order.indexOf(name)] as const;
+      this.#results = this.#results.toSorted((a, b) => {
+        const [[seedOfA, placeOfA], [seedOfB, placeOfB]] = [place(a), place(b)];
+        return seedOfA - seedOfB || placeOfA - placeOfB;
+      });
+    }
     writeJson(path.join(this.path, 'results.json'), this.#results);
   }
 
@@ -265,8 +273,9 @@ export class RunDirectory {
 
   /** Replaces `pictures/index.json`. @throws Error if a file name has a folder in it. */
   writePictureIndex(index: PictureIndex): void {
-    const checkedIndex = checked(pictureIndexSchema, index, 'picture index');
-    writeJson(this.picturePath(PICTURE_INDEX), checkedIndex);
+    // As it is going to be read: JSON has null in place of NaN.
+    checked(pictureIndexSchema, JSON.parse(JSON.stringify(index)), 'picture index');
+    writeJson(this.picturePath(PICTURE_INDEX), index);
   }
 
   /** Removes from `pictures/` what an index does not name: pictures shown no more, and what a killed write left. */

@@ -60,6 +60,8 @@ export const methodResultSchema = z.object({
   classAccuracy: z.array(fraction).optional(),
   meanAccuracy: fraction.optional(),
   frequencyWeightedIou: fraction.optional(),
+  /** Pixels by true (row) and predicted class. */
+  confusion: z.array(z.array(z.number().int().min(0))).optional(),
   seconds: z.number().min(0),
 });
 
@@ -80,6 +82,26 @@ export const pictureIndexSchema = z.object({
         .optional(),
     }),
   ),
+  /** The images that a result is worst on, the lowest mIoU first, with small pictures. */
+  worst: z
+    .array(
+      z.object({
+        method: z.string(),
+        seed: z.number().int().optional(),
+        images: z.array(
+          z.object({
+            id: z.string(),
+            miou: fraction,
+            accuracy: fraction,
+            iou: z.array(fraction),
+            image: pictureFile,
+            truth: pictureFile,
+            prediction: pictureFile,
+          }),
+        ),
+      }),
+    )
+    .optional(),
   /** Of a method with contrast, as safetensors: the prototypes at its checkpoints, and what the banks held at the newest. */
   contrast: z
     .object({
@@ -109,7 +131,7 @@ export type MethodResult = z.infer<typeof methodResultSchema>;
 export type PictureIndex = z.infer<typeof pictureIndexSchema>;
 
 /** The names of all files that an index has. */
-export function picturesIn({ source, target, contrast }: PictureIndex): Set<string> {
+export function picturesIn({ source, target, contrast, worst = [] }: PictureIndex): Set<string> {
   const names = [
     ...source.flatMap(({ image, label }) => [image, label]),
     ...target.flatMap(({ image, truth, predictions, checkpoints = [] }) => [
@@ -118,6 +140,9 @@ export function picturesIn({ source, target, contrast }: PictureIndex): Set<stri
       ...Object.values(predictions),
       ...checkpoints.flatMap(({ pictures }) => Object.values(pictures)),
     ]),
+    ...worst.flatMap(({ images }) =>
+      images.flatMap(({ image, truth, prediction }) => [image, truth, prediction]),
+    ),
     ...(contrast?.checkpoints ?? []).map(({ prototypes }) => prototypes),
     contrast?.memory,
   ];
