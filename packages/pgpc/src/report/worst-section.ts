@@ -12,7 +12,7 @@ type Worst = NonNullable<PictureIndex['worst']>[number];
 
 /** Reads the small pictures; one that is missing has its name in its place. */
 export async function worstImages(run: Run, { images }: Worst): Promise<Html> {
-  const cards: Html[] = [];
+  const items: Html[] = [];
   for (const [i, one] of images.entries()) {
     const { id, miou, accuracy, iou } = one;
     const pictures = await Promise.all(
@@ -27,7 +27,7 @@ export async function worstImages(run: Run, { images }: Worst): Promise<Html> {
       ({ name, color, value }) =>
         html`<span><i style="background:${css(color)}"></i>${name} ${percent(value)}</span> `,
     );
-    cards.push(html`<li>
+    items.push(html`<li>
 <h3>${i + 1}. ${id}</h3>
 <div class="thumbs">${pictures}</div>
 <p class="key"><strong>mIoU ${percent(miou)} %</strong> <span>accuracy ${percent(accuracy)} %</span> <span>lowest:</span> ${lowest}</p>
@@ -35,5 +35,5 @@ export async function worstImages(run: Run, { images }: Worst): Promise<Html> {
 `);
   }
   return html`<ol class="worst">
-${cards}</ol>`;
+${items}</ol>`;
 }
