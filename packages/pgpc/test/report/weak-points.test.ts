@@ -3,11 +3,10 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { liveTensors } from '@pgpc/torch';
+import { liveTensors, ops, type Tensor } from '@pgpc/torch';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Learner } from '../../src/adaptation/learner.js';
-import { toLabelMap } from '../../src/evaluation/evaluate.js';
+import { type EvaluatedNetwork, toLabelMap } from '../../src/evaluation/evaluate.js';
 import { predictLabels } from '../../src/evaluation/inference.js';
 import { scores } from '../../src/evaluation/scores.js';
 import { writeReport } from '../../src/report/report.js';
@@ -15,7 +14,7 @@ import { STYLE } from '../../src/report/style.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
 import { evaluateOnTarget, keepWorst, resultOf } from '../../src/training/worst-images.js';
-import { memoryDataset, randomSample, tinySegmentor } from '../support/method.js';
+import { CLASSES, memoryDataset, normal, randomSample } from '../support/method.js';
 
 const SHOWN = 20;
 const COLORS = [
@@ -158,13 +157,21 @@ test('every class that was scored has a chart with its last value, a lone point 
   expect(page).not.toContain('<strong>IoU of class 0');
 });
 
+/** Scores each pixel by its three values alone, in no time. */
+const linear = (weight: Tensor): EvaluatedNetwork => ({
+  config: { classes: CLASSES },
+  training: false,
+  train: () => {},
+  eval: () => {},
+  call: (image) => ({ logits: ops.conv2d(image, weight) }),
+});
+
 test('a training keeps the worst twenty images, small, and the report shows them in order', async () => {
   const samples = Array.from({ length: SHOWN + 2 }, (_, i) => randomSample(32, 32, i + 1));
   samples[5] = randomSample(360, 32, 6);
   const dataset = memoryDataset(samples);
-  using learner = new Learner(tinySegmentor, 1);
-  const network = learner.segmentor;
-  network.eval();
+  using weight = normal([CLASSES, 3, 1, 1], 1);
+  const network = linear(weight);
   const before = liveTensors();
   const evaluation = await evaluateOnTarget(network, dataset, {});
   expect(liveTensors()).toBe(before);
@@ -220,8 +227,8 @@ test('a training keeps the worst twenty images, small, and the report shows them
 
 test('the worst images add little to a report, even where they are noise of any size', async () => {
   const noise = memoryDataset([randomSample(330, 250, 1)]);
-  using learner = new Learner(tinySegmentor, 1);
-  const { worst } = await evaluateOnTarget(learner.segmentor, noise, {});
+  using weight = normal([CLASSES, 3, 1, 1], 1);
+  const { worst } = await evaluateOnTarget(linear(weight), noise, {});
   const characters = worst.reduce(
     (sum, { image, truth, prediction }) => sum + image.length + truth.length + prediction.length,
     0,
