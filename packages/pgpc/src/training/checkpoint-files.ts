@@ -57,7 +57,7 @@ export function findCheckpoint(directory: string): FoundCheckpoint | undefined {
 
 /** Removes the states of a training that is not going to be resumed. */
 export function removeStates(directory: string): void {
-  for (const name of [CHECKPOINT_FILE, PREVIOUS_FILE, NEXT_FILE]) {
+  for (const name of [CHECKPOINT_FILE, PREVIOUS_FILE, NEXT_FILE, DAMAGED_FILE]) {
     rmSync(join(directory, name), { force: true });
   }
 }

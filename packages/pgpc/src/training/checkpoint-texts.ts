@@ -26,11 +26,35 @@ const stateSchema = z.object({
 /** Where a training stands, beside its tensors. */
 export type SavedState = z.infer<typeof stateSchema>;
 
-/** What a run keeps beside a training's state, see `BesideState`. */
+/** What one of several trainings side by side keeps beside its state. */
+const taskSchema = z.object({
+  /** What it has logged, and what it has scored. */
+  told: z.array(
+    z.object({
+      kind: z.enum(['log', 'validation']),
+      iteration: z.int().min(0),
+      values: z.record(z.string(), z.number()),
+    }),
+  ),
+  /** What its steps took. */
+  seconds: z.number().min(0),
+  /** As `run.json` has them. */
+  surroundings: z.object({
+    versions: z.record(z.string(), z.string()),
+    device: z.string(),
+    machine: z.string(),
+  }),
+});
+
+/** What is kept beside a training's state: by a run, see `BesideState`, or by one of several trainings side by side. */
 const besideSchema = z.object({
   selection: selectionSchema.optional(),
   metricsLines: z.int().min(0).optional(),
+  task: taskSchema.optional(),
 });
+
+export type SavedBeside = z.infer<typeof besideSchema>;
+export type SavedTask = z.infer<typeof taskSchema>;
 
 type Texts = Readonly<Record<string, string>>;
 
@@ -40,7 +64,7 @@ export function savedState(file: string, texts: Texts): SavedState {
 }
 
 /** @throws as {@link savedState} does */
-export function savedBeside(file: string, texts: Texts): z.infer<typeof besideSchema> {
+export function savedBeside(file: string, texts: Texts): SavedBeside {
   return fitting(besideSchema, file, { beside: '{}', ...texts }, 'beside');
 }
 

@@ -15,7 +15,8 @@ import { describeDevice, useCores, versions } from '../machine.js';
 import type { WeightsReport } from '../models/weights/fit.js';
 import { PixelStore } from '../pipeline/pixels.js';
 import { CheckpointClock } from './checkpoint-clock.js';
-import { findCheckpoint } from './checkpoint-files.js';
+import { findCheckpoint, setAside } from './checkpoint-files.js';
+import { type SavedBeside, type SavedTask, savedBeside, savedState } from './checkpoint-texts.js';
 import { openData } from './data.js';
 import { loadPlugins } from './plugins.js';
 import { describeMachine } from './run-directory/origin.js';
@@ -89,7 +90,7 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
   let began = performance.now();
   const seconds = () => secondsBefore + (performance.now() - began) / 1000;
   const save = (trainer: Trainer) => {
-    trainer.save(checkpoint, { told, seconds: seconds(), surroundings } satisfies BesideTask);
+    trainer.save(checkpoint, { task: { told, seconds: seconds(), surroundings } } satisfies SavedBeside);
     clock.saved();
   };
   const trained = await train({
@@ -104,7 +105,7 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
     onBegin: ({ iteration, beside }) => {
       began = performance.now();
       if (iteration === 0) return;
-      const before = beside as unknown as BesideTask;
+      const before = (beside as SavedBeside).task!;
       secondsBefore = before.seconds;
       for (const entry of before.told) tell(entry);
     },
@@ -127,29 +128,18 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
 const MINUTES_BETWEEN = 2;
 
 /** What is told in order from the first step on. */
-type ToldEntry = Extract<RunEvent, { kind: 'log' | 'validation' }>;
-
-/** What a task keeps beside its state. */
-type BesideTask = {
-  /** What it has logged and scored. */
-  told: readonly ToldEntry[];
-  /** What its steps took. */
-  seconds: number;
-  surroundings: TaskSurroundings;
-};
-
-type TaskSurroundings = Parameters<typeof surroundingChanges>[1];
+type ToldEntry = SavedTask['told'][number];
 
 /** The newest state of an earlier try, where it resumes exactly; else what the task starts from. */
 function startOf(
   { start, checkpoint }: RunTask,
-  surroundings: TaskSurroundings,
+  surroundings: SavedTask['surroundings'],
 ): { start: TrainingStart; remark?: string } {
   try {
     const found = findCheckpoint(checkpoint);
     if (found === undefined) return { start };
-    const { beside = '{}', state = '{}' } = indexWeights(found.file).metadata;
-    const { surroundings: before } = JSON.parse(beside) as Partial<BesideTask>;
+    const { metadata } = indexWeights(found.file);
+    const before = savedBeside(found.file, metadata).task?.surroundings;
     // Of a release that kept nothing beside it.
     if (before === undefined)
       return { start, remark: `begins anew: ${found.file} does not say what it computed with` };
@@ -157,7 +147,8 @@ function startOf(
     if (changes.length > 0) {
       return { start, remark: `begins anew, as it would not resume exactly: ${changes.join('; ')}` };
     }
-    const { iteration } = JSON.parse(state) as { iteration: number };
+    const { iteration } = savedState(found.file, metadata);
+    setAside(checkpoint, found.file);
     const why = found.instead === undefined ? '' : ` (${found.instead})`;
     return { start: { checkpoint: found.file }, remark: `resumes from step ${iteration}${why}` };
   } catch (error) {
