@@ -23,7 +23,6 @@ export type AdapterConfig = Readonly<z.infer<typeof adapterSchema>>;
 
 /** What `--encoder-training` chooses from. */
 export const encoderTrainings = ['full', 'frozen', 'lora', 'rein'] as const;
-export type EncoderTraining = (typeof encoderTrainings)[number];
 
 /** The papers' sizes: rank 16 of LoRA as Rein's authors compare with it, 100 tokens of rank 16 in Rein. */
 export const adapters: Readonly<Record<AdapterConfig['kind'], AdapterConfig>> = {

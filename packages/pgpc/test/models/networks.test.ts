@@ -90,14 +90,18 @@ test.each([
   ['daformer_mitb0', 1e-6],
   ['hrda_mitb5', 1e-6],
   ['dinov2_vits14', 1e-6],
-])('%s computes what the official implementation computes, to %d', (name, tolerance) => {
-  using network = fill(withoutInitialValues(() => createNetwork(name)));
-  const golden = officialGolden(name);
-  torch.tidy(() => {
-    const outputs = torch.noGrad(() => network.call(goldenInput(golden.input_shape)));
-    for (const output of golden.outputs) expectGolden(outputs[output.name]!, output, tolerance);
-  });
-});
+])(
+  '%s computes what the official implementation computes, to %d',
+  { timeout: 300_000 },
+  (name, tolerance) => {
+    using network = fill(withoutInitialValues(() => createNetwork(name)));
+    const golden = officialGolden(name);
+    torch.tidy(() => {
+      const outputs = torch.noGrad(() => network.call(goldenInput(golden.input_shape)));
+      for (const output of golden.outputs) expectGolden(outputs[output.name]!, output, tolerance);
+    });
+  },
+);
 
 describe('createNetwork', () => {
   test('knows every network of the manifests, and lists its names where one is not known', () => {
