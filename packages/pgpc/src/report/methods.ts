@@ -8,7 +8,7 @@ import { meanAndSpread } from './series.js';
  * The methods with a part of their own in the report: what the gain is measured from, which is the first of these that was
  * scored, and the upper bound.
  */
-export const BASELINES = ['source-only', 'source'];
+const BASELINES = ['source-only', 'source'];
 export const ORACLE = 'oracle';
 
 /** A method over its seeds: means of fractions and of seconds; `spread` is the standard deviation of the mIoU. */
