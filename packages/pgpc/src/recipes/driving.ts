@@ -7,7 +7,7 @@ import { type MethodParts, methodConfig } from '../config/method.js';
 import type { MultiResolutionOptions } from '../config/multi-resolution.js';
 import { daformerRareClasses, type RareClassOptions } from '../config/rare-classes.js';
 import type { NetworkName } from '../config/segmentor.js';
-import { networks, segmentorConfig } from '../config/segmentor.js';
+import { isDino, networks, segmentorConfig } from '../config/segmentor.js';
 import { daformerSelfTraining } from '../config/self-training.js';
 import { daformerRecipe, type RecipeOverrides } from './daformer.js';
 
@@ -88,7 +88,7 @@ function cityscapesMargins(cropHeight: number): { ignoreTop: number; ignoreBotto
 
 /**
  * One experiment of the tables.
- * @param imageNet whether the encoder starts from ImageNet weights; else there is no feature distance.
+ * @param imageNet whether the encoder starts from ImageNet weights; else there is no feature distance, and none of DINO's encoders.
  */
 export function drivingExperiment(
   preset: DrivingPresetName,
@@ -124,7 +124,7 @@ export function drivingExperiment(
     method: methodConfig(method, {
       selfTraining,
       contrast: pgpcContrast,
-      ...(!imageNet && { featureDistance: false }),
+      ...((!imageNet || isDino(backbone)) && { featureDistance: false }),
       style,
       denoise,
       weighting,

@@ -65,7 +65,10 @@ describe('settings of an experiment', () => {
       { 'method.contrast.rnk': 3 },
       /setting method\.contrast\.rnk: method\.contrast has no 'rnk' \(did you mean 'rank'\?\); it has weight, /,
     ],
-    [{ rank: 3 }, /an experiment has no 'rank' \(did you mean 'method\.contrast\.rank'\?\)/],
+    [
+      { rank: 3 },
+      /an experiment has no 'rank' \(did you mean 'segmentor\.adapter\.rank' or 'method\.contrast\.rank'\?\)/,
+    ],
     [
       { 'method.style.bta': 0.1 },
       /method\.style has no 'bta' \(did you mean 'beta'\?\); it has kind, beta, image, features/,

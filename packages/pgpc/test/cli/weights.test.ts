@@ -75,7 +75,13 @@ describe('inspect', () => {
     expect({ format, naming, network, metadata }).toEqual({
       format: 'daformer',
       naming: 'mit-official',
-      network: { backbone: 'mit_b0', head: 'daformer', channels: 16, classes: tinySegmentor.classes },
+      network: {
+        backbone: 'mit_b0',
+        head: 'daformer',
+        channels: 16,
+        classes: tinySegmentor.classes,
+        twoResolutions: false,
+      },
       metadata: { 'meta.time': 'once' },
     });
     const size = daformer.stateDict().size;
