@@ -119,7 +119,10 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
       if (!isLast && clock.due(done, experiment.iterations)) save(trainer);
     },
     onLog: (entry) => tell({ kind: 'log', ...entry }),
-    onTrained: save,
+    // Of a training that was stopped before its first step there is nothing to resume.
+    onTrained: (trainer) => {
+      if (trainer.iteration > 0) save(trainer);
+    },
   });
   send({ kind: 'end', ...trained, seconds: secondsBefore + trained.seconds });
 }
