@@ -1,7 +1,7 @@
 // The folder of one run, open for writing: self-contained, and the only thing that reports and dashboards read.
 
-import { appendFileSync, mkdirSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
+import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import {
   CITYSCAPES_CLASSES,
@@ -280,10 +280,11 @@ export class RunDirectory {
 
   /** Removes from `pictures/` what an index does not name: pictures shown no more, and what a killed write left. */
   async removeUnlistedPictures(index: PictureIndex): Promise<void> {
-    const listed = picturesIn(index).add(PICTURE_INDEX);
     const folder = path.join(this.path, 'pictures');
     for (const file of await readdir(folder)) {
-      if (!listed.has(file)) await rm(path.join(folder, file), { recursive: true });
+      // At once, by what is named now: the next checkpoint may have written a file of this name since the folder was read.
+      const listed = file === PICTURE_INDEX || picturesIn(index).has(file);
+      if (!listed) rmSync(path.join(folder, file), { recursive: true });
     }
   }
 
