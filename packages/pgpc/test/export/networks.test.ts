@@ -1,4 +1,5 @@
 // Every network of docs/networks.md as an ONNX file: ONNX Runtime gives what libtorch gives, at sizes that were not traced.
+// PGPC_ALL_NETWORKS=1 includes the heads that differ from another in no operator.
 
 import { type Tensor, tensor, tidy } from '@pgpc/torch';
 import { describe, expect, test } from 'vitest';
@@ -15,6 +16,9 @@ const made = (backbone: BackboneName, head: HeadName) =>
 /** None that was traced. */
 const SHAPES = [[2, 3, 70, 101]];
 
+/** Heads that another has all operators of: their networks of 40 million weights are exported on request alone. */
+const ON_REQUEST: readonly HeadName[] = ['deeplabv2-full', 'deeplabv3plus-nobn'];
+
 describe.each([
   ['mit_b0', 'daformer'],
   ['mit_b0', 'segformer'],
@@ -24,18 +28,22 @@ describe.each([
   ['resnet101', 'deeplabv3plus-nobn'],
   ['hrnet_w48', 'hrnet'],
 ] as const)('%s with %s', (backbone, head) => {
-  test('is the same at any batch and size', { timeout: 300_000 }, async () => {
-    using network = made(backbone, head);
-    const { bytes, input, output } = toOnnx(network);
-    expect([input, output]).toEqual([
-      ['batch', 3, 'height', 'width'],
-      ['batch', 19, 'logits_height', 'logits_width'],
-    ]);
-    const { maxError, equal, most } = await compared(bytes, network, SHAPES);
-    expect(most).toBeGreaterThan(0.01);
-    expect(maxError).toBeLessThan(Math.min(1e-3, 1e-4 * most));
-    expect(equal).toBeGreaterThanOrEqual(0.999);
-  });
+  test.skipIf(process.env.PGPC_ALL_NETWORKS === undefined && ON_REQUEST.includes(head))(
+    'is the same at any batch and size',
+    { timeout: 300_000 },
+    async () => {
+      using network = made(backbone, head);
+      const { bytes, input, output } = toOnnx(network);
+      expect([input, output]).toEqual([
+        ['batch', 3, 'height', 'width'],
+        ['batch', 19, 'logits_height', 'logits_width'],
+      ]);
+      const { maxError, equal, most } = await compared(bytes, network, SHAPES);
+      expect(most).toBeGreaterThan(0.01);
+      expect(maxError).toBeLessThan(Math.min(1e-3, 1e-4 * most));
+      expect(equal).toBeGreaterThanOrEqual(0.999);
+    },
+  );
 });
 
 describe('two resolutions', () => {
