@@ -4,7 +4,7 @@ import { full, type Generator, nn, ops, sizeOf, type Tensor } from '@pgpc/torch'
 import type { ConvnextName } from '../config/segmentor.js';
 import type { Backbone } from './decoder.js';
 import { fitted, paddedTo } from './fit-image.js';
-import { initialize } from './initial-values.js';
+import { resetTruncated } from './initial-values.js';
 import { MapNorm } from './map-norm.js';
 
 /** What tells the sizes apart. */
@@ -27,13 +27,6 @@ const NORM_EPS = 1e-6;
 /** What the scales of the residual branches begin with. */
 const LAYER_SCALE = 1e-6;
 
-/** Truncated normal, std 0.02, bias 0. */
-function reset<L extends nn.Linear | nn.Conv2d>(layer: L, generator: Generator): L {
-  initialize(() => nn.truncNormal_(layer.weight, { std: 0.02, generator }));
-  nn.constant_(layer.bias!, 0);
-  return layer;
-}
-
 class Block extends nn.Module {
   readonly gamma: Tensor;
   readonly dwconv: nn.Conv2d;
@@ -44,10 +37,13 @@ class Block extends nn.Module {
   constructor(dim: number, generator: Generator) {
     super();
     this.gamma = this.parameter(full([dim], LAYER_SCALE));
-    this.dwconv = reset(new nn.Conv2d(dim, dim, 7, { padding: 3, groups: dim, generator }), generator);
+    this.dwconv = resetTruncated(
+      new nn.Conv2d(dim, dim, 7, { padding: 3, groups: dim, generator }),
+      generator,
+    );
     this.norm = new nn.LayerNorm(dim, { eps: NORM_EPS, narrow: true });
-    this.pwconv1 = reset(new nn.Linear(dim, 4 * dim, { generator }), generator);
-    this.pwconv2 = reset(new nn.Linear(4 * dim, dim, { generator }), generator);
+    this.pwconv1 = resetTruncated(new nn.Linear(dim, 4 * dim, { generator }), generator);
+    this.pwconv2 = resetTruncated(new nn.Linear(4 * dim, dim, { generator }), generator);
   }
 
   /** (B, D, h, w) to (B, D, h, w). */
@@ -70,7 +66,7 @@ export class Convnext extends nn.Module<[image: Tensor], Tensor[]> implements Ba
     super();
     this.channels = config.dims;
     const strided = (from: number, to: number, side: number) =>
-      reset(new nn.Conv2d(from, to, side, { stride: side, generator }), generator);
+      resetTruncated(new nn.Conv2d(from, to, side, { stride: side, generator }), generator);
     this.downsampleLayers = new nn.ModuleList(
       config.dims.map((dim, i) => {
         if (i === 0) return new nn.Sequential(strided(3, dim, 4), new MapNorm(dim));

@@ -1,4 +1,6 @@
-// How networks leave out drawing initial values that are overwritten at once.
+// How networks draw initial values, and leave them out where they are overwritten at once.
+
+import { type Generator, nn } from '@pgpc/torch';
 
 let omitted = false;
 
@@ -14,6 +16,13 @@ export function withoutInitialValues<T>(build: () => T): T {
   } finally {
     omitted = before;
   }
+}
+
+/** Transformers' and ConvNeXt's: a truncated normal, std 0.02, bias 0. @returns the layer. */
+export function resetTruncated<L extends nn.Linear | nn.Conv2d>(layer: L, generator: Generator): L {
+  initialize(() => nn.truncNormal_(layer.weight, { std: 0.02, generator }));
+  if (layer.bias) nn.constant_(layer.bias, 0);
+  return layer;
 }
 
 /** Draws the values that an architecture begins with, unless {@link withoutInitialValues} says not to. */

@@ -3,7 +3,7 @@
 import { dims, type Generator, nn, ops, sizeOf, type Tensor } from '@pgpc/torch';
 import { attend } from './attention.js';
 import type { Backbone } from './decoder.js';
-import { initialize } from './initial-values.js';
+import { initialize, resetTruncated } from './initial-values.js';
 
 /** What tells the sizes of MiT apart; heads, reductions and MLP ratio are the same for all. */
 export interface MitConfig {
@@ -37,13 +37,6 @@ function toMap(tokens: Tensor, height: number, width: number): Tensor {
 /** (B, D, H, W) to (B, P, D): a view if the map is in channels-last memory, else a transposed view. */
 function toTokens(map: Tensor): Tensor {
   return map.flatten(2).transpose(1, 2);
-}
-
-/** Linear: truncated normal, std 0.02, bias 0. */
-function resetLinear(layer: nn.Linear, generator: Generator): nn.Linear {
-  initialize(() => nn.truncNormal_(layer.weight, { std: 0.02, generator }));
-  if (layer.bias) nn.constant_(layer.bias, 0);
-  return layer;
 }
 
 /** Convolution: normal, std sqrt(2 / fan out), fan out counted per group, bias 0. */
@@ -88,7 +81,7 @@ class EfficientAttention extends nn.Module<[x: Tensor, height: number, width: nu
     generator: Generator,
   ) {
     super();
-    const linear = (out: number) => resetLinear(new nn.Linear(dim, out, { generator }), generator);
+    const linear = (out: number) => resetTruncated(new nn.Linear(dim, out, { generator }), generator);
     this.q = linear(dim);
     this.kv = linear(2 * dim);
     this.proj = linear(dim);
@@ -135,9 +128,9 @@ class MixFfn extends nn.Module<[x: Tensor, height: number, width: number]> {
   constructor(dim: number, generator: Generator) {
     super();
     const hidden = MLP_RATIO * dim;
-    this.fc1 = resetLinear(new nn.Linear(dim, hidden, { generator }), generator);
+    this.fc1 = resetTruncated(new nn.Linear(dim, hidden, { generator }), generator);
     this.dwconv = new DepthwiseConv(hidden, generator);
-    this.fc2 = resetLinear(new nn.Linear(hidden, dim, { generator }), generator);
+    this.fc2 = resetTruncated(new nn.Linear(hidden, dim, { generator }), generator);
   }
 
   forward(x: Tensor, height: number, width: number): Tensor {

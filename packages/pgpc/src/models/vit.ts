@@ -8,7 +8,7 @@ import { LowRank, Rein } from './adapters.js';
 import { attend } from './attention.js';
 import type { Backbone } from './decoder.js';
 import { paddedTo } from './fit-image.js';
-import { initialize } from './initial-values.js';
+import { initialize, resetTruncated } from './initial-values.js';
 import {
   gridPositions,
   keyBiasMask,
@@ -99,15 +99,8 @@ export const vitConfigs: Readonly<Record<VitName, VitConfig>> = {
   dinov3_vith16plus: third(plus(mlp(1280, 32, 20))),
 };
 
-/** Truncated normal, std 0.02, bias 0, as both authors begin. */
-function resetLinear(layer: nn.Linear, generator: Generator): nn.Linear {
-  initialize(() => nn.truncNormal_(layer.weight, { std: 0.02, generator }));
-  if (layer.bias) nn.constant_(layer.bias, 0);
-  return layer;
-}
-
 const linear = (from: number, to: number, generator: Generator) =>
-  resetLinear(new nn.Linear(from, to, { generator }), generator);
+  resetTruncated(new nn.Linear(from, to, { generator }), generator);
 
 /** Scales the channels of a residual branch and adds it: x + gamma y. */
 class LayerScale extends nn.Module<[x: Tensor, branch: Tensor]> {
@@ -129,7 +122,7 @@ class MaskedLinear extends nn.Linear {
 
   constructor(dim: number, generator: Generator) {
     super(dim, 3 * dim, { generator });
-    resetLinear(this, generator);
+    resetTruncated(this, generator);
     this.biasMask = this.buffer(keyBiasMask(dim));
   }
 
