@@ -1,4 +1,4 @@
-// Images of any size for encoders that take whole patches: padding, and maps that cover the image alone.
+// Images of any size for networks that take whole patches: padding, and maps that cover the image alone.
 
 import { arange, dims, sizeOf, type Tensor } from '@pgpc/torch';
 

@@ -5,6 +5,7 @@ import { type AutocastDtype, nn, ones, ops, sizeOf, type Tensor } from '@pgpc/to
 import { CONTEXT_SCALE } from '../config/multi-resolution.js';
 import { windowStarts } from '../windows.js';
 import type { Backbone, DecodeHead, DecoderOutput } from './decoder.js';
+import { paddedTo } from './fit-image.js';
 
 /** A rectangle of an image, in pixels. */
 export interface Box {
@@ -133,7 +134,7 @@ export function multiResolutionPass(
   image: Tensor,
   box?: Box,
 ): MultiResolutionOutput {
-  const full = filledUp(image, step);
+  const full = paddedTo(image, step);
   const size = sizeOf(full);
   const stages = backbone.call(contextImage(full));
   const context = decode(stages);
@@ -157,13 +158,6 @@ export function multiResolutionPass(
     scaleAttention: attention,
     gatedContextLogits,
   };
-}
-
-/** The image with sides that are multiples of `step`: normalised, the mean colour is 0. */
-function filledUp(image: Tensor, step: number): Tensor {
-  const [height, width] = sizeOf(image);
-  const [down, right] = [-height & (step - 1), -width & (step - 1)];
-  return down === 0 && right === 0 ? image : image.constantPadNd([0, right, 0, down], 0);
 }
 
 interface Details extends DecoderOutput {
