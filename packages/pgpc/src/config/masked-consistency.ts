@@ -34,6 +34,12 @@ export const maskings = {
   'mic-adverse': { ...micMaskedConsistency, domain: 'both', augment: false },
 } satisfies Record<string, MaskedConsistencyOptions>;
 export type MaskingName = keyof typeof maskings;
+
+/** What a choice by name is; undefined: nothing is masked. */
+export function chosenMasking(name: MaskingName | 'none'): MaskedConsistencyOptions | undefined {
+  return name === 'none' ? undefined : maskings[name];
+}
+
 export const maskingNames = ['none', 'mic', 'mic-adverse'] as const satisfies readonly (
   | MaskingName
   | 'none'

@@ -27,3 +27,12 @@ export function multiResolutionFor(crop: { width: number; height: number }): Mul
 }
 
 export const multiResolutionNames = ['none', 'hrda'] as const;
+export type MultiResolutionName = (typeof multiResolutionNames)[number];
+
+/** What a choice by name adds to a network's description. */
+export function chosenResolutions(
+  name: MultiResolutionName,
+  crop: { width: number; height: number },
+): { multiResolution?: MultiResolutionOptions } {
+  return name === 'none' ? {} : { multiResolution: multiResolutionFor(crop) };
+}

@@ -10,9 +10,9 @@ import { adapters } from '../config/encoder-training.js';
 import type { Experiment } from '../config/experiment.js';
 import { daformerFeatureDistance } from '../config/feature-distance.js';
 import { weightings } from '../config/loss-weights.js';
-import { maskings } from '../config/masked-consistency.js';
+import { chosenMasking } from '../config/masked-consistency.js';
 import { methodConfig } from '../config/method.js';
-import { multiResolutionFor } from '../config/multi-resolution.js';
+import { chosenResolutions } from '../config/multi-resolution.js';
 import { chosenPrecision } from '../config/precision.js';
 import { isDino, networks, segmentorConfig } from '../config/segmentor.js';
 import { withSettings } from '../config/settings.js';
@@ -173,7 +173,7 @@ function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], dev
   const { crop = { width: side, height: side } } = choice;
   const { activationCheckpointing, skipNotFinite, precision, style, fdaBeta, denoise, lossWeights } = choice;
   const { maskedConsistency } = choice;
-  const scales = multiResolution === 'hrda' && { multiResolution: multiResolutionFor(crop) };
+  const scales = chosenResolutions(multiResolution, crop);
   const overrides = {
     iterations,
     batch,
@@ -191,7 +191,7 @@ function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], dev
         : style === 'fda'
           ? { ...styles.fda, beta: fdaBeta ?? styles.fda.beta }
           : styles[style],
-    maskedConsistency: maskedConsistency === 'none' ? undefined : maskings[maskedConsistency],
+    maskedConsistency: chosenMasking(maskedConsistency),
     denoise: denoise === 'none' ? undefined : denoisers[denoise],
     weighting: lossWeights === 'fixed' ? undefined : weightings[lossWeights],
   };

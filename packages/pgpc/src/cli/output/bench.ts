@@ -5,9 +5,9 @@ import { cpus } from 'node:os';
 import { buildInfo, deviceMemory, type Profile, setNumThreads } from '@pgpc/torch';
 import { pgpcContrast } from '../../config/contrast.js';
 import type { Experiment } from '../../config/experiment.js';
-import { maskings } from '../../config/masked-consistency.js';
+import { chosenMasking } from '../../config/masked-consistency.js';
 import { type MethodName, methodConfig } from '../../config/method.js';
-import { multiResolutionFor } from '../../config/multi-resolution.js';
+import { chosenResolutions } from '../../config/multi-resolution.js';
 import { chosenPrecision, type Precision } from '../../config/precision.js';
 import { isDino, type NetworkName, networks, segmentorConfig } from '../../config/segmentor.js';
 import { chosenDevice, describeDevice, packageVersion, useCores } from '../../machine.js';
@@ -249,12 +249,10 @@ function experimentOf(options: BenchOptions & { warmUp: number }, device: string
   const { multiResolution, maskedConsistency } = options;
   const [backbone, head] = networks[network];
   return daformerRecipe({
-    segmentor: segmentorConfig(backbone, head, {
-      ...(multiResolution === 'hrda' && { multiResolution: multiResolutionFor(crop) }),
-    }),
+    segmentor: segmentorConfig(backbone, head, chosenResolutions(multiResolution, crop)),
     method: methodConfig(method, {
       contrast: { ...pgpcContrast, warmup: 0 },
-      maskedConsistency: maskedConsistency === 'none' ? undefined : maskings[maskedConsistency],
+      maskedConsistency: chosenMasking(maskedConsistency),
       ...(isDino(backbone) && { featureDistance: false }),
     }),
     batch,
