@@ -162,8 +162,12 @@ export class AdaptationStep {
     const pass = styled ? styledPass(student.segmentor, image, targetImage, style) : this.#pass(image);
     const { features, logits, stages } = pass;
     const source = this.#loss(pass, sourceLabel); // L_s
-    const seen = pass.detail ? contextImage(image) : image; // by the encoder whose stages these are
-    const featureDistance = parts.featureDistance?.loss(seen, sourceLabel, stages.at(-1)!); // lambda_FD L_FD
+    // lambda_FD L_FD; its frozen encoder sees what the encoder of these stages has seen.
+    const featureDistance = parts.featureDistance?.loss(
+      pass.detail ? contextImage(image) : image,
+      sourceLabel,
+      stages.at(-1)!,
+    );
     let total = featureDistance ? source.add(featureDistance) : source;
     let contrast: Tensor | undefined; // L_c of the source's anchors
     if (contrasting && parts.contrast!.hasAnchorsIn('source')) {
