@@ -136,13 +136,13 @@ export function createNetwork(name: string, { classes, seed = 0, detailCrop }: N
   if (recipe === undefined) {
     throw new Error(`there is no network '${name}'; there are ${networkNames.join(', ')}`);
   }
+  const multiResolution = typeof recipe === 'string' ? undefined : recipe.multiResolution;
+  if (detailCrop !== undefined && !multiResolution) {
+    throw new Error(`${name} sees the image at one resolution and has no detail crop`);
+  }
   if (typeof recipe === 'string') {
     if (classes !== undefined) throw new Error(`${name} is an encoder alone and has no classes`);
     return new Network(name, createEncoder(recipe, new Generator(seed))).eval();
-  }
-  const { multiResolution } = recipe;
-  if (detailCrop !== undefined && !multiResolution) {
-    throw new Error(`${name} sees the image at one resolution and has no detail crop`);
   }
   const config = {
     ...recipe,

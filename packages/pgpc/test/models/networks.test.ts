@@ -123,6 +123,11 @@ describe('createNetwork', () => {
       expect(torch.noGrad(() => network.call(image).logits!).equal(a!)).toBe(true);
     });
     expect(() => createNetwork('mit_b0', { classes: 7 })).toThrow('mit_b0 is an encoder alone');
+    for (const name of ['mit_b0', 'daformer_mitb0']) {
+      expect(() => createNetwork(name, { detailCrop: 64 })).toThrow(
+        `${name} sees the image at one resolution`,
+      );
+    }
   });
 
   test('leaves no tensors behind but its outputs', () => {
