@@ -27,7 +27,7 @@ test.each(anchorSelections)('%s takes the pixels that loops find, each for its o
         tidy(() => {
           const p = probabilities(pixels, classes, seed);
           const rule = { anchorSelection: name, anchorShare, anchorThreshold: 0.6 };
-          // Entropies of float32 that all but tie may be ordered otherwise than those of the loops.
+          // Rounding to float32 may change the order of two entropies that nearly tie.
           const levels = matrix(p)
             .map((row) => -row.reduce((sum, x) => sum + (x > 0 ? x * Math.log(x) : 0), 0))
             .sort((a, b) => a - b);
