@@ -69,6 +69,12 @@ export type RunEnd = { kind: 'end' } & TrainedTask;
 
 const send = (message: RunEvent | RunEnd) => process.send!(message);
 
+/** Resolves once the message has left: what is still on its way when the channel closes is lost. */
+const sent = (message: RunEnd) =>
+  new Promise<void>((resolve, reject) => {
+    process.send!(message, (error: Error | null) => (error ? reject(error) : resolve()));
+  });
+
 async function run(task: RunTask, signal: AbortSignal): Promise<void> {
   // Tensors of this size gain little from a second thread, and none on a GPU; the other cores have other trainings.
   useCores(1);
@@ -124,7 +130,7 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
       if (trainer.iteration > 0) save(trainer);
     },
   });
-  send({ kind: 'end', ...trained, seconds: secondsBefore + trained.seconds });
+  await sent({ kind: 'end', ...trained, seconds: secondsBefore + trained.seconds });
 }
 
 /** The most that a crash may cost: trainings side by side are short, and are sometimes many. */

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
+import sharp from 'sharp';
 import { afterAll, describe, expect, test } from 'vitest';
 import { grey, rgb } from '../../../datasets/test/support/files.js';
 import { openOwnData } from '../../src/ablation/own-data.js';
@@ -222,6 +223,13 @@ describe('a sweep', () => {
 
   test('of your own data is trained in a process of its own, which may be killed: another resumes, to the same end', async () => {
     const source = await writeOwn(join(folder, 'own/small'), ['train', 'val']);
+    // Photographs, so that the pictures of the worst are more than a channel between processes holds at once.
+    const noise = { type: 'gaussian', mean: 128, sigma: 60 } as const;
+    for (let name = 2; name <= 20; name++) {
+      const photo = sharp({ create: { width: 320, height: 240, channels: 3, background: 'grey', noise } });
+      await photo.png().toFile(join(source, 'images/val', `${name}.png`));
+      writeFileSync(join(source, 'masks/val', `${name}.png`), grey(320, 240, Array(320 * 240).fill(1)));
+    }
     const { task, own } = await openOwnData({ source, target: source, skipBad: false }, quiet);
     expect(own).toMatchObject({ classes: 3, oracle: true });
     const { config } = task as { config: DataConfig };
@@ -260,6 +268,7 @@ describe('a sweep', () => {
       outcome: 'finished',
       evaluated: { scores: { iou: [expect.any(Number), expect.any(Number), expect.any(Number)] } },
     });
+    expect(whole.end.evaluated!.worst.map(({ image }) => image).join('').length).toBeGreaterThan(1_000_000);
     const killed = run('killed', (event) => {
       if (event.kind === 'step' && event.done === 5) process.kill(childOf('run-program'), 'SIGKILL');
     });
