@@ -151,7 +151,14 @@ function runsOfSeed(sweep: Sweep, seed: number, options: PlanOptions): PlannedRu
     return identified({ experiment, onTarget: false, ...origin, cell });
   };
   // A run that the table of methods has too goes by its name there, whichever sweep comes to it first.
-  const methods = new Map(cellsOn(sweeps.methods, own).map((cell) => [runOf(cell).key, cell.name] as const));
+  const methods = new Map<string, string>();
+  for (const cell of cellsOn(sweeps.methods, own)) {
+    try {
+      methods.set(runOf(cell).key, cell.name);
+    } catch {
+      // Changes that this sweep's cells can have may not fit a cell of that table: it has no run here.
+    }
+  }
   const cells = cellsOn(sweep, own).map((cell) => {
     const run = runOf(cell);
     return placed(methods.get(run.key) ?? `${sweep.name}-${cell.name}`, run);

@@ -178,6 +178,16 @@ describe('sweeps', () => {
     );
   });
 
+  test('take a change that does not fit a cell of another table with which they may share runs', () => {
+    const multiResolution = { detailCrop: { width: 64, height: 64 }, detailWeight: 0.1 };
+    const set = { 'segmentor.multiResolution': multiResolution };
+    const runs = plan(sweeps.masked, options({ set }));
+    expect(runs.every(({ experiment }) => experiment.segmentor.multiResolution?.detailWeight === 0.1)).toBe(
+      true,
+    );
+    expect(() => plan(sweeps.methods, options({ set }))).toThrow('dcan aligns the maps of one resolution');
+  });
+
   // What is on disk stays valid: a change of one of these trains everything anew, and CHANGELOG.md has to say so.
   test.each([
     [
