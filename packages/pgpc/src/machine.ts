@@ -26,8 +26,8 @@ export function describeDevice(device: string): string {
 }
 
 export function versions(): Record<string, string> {
-  const { libtorch, blas, threads } = buildInfo();
-  return { pgpc: packageVersion(), libtorch, BLAS: blas, threads: String(threads) };
+  const { libtorch, blas, threads, instructions } = buildInfo();
+  return { pgpc: packageVersion(), libtorch, BLAS: blas, threads: String(threads), instructions };
 }
 
 /** Where and how a process computes. */

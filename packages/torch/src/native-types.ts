@@ -29,6 +29,8 @@ export interface SchemaOverload {
 export interface BuildInfo {
   libtorch: string;
   threads: number;
+  /** Vector instructions that libtorch's kernels use, such as 'AVX2' or 'AVX512': with others, sums have another order. */
+  instructions: string;
   /** Whether there is a GPU that operators can run on. */
   cuda: boolean;
   /** The GPU's name. */

@@ -7,6 +7,8 @@ const NUMBERS: readonly (readonly [name: string, what: string])[] = [
   ['pgpc', 'pgpc'],
   ['libtorch', 'libtorch'],
   ['BLAS', 'the BLAS library'],
+  // Virtual machines may have one name for processors with and without AVX-512.
+  ['instructions', "the processor's vector instructions"],
 ];
 
 /**
@@ -24,7 +26,8 @@ export function surroundingChanges(
 ): string[] {
   const changes = NUMBERS.flatMap(([name, what]) => {
     const [before, after] = [versions[name], now.versions[name]];
-    return before === undefined || before === after ? [] : [`${what} is ${after} instead of ${before}`];
+    if (before === undefined || before === after) return [];
+    return [`${what} ${what.endsWith('s') ? 'are' : 'is'} ${after} instead of ${before}`];
   });
   const { threads } = versions;
   if (threads !== undefined && threads !== now.versions.threads) {

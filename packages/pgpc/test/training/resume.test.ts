@@ -151,6 +151,11 @@ describe('what its numbers depend on', () => {
       ({ versions }) => ({ versions: { ...versions, libtorch: '0.4.1' } }),
       /libtorch is \S+ instead of 0\.4\.1/,
     ],
+    [
+      'vector instructions',
+      ({ versions }) => ({ versions: { ...versions, instructions: 'MMX' } }),
+      /the processor's vector instructions are \S+ instead of MMX/,
+    ],
     ['device', () => ({ device: 'cpu, then cuda:0 (NVIDIA H200)' }), /the device is cpu instead of cuda:0/],
     [
       'processor',

@@ -30,7 +30,7 @@ const COMPARED = Number(process.env.PGPC_STEPS ?? 8);
 
 interface Recorded {
   /** Numbers hold to the bit where all of these are the same. */
-  computedWith: { processor: string; libtorch: string };
+  computedWith: { processor: string; instructions: string; libtorch: string };
   /** By method, then by name: one number a step. */
   losses: Record<string, Record<string, number[]>>;
 }
@@ -120,7 +120,8 @@ async function lossesOf(one: Case, steps: number): Promise<Record<string, number
 }
 
 setNumThreads(1);
-const computedWith = { processor: cpus()[0]!.model, libtorch: buildInfo().libtorch };
+const { libtorch, instructions } = buildInfo();
+const computedWith = { processor: cpus()[0]!.model, instructions, libtorch };
 
 if (process.env.PGPC_RECORD === '1') {
   const losses: Recorded['losses'] = {};
