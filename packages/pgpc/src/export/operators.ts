@@ -371,6 +371,7 @@ const emitters: Readonly<Record<string, Emit>> = {
   'aten::upsample_bilinear2d': resize,
   'aten::view': reshape,
   'pgpc::depthwise_conv2d': convolution,
+  'pgpc::winograd_conv2d': convolution,
 };
 
 /** Writes a step into a graph. @throws Error that names the operator and its module where it has no counterpart */

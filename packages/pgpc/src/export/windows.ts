@@ -29,6 +29,9 @@ export function windowOf(name: string, args: ReadonlyMap<string, unknown>): Wind
     if (!(weight instanceof Constant)) return undefined;
     return { kernel: weight.shape.slice(2), stride: pair('stride', [1, 1]), ...rest };
   }
+  if (name === 'pgpc::winograd_conv2d') {
+    return { kernel: [3, 3], stride: [1, 1], padding: [1, 1], dilation: [1, 1] };
+  }
   if (name !== 'aten::max_pool2d') return undefined;
   const kernel = pair('kernelSize', []);
   return { kernel, stride: pair('stride', kernel), ...rest };
