@@ -110,7 +110,7 @@ const checkpointed =
       peakMiB: twice.peakMiB,
     };
   });
-const withAndWithout = ['pgpc', 'daformer'];
+const withAndWithout = ['pgpc', methods.includes('daformer') ? 'daformer' : 'self-training'];
 const contrastCost =
   withAndWithout.every((method) => methods.includes(method)) &&
   Object.fromEntries(

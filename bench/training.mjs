@@ -9,7 +9,7 @@ import { daformerFeatureDistance } from '../packages/pgpc/dist/config/feature-di
 import { micMaskedConsistency } from '../packages/pgpc/dist/config/masked-consistency.js';
 import { methodConfig, methodNames } from '../packages/pgpc/dist/config/method.js';
 import { multiResolutionFor } from '../packages/pgpc/dist/config/multi-resolution.js';
-import { segmentorConfig } from '../packages/pgpc/dist/config/segmentor.js';
+import { isVit, segmentorConfig } from '../packages/pgpc/dist/config/segmentor.js';
 import { daformerSelfTraining } from '../packages/pgpc/dist/config/self-training.js';
 import { seedFor } from '../packages/pgpc/dist/random.js';
 import { attempt, markdown, own, peer, scaleWeight, temporaryFolder, Worker, writeTensors } from './lib.mjs';
@@ -41,7 +41,7 @@ const CHECK_LIMIT = 90;
 const peerMethods = ['source-only', 'self-training', 'daformer', 'pgpc'];
 
 const choices = {
-  backbone: ['mit_b0', 'mit_b1', 'mit_b2', 'mit_b3', 'mit_b4', 'mit_b5'],
+  backbone: ['mit_b0', 'mit_b1', 'mit_b2', 'mit_b3', 'mit_b4', 'mit_b5', 'dinov2_vits14'],
   device: ['cpu', 'cuda'],
   precision: ['float32', 'bfloat16'],
 };
@@ -72,6 +72,15 @@ export function checkFlags(flags) {
   if (flags['two-resolutions'] && flags.size % 64 !== 0) {
     throw new RangeError(`--size is a multiple of 64 at two resolutions, not ${flags.size}`);
   }
+  if (isVit(flags.backbone)) {
+    if (flags.size % 224 !== 0) {
+      throw new RangeError(`--size is a multiple of 224 with a DINOv2 encoder, not ${flags.size}`);
+    }
+    if (flags['two-resolutions']) throw new RangeError('--two-resolutions is of MiT encoders');
+    if (methods.includes('daformer')) {
+      throw new RangeError('DINO encoders have no feature distance: --methods self-training, not daformer');
+    }
+  }
   if (flags.size % 32 !== 0) {
     throw new RangeError(`--size is a multiple of 32, the encoder's last stride, not ${flags.size}`);
   }
@@ -91,6 +100,8 @@ export class Training {
       channels,
       ...(multiResolution && { multiResolution }),
     });
+    /** Of DINO encoders there is none. */
+    this.featureDistance = !isVit(backbone) && daformerFeatureDistance;
     this.maskedConsistency = settings.masked ? micMaskedConsistency : undefined;
     /** The recipe's numbers, with the contrast from the first step on. */
     this.contrast = { ...pgpcContrast, warmup: 0, width: Math.min(pgpcContrast.width, channels) };
@@ -127,8 +138,8 @@ export class Training {
 
   /** The configuration of a method by the recipe. */
   recipe(name) {
-    const { contrast, maskedConsistency } = this;
-    const method = methodConfig(name, { contrast, maskedConsistency });
+    const { contrast, featureDistance, maskedConsistency } = this;
+    const method = methodConfig(name, { contrast, featureDistance, maskedConsistency });
     // The head that both sides share takes the decoder's features.
     const ownProjection = method.contrast?.features === 'encoder';
     return { exact: false, segmentor: this.segmentor, method, ownProjection };
@@ -187,13 +198,17 @@ export class Training {
     };
     const name = `exact-${precision}`;
     const [first, ...others] = Object.keys(ours);
+    const { featureDistance, ...always } = TOLERANCE;
+    const exactly = {
+      ...always,
+      ...(this.featureDistance && { featureDistance }),
+      ...(this.maskedConsistency && { masked: TOLERANCE_OF_MASKED }),
+    };
     const tolerance = Object.fromEntries(
-      Object.entries({ ...TOLERANCE, ...(this.maskedConsistency && { masked: TOLERANCE_OF_MASKED }) }).map(
-        ([loss, exact]) => {
-          if (precision === 'bfloat16') return [loss, TOLERANCE_OF_BFLOAT16];
-          return [loss, otherDraws && loss === 'contrast' ? TOLERANCE_OF_OTHER_DRAWS : exact];
-        },
-      ),
+      Object.entries(exactly).map(([loss, exact]) => {
+        if (precision === 'bfloat16') return [loss, TOLERANCE_OF_BFLOAT16];
+        return [loss, otherDraws && loss === 'contrast' ? TOLERANCE_OF_OTHER_DRAWS : exact];
+      }),
     );
     const config = {
       exact: true,
@@ -207,7 +222,7 @@ export class Training {
       method: methodConfig('pgpc', {
         selfTraining,
         contrast: { ...contrast, weight: 1, ...(otherDraws && drawAll) },
-        featureDistance: { ...daformerFeatureDistance, weight: 1 },
+        featureDistance: this.featureDistance && { ...this.featureDistance, weight: 1 },
         maskedConsistency: this.maskedConsistency,
       }),
       ...(otherDraws && { contrastSeed: SEED }),

@@ -23,13 +23,16 @@ def use_device(device):
 
 
 def build_optimizer(learner, lr, head_multiplier, weight_decay):
-    """AdamW; the heads learn faster, the encoder's norms do not decay."""
+    """AdamW; the heads and a pyramid learn faster, the encoder's norms do not decay, of a ViT nor do other vectors."""
+    is_vit = hasattr(learner.segmentor.backbone, "pyramid")
     encoder, norms, heads = [], [], []
     for name, parameter in learner.named_parameters():
-        if not name.startswith("segmentor.backbone."):
+        if not name.startswith("segmentor.backbone.") or ".pyramid." in name:
             heads.append(parameter)
+        elif "norm" in name or is_vit and (parameter.ndim == 1 or name.endswith(("cls_token", "pos_embed"))):
+            norms.append(parameter)
         else:
-            (norms if "norm" in name else encoder).append(parameter)
+            encoder.append(parameter)
     groups = [
         {"params": encoder},
         {"params": norms, "weight_decay": 0},

@@ -3,6 +3,7 @@
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from vit import VisionTransformer
 
 # Widths and numbers of blocks of the four stages.
 MIT = {
@@ -241,7 +242,9 @@ class Segmentor(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.backbone = MixTransformer(config["backbone"].removeprefix("mit_"), config["dropPath"])
+        name = config["backbone"]
+        is_mit = name.startswith("mit_")
+        self.backbone = MixTransformer(name[4:], config["dropPath"]) if is_mit else VisionTransformer()
         self.two = config.get("multiResolution")
         head = MultiResolutionHead if self.two else DaformerHead
         self.decode_head = head(self.backbone.widths, config["channels"], config["classes"], config["dropout"])

@@ -33,7 +33,7 @@ def prepare(folder):
         method, student, optimizer, config["segmentor"]["classes"], config["contrastSeed"], config["precision"]
     )
     batch = [tensors[name].to(device) for name in ("sourceImage", "sourceLabel", "targetImage")]
-    if "frozenScale" in config:
+    if "frozenScale" in config and step.distance:
         with torch.no_grad():
             for parameter in step.distance.encoder.parameters():
                 parameter.mul_(config["frozenScale"])
