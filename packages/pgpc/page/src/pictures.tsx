@@ -47,6 +47,7 @@ export function Pictures({ model }: { model: Model }) {
   const [right, setRight] = useState<string>();
   const [step, setStep] = useState<number>();
   const [negativesOf, setNegativesOf] = useState('');
+  const [methodOf, setMethodOf] = useState('');
   const runs = model.chosenRuns.filter(({ pictures }) => (pictures?.target.length ?? 0) > 0);
   const ids = [...new Set(runs.flatMap(({ pictures }) => pictures!.target.map(({ id }) => id)))];
   const move = (by: number) =>
@@ -69,13 +70,19 @@ export function Pictures({ model }: { model: Model }) {
     );
   }
   const id = ids[Math.min(place, ids.length - 1)]!;
-  const steps = stepsOf(runs, id);
+  const methods = methodsOf(runs, id);
+  const names = [...methods.keys()];
+  // Most is to be seen of a method with a teacher.
+  const withTeacher = (name: string) =>
+    runs.some((run) => checkpointsOf(run, id, name).some(({ pictures }) => 'pseudo-label' in pictures));
+  const method = methods.has(methodOf) ? methodOf : (names.find(withTeacher) ?? names[0]);
+  const steps = stepsOf(runs, id, method);
   const at = step !== undefined && steps.includes(step) ? step : steps.at(-1);
   const classes = [
     ...new Map(runs.flatMap(({ info }) => info.classes.map((one) => [one.name, one]))).values(),
   ];
   const negatives = classes.some(({ name }) => name === negativesOf) ? negativesOf : classes[0]!.name;
-  const shown = picturesOf(runs, id, at, negatives);
+  const shown = picturesOf(runs, id, at, { method, negatives });
   const predictions = shown.filter(({ classes, key, photo }) => classes && !photo && key !== 'truth');
   const find = (key: string | undefined) => shown.find((one) => one.key === key);
   // A pseudo-label is compared where there is no other prediction.
@@ -112,6 +119,18 @@ export function Pictures({ model }: { model: Model }) {
         </span>
         {choice('left', a, setLeft)}
         {choice('right', b, setRight)}
+        {methods.size > 1 && (
+          <label>
+            over the training of{' '}
+            <select value={method} onChange={(event) => setMethodOf(event.currentTarget.value)}>
+              {[...methods].map(([name, label]) => (
+                <option key={name} value={name}>
+                  {label}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
         {at !== undefined && <StepChoice steps={steps} step={at} onStep={setStep} />}
         {shown.some(({ mask }) => mask) && (
           <label>
@@ -150,30 +169,50 @@ export function Pictures({ model }: { model: Model }) {
           </figure>
         ))}
       </div>
-      {at !== undefined && <Missing runs={runs} id={id} />}
+      {at !== undefined && <Missing runs={runs} id={id} method={method} />}
     </>
   );
 }
 
 type Checkpoint = NonNullable<PictureIndex['target'][number]['checkpoints']>[number];
 
-/** The checkpoints at which a run looked at an image. */
-function checkpointsOf({ pictures }: Model['chosenRuns'][number], id: string): readonly Checkpoint[] {
-  return pictures!.target.find((one) => one.id === id)?.checkpoints ?? [];
+/** The checkpoints at which a run looked at an image; of one with several trainings those of a method. */
+function checkpointsOf(
+  { pictures }: Model['chosenRuns'][number],
+  id: string,
+  method: string | undefined,
+): readonly Checkpoint[] {
+  const checkpoints = pictures!.target.find((one) => one.id === id)?.checkpoints ?? [];
+  return checkpoints.filter((one) => one.method === undefined || one.method === method);
+}
+
+/** The methods of runs with several trainings, by name what they are called, in the order of the results. */
+function methodsOf(runs: Model['chosenRuns'], id: string): Map<string, string> {
+  const methods = new Map<string, string>();
+  for (const { pictures, results = [] } of runs) {
+    const checkpoints = pictures!.target.find((one) => one.id === id)?.checkpoints ?? [];
+    const there = new Set(checkpoints.flatMap(({ method }) => method ?? []));
+    for (const { name, label } of results) if (there.delete(name)) methods.set(name, label);
+    for (const name of there) if (!methods.has(name)) methods.set(name, name);
+  }
+  return methods;
 }
 
 /** The steps of all checkpoints of the runs, rising. */
-function stepsOf(runs: Model['chosenRuns'], id: string): number[] {
-  const steps = runs.flatMap((run) => checkpointsOf(run, id).map(({ iteration }) => iteration));
+function stepsOf(runs: Model['chosenRuns'], id: string, method: string | undefined): number[] {
+  const steps = runs.flatMap((run) => checkpointsOf(run, id, method).map(({ iteration }) => iteration));
   return [...new Set(steps)].sort((a, b) => a - b);
 }
 
-/** @param step a run's last checkpoint up to it is shown. @param negatives the class whose negatives are shown. */
+/**
+ * @param step a run's last checkpoint up to it is shown. @param method of runs with several trainings: whose are shown.
+ * @param negatives the class whose negatives are shown.
+ */
 function picturesOf(
   runs: Model['chosenRuns'],
   id: string,
   step: number | undefined,
-  negatives: string,
+  { method, negatives }: { method: string | undefined; negatives: string },
 ): Shown[] {
   const shown: Shown[] = [];
   for (const run of runs) {
@@ -187,21 +226,25 @@ function picturesOf(
       if (shown.some((one) => one.key === key)) return;
       shown.push({ key, label: key, address: addressOf(file), classes: undefined, ...picture });
     };
+    const called = (method: string) => results.find(({ name }) => name === method)?.label ?? method;
     const own = (name: string) => (runs.length > 1 ? `${label} · ${name}` : name);
     add('image', target.image);
     if (target.truth !== undefined) add('truth', target.truth, { classes: info.classes });
     for (const [method, file] of Object.entries(target.predictions)) {
-      const name = results.find((result) => result.name === method)?.label ?? method;
-      add(own(name), file, { classes: info.classes });
+      add(own(called(method)), file, { classes: info.classes });
     }
-    const one = checkpointsOf(run, id).findLast(({ iteration }) => step !== undefined && iteration <= step);
+    const one = checkpointsOf(run, id, method).findLast(
+      ({ iteration }) => step !== undefined && iteration <= step,
+    );
     for (const [kind, file] of Object.entries(one?.pictures ?? {})) {
       const count = info.classes.length;
       const of = info.classes.findIndex(({ name }) => name === negatives);
       if (kind === 'negatives' && of < 0) continue;
+      const what = kind === 'negatives' ? `negatives of ${negatives}` : (KINDS.get(kind) ?? kind);
+      const whose = one!.method === undefined ? '' : `${called(one!.method)} · `;
       add(own(kind), file, {
-        label: own(kind === 'negatives' ? `negatives of ${negatives}` : (KINDS.get(kind) ?? kind)),
-        note: `${LEVELS.get(kind) ?? ''}step ${one!.iteration.toLocaleString('en-US')}`,
+        label: own(whose + what),
+        note: `${LEVELS.get(kind) ?? ''}${one!.seed === undefined ? '' : `seed ${one!.seed}, `}step ${one!.iteration.toLocaleString('en-US')}`,
         ...(LABELS.has(kind) && { classes: info.classes }),
         ...(CHOSEN.has(kind) && { photo: addressOf(target.image) }),
         ...(kind === 'negatives' && { mask: { id: of, count } }),
@@ -212,11 +255,20 @@ function picturesOf(
 }
 
 /** What a reader of these pictures looks for in vain, and why. */
-function Missing({ runs, id }: { runs: Model['chosenRuns']; id: string }) {
+function Missing({
+  runs,
+  id,
+  method,
+}: {
+  runs: Model['chosenRuns'];
+  id: string;
+  method: string | undefined;
+}) {
   return (
     <>
       {runs.flatMap((run) => {
-        const checkpoints = checkpointsOf(run, id);
+        // Of several trainings the pictures alone are kept, and the configuration need not say what each one's method has.
+        const checkpoints = checkpointsOf(run, id, method).filter((one) => one.method === undefined);
         const kinds = new Set(checkpoints.flatMap(({ pictures }) => Object.keys(pictures)));
         if (kinds.size === 0) return [];
         const words = kinds.has('entropy') ? withoutPictures(run.info, kinds) : [withoutContrast(run.info)];

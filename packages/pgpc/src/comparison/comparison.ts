@@ -28,8 +28,8 @@ export interface Branch extends Job {
   readonly place?: number;
 }
 
-/** Scores on a few labelled images of the target on a training's way. */
-const VALIDATIONS = 4;
+/** Looks at a training on its way: scores on a few labelled images of the target, and pictures of some. */
+const LOOKS = 4;
 
 /** The seeds of a run: `seeds` of them, counted up from `seed`. */
 export interface Seeds {
@@ -79,7 +79,7 @@ export async function compareInRun(
     for (let i = 0; i < seeds; i++) {
       await trainBranches(
         branchesOf(seed + i),
-        seeds > 1 ? seed + i : undefined,
+        { seed: seeds > 1 ? seed + i : undefined, isFirst: i === 0 },
         compared,
         report,
         surroundings,
@@ -103,12 +103,13 @@ export async function compareInRun(
 /**
  * Trains the branches, as many at once as the device allows, each in a process of its own. What is scored goes into the run's
  * results in the order of the table, however it ends.
- * @param seed in the name of every checkpoint where there are several; undefined: the run has one.
+ * @param seed in the name of every checkpoint where there are several; undefined: the run has one. Of the first there are
+ *   pictures of each method's way.
  * @throws the signal's reason when it is aborted, after every branch has saved what it had.
  */
 async function trainBranches(
   branches: readonly Branch[],
-  seed: number | undefined,
+  { seed, isFirst }: { seed: number | undefined; isFirst: boolean },
   { run, data, gallery, device, weights }: ComparedRun,
   report: LiveReport,
   { signal, onEvent }: Surroundings,
@@ -133,13 +134,17 @@ async function trainBranches(
           start: after ? { model: checkpointOf(after) } : { weights },
           checkpoint: checkpointOf(name),
           evaluate: place !== undefined,
-          validateEvery: Math.ceil(experiment.iterations / VALIDATIONS),
+          watch: {
+            every: Math.ceil(experiment.iterations / LOOKS),
+            ...(isFirst && place !== undefined && { pictures: run.path }),
+          },
         },
         {
           signal,
           onEvent: (event) => {
             if (event.kind === 'log' || event.kind === 'validation')
               run.log({ phase: name, iteration: event.iteration, seed }, event.values);
+            if (event.kind === 'pictures') gallery.addCheckpoint({ method: name, seed, ...event });
             onEvent({ kind: 'run', name, iterations: experiment.iterations, event });
           },
         },

@@ -8,7 +8,17 @@ import { spread } from '../evaluation/spread.js';
 import { loadModel } from '../models/checkpoint.js';
 import type { RunDirectory } from '../training/run-directory/run-directory.js';
 import type { MethodResult, PictureIndex } from '../training/run-directory/schema.js';
+import { type KindsOfPictures, shownOf } from '../training/target-pictures.js';
 import { keepWorst, type WorstImage } from '../training/worst-images.js';
+
+/** The files of a method's pictures at one of its checkpoints. */
+interface WrittenCheckpoint {
+  readonly method: string;
+  /** Undefined: the run has one. */
+  readonly seed: number | undefined;
+  readonly iteration: number;
+  readonly images: readonly { readonly id: string; readonly pictures: KindsOfPictures }[];
+}
 
 /** Pictures of source and target, to which every method adds its predictions. */
 export class Gallery {
@@ -20,7 +30,7 @@ export class Gallery {
     /** `labelled`: whether the target's images have labels to show beside what is predicted. */
     readonly data: { source: SegmentationDataset; target: SegmentationDataset; labelled: boolean },
   ) {
-    this.#shown = spread(data.target.samples.length, 4);
+    this.#shown = shownOf(data.target);
   }
 
   async writeSamples(): Promise<void> {
@@ -37,6 +47,19 @@ export class Gallery {
       const truth = labelled ? `target-${i}-truth.png` : undefined;
       if (truth) await this.run.writeLabelPicture(truth, await target.readLabel(i));
       this.#index.target.push({ id: target.samples[i]!.id, image, ...(truth && { truth }), predictions: {} });
+    }
+    this.run.writePictureIndex(this.#index);
+  }
+
+  /** Names what a method, on its way, has made of the images and written. */
+  addCheckpoint({ method, seed, iteration, images }: WrittenCheckpoint): void {
+    for (const { id, pictures } of images) {
+      const entry = this.#index.target.find((one) => one.id === id)!;
+      const before = entry.checkpoints ?? [];
+      const own = before.filter((one) => one.method === method);
+      const others = before.filter((one) => one.method !== method);
+      const added = { method, ...(seed !== undefined && { seed }), iteration, pictures };
+      entry.checkpoints = [...others, ...own, added];
     }
     this.run.writePictureIndex(this.#index);
   }

@@ -24,6 +24,15 @@ export async function embedded(bytes: Buffer, content: PictureContent, mostWidth
   return `data:image/png;base64,${png.toString('base64')}`;
 }
 
+/** {@link embedded} of a file; undefined where it is missing. */
+export async function embeddedFile(
+  file: string,
+  content: PictureContent,
+  mostWidth?: number,
+): Promise<string | undefined> {
+  return existsSync(file) ? embedded(await readFile(file), content, mostWidth) : undefined;
+}
+
 /** The bytes of a PNG or JPEG file, told apart by its name, as a data URI; undefined where it is missing. */
 export async function embeddedAsIs(file: string): Promise<string | undefined> {
   if (!existsSync(file)) return undefined;

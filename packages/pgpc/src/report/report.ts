@@ -1,29 +1,19 @@
 // The report of a run: one HTML file with everything in it, written from the run directory alone.
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { writeWhole } from '@pgpc/datasets';
 import { openRun, type Run } from '../training/run-directory/open-run.js';
 import { barChart } from './chart.js';
-import { embedded, type PictureContent } from './embedded.js';
+import { embeddedFile, type PictureContent } from './embedded.js';
 import { flatten } from './flatten.js';
 import { css, duration, percent, points } from './format.js';
 import { type Html, html } from './html.js';
 import { baselineOf, bestOf, isAdapted, type MethodSummary, ORACLE, summarize } from './methods.js';
 import { nextSteps } from './next-steps.js';
+import { onTheWay } from './on-the-way.js';
 import { page } from './page.js';
 import { curves, curvesByClass } from './training-curves.js';
 import { confusions, worst } from './weak-points.js';
-
-/** What a training made of a target image at its checkpoints, in the order that they are shown in. */
-const CHECKPOINT_PICTURES: Readonly<Record<string, string>> = {
-  prediction: 'Prediction',
-  right: 'Wrong in black',
-  'pseudo-label': 'Pseudo-label',
-  confidence: "Teacher's confidence, white is sure",
-  entropy: "Teacher's entropy, white is unsure",
-  anchors: 'Anchors of the contrast',
-};
 
 /**
  * Writes `report.html` into a run directory: results, IoU of every class, pictures, curves, configuration. The file
@@ -161,7 +151,7 @@ async function pictures(run: Run, methods: readonly MethodSummary[]): Promise<Ht
     (name, i, all) => predicted.has(name) && all.indexOf(name) === i,
   );
   const picture = async (file: string, kind: PictureContent, caption: string) => {
-    const data = await dataUri(path.join(run.directory, 'pictures', file), kind);
+    const data = await embeddedFile(path.join(run.directory, 'pictures', file), kind);
     const body = data
       ? html`<img src="${data}" alt="${caption}">`
       : html`<div class="missing">${file} is missing</div>`;
@@ -177,15 +167,6 @@ async function pictures(run: Run, methods: readonly MethodSummary[]): Promise<Ht
     }
     rows.push(html`<div class="sample" style="--columns:${figures.length}">${figures}</div>
 `);
-    for (const { iteration, pictures } of sample.checkpoints ?? []) {
-      const step = `step ${iteration.toLocaleString('en-US')}`;
-      const kinds = Object.entries(CHECKPOINT_PICTURES).filter(([kind]) => pictures[kind] !== undefined);
-      const figures = await Promise.all(
-        kinds.map(([kind, caption]) => picture(pictures[kind]!, 'labels', `${caption}, ${step}`)),
-      );
-      rows.push(html`<div class="sample" style="--columns:${figures.length}">${figures}</div>
-`);
-    }
   }
   const pairs: Html[] = [];
   for (const { image, label } of index.source) {
@@ -200,16 +181,13 @@ ${
   html`<h3>Target images, and what is made of them</h3>
 ${rows}`
 }
+${await onTheWay(run, index.target, methods)}
 ${
   pairs.length > 0 &&
   html`<h3>Source images and the labels that come with them</h3>
 <div class="pairs">${pairs}</div>`
 }
 </section>`;
-}
-
-async function dataUri(file: string, kind: PictureContent): Promise<string | undefined> {
-  return existsSync(file) ? embedded(await readFile(file), kind) : undefined;
 }
 
 /** Of a run whose network is there. */

@@ -53,6 +53,9 @@ pre { background: var(--panel); border: 1px solid var(--line); border-radius: 4p
 summary { cursor: pointer; color: var(--soft); }
 `;
 
+/** Steps of a training that its pictures can be chosen by. */
+export const STEPS_SHOWN = 12;
+
 /** Contents of the report's style element. */
 export const STYLE = html`${BASE_STYLE}
 main { max-width: 1240px; margin: 0 auto; padding: 40px 32px 64px; }
@@ -92,7 +95,17 @@ tr.oracle td { color: var(--soft); }
 .sample { display: grid; gap: 10px; margin-bottom: 18px; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); max-width: calc(var(--columns) * 300px); }
 .sample img { width: 100%; display: block; border-radius: 3px; background: var(--line); }
 .sample figcaption { font-size: 12px; color: var(--soft); margin-top: 2px; overflow-wrap: anywhere; }
-.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 0 24px; }
+h4 { font-size: 14px; margin: 14px 0 8px; font-weight: 600; }
+.way > input { position: absolute; opacity: 0; pointer-events: none; }
+.way > label { display: inline-block; padding: 3px 10px; margin: 0 6px 12px 0; border: 1px solid var(--line); border-radius: 4px; font-size: 13px; color: var(--soft); background: var(--panel); cursor: pointer; }
+.way > :checked + label { color: var(--ink); border-color: var(--soft); font-weight: 600; }
+.way > :focus-visible + label { outline: 2px solid var(--method-1); outline-offset: 1px; }
+.way .at { display: none; }
+${Array.from(
+  { length: STEPS_SHOWN },
+  (_, i) => html`.way > input:nth-of-type(${i + 1}):checked ~ .sample > .at-${i + 1} { display: block; }
+`,
+)}.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 0 24px; }
 .missing { display: grid; place-items: center; aspect-ratio: 2; border: 1px dashed var(--line); border-radius: 3px; font-size: 12px; color: var(--soft); }
 .details { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); gap: 8px 48px; }
 .confusion th:first-child { position: sticky; left: 0; background: var(--page); padding-right: 10px; }

@@ -2,32 +2,14 @@
 
 import type { Run } from '../training/run-directory/open-run.js';
 import { confusionTable } from './confusion.js';
+import { foremostFirst, type MethodPart } from './foremost-first.js';
 import { type Html, html } from './html.js';
-import { foremost, type MethodSummary } from './methods.js';
+import type { MethodSummary } from './methods.js';
 import { worstImages } from './worst-section.js';
 
-/** What there is of every method, the foremost in sight and the others to be opened. */
-function foremostFirst(
-  parts: readonly { readonly method: MethodSummary; readonly part: Html }[],
-  methods: readonly MethodSummary[],
-): Html[] {
-  const first = parts.find(({ method }) => method === foremost(methods)) ?? parts[0];
-  const others = parts.filter((one) => one !== first);
-  return [
-    ...(first ? [first.part] : []),
-    ...others.map(
-      ({ method, part }) => html`<details><summary>${method.label}</summary>
-${part}
-</details>`,
-    ),
-  ];
-}
-
 export function confusions(run: Run, methods: readonly MethodSummary[]): Html | undefined {
-  const parts = methods.flatMap((method) =>
-    method.confusion
-      ? [{ method, part: confusionTable(method.label, method.confusion, run.info.classes) }]
-      : [],
+  const parts = methods.flatMap(({ name, label, confusion }): MethodPart[] =>
+    confusion ? [{ name, label, part: confusionTable(label, confusion, run.info.classes) }] : [],
   );
   if (parts.length === 0) return undefined;
   return html`<section>
@@ -38,14 +20,14 @@ ${foremostFirst(parts, methods)}
 }
 
 export async function worst(run: Run, methods: readonly MethodSummary[]): Promise<Html | undefined> {
-  const parts: { method: MethodSummary; part: Html }[] = [];
+  const parts: MethodPart[] = [];
   for (const one of run.pictures?.worst ?? []) {
     const method = methods.find(({ name }) => name === one.method);
     if (!method || one.images.length === 0) continue;
     const seed = one.seed === undefined ? '' : ` with seed ${one.seed}`;
     const part = html`<h3>${method.label}${seed}</h3>
 ${await worstImages(run, one)}`;
-    parts.push({ method, part });
+    parts.push({ name: method.name, label: method.label, part });
   }
   if (parts.length === 0) return undefined;
   return html`<section>

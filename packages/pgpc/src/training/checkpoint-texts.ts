@@ -3,6 +3,7 @@
 import { parseJson } from '@pgpc/datasets';
 import { z } from 'zod';
 import type { RngState } from '../random.js';
+import { pictureFile } from './run-directory/schema.js';
 import { selectionSchema } from './selection.js';
 
 const word = z
@@ -28,13 +29,20 @@ export type SavedState = z.infer<typeof stateSchema>;
 
 /** What one of several trainings side by side keeps beside its state. */
 const taskSchema = z.object({
-  /** What it has logged, and what it has scored. */
+  /** What it has logged, what it has scored, and the pictures that it has written. */
   told: z.array(
-    z.object({
-      kind: z.enum(['log', 'validation']),
-      iteration: z.int().min(0),
-      values: z.record(z.string(), z.number()),
-    }),
+    z.union([
+      z.object({
+        kind: z.enum(['log', 'validation']),
+        iteration: z.int().min(0),
+        values: z.record(z.string(), z.number()),
+      }),
+      z.object({
+        kind: z.literal('pictures'),
+        iteration: z.int().min(0),
+        images: z.array(z.object({ id: z.string(), pictures: z.record(z.string(), pictureFile) })),
+      }),
+    ]),
   ),
   /** What its steps took. */
   seconds: z.number().min(0),

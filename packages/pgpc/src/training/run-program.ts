@@ -5,10 +5,12 @@ import {
   classStatistics,
   openCityscapes,
   openGta5,
+  type RgbImage,
   type SegmentationDataset,
   type Size,
 } from '@pgpc/datasets';
-import { indexWeights } from '@pgpc/torch';
+import { dims, indexWeights, type Tensor, tidy } from '@pgpc/torch';
+import type { AdaptationStep } from '../adaptation/step.js';
 import type { DataConfig } from '../config/data.js';
 import type { Experiment } from '../config/experiment.js';
 import { describeDevice, useCores, versions } from '../machine.js';
@@ -20,7 +22,9 @@ import { type SavedBeside, type SavedTask, savedBeside, savedState } from './che
 import { openData } from './data.js';
 import { loadPlugins } from './plugins.js';
 import { describeMachine } from './run-directory/origin.js';
+import { RunPictures } from './run-directory/pictures.js';
 import { surroundingChanges } from './surroundings.js';
+import { type KindsOfPictures, shownOf, type WatchedImage, writeCheckpoint } from './target-pictures.js';
 import { type TrainedTask, type TrainingStart, train } from './train.js';
 import type { LogEntry, Trainer, TrainingData } from './trainer.js';
 import { someOf, validationScores } from './validation-scores.js';
@@ -48,8 +52,16 @@ export interface RunTask {
   /** Minutes between two states. */
   minutesBetween?: number | undefined;
   evaluate: boolean;
-  /** Steps between two scores of the student on a few validation images, where there are labels; left out: none. */
-  validateEvery?: number | undefined;
+  /** Looks at the student on its way and at its end; left out: none. */
+  watch?: TaskWatch | undefined;
+}
+
+/** What is kept of a training on its way. */
+export interface TaskWatch {
+  /** Steps between two looks, each of which scores the student on a few validation images, where there are labels. */
+  every: number;
+  /** Run directory in which each look leaves pictures of a few target images; left out: none. */
+  pictures?: string | undefined;
 }
 
 /** Rendered streets by their roots; or data of any layout, whose files were checked before. */
@@ -62,6 +74,8 @@ export type RunEvent =
   | ({ kind: 'log' } & LogEntry)
   /** Scores of the student on a few validation images; in order as well. */
   | ({ kind: 'validation' } & LogEntry)
+  /** The files of pictures by kind, of each image that is shown; in order as well. */
+  | { kind: 'pictures'; iteration: number; images: { id: string; pictures: KindsOfPictures }[] }
   /** Where it resumes, or why it does not, in words. */
   | { kind: 'remark'; message: string };
 
@@ -79,9 +93,10 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
   // Tensors of this size gain little from a second thread, and none on a GPU; the other cores have other trainings.
   useCores(1);
   await loadPlugins(task.plugins);
-  const { experiment, device, workers, checkpoint, minutesBetween = MINUTES_BETWEEN, validateEvery } = task;
+  const { experiment, device, workers, checkpoint, minutesBetween = MINUTES_BETWEEN, watch } = task;
   const { validation, ...data } = await (task.onTarget ? onTarget : onSource)(task.data);
   const few = validation && someOf(validation.dataset);
+  const takePictures = watch?.pictures && (await pictureTaker(watch.pictures, task.name, data, validation));
   const surroundings = { versions: versions(), device: describeDevice(device), machine: describeMachine() };
   const { start, remark } = startOf(task, surroundings);
   if (remark !== undefined) send({ kind: 'remark', message: `${task.name}: ${remark}` });
@@ -118,9 +133,12 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
     onStep: async (done, trainer) => {
       send({ kind: 'step', done });
       const isLast = done === experiment.iterations;
-      if (few && validateEvery && (done % validateEvery === 0 || isLast)) {
-        const values = await validationScores(trainer.step.student.segmentor, few, validation?.size);
-        tell({ kind: 'validation', iteration: done, values });
+      if (watch && (done % watch.every === 0 || isLast)) {
+        if (few) {
+          const values = await validationScores(trainer.step.student.segmentor, few, validation.size);
+          tell({ kind: 'validation', iteration: done, values });
+        }
+        if (takePictures) tell(await takePictures(done, trainer.step));
       }
       if (!isLast && clock.due(done, experiment.iterations)) save(trainer);
     },
@@ -136,8 +154,48 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
 /** The most that a crash may cost: trainings side by side are short, and are sometimes many. */
 const MINUTES_BETWEEN = 2;
 
+/** Reads the images that are shown, at the size at which the network sees them, and gives what looks at them. */
+async function pictureTaker(
+  run: string,
+  name: string,
+  { target }: Pick<Opened, 'target'>,
+  validation: Opened['validation'],
+): Promise<(iteration: number, step: AdaptationStep) => Promise<ToldPictures>> {
+  const dataset = validation?.dataset ?? target!.dataset;
+  const scale = validation ? validation.size : target!.options.scale;
+  const store = new PixelStore(dataset, { ...(scale && { scale }), cacheBytes: 0 });
+  const shown: (WatchedImage & { id: string })[] = [];
+  for (const i of shownOf(dataset)) {
+    const { image, label } = await store.get(i);
+    shown.push({
+      id: dataset.samples[i]!.id,
+      image: toRgbImage(image),
+      truth: label?.toArray() as Uint8Array | undefined,
+      stem: `target-${i}-${name}`,
+    });
+    image.dispose();
+    label?.dispose();
+  }
+  const pictures = new RunPictures(run, dataset.classes);
+  return async (iteration, step) => {
+    const written = writeCheckpoint(pictures, shown, { iteration, step, size: undefined });
+    // What is told is there.
+    await written.written;
+    const images = shown.map(({ id }, i) => ({ id, pictures: written.pictures[i]! }));
+    return { kind: 'pictures', iteration, images };
+  };
+}
+
+/** @param image (3, H, W), uint8. */
+function toRgbImage(image: Tensor): RgbImage {
+  const [, height, width] = dims(image, 3);
+  using data = tidy(() => image.permute([1, 2, 0]).contiguous());
+  return { width, height, data: data.toArray() as Uint8Array };
+}
+
 /** What is told in order from the first step on. */
 type ToldEntry = SavedTask['told'][number];
+type ToldPictures = Extract<ToldEntry, { kind: 'pictures' }>;
 
 /** The newest state of an earlier try, where it resumes exactly; else what the task starts from. */
 function startOf(

@@ -147,6 +147,14 @@ test('a run that was stopped is resumed inside of a training, to the same networ
   const lines = ({ metrics }: typeof before) =>
     metrics.map(({ phase, iteration, values }) => JSON.stringify([phase, iteration, values])).sort();
   expect(lines(after)).toEqual(lines(before));
+  // Trainings end in another order.
+  const wayOf = ({ pictures }: typeof before) =>
+    pictures!.target.map(({ checkpoints }) => checkpoints!.map((one) => JSON.stringify(one)).sort());
+  expect(wayOf(after)).toEqual(wayOf(before));
+  for (const file of ['target-0-source-10-right.png', 'target-0-self-training-9-pseudo-label.png']) {
+    const [one, other] = ['scored', 'stopped'].map((run) => readFileSync(join(out, run, 'pictures', file)));
+    expect([file, one!.equals(other!)]).toEqual([file, true]);
+  }
   for (const name of ['source', 'self-training', 'source-only']) {
     const [one, other] = ['scored', 'stopped'].map((run) =>
       readFileSync(join(out, run, 'checkpoints', name, 'model.safetensors')),
@@ -166,7 +174,10 @@ describe('on photos alone', () => {
     expect(JSON.parse(stdout)).toMatchObject({ outcome: 'finished', run: join(out, 'photos'), results: [] });
     const { pictures } = openRun(join(out, 'photos'));
     expect(pictures!.target).toHaveLength(4);
-    for (const { truth, predictions } of pictures!.target) {
+    for (const { truth, predictions, checkpoints } of pictures!.target) {
+      const last = checkpoints!.filter(({ method }) => method === 'self-training').at(-1)!;
+      expect(last.iteration).toBe(10);
+      expect(Object.keys(last.pictures)).toEqual(['prediction', 'pseudo-label', 'confidence']);
       expect(truth).toBeUndefined();
       expect(Object.keys(predictions)).toEqual(['source', 'self-training']);
       for (const file of Object.values(predictions)) {

@@ -102,6 +102,43 @@ describe('pgpc demo --quick', () => {
     for (const method of methods) expect(pictures.some((file) => file.endsWith(`-${method}.png`))).toBe(true);
   });
 
+  test('keeps four pictures of each target image over every training', () => {
+    const { target } = run().pictures!;
+    expect(target).toHaveLength(4);
+    const seen = { prediction: 4, right: 4 };
+    const taught = { ...seen, 'pseudo-label': 4, confidence: 4 };
+    const contrasted = { ...taught, entropy: 4, anchors: 4 };
+    const kinds = {
+      ...{ 'source-only': seen, oracle: seen, 'self-training': taught },
+      // PGPC+ pushes from prototypes: no pixel is a negative.
+      ...{ pgpc: { ...contrasted, negatives: 4 }, 'pgpc-plus': contrasted },
+    };
+    const steps = { short: [3, 6, 9, 12], oracle: [11, 22, 33, 42] };
+    for (const { checkpoints } of target) {
+      for (const method of methods) {
+        const own = checkpoints!.filter((one) => one.method === method);
+        expect(own.map(({ iteration }) => iteration)).toEqual(
+          method === 'oracle' ? steps.oracle : steps.short,
+        );
+        const counts: Record<string, number> = {};
+        for (const { pictures } of own) {
+          for (const [kind, file] of Object.entries(pictures)) {
+            counts[kind] = (counts[kind] ?? 0) + 1;
+            expect(existsSync(join(folder, 'runs/demo-quick/pictures', file))).toBe(true);
+          }
+        }
+        expect([method, counts]).toEqual([method, kinds[method as keyof typeof kinds]]);
+      }
+    }
+    // What is learned moves: the first picture of a training is not its last.
+    const [first, , , last] = target[0]!.checkpoints!.filter(({ method }) => method === 'oracle');
+    const bytes = (file: string) => readFileSync(join(folder, 'runs/demo-quick/pictures', file));
+    expect(bytes(first!.pictures.prediction!).equals(bytes(last!.pictures.prediction!))).toBe(false);
+    const html = readFileSync(join(folder, 'runs/demo-quick/report.html'), 'utf8');
+    expect(html.match(/<div class="way">/g)).toHaveLength(methods.length);
+    expect(html).not.toContain(' is missing</div>');
+  });
+
   test('leaves checkpoints from which eval gives the same scores', async () => {
     const data = ['--target-root', 'data/street-synth-1-quick/cityscapes', '--split', 'val'];
     const checkpoint = 'runs/demo-quick/checkpoints/pgpc';

@@ -213,6 +213,38 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page', () => {
     await eventually(() => read(47, 50)).toEqual([0, 47, 47]);
   });
 
+  test('shows the pictures over the training of the method that is chosen', async () => {
+    const run = RunDirectory.create(runs, 'third', { config: {}, seed: 3, versions: {} });
+    try {
+      const flat = { width: 16, height: 8 };
+      await run.writePicture('target-0.png', { ...flat, data: new Uint8Array(384) });
+      const checkpoints = [];
+      for (const [i, [method, kind]] of [
+        ['source', 'prediction'],
+        ['pgpc', 'pseudo-label'],
+      ].entries()) {
+        const file = `${method}.png`;
+        await run.writeLabelPicture(file, { ...flat, data: new Uint8Array(128).fill(i) });
+        checkpoints.push({ method, seed: 3, iteration: 10 * (i + 1), pictures: { [kind!]: file } });
+      }
+      run.addResult({ ...demo.results[0]!, name: 'pgpc', label: 'PGPC' });
+      run.writePictureIndex({
+        source: [],
+        target: [{ id: 'one', image: 'target-0.png', predictions: {}, checkpoints }],
+      });
+      await open(`pictures&run=${encodeURIComponent(run.path)}`);
+      const captions = () => page.locator('figcaption').allTextContents();
+      await eventually(captions).toEqual(['image', 'PGPC · pseudo-label, seed 3, step 20']);
+      await field('left').selectOption('pseudo-label');
+      await eventually(() => read(2, 2)).toEqual(demo.info.classes[1]!.color);
+      await field('over the training of').selectOption('source');
+      await eventually(captions).toEqual(['image', 'source · prediction, seed 3, step 10']);
+      await eventually(() => read(2, 2)).toEqual(demo.info.classes[0]!.color);
+    } finally {
+      rmSync(run.path, { recursive: true });
+    }
+  });
+
   test('has a map of the banks, prototypes over time, and a table of their cosines', async () => {
     await open('contrast');
     const plane = page.locator('.plane');

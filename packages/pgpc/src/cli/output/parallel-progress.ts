@@ -60,9 +60,8 @@ export class ParallelProgress {
     if (event.kind === 'weights') {
       for (const text of describeReport(event.report)) this.#stream.write(`${text}\n`);
     } else if (event.kind === 'remark') this.#stream.write(`${event.message}\n`);
-    else if (event.kind === 'validation') return;
     else if (event.kind === 'log') this.#losses[name] = event.values['loss/total']!;
-    else {
+    else if (event.kind === 'step') {
       this.#done.set(name, event.done);
       const total = [...this.#done.values()].reduce((sum, steps) => sum + steps, 0);
       this.#bar?.update(total, this.#losses);

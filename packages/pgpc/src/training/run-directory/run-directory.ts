@@ -3,20 +3,13 @@
 import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import {
-  CITYSCAPES_CLASSES,
-  type ClassInfo,
-  type LabelMap,
-  naming,
-  type RgbImage,
-  writeJson,
-} from '@pgpc/datasets';
+import { CITYSCAPES_CLASSES, type ClassInfo, naming, writeJson } from '@pgpc/datasets';
 import { THEN } from '../surroundings.js';
 import { type CreateRunOptions, claimRun, type RunClaim } from './claim.js';
 import { METRICS_FILE } from './metrics.js';
 import { openRun, readRunInfo } from './open-run.js';
 import { describeMachine } from './origin.js';
-import { coloured, writeGreyPng, writePng } from './pictures.js';
+import { RunPictures } from './pictures.js';
 import { repair } from './repair.js';
 import { isRunName } from './run-name.js';
 import {
@@ -24,7 +17,6 @@ import {
   type MethodResult,
   methodResultSchema,
   type PictureIndex,
-  pictureFile,
   pictureIndexSchema,
   picturesIn,
   type RunInfo,
@@ -78,8 +70,7 @@ export interface RunUpdate {
  * `pictures/`. Whole JSON files are replaced atomically and metrics are appended line by line, so a crash at any
  * moment leaves a directory that `openRun` reads.
  */
-export class RunDirectory {
-  readonly path: string;
+export class RunDirectory extends RunPictures {
   #info: RunInfo;
   #results: readonly MethodResult[];
   readonly #wallBefore: number;
@@ -95,7 +86,7 @@ export class RunDirectory {
     /** What was found of a run that is resumed, a line each. */
     readonly said: readonly string[],
   ) {
-    this.path = directory;
+    super(directory, info.classes);
     this.#info = info;
     this.#results = results;
     this.#wallBefore = wallBefore;
@@ -256,21 +247,6 @@ export class RunDirectory {
     return directory;
   }
 
-  /** Writes an RGB image to `pictures/<file>` as PNG. */
-  async writePicture(file: string, image: RgbImage): Promise<void> {
-    await writePng(this.picturePath(file), image);
-  }
-
-  /** Writes train ids to `pictures/<file>` as a PNG in the classes' colours; ids that are no class are black. */
-  async writeLabelPicture(file: string, labels: LabelMap): Promise<void> {
-    await this.writePicture(file, coloured(labels, this.#info.classes));
-  }
-
-  /** Writes a mask, 0 or 255 each, to `pictures/<file>` as a grey PNG. */
-  async writeMaskPicture(file: string, mask: LabelMap): Promise<void> {
-    await writeGreyPng(this.picturePath(file), mask);
-  }
-
   /** Replaces `pictures/index.json`. @throws Error if a file name has a folder in it. */
   writePictureIndex(index: PictureIndex): void {
     // As it is going to be read: JSON has null in place of NaN.
@@ -304,13 +280,6 @@ export class RunDirectory {
   finish(status: Exclude<RunStatus, 'running'>, error?: string): void {
     const info = { ...this.#info, status, finished: new Date().toISOString() };
     this.#writeInfo(error === undefined ? info : { ...info, error });
-  }
-
-  /** Where a file of `pictures/` lies; makes that folder. @throws Error if the name has a folder in it. */
-  picturePath(file: string): string {
-    checked(pictureFile, file, `picture '${file}'`);
-    mkdirSync(path.join(this.path, 'pictures'), { recursive: true });
-    return path.join(this.path, 'pictures', file);
   }
 
   #writeInfo(info: RunInfo): void {

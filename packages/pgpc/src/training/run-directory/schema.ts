@@ -75,10 +75,18 @@ export const pictureIndexSchema = z.object({
       predictions: z.record(z.string(), pictureFile),
       /**
        * What a training made of the image on its way, by kind: 'prediction', 'right', 'pseudo-label', 'confidence', and of a
-       * method with contrast 'entropy', 'anchors', 'negatives'.
+       * method with contrast 'entropy', 'anchors', 'negatives'. `method` and `seed` are there where the run has several
+       * trainings; the checkpoints of each then lie together, their steps rising.
        */
       checkpoints: z
-        .array(z.object({ iteration: z.number().int(), pictures: z.record(z.string(), pictureFile) }))
+        .array(
+          z.object({
+            method: z.string().optional(),
+            seed: z.number().int().optional(),
+            iteration: z.number().int(),
+            pictures: z.record(z.string(), pictureFile),
+          }),
+        )
         .optional(),
     }),
   ),
