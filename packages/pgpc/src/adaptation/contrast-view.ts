@@ -1,6 +1,7 @@
 // What the contrast makes of one target image, for people to look at: the rules are the step's own.
 
 import { noGrad, ops, sizeOf, type Tensor, tidy, zeros } from '@pgpc/torch';
+import { wholeBetweenMargins } from '../pipeline/margins.js';
 import { entropy, pixelRows, rowsBetweenMargins } from '../pixels.js';
 import type { AdaptationStep } from './step.js';
 
@@ -35,12 +36,19 @@ export function contrastView(
       const [height, width] = sizeOf(logits);
       const classes = logits.shape[1]!;
       const level = entropy(pixelRows(logits).softmax(1)).div(Math.log(classes));
-      // The margins give neither anchors nor negatives.
-      const { first, end } = rowsBetweenMargins(height, sizeOf(image)[0], selfTraining);
+      // The margins give neither anchors nor negatives, be they of the crop or of the camera's image.
+      const [imageHeight, imageWidth] = sizeOf(image);
+      const { first, end } = rowsBetweenMargins(height, imageHeight, selfTraining);
+      const { imageMargins } = selfTraining;
+      const valid =
+        imageMargins &&
+        wholeBetweenMargins({ width: imageWidth, height: imageHeight }, imageMargins).to({
+          device: logits.device,
+        });
       const rows = Math.max(0, end - first);
       const choice =
         rows > 0
-          ? contrast.choice({ logits: logits.narrow(2, first, rows) }, iteration / totalIterations)
+          ? contrast.choice({ logits: logits.narrow(2, first, rows) }, iteration / totalIterations, valid)
           : { anchors: undefined, negatives: undefined };
       const placed = (inside: Tensor) => {
         const map = zeros([classes, height, width], { dtype: 'bool', device: logits.device });

@@ -1,5 +1,6 @@
 // Margins of the camera's image, carried through resize, crop and flip: HRDA's `crop_pseudo_margins`.
 
+import type { Size } from '@pgpc/datasets';
 import { type Tensor, tidy, zeros } from '@pgpc/torch';
 import type { ImageMargins } from '../config/self-training.js';
 import type { Crop } from './sample.js';
@@ -24,6 +25,12 @@ export function betweenImageMargins(
     }
     return valid;
   });
+}
+
+/** Which pixels of a whole image lie between its margins, as {@link betweenImageMargins} says it of crops: (1, H, W). */
+export function wholeBetweenMargins({ width, height }: Size, margins: ImageMargins): Tensor {
+  const place = { top: 0, left: 0, mirrored: false, of: { width, height } };
+  return betweenImageMargins([{ place, width, height }], margins, { width, height });
 }
 
 /** The part of a crop's side that lies between the margins of the image's. @param start of the crop in the image. */

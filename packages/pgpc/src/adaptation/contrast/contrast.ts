@@ -134,8 +134,7 @@ export class PixelContrast {
    * @param valid (B, H, W), 0 or 1: which pixels may be taken; left out, all of them.
    */
   storeTarget(view: TeacherView, head: ProjectionHead, progress = 0, valid?: Tensor): void {
-    const taken = (members: Tensor) =>
-      valid ? members.logicalAnd(pixelLabels(valid, sizeOf(view.features)).ne(0)) : members;
+    const taken = (members: Tensor) => within(members, valid, view);
     this.#store('target', view, head, () => ({
       label: () => pixelRows(view.logits).argmax(1),
       positives: () => taken(this.#candidates(view, progress)),
@@ -206,16 +205,17 @@ export class PixelContrast {
    * What a step would choose among the target's pixels, to look at: nothing is drawn or stored. One rank looks by itself, so
    * these are all the pixels that there are.
    * @param view the teacher's; as in {@link loss} and {@link storeTarget}. @param progress of the run, in [0, 1].
+   * @param valid (B, H, W), 0 or 1: which pixels may be chosen; left out, all of them.
    */
-  choice(view: Pick<TeacherView, 'logits'>, progress: number): PixelChoice {
+  choice(view: Pick<TeacherView, 'logits'>, progress: number, valid?: Tensor): PixelChoice {
     const { negativeDomains } = this.options;
     const arePixels = this.negatives.add !== undefined && includes(negativeDomains, 'target');
     return tidy(() =>
       noGrad(() => ({
         anchors: this.hasAnchorsIn('target')
-          ? this.#usable(this.#candidates(view, progress, alone))
+          ? this.#usable(within(this.#candidates(view, progress, alone), valid, view))
           : undefined,
-        negatives: arePixels ? this.#qualified(view) : undefined,
+        negatives: arePixels ? within(this.#qualified(view), valid, view) : undefined,
       })),
     );
   }
@@ -268,8 +268,7 @@ export class PixelContrast {
   ): Tensor {
     return this.#loss(features, head, () => {
       const candidates = this.#candidates(view, progress);
-      if (!leftOut) return candidates;
-      return candidates.logicalAnd(pixelLabels(leftOut, sizeOf(features)).logicalNot());
+      return within(candidates, leftOut?.logicalNot(), view);
     });
   }
 
@@ -346,6 +345,11 @@ export class PixelContrast {
     for (const { module } of this.stores) module.dispose();
     this.generator.dispose();
   }
+}
+
+/** Of pixels (C, P) of a view the ones that `valid` (B, H, W) has; left out, it has all. */
+function within(members: Tensor, valid: Tensor | undefined, { logits }: Pick<TeacherView, 'logits'>): Tensor {
+  return valid ? members.logicalAnd(pixelLabels(valid, sizeOf(logits)).ne(0)) : members;
 }
 
 function includes(choice: DomainChoice, domain: Domain): boolean {

@@ -96,6 +96,30 @@ describe('what a step chooses from', () => {
     });
   });
 
+  test('nothing of it lies where the camera’s image has margins, as in a step', () => {
+    tidy(() => {
+      const { contrast, head, view } = filled({ negativeDomains: 'target' });
+      // The left half of an image of twice the size.
+      const valid = zeros([1, 2 * H, 2 * W]);
+      valid.narrow(2, 0, W).fill_(1);
+      const leftHalf = arange(PIXELS)
+        .remainder(W)
+        .lt(W / 2);
+      contrast.storeTarget(view, head, 0.5, valid);
+      const all = contrast.choice(view, 0.5);
+      const { anchors, negatives } = contrast.choice(view, 0.5, valid);
+      const { filled: counts } = contrast.negatives.store!.module;
+      expect(negatives!.sum([1]).tolist()).toEqual(counts.tolist());
+      expect(bools(negatives!)).toEqual(bools(all.negatives!.logicalAnd(leftHalf)));
+      const features = normal([1, CHANNELS, H, W], 7).requiresGrad_();
+      const loss = contrast.loss(features, valid.eq(0), view, head, 0.5);
+      const moved = grad(loss, [features])[0]!.abs().sum([0, 1]).flatten().gt(0);
+      expect(moved.tolist()).toEqual(anchors!.any(0).tolist());
+      expect(moved.any().item()).toBe(1);
+      expect(all.anchors!.logicalAnd(leftHalf.logicalNot()).any().item()).toBe(1);
+    });
+  });
+
   test('of prototypes as negatives, and of the source’s pixels alone, there are none in the target', () => {
     tidy(() => {
       const none: Partial<ContrastOptions>[] = [
@@ -207,6 +231,34 @@ describe('the view of an image', () => {
     view.negatives!.dispose();
     expect(liveTensors()).toBe(live);
     given.dispose();
+    dispose();
+  });
+
+  test('has neither anchors nor negatives in the margins of the camera’s image', () => {
+    const { ignoreTop: _, ignoreBottom: __, ...selfTraining } = method.selfTraining!;
+    const margins = { top: 0.25, bottom: 0.1875, left: 0.125, right: 0.25 };
+    const { step, dispose } = tinyStep(
+      { ...method, selfTraining: { ...tinySelfTraining, ...selfTraining, imageMargins: margins } },
+      10,
+    );
+    const batch = tinyBatch(1);
+    step.run(batch, 0);
+    for (const one of Object.values(batch)) one.dispose();
+    step.parts.teacher!.network.segmentor.eval();
+    tidy(() => {
+      const given = image();
+      const view = contrastView(step, given, 1)!;
+      const { logits } = step.parts.glance(step.parts.teacher!.view(given), given).contrast;
+      const all = step.parts.contrast!.choice({ logits }, 0.1);
+      // Of 16 rows 4 at the top and 3 at the bottom, of 8 columns 1 at the left and 2 at the right.
+      const inside = zeros([16, 8], { dtype: 'bool' });
+      inside.narrow(0, 4, 9).narrow(1, 1, 5).fill_(true);
+      const left = (members: Tensor) => members.view([5, 16, 8]).logicalAnd(inside);
+      expect(view.negatives!.eq(left(all.negatives!)).all().item()).toBe(1);
+      expect(view.anchors!.ne(255).eq(left(all.anchors!).any(0)).all().item()).toBe(1);
+      expect(view.anchors!.ne(255).any().item()).toBe(1);
+      expect(all.anchors!.sum().item()).toBeGreaterThan(left(all.anchors!).sum().item() as number);
+    });
     dispose();
   });
 
