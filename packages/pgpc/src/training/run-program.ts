@@ -27,7 +27,7 @@ import { surroundingChanges } from './surroundings.js';
 import { type KindsOfPictures, shownOf, type WatchedImage, writeCheckpoint } from './target-pictures.js';
 import { type TrainedTask, type TrainingStart, train } from './train.js';
 import type { LogEntry, Trainer, TrainingData } from './trainer.js';
-import { someOf, validationScores } from './validation-scores.js';
+import { ScoresOfSome, someOf, validationScores } from './validation-scores.js';
 
 /** What is to be trained. */
 export interface RunTask {
@@ -96,6 +96,8 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
   const { experiment, device, workers, checkpoint, minutesBetween = MINUTES_BETWEEN, watch } = task;
   const { validation, ...data } = await (task.onTarget ? onTarget : onSource)(task.data);
   const few = validation && someOf(validation.dataset);
+  // At its end all images are evaluated, and the few among them.
+  const atEnd = few && watch && task.evaluate ? new ScoresOfSome(validation.dataset) : undefined;
   const takePictures = watch?.pictures && (await pictureTaker(watch.pictures, task.name, data, validation));
   const surroundings = { versions: versions(), device: describeDevice(device), machine: describeMachine() };
   const { start, remark } = startOf(task, surroundings);
@@ -121,7 +123,10 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
     device,
     signal,
     // Seconds, which a stop may wait for: the scores of a network that is finished are worth having.
-    evaluation: task.evaluate ? validation : undefined,
+    evaluation:
+      task.evaluate && validation
+        ? { ...validation, onImage: (_, __, index, counted) => atEnd?.add(index, counted) }
+        : undefined,
     onWeights: (report) => send({ kind: 'weights', report }),
     onBegin: ({ iteration, beside }) => {
       began = performance.now();
@@ -134,7 +139,7 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
       send({ kind: 'step', done });
       const isLast = done === experiment.iterations;
       if (watch && (done % watch.every === 0 || isLast)) {
-        if (few) {
+        if (few && !(isLast && atEnd)) {
           const values = await validationScores(trainer.step.student.segmentor, few, validation.size);
           tell({ kind: 'validation', iteration: done, values });
         }
@@ -148,6 +153,9 @@ async function run(task: RunTask, signal: AbortSignal): Promise<void> {
       if (trainer.iteration > 0) save(trainer);
     },
   });
+  if (trained.evaluated && atEnd) {
+    tell({ kind: 'validation', iteration: experiment.iterations, values: atEnd.values() });
+  }
   await sent({ kind: 'end', ...trained, seconds: secondsBefore + trained.seconds });
 }
 

@@ -14,7 +14,7 @@ import {
 import { weightsPath } from '../models/weights/shipped.js';
 import { describeNetworkFile, refuseOtherNetwork, refuseTrainedNetwork } from './init.js';
 import { type LogEntry, type RunOptions, type SkippedStep, Trainer, type TrainingData } from './trainer.js';
-import { evaluateOnTarget, type TargetEvaluation } from './worst-images.js';
+import { evaluateOnTarget, type OnEvaluated, type TargetEvaluation } from './worst-images.js';
 
 /** What a training starts from; with nothing given, from random values. */
 export interface TrainingStart {
@@ -47,7 +47,7 @@ export interface TrainingTask {
         dataset: SegmentationDataset;
         size?: Size | undefined;
         signal?: AbortSignal | undefined;
-        onImage?: (done: number, total: number) => void;
+        onImage?: OnEvaluated | undefined;
       }
     | undefined;
   onWeights?: (report: WeightsReport) => void;

@@ -9,6 +9,7 @@ import {
 } from '@pgpc/datasets';
 import sharp, { type Sharp } from 'sharp';
 import {
+  type CountedImage,
   type EvaluatedNetwork,
   type EvaluateOptions,
   type Evaluation,
@@ -38,20 +39,20 @@ export interface TargetEvaluation extends Evaluation {
   readonly worst: readonly WorstImage[];
 }
 
-/** As `evaluateSegmentor`, with the worst twenty images. `onImage` is told how many are done. @throws as that does. */
+/** Told how many images of how many are done, and of the last its place in the data set and what came of it. */
+export type OnEvaluated = (done: number, total: number, index: number, counted: CountedImage) => void;
+
+/** As `evaluateSegmentor`, with the worst twenty images. @throws as that does. */
 export async function evaluateOnTarget(
   network: EvaluatedNetwork,
   dataset: SegmentationDataset,
-  {
-    onImage,
-    ...options
-  }: Omit<EvaluateOptions, 'onImage'> & { onImage?: (done: number, total: number) => void },
+  { onImage, ...options }: Omit<EvaluateOptions, 'onImage'> & { onImage?: OnEvaluated | undefined },
 ): Promise<TargetEvaluation> {
   const perImage = new PerImage(dataset, KEPT);
   const evaluation = await evaluateSegmentor(network, dataset, {
     ...options,
     onImage: (done, total, index, prediction, counted) => {
-      onImage?.(done, total);
+      onImage?.(done, total, index, counted);
       perImage.add(index, prediction, counted);
     },
   });
