@@ -5,7 +5,8 @@ import { count, field, share } from './fields.js';
 import { methodSchema } from './method.js';
 import { precisions } from './precision.js';
 import { rareClassSchema } from './rare-classes.js';
-import { detailStep, isDino, isVit, type SegmentorConfig, segmentorSchema } from './segmentor.js';
+import { detailStep, isDino, type SegmentorConfig, segmentorSchema } from './segmentor.js';
+import { isVit } from './vit.js';
 
 const experimentFields = z.strictObject({
   segmentor: segmentorSchema,

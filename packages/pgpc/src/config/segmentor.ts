@@ -4,30 +4,10 @@ import { z } from 'zod';
 import { adapterSchema } from './encoder-training.js';
 import { count, field } from './fields.js';
 import { CONTEXT_SCALE, multiResolutionSchema } from './multi-resolution.js';
+import { isVit, vitConfigs, vitNames } from './vit.js';
 
 const mitNames = ['mit_b0', 'mit_b1', 'mit_b2', 'mit_b3', 'mit_b4', 'mit_b5'] as const;
 export type MitName = (typeof mitNames)[number];
-
-/** DINOv2's plain transformers, `_reg` with registers. */
-const dinov2Names = [
-  'dinov2_vits14',
-  'dinov2_vitb14',
-  'dinov2_vitl14',
-  'dinov2_vitg14',
-  'dinov2_vits14_reg',
-  'dinov2_vitb14_reg',
-  'dinov2_vitl14_reg',
-  'dinov2_vitg14_reg',
-] as const;
-const dinov3VitNames = [
-  'dinov3_vits16',
-  'dinov3_vits16plus',
-  'dinov3_vitb16',
-  'dinov3_vitl16',
-  'dinov3_vith16plus',
-] as const;
-const vitNames = [...dinov2Names, ...dinov3VitNames] as const;
-export type VitName = (typeof vitNames)[number];
 
 const convnextNames = [
   'dinov3_convnext_tiny',
@@ -72,23 +52,6 @@ const onResNet = (channels: number, drops: boolean, stride?: 8): HeadFacts => ({
   drops,
 });
 
-/** Channels of a plain transformer's tokens. */
-const vitWidths: Readonly<Record<VitName, number>> = {
-  dinov2_vits14: 384,
-  dinov2_vitb14: 768,
-  dinov2_vitl14: 1024,
-  dinov2_vitg14: 1536,
-  dinov2_vits14_reg: 384,
-  dinov2_vitb14_reg: 768,
-  dinov2_vitl14_reg: 1024,
-  dinov2_vitg14_reg: 1536,
-  dinov3_vits16: 384,
-  dinov3_vits16plus: 384,
-  dinov3_vitb16: 768,
-  dinov3_vitl16: 1024,
-  dinov3_vith16plus: 1280,
-};
-
 /** Heads of four maps, at strides 4, 8, 16 and 32. */
 const onFour = (channels: HeadFacts['channels']): HeadFacts => ({
   backbones: [...mitNames, ...vitNames, ...convnextNames],
@@ -107,7 +70,7 @@ const heads: Readonly<Record<HeadName, HeadFacts>> = {
   hrnet: { backbones: ['hrnet_w48'], channels: () => 720, freeChannels: false, drops: false },
   linear: {
     backbones: vitNames,
-    channels: (backbone) => (isVit(backbone) ? vitWidths[backbone] : 0),
+    channels: (backbone) => (isVit(backbone) ? vitConfigs[backbone].dim : 0),
     freeChannels: false,
     drops: true,
   },
@@ -129,7 +92,7 @@ export function smallestSide({
   backbone,
   multiResolution,
 }: Pick<SegmentorConfig, 'backbone' | 'multiResolution'>): number {
-  const side = isMit(backbone) ? MIT_SMALLEST_SIDE : isVit(backbone) ? vitPatch(backbone) + 1 : 1;
+  const side = isMit(backbone) ? MIT_SMALLEST_SIDE : isVit(backbone) ? vitConfigs[backbone].patch + 1 : 1;
   return multiResolution ? Math.ceil(side / CONTEXT_SCALE) : side;
 }
 
@@ -154,18 +117,11 @@ export function sizeFault(
 }
 
 const isMit = (backbone: BackboneName): backbone is MitName => mitNames.includes(backbone as MitName);
-export const isVit = (backbone: string): backbone is VitName => vitNames.includes(backbone as VitName);
-
 export const isConvnext = (backbone: string): backbone is ConvnextName =>
   convnextNames.includes(backbone as ConvnextName);
 
 /** Encoders of DINOv2 and DINOv3. Held to the features that they began with, they adapt worse (VFM-UDA++). */
 export const isDino = (backbone: string): boolean => isVit(backbone) || isConvnext(backbone);
-
-/** Pixels a side of a plain transformer's patch. */
-export function vitPatch(backbone: VitName): number {
-  return dinov2Names.includes(backbone as (typeof dinov2Names)[number]) ? 14 : 16;
-}
 
 export const segmentorSchema = z
   .strictObject({

@@ -4,24 +4,22 @@ import { Generator, nn, sizeOf, type Tensor } from '@pgpc/torch';
 import { hrda } from '../config/multi-resolution.js';
 import {
   type ConvnextName,
-  isVit,
   type MitName,
   type SegmentorConfig,
   segmentorConfig,
-  type VitName,
 } from '../config/segmentor.js';
+import { isVit, type VitName, vitConfigs, vitNames } from '../config/vit.js';
 import { convnextConfigs } from './convnext.js';
 import type { Backbone } from './decoder.js';
 import { mitConfigs } from './mit.js';
 import type { MultiResolutionOutput } from './multi-resolution.js';
 import { createBackbone, Segmentor } from './segmentor.js';
-import { VisionTransformer, vitConfigs } from './vit.js';
+import { VisionTransformer } from './vit.js';
 
 /** What a network is made of: an encoder alone, or with a decoder. */
 type Recipe = MitName | VitName | ConvnextName | SegmentorConfig;
 
 const mitNames = Object.keys(mitConfigs) as MitName[];
-const vitNames = Object.keys(vitConfigs) as VitName[];
 const convnextNames = Object.keys(convnextConfigs) as ConvnextName[];
 /** `mit_b0` as the second half of a network's name. */
 const short = (mit: MitName) => mit.replace('_', '');

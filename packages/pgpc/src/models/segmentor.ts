@@ -6,11 +6,11 @@ import {
   detailStep,
   type HeadName,
   isConvnext,
-  isVit,
   type SegmentorConfig,
   segmentorFaults,
   sizeFault,
 } from '../config/segmentor.js';
+import { isVit, vitConfigs } from '../config/vit.js';
 import type { ModelAbout } from './about.js';
 import { Convnext, convnextConfigs } from './convnext.js';
 import { DaformerHead } from './daformer-head.js';
@@ -23,7 +23,6 @@ import { MixTransformer, mitConfigs } from './mit.js';
 import { type Box, type DetailPass, MultiResolutionHead, multiResolutionPass } from './multi-resolution.js';
 import { ResNet101 } from './resnet.js';
 import { SegformerHead } from './segformer-head.js';
-import { vitConfigs } from './vit.js';
 import { VitBackbone } from './vit-pyramid.js';
 
 type CreateHead = (

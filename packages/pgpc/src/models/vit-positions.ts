@@ -1,13 +1,7 @@
 // How a plain ViT knows where a patch is: DINOv2's learned embedding, resized, and DINOv3's rotations.
 
 import { arange, dims, fromTypedArray, nn, noGrad, ops, type Tensor } from '@pgpc/torch';
-
-/** How DINOv2's authors resize the embedding to another grid of patches; their two releases differ in it. */
-export interface PositionResizing {
-  /** Patches added to the grid's side before the scale is computed from it; 0: the scale is that of the sizes. */
-  readonly offset: number;
-  readonly antialias: boolean;
-}
+import type { PositionResizing } from '../config/vit.js';
 
 /**
  * A learned position embedding for a grid of patches: as it is for a square grid of its own number of patches, else

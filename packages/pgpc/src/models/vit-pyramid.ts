@@ -2,11 +2,12 @@
 
 import { type Generator, nn, ops, sizeOf, type Tensor } from '@pgpc/torch';
 import type { AdapterConfig } from '../config/encoder-training.js';
+import type { VitConfig } from '../config/vit.js';
 import type { Backbone } from './decoder.js';
 import { fitted } from './fit-image.js';
 import { initialize } from './initial-values.js';
 import { MapNorm } from './map-norm.js';
-import { VisionTransformer, type VitConfig } from './vit.js';
+import { VisionTransformer } from './vit.js';
 
 /** Of the four maps. */
 const STRIDES = [4, 8, 16, 32] as const;

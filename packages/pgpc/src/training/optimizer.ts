@@ -4,9 +4,9 @@
 import { optim, type Tensor } from '@pgpc/torch';
 import type { Learner } from '../adaptation/learner.js';
 import type { Experiment } from '../config/experiment.js';
-import { isConvnext, isVit, type SegmentorConfig } from '../config/segmentor.js';
+import { isConvnext, type SegmentorConfig } from '../config/segmentor.js';
+import { isVit, vitConfigs } from '../config/vit.js';
 import { convnextConfigs } from '../models/convnext.js';
-import { vitConfigs } from '../models/vit.js';
 
 /**
  * `lr`: peak rate of the encoder; 6e-5 in DAFormer, which starts from ImageNet weights. `headMultiplier`: what the decoder's

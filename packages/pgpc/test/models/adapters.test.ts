@@ -2,8 +2,9 @@
 
 import { fromTypedArray, Generator, noGrad, type Tensor, tidy } from '@pgpc/torch';
 import { describe, expect, test } from 'vitest';
+import type { VitConfig } from '../../src/config/vit.js';
 import { LowRank, Rein, withoutLowRank } from '../../src/models/adapters.js';
-import { VisionTransformer, type VitConfig } from '../../src/models/vit.js';
+import { VisionTransformer } from '../../src/models/vit.js';
 import { normal } from '../support/method.js';
 
 const vit: VitConfig = {

@@ -15,10 +15,11 @@ import {
 } from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { VitConfig } from '../../src/config/vit.js';
 import { attend, attendPlainly } from '../../src/models/attention.js';
 import { Convnext, type ConvnextConfig } from '../../src/models/convnext.js';
 import { fitted, paddedTo } from '../../src/models/fit-image.js';
-import { VisionTransformer, type VitConfig } from '../../src/models/vit.js';
+import { VisionTransformer } from '../../src/models/vit.js';
 import { VitBackbone } from '../../src/models/vit-pyramid.js';
 import { recognizeWeights } from '../../src/models/weights/formats.js';
 import { expectGolden, filled, type Golden, goldenInput } from '../support/goldens.js';

@@ -17,10 +17,10 @@ import {
   backboneNames,
   type HeadName,
   headNames,
-  isVit,
   type SegmentorConfig,
   segmentorConfig,
 } from '../../config/segmentor.js';
+import { isVit } from '../../config/vit.js';
 import { refuseClaimedWidth } from '../claimed-width.js';
 import { withoutInitialValues } from '../initial-values.js';
 import { createBackbone, Segmentor } from '../segmentor.js';

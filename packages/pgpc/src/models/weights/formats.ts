@@ -2,10 +2,10 @@
 // which are DAFormer's: `backbone.*` and `decode_head.*`.
 
 import type { Tensor } from '@pgpc/torch';
+import { vitConfigs } from '../../config/vit.js';
 import { withoutLowRank } from '../adapters.js';
 import { convnextConfigs } from '../convnext.js';
 import { mitConfigs } from '../mit.js';
-import { vitConfigs } from '../vit.js';
 import { type FoundNetwork, findNetwork, type RecognizeOptions, type SkippedEntry } from './find-network.js';
 import { NOTHING, type WeightFormat } from './namings.js';
 

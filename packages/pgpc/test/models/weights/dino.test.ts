@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { Generator, saveSafetensors, type Tensor, tidy, zeros } from '@pgpc/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { segmentorConfig } from '../../../src/config/segmentor.js';
+import { vitConfigs } from '../../../src/config/vit.js';
 import { convnextConfigs } from '../../../src/models/convnext.js';
 import { withoutInitialValues } from '../../../src/models/initial-values.js';
 import { Segmentor } from '../../../src/models/segmentor.js';
-import { VisionTransformer, vitConfigs } from '../../../src/models/vit.js';
+import { VisionTransformer } from '../../../src/models/vit.js';
 import { findCatalogEntry, licenceOfFile } from '../../../src/models/weights/catalog.js';
 import {
   compareWithDescribed,
