@@ -149,8 +149,13 @@ export async function predict(options: PredictOptions): Promise<Predictions> {
   const writing = new UnderWay(WRITING);
   const decode = (file: string) =>
     decodeRgb(file, { range, onRemark: (remark) => remarks.add(file, remark) });
+  const onMissing = (frames: number) => {
+    done += frames;
+    onImage?.(done, total);
+  };
   const read = async function* () {
-    for await (const { work, image } of ahead(decodedWork(left, decode, every, fail, signal), 2 * batch)) {
+    const decoded = decodedWork(left, { decode, every, signal, fail, onNote, onMissing });
+    for await (const { work, image } of ahead(decoded, 2 * batch)) {
       try {
         yield { work, image: await image };
       } catch (error) {
@@ -238,13 +243,21 @@ async function listWork(
   return planned;
 }
 
-/** The work with its pixels, which are under way when it is given. @param fail receives faults of videos. */
+interface Decoding {
+  readonly decode: (file: string) => Promise<RgbImage>;
+  readonly every: number;
+  readonly signal: AbortSignal | undefined;
+  /** Receives faults of videos. */
+  readonly fail: (error: unknown) => void;
+  readonly onNote: PredictOptions['onNote'];
+  /** Told of how many frames a video does not have, of the ones that were to be done. */
+  readonly onMissing: (frames: number) => void;
+}
+
+/** The work with its pixels, which are under way when it is given. */
 async function* decodedWork(
   planned: readonly Planned[],
-  decode: (file: string) => Promise<RgbImage>,
-  every: number,
-  fail: (error: unknown) => void,
-  signal: AbortSignal | undefined,
+  { decode, every, signal, fail, onNote, onMissing }: Decoding,
 ): AsyncGenerator<{ work: Work; image: Promise<RgbImage> }> {
   for (const { input, work } of planned) {
     if (input.kind === 'image') {
@@ -258,14 +271,28 @@ async function* decodedWork(
     }
     const wanted = new Map(work.map((one) => [one.frame, one]));
     if (wanted.size === 0) continue;
+    const { file } = input;
+    let damage: string | undefined;
+    const onDamage = (said: string) => {
+      damage = said;
+    };
     try {
-      for await (const { number, image } of videoFrames(input.file, every, signal)) {
+      for await (const { number, image } of videoFrames(file, { every, signal, onDamage })) {
         const one = wanted.get(number);
-        if (one) yield { work: one, image: Promise.resolve(image) };
+        if (!one) continue;
+        wanted.delete(number);
+        yield { work: one, image: Promise.resolve(image) };
       }
+      const missing = `${wanted.size} of its ${work.length} frames cannot be decoded`;
+      if (damage !== undefined && wanted.size > 0) {
+        throw new DatasetError(`${file}: damaged: ${missing}: ${damage}`, { kind: 'undecodable', file });
+      }
+      if (damage !== undefined) onNote?.(`${file}: damaged, which its frames may show: ${damage}`);
+      else if (wanted.size > 0) onNote?.(`${file}: ${missing}`);
     } catch (error) {
       fail(error);
     }
+    if (wanted.size > 0) onMissing(wanted.size);
   }
 }
 

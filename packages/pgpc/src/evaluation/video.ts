@@ -2,6 +2,7 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import path from 'node:path';
 import { promisify } from 'node:util';
 import { DatasetError, type RgbImage } from '@pgpc/datasets';
 
@@ -35,40 +36,62 @@ async function keepFrames(): Promise<string[]> {
   return isOld ? ['-vsync', '0'] : ['-fps_mode', 'passthrough'];
 }
 
+/** The first stream that is a video, not the picture on the cover of a piece of music. */
+const STREAM = 'V:0';
+
+/** A name as ffmpeg takes it for a file, though it begins with a dash or has a colon in it. */
+const asFile = (file: string) => path.resolve(file);
+
 /**
  * Frames that a video has, by its packets, without decoding; a damaged one gives fewer.
- * @throws DatasetError if it cannot be read; Error where ffmpeg is not installed.
+ * @throws DatasetError if it cannot be read or has none; Error where ffmpeg is not installed.
  */
 export async function countFrames(file: string): Promise<number> {
   await keepFrames();
-  const asked = ['-select_streams', 'v:0', '-count_packets', '-show_entries', 'stream=nb_read_packets'];
-  const output = await ffmpeg('ffprobe', ['-v', 'error', ...asked, '-of', 'csv=p=0', file]).catch((error) => {
+  const asked = ['-select_streams', STREAM, '-show_entries', 'packet=flags', '-of', 'csv=p=0'];
+  const output = await ffmpeg('ffprobe', ['-v', 'error', ...asked, asFile(file)]).catch((error) => {
     if (typeof error.stderr !== 'string') throw error;
     throw unreadable(file, error.stderr);
   });
-  const count = Number.parseInt(output, 10);
-  if (!(count > 0)) throw unreadable(file, 'it has no frame');
+  // D: a video that was cut without coding it anew keeps frames before its beginning, which are not shown.
+  const count = output.split('\n').filter((flags) => flags !== '' && !flags.includes('D')).length;
+  if (count === 0) throw unreadable(file, 'it has no video frame');
   return count;
 }
 
+export interface VideoOptions {
+  /** Every so many frames are given, from the first on. */
+  readonly every: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Told at the end what ffmpeg said of damage in a video that it read to its end. */
+  readonly onDamage?: ((said: string) => void) | undefined;
+}
+
 /**
- * Every `every`-th frame from the first on, turned as the file says. Decoding waits while a frame is not taken.
- * @throws DatasetError where the video cannot be read to its end, after the frames before.
+ * Every `every`-th frame from the first on, turned as the file says, at 8 bits a channel. Decoding waits while a frame is not
+ * taken.
+ * @throws DatasetError where the video cannot be read to its end, after the frames before; the signal's reason once it is
+ *   aborted.
  */
-export async function* videoFrames(file: string, every: number, signal?: AbortSignal): AsyncGenerator<Frame> {
+export async function* videoFrames(
+  file: string,
+  { every, signal, onDamage }: VideoOptions,
+): AsyncGenerator<Frame> {
   const child = spawn(
     'ffmpeg',
     [
-      ...['-nostdin', '-v', 'error', '-i', file, '-map', '0:v:0', '-vf', `select=not(mod(n\\,${every}))`],
-      ...(await keepFrames()),
-      // PPM: each frame tells its size.
-      ...['-f', 'image2pipe', '-c:v', 'ppm', 'pipe:1'],
+      ...['-nostdin', '-v', 'error', '-i', asFile(file), '-map', `0:${STREAM}`],
+      ...['-vf', `select=not(mod(n\\,${every}))`, ...(await keepFrames())],
+      // PPM: each frame tells its size. Without a format, a video of 10 bits would come in 16.
+      ...['-f', 'image2pipe', '-c:v', 'ppm', '-pix_fmt', 'rgb24', 'pipe:1'],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'], ...(signal && { signal }) },
   );
   let said = '';
   child.stderr.on('data', (text: Buffer) => {
+    // Of a badly damaged video there are lines for every frame; the first and the last say what is wrong.
     said += text.toString();
+    if (said.length > 2 ** 16) said = `${said.slice(0, 2 ** 12)}\n${said.slice(-(2 ** 12))}`;
   });
   const ended = once(child, 'close') as Promise<[code: number | null]>;
   // Told of where it is awaited; a reader that leaves early does not wait for it.
@@ -80,14 +103,23 @@ export async function* videoFrames(file: string, every: number, signal?: AbortSi
       number += every;
     }
     const [code] = await ended;
+    // Ctrl-C in a terminal reaches ffmpeg, too.
+    signal?.throwIfAborted();
     if (code !== 0) throw unreadable(file, said);
+    if (said.trim() !== '') onDamage?.(linesOf(file, said)[0]!);
   } finally {
     child.kill();
   }
 }
 
+/** What ffmpeg said, line by line, without the file's name and addresses in memory. */
+function linesOf(file: string, said: string): string[] {
+  const lines = said.trim().split('\n');
+  return lines.map((line) => line.replace(/^\[\S+ @ 0x[0-9a-f]+\] /, '').replace(`${asFile(file)}: `, ''));
+}
+
 function unreadable(file: string, said: string): DatasetError {
-  const why = said.trim().split('\n').at(-1)!.replace(`${file}: `, '') || 'ffmpeg failed';
+  const why = linesOf(file, said).at(-1)! || 'ffmpeg failed';
   return new DatasetError(`${file}: not a readable video: ${why}`, { kind: 'undecodable', file });
 }
 

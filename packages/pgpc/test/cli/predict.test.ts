@@ -1,10 +1,11 @@
 // `pgpc predict` on folders as people have them: bad files, hidden ones, results among the images; and what it writes.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { decodeLabel } from '@pgpc/datasets';
 import sharp from 'sharp';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -249,7 +250,115 @@ describe('a video', () => {
     expect(again.out).toBe('7 images, 7 of them before (overlays): ROOT/out\n');
   });
 
-  it.skipIf(!hasVideo)('that is damaged is named, and the rest is done', async () => {
+  const ffmpeg = (...args: string[]) =>
+    execFileSync('ffmpeg', ['-v', 'error', '-y', ...args], { stdio: 'pipe' });
+  const pattern = (rate: number, seconds: number) => [
+    ...['-f', 'lavfi', '-i', `testsrc=size=64x48:rate=${rate}:duration=${seconds}`],
+  ];
+
+  it.skipIf(!hasVideo)('may have 10 bits, turn, be cut, have frames at any time or any name', async () => {
+    await mkdir(space.path('clips'));
+    const clip = (name: string) => space.path('clips', name);
+    const plain = space.path('plain.mp4');
+    ffmpeg(...pattern(5, 2), '-c:v', 'mpeg4', '-g', '50', plain);
+    ffmpeg(...pattern(5, 0.6), '-pix_fmt', 'yuv420p10le', '-c:v', 'ffv1', clip('deep.mkv'));
+    // Two of its frames, of the ten that are announced, lie before the cut.
+    ffmpeg('-ss', '0.4', '-i', plain, '-c', 'copy', clip('trimmed.mp4'));
+    const at = "select='not(mod(n,3))+not(mod(n,5))'";
+    ffmpeg(...pattern(10, 1), '-vf', at, '-vsync', 'vfr', '-c:v', 'mpeg4', clip('uneven.mp4'));
+    // The option came with ffmpeg 6; before it, a tag says how a video is turned.
+    try {
+      ffmpeg('-display_rotation', '90', '-i', plain, '-c', 'copy', clip('turned.mp4'));
+    } catch {
+      ffmpeg('-i', plain, '-c', 'copy', '-metadata:s:v', 'rotate=90', clip('turned.mp4'));
+    }
+    await copyFile(plain, clip('-a name: %d.mp4'));
+    const program = fileURLToPath(new URL('../../bin/pgpc.js', import.meta.url));
+    const names = ['deep.mkv', 'trimmed.mp4', 'uneven.mp4', 'turned.mp4', '-a name: %d.mp4'];
+    const flags = ['--out', space.path('out'), '--every', '2', '--write', 'overlays', '--device', 'cpu'];
+    const args = ['predict', space.path('model.safetensors'), ...flags, '--', ...names];
+    // As a user gives names: relative to the folder.
+    const child = spawnSync(process.execPath, [program, ...args], {
+      cwd: space.path('clips'),
+      encoding: 'utf8',
+    });
+    expect([child.status, child.stdout, child.stderr]).toEqual([
+      0,
+      expect.stringMatching(/^19 images \(overlays\)/),
+      expect.not.stringContaining('damaged'),
+    ]);
+    const lines = await linesOf('out');
+    const of = (clip: string) => lines.filter(({ id }) => id.startsWith(`${clip}/`));
+    const frames = names.map((name) => of(name.slice(0, -4)).map(({ frame }) => frame));
+    expect(frames).toEqual([
+      [0, 2],
+      [0, 2, 4, 6],
+      [0, 2, 4],
+      [0, 2, 4, 6, 8],
+      [0, 2, 4, 6, 8],
+    ]);
+    const [turned] = of('turned');
+    expect([turned!.width, turned!.height]).toEqual([48, 64]);
+    expect([of('deep')[0]!.width, of('deep')[0]!.height]).toEqual([64, 48]);
+  });
+
+  it.skipIf(!hasVideo)('that is damaged in its middle or has sound alone is named', async () => {
+    const whole = space.path('whole.mkv');
+    ffmpeg(...pattern(5, 2), '-c:v', 'mpeg4', '-g', '50', whole);
+    const bytes = await readFile(whole);
+    await space.put('clips/short.mkv', bytes.subarray(0, Math.floor(bytes.length / 2)));
+    bytes.fill(0xa5, Math.floor(bytes.length / 2), Math.floor(bytes.length / 2) + 2000);
+    await space.put('clips/hurt.mkv', bytes);
+    ffmpeg('-f', 'lavfi', '-i', 'sine=duration=0.2', space.path('clips/sound.mp4'));
+    const cover = await space.put('cover.png', rgb(64, 48));
+    const music = [
+      '-i',
+      space.path('clips/sound.mp4'),
+      '-i',
+      cover,
+      '-map',
+      '0',
+      '-map',
+      '1',
+      '-c:a',
+      'copy',
+    ];
+    ffmpeg(...music, '-c:v', 'mjpeg', '-disposition:v:0', 'attached_pic', space.path('clips/cover.mp4'));
+    const { code, err } = await predict('clips', 'out', '--every', '3', '--write', 'none');
+    expect(code).toBe(1);
+    expect(err).toMatch(/^ROOT\/clips\/short\.mkv: damaged/m);
+    expect(err).toMatch(/^ROOT\/clips\/hurt\.mkv: damaged/m);
+    for (const name of ['sound', 'cover'])
+      expect(err).toContain(`ROOT/clips/${name}.mp4: not a readable video: it has no video frame\n`);
+    const done = (await linesOf('out')).map(({ id }) => id);
+    expect(done).toEqual(expect.arrayContaining(['short/000000', 'hurt/000000']));
+    expect(done.filter((id) => id.startsWith('sound') || id.startsWith('cover'))).toEqual([]);
+  });
+
+  it.skipIf(!hasVideo)('is stopped in its middle, and resumed', async () => {
+    await mkdir(space.path('clips'));
+    ffmpeg(...pattern(25, 1), '-c:v', 'mpeg4', space.path('clips/long.mp4'));
+    const controller = new AbortController();
+    const options = {
+      checkpoint: space.path('model.safetensors'),
+      images: space.path('clips'),
+      out: space.path('out'),
+      write: [],
+      device: 'cpu',
+    };
+    const stopped = predictInProgram({
+      ...options,
+      signal: controller.signal,
+      onImage: (done) => {
+        if (done === 5) controller.abort(new Error('enough'));
+      },
+    });
+    await expect(stopped).rejects.toThrow('enough');
+    const { before, lines } = await predictInProgram(options);
+    expect([before, lines.map(({ frame }) => frame)]).toEqual([5, Array.from({ length: 25 }, (_, i) => i)]);
+  });
+
+  it.skipIf(!hasVideo)('that is none is named, and the rest is done', async () => {
     await space.put('clips/broken.mp4', 'no video');
     await space.put('clips/1.jpg', await jpeg());
     const { code, out, err } = await predict('clips', 'out');
