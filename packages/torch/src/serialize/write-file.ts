@@ -2,9 +2,15 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Tensor, tidy } from '../tensor.js';
+import { itemSize } from '../dtype.js';
+import { attempt } from '../errors.js';
+import { native } from '../native.js';
+import { liveHandle, type Tensor, tidy } from '../tensor.js';
 
-const CHUNK_BYTES = 1 << 26;
+/** So few that they are still in the processor's cache when they are hashed and written. */
+const CHUNK_BYTES = 1 << 20;
+/** One for all tensors: arrays of their own would be as much garbage as a checkpoint has bytes. */
+const chunk = new Uint8Array(CHUNK_BYTES);
 
 /**
  * Gives a file its name only when its bytes are complete and on disk: they go to a temporary file beside it, which is
@@ -50,16 +56,27 @@ export function writeAll(fd: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
 }
 
-/** The elements' bytes in row-major order, in parts of at most 64 MiB; of any device, of views all that they show. */
+/**
+ * The elements' bytes in row-major order, in parts of at most 1 MiB; of any device, of views all that they show.
+ * @param use is done with a part when it returns: the next one is in the same memory.
+ */
 export function eachChunk(tensor: Tensor, use: (bytes: Uint8Array) => void): void {
+  const size = itemSize(tensor.dtype);
+  const most = CHUNK_BYTES / size;
+  const give = (part: Tensor) => {
+    const bytes = chunk.subarray(0, part.numel * size);
+    attempt('copyTo', [part], () => native.copyTo(liveHandle(part), bytes));
+    use(bytes);
+  };
   if (tensor.numel === 0) return;
+  if (tensor.numel <= most) {
+    give(tensor);
+    return;
+  }
   tidy(() => {
-    const bytes = tensor.detach().contiguous().reshape([-1]).view('uint8');
-    for (let start = 0; start < bytes.numel; start += CHUNK_BYTES) {
-      tidy(() => {
-        const length = Math.min(CHUNK_BYTES, bytes.numel - start);
-        use(bytes.narrow(0, start, length).toArray() as Uint8Array);
-      });
+    const elements = tensor.detach().reshape([-1]);
+    for (let start = 0; start < elements.numel; start += most) {
+      tidy(() => give(elements.narrow(0, start, Math.min(most, elements.numel - start))));
     }
   });
 }
