@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { classStatistics, openGta5, writeWholeSync } from '@pgpc/datasets';
 import { didYouMean } from '../config/did-you-mean.js';
+import type { Experiment } from '../config/experiment.js';
 import { chosenPrecision } from '../config/precision.js';
 import { checkKey } from '../config/settings.js';
 import { UsageError } from '../config/usage-error.js';
@@ -12,6 +13,7 @@ import { chosenDevice, describeDevice } from '../machine.js';
 import { MODEL_FILE } from '../models/checkpoint.js';
 import { streetSynthPreset } from '../recipes/street-synth.js';
 import { removeStates } from '../training/checkpoint-files.js';
+import { checkRoom, metricsBytes } from '../training/disk.js';
 import type { OpenEvent } from '../training/open-data.js';
 import {
   inLanes,
@@ -25,6 +27,7 @@ import { loadPlugins } from '../training/plugins.js';
 import { presetDataFolder, type RenderEvent, renderStreetSynth } from '../training/rendered-streets.js';
 import { own } from '../training/run-directory/owner.js';
 import type { TaskData } from '../training/run-program.js';
+import { type SavedBytes, savedBytesOf } from '../training/saved-bytes.js';
 import type { TrainedTask } from '../training/train.js';
 import type { LogEntry } from '../training/trainer.js';
 import { openOwnData, type SweepData, type SweepDomains } from './own-data.js';
@@ -105,7 +108,8 @@ interface RunJob extends Job {
  * Runs what is missing of a sweep, and writes its table after every run.
  * @param trainer makes what trains, from the data's folders; it stops by the signal, which comes at the time limit too. By
  *   default every run trains in a process of its own.
- * @throws UsageError for a cell that the sweep does not have; Error for a setting that does not fit; the signal's reason
+ * @throws UsageError for a cell that the sweep does not have; Error for a setting that does not fit, or too little room on the
+ *   disk; the signal's reason
  *   when it is aborted, with what has finished kept. Runs that fail are told of in the result.
  */
 export async function runSweep(
@@ -142,6 +146,7 @@ export async function runSweep(
     if (reason) remark(`${labelOf(run)}: ${reason}`);
   }
   const data = opened ?? (await renderedData(options, opening));
+  checkDisk(todo, options, jobs);
   const minority = minorityClasses(data.counts);
   const folder = join(out, sweep.name);
   const writeTable = () => {
@@ -284,6 +289,26 @@ function missing(runs: readonly PlannedRun[], cells: readonly string[] | undefin
     after: run.after && all.has(run.after.key) ? run.after.key : undefined,
     run,
   }));
+}
+
+/** @throws Error if the runs are going to take more of the disk than is free. */
+function checkDisk(todo: readonly RunJob[], { out, checkpoints }: SweepOptions, atOnce: number): void {
+  // Cells of one network and of parts of one form are as large, and there may be dozens.
+  const known = new Map<string, SavedBytes>();
+  const bytesOf = (experiment: Experiment): SavedBytes => {
+    const form = JSON.stringify([experiment.segmentor, experiment.method]);
+    const bytes = known.get(form) ?? savedBytesOf(experiment);
+    known.set(form, bytes);
+    return bytes;
+  };
+  const trainings = todo.map(({ run: { experiment, folder, cell } }) => ({
+    ...bytesOf(experiment),
+    folder,
+    // States go when a run has ended; the network of a source stays for what starts from it.
+    stay: { states: 0, models: checkpoints || cell === undefined ? 1 : 0 },
+  }));
+  const steps = todo.reduce((sum, { run }) => sum + run.experiment.iterations, 0);
+  checkRoom(out, { trainings, atOnce, shown: metricsBytes(steps) });
 }
 
 /** What there is of a run that has not ended, or in its place. */

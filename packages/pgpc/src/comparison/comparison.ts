@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Experiment } from '../config/experiment.js';
 import { LiveReport } from '../report/live-report.js';
 import { PREVIOUS_FILE } from '../training/checkpoint-names.js';
+import { checkRoom, metricsBytes } from '../training/disk.js';
 import {
   inLanes,
   type Job,
@@ -15,6 +16,7 @@ import {
 } from '../training/parallel-runs.js';
 import type { RunDirectory } from '../training/run-directory/run-directory.js';
 import type { TaskData } from '../training/run-program.js';
+import { savedBytesOf } from '../training/saved-bytes.js';
 import { resultOf } from '../training/worst-images.js';
 import type { Gallery } from './gallery.js';
 
@@ -63,7 +65,8 @@ interface Surroundings {
 
 /**
  * Trains a run's branches seed by seed, with pictures, and ends the run and writes its report however that ends.
- * @returns the run directory. @throws the signal's reason when it is aborted, after every branch has saved what it had.
+ * @returns the run directory. @throws Error if the disk has too little room, before anything is trained; the signal's reason
+ *   when it is aborted, after every branch has saved what it had.
  */
 export async function compareInRun(
   branchesOf: (seed: number) => readonly Branch[],
@@ -71,10 +74,11 @@ export async function compareInRun(
   compared: ComparedRun,
   surroundings: Surroundings,
 ): Promise<RunDirectory> {
-  const { run, gallery } = compared;
+  const { run, gallery, device } = compared;
   const { signal, onEvent } = surroundings;
   const report = new LiveReport(run.path);
   try {
+    await checkDisk(branchesOf(seed), { seed, seeds }, compared, jobsOn(device));
     await gallery.writeSamples();
     for (let i = 0; i < seeds; i++) {
       await trainBranches(
@@ -98,6 +102,27 @@ export async function compareInRun(
   async function tellReport(): Promise<void> {
     onEvent({ kind: 'report', run, file: await report.last() });
   }
+}
+
+/** @throws Error if the trainings of all seeds are going to take more of the disk than is free. */
+async function checkDisk(
+  branches: readonly Branch[],
+  { seed, seeds }: Seeds,
+  { run, gallery }: ComparedRun,
+  atOnce: number,
+): Promise<void> {
+  const trainings = branches.flatMap(({ name, experiment }) => {
+    const bytes = savedBytesOf(experiment);
+    return Array.from({ length: seeds }, (_, i) => ({
+      ...bytes,
+      folder: run.checkpointDirectory(checkpointName(name, { seed: seed + i, seeds })),
+      stay: { states: 1, models: 1 },
+    }));
+  });
+  const steps = seeds * branches.reduce((sum, { experiment }) => sum + experiment.iterations, 0);
+  const placed = branches.filter(({ place }) => place !== undefined).length;
+  const shown = (await gallery.bytes(placed)) + metricsBytes(steps);
+  checkRoom(run.path, { trainings, atOnce, shown });
 }
 
 /**

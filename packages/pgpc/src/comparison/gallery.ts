@@ -20,6 +20,9 @@ interface WrittenCheckpoint {
   readonly images: readonly { readonly id: string; readonly pictures: KindsOfPictures }[];
 }
 
+/** Source images that are shown. */
+const SOURCE_SHOWN = 3;
+
 /** Pictures of source and target, to which every method adds its predictions. */
 export class Gallery {
   readonly #index: PictureIndex = { source: [], target: [] };
@@ -33,9 +36,17 @@ export class Gallery {
     this.#shown = shownOf(data.target);
   }
 
+  /** Roughly what the pictures take, with predictions of so many methods: half a byte a pixel, and in the report again. */
+  async bytes(methods: number): Promise<number> {
+    const { target } = this.data;
+    const { width, height } = await target.readImage(this.#shown[0]!);
+    const samples = 2 * (SOURCE_SHOWN + this.#shown.length);
+    return width * height * (samples + methods * this.#shown.length);
+  }
+
   async writeSamples(): Promise<void> {
     const { source, target, labelled } = this.data;
-    for (const i of spread(source.samples.length, 3)) {
+    for (const i of spread(source.samples.length, SOURCE_SHOWN)) {
       const files = { image: `source-${i}.png`, label: `source-${i}-label.png` };
       await this.run.writePicture(files.image, await source.readImage(i));
       await this.run.writeLabelPicture(files.label, await source.readLabel(i));

@@ -7,7 +7,7 @@ import type { UnlabelledScores } from '../evaluation/unlabelled.js';
 import { loadModel } from '../models/checkpoint.js';
 import { CheckpointClock } from './checkpoint-clock.js';
 import type { OpenedData } from './data.js';
-import { checkRoom, withDiskAdvice } from './disk.js';
+import { checkRoom, metricsBytes, withDiskAdvice } from './disk.js';
 import type { TrainingEvent, TrainingResult } from './events.js';
 import type { LogFormat } from './logs/formats.js';
 import { RunLog } from './logs/run-log.js';
@@ -21,9 +21,6 @@ import type { Trainer } from './trainer.js';
 import { usedMemory } from './used-memory.js';
 import { iouByName } from './validation-scores.js';
 import { evaluateOnTarget, resultOf } from './worst-images.js';
-
-/** What metrics take a step, at a line of some hundreds of bytes every ten steps. */
-const LOG_BYTES = 50;
 
 /** Where and for whom a training computes. */
 interface Surroundings {
@@ -86,11 +83,12 @@ export async function trainInRun(
         const { iteration, beside } = trainer;
         const names = classes.map(({ name }) => name);
         if (run && folder) {
-          const shown = (await picturesBytes(validation ?? data.target!.dataset)) + LOG_BYTES * iterations;
-          const folders = { checkpoint: folder, best: run.checkpointDirectory('best') };
-          checkRoom(run.path, folders, { ...trainer.bytes(), shown });
+          const best = run.checkpointDirectory('best');
+          const files = { ...trainer.bytes(), folder, best, stay: { states: 2, models: 2 } };
+          const pictures = await picturesBytes(validation ?? data.target!.dataset);
+          checkRoom(run.path, { trainings: [files], atOnce: 1, shown: pictures + metricsBytes(iterations) });
           selection = await CheckpointSelection.open(
-            run.checkpointDirectory('best'),
+            best,
             data.target!,
             select,
             names,

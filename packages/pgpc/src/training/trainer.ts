@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import {
   fromTypedArray,
-  itemSize,
   loadSafetensors,
   ops,
   optim,
@@ -33,6 +32,7 @@ import { describeDrawn, FiniteSteps, type NotFiniteStep } from './finite-steps.j
 import { sameButChangeable } from './length.js';
 import { namedLosses } from './losses.js';
 import { buildOptimizer } from './optimizer.js';
+import { type SavedBytes, savedBytes } from './saved-bytes.js';
 
 /** What a run trains on. */
 export interface TrainingData {
@@ -298,18 +298,8 @@ export class Trainer {
   }
 
   /** What the files of `save` take, less their headers: that of the state, and the model's. */
-  bytes(): { state: number; model: number } {
-    return tidy(() => {
-      const sum = (tensors: Iterable<Tensor>) =>
-        [...tensors].reduce((bytes, { numel, dtype }) => bytes + numel * itemSize(dtype), 0);
-      const parts = [...this.step.parts.state().values()].map((part) => sum(part.stateDict().values()));
-      // The optimizer has two running means of each parameter, once there was a step.
-      const means = 2 * sum(this.learner.parameters());
-      return {
-        state: parts.reduce((all, bytes) => all + bytes, means),
-        model: sum(this.learner.segmentor.stateDict().values()),
-      };
-    });
+  bytes(): SavedBytes {
+    return savedBytes(this.step.parts);
   }
 
   /**

@@ -32,6 +32,7 @@ import { streetSynthPreset } from '../../src/recipes/street-synth.js';
 import { inLanes, trainInProcess } from '../../src/training/parallel-runs.js';
 import type { RunEvent } from '../../src/training/run-program.js';
 import { Sink } from '../support/command.js';
+import { SmallDisk } from '../support/full-disk.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-sweep-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -191,6 +192,23 @@ describe('a sweep', () => {
     const { trained, out } = await sweepOf({ sweep: sweeps.negatives, seeds: 1 });
     expect(trained).toEqual(['seed1/negatives-source', 'seed1/negatives-target']);
     expect(out).toContain('3 runs, 1 of them finished before');
+  });
+
+  test('is refused before its first run where the disk has too little room for all of them', async () => {
+    const out = join(folder, 'small-disk');
+    {
+      using _ = new SmallDisk(10_000_000);
+      const { trained, error } = await sweepOf({ out });
+      expect(trained).toEqual([]);
+      // Two sources and six cells; the networks of all are kept.
+      expect(String(error)).toMatch(
+        /small-disk: the trainings need \d+ MB more on this disk \(\d+ MB that stay of the checkpoints and models of 8 trainings, \d+ MB besides while they are under way, up to 2 at once, 1 MB of pictures and metrics\), and 10 MB are free/,
+      );
+    }
+    expect((await sweepOf({ out, seeds: 1 })).trained).toHaveLength(4);
+    // What has finished takes nothing more.
+    using _ = new SmallDisk(10_000_000);
+    expect((await sweepOf({ out, seeds: 1 })).error).toBeUndefined();
   });
 
   test('on data of your own has the cells that it can have, and runs of that data alone', async () => {

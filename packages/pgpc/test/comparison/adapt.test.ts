@@ -1,15 +1,18 @@
 // `pgpc adapt` as a user runs it, on a labelled target and on a folder of photos.
 
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeStreetSynth } from '@pgpc/street-synth';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.js';
 import { type AdaptEvent, type AdaptOptions, adapt } from '../../src/comparison/adapt.js';
+import type { Experiment } from '../../src/config/experiment.js';
 import { scores } from '../../src/evaluation/scores.js';
 import { loadModel } from '../../src/models/checkpoint.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
+import { savedBytesOf } from '../../src/training/saved-bytes.js';
+import { SmallDisk } from '../support/full-disk.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-adapt-'));
 const data = join(folder, 'data');
@@ -89,6 +92,23 @@ describe('on a target with labels to score on', () => {
     );
   });
 
+  test('the room that was asked for is what its files take', () => {
+    const run = join(out, 'scored');
+    const { experiments } = openRun(run).info.config as { experiments: Record<string, Experiment> };
+    for (const [name, experiment] of Object.entries(experiments)) {
+      const { state, model } = savedBytesOf(experiment);
+      const size = (file: string) => statSync(join(run, 'checkpoints', name, file)).size;
+      // But for headers.
+      for (const [file, bytes] of [
+        ['training.safetensors', state],
+        ['model.safetensors', model],
+      ] as const) {
+        expect(size(file)).toBeGreaterThan(bytes);
+        expect(size(file)).toBeLessThan(bytes + 200_000);
+      }
+    }
+  });
+
   test('the run is known by its first method, at the size that it was trained at', () => {
     using model = loadModel(join(out, 'scored'));
     expect(model.about).toMatchObject({ inputSize: { width: 128, height: 128 } });
@@ -103,6 +123,24 @@ describe('on a target with labels to score on', () => {
     }
   });
 });
+
+test('a disk without room for all trainings is refused before the first, with what is needed and what is free', async () => {
+  const { code, stderr } = await (async () => {
+    using _ = new SmallDisk(10_000_000);
+    return await pgpc(
+      'adapt',
+      ...['--source-root', source, '--target-root', join(data, 'cityscapes')],
+      ...short,
+      ...['--methods', 'source-only', '--seeds', '2', '--name', 'small'],
+    );
+  })();
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /small: the trainings need \d+ MB more on this disk \(\d+ MB that stay of the checkpoints and models of 4 trainings, \d+ MB besides while they are under way, up to \d+ at once, \d+ MB of pictures and metrics\), and 10 MB are free/,
+  );
+  expect(existsSync(join(out, 'small/metrics.jsonl'))).toBe(false);
+  expect(openRun(join(out, 'small')).info.status).toBe('failed');
+}, 120_000);
 
 test('a run that was stopped is resumed inside of a training, to the same networks; with other options it is refused', async () => {
   const place = join(out, 'stopped');

@@ -1,4 +1,4 @@
-// A disk that is full from some write on: that one comes half through, and it and all that follow fail.
+// A disk that is full from some write on: that one comes half through, and it and all that follow fail. And a small one.
 
 import fs from 'node:fs';
 import fsPromises from 'node:fs/promises';
@@ -80,5 +80,25 @@ export class FullDisk {
       module[name] = original;
     });
     module[name] = replacement;
+  }
+}
+
+/** Every disk has so many bytes free, until this is disposed. */
+export class SmallDisk {
+  readonly #statfs = fs.statfsSync;
+
+  constructor(free: number) {
+    const bsize = 4096;
+    fs.statfsSync = ((folder: string) => ({
+      ...this.#statfs(folder),
+      bavail: Math.floor(free / bsize),
+      bsize,
+    })) as typeof fs.statfsSync;
+    syncBuiltinESMExports();
+  }
+
+  [Symbol.dispose](): void {
+    fs.statfsSync = this.#statfs;
+    syncBuiltinESMExports();
   }
 }

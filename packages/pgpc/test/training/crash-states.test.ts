@@ -1,6 +1,6 @@
 // A training that dies at any moment: what is there resumes, and ends as one that did not.
 
-import fs, {
+import {
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -10,7 +10,6 @@ import fs, {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeStreetSynth } from '@pgpc/street-synth';
@@ -21,7 +20,7 @@ import type { TrainingEvent } from '../../src/training/events.js';
 import { resolveTraining } from '../../src/training/resolve.js';
 import { resumeTraining, runTraining } from '../../src/training/run.js';
 import { CrashStates, copyFolder } from '../support/crash-states.js';
-import { FullDisk } from '../support/full-disk.js';
+import { FullDisk, SmallDisk } from '../support/full-disk.js';
 import { runContents } from '../support/run-contents.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-crash-'));
@@ -163,35 +162,23 @@ test('a disk that is full from some write on ends it with the name of a file, an
 }, 36_000_000);
 
 test('a disk without room is refused before the first step, with what is needed and what is free', async () => {
-  const { statfsSync } = fs;
   rmSync(run, { recursive: true, force: true });
-  const free = 10_000_000;
-  fs.statfsSync = ((path: string) => ({
-    ...statfsSync(path),
-    bavail: Math.floor(free / 4096),
-    bsize: 4096,
-  })) as never;
-  syncBuiltinESMExports();
-  try {
-    const refused = await runTraining(await configuration(), options).catch((error) => error.message);
-    const sizes =
-      /needs (\d+) MB more on this disk \(three checkpoints of (\d+) MB, two models of (\d+) MB, (\d+) MB of pictures and metrics\), and 10 MB are free: /;
-    const [needed, state, model, shown] = sizes.exec(refused)!.slice(1).map(Number) as [
-      number,
-      number,
-      number,
-      number,
-    ];
-    const megabytes = (file: string) => statSync(join(aside, 'checkpoints', file)).size / 1e6;
-    // But for headers.
-    expect(Math.abs(state - megabytes('pgpc-plus/training.safetensors'))).toBeLessThan(1.2);
-    expect(Math.abs(model - megabytes('pgpc-plus/model.safetensors'))).toBeLessThan(1.2);
-    expect(Math.abs(needed - (3 * state + 2 * model + shown))).toBeLessThan(6);
-    expect(existsSync(join(run, 'metrics.jsonl'))).toBe(false);
-  } finally {
-    fs.statfsSync = statfsSync;
-    syncBuiltinESMExports();
-  }
+  using _ = new SmallDisk(10_000_000);
+  const refused = await runTraining(await configuration(), options).catch((error) => error.message);
+  const sizes =
+    /the run needs (\d+) MB more on this disk \(three checkpoints of (\d+) MB, two models of (\d+) MB, (\d+) MB of pictures and metrics\), and 10 MB are free: /;
+  const [needed, state, model, shown] = sizes.exec(refused)!.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const megabytes = (file: string) => statSync(join(aside, 'checkpoints', file)).size / 1e6;
+  // But for headers.
+  expect(Math.abs(state - megabytes('pgpc-plus/training.safetensors'))).toBeLessThan(1.2);
+  expect(Math.abs(model - megabytes('pgpc-plus/model.safetensors'))).toBeLessThan(1.2);
+  expect(Math.abs(needed - (3 * state + 2 * model + shown))).toBeLessThan(6);
+  expect(existsSync(join(run, 'metrics.jsonl'))).toBe(false);
 });
 
 /** A state in which the second checkpoint of three is the newest. */
