@@ -33,7 +33,8 @@ interface Shown extends WatchedImage {
 
 /** Writes the pictures of a run's target images, and scores the student on a few validation images. */
 export class TargetWatch {
-  readonly #pending: Promise<unknown>[] = [];
+  /** Of what is still being written, and of what failed. */
+  readonly #pending = new Set<Promise<unknown>>();
 
   private constructor(
     readonly run: RunDirectory,
@@ -94,12 +95,12 @@ export class TargetWatch {
   }
 
   /** Keeps the images that a result is worst on. */
-  async keepWorst(result: MethodResult, worst: readonly WorstImage[]): Promise<void> {
+  async keepWorst(result: MethodResult, worst: readonly WorstImage[]): Promise<unknown> {
     await keepWorst(this.run, this.index, result, worst);
   }
 
   /** Waits for the pictures. */
-  async close(): Promise<void> {
+  async close(): Promise<unknown> {
     await Promise.all(this.#pending);
   }
 
@@ -115,9 +116,12 @@ export class TargetWatch {
   }
 
   #wait(written: Promise<unknown>): void {
-    // A failure is thrown where they are awaited.
-    written.catch(() => {});
-    this.#pending.push(written);
+    this.#pending.add(written);
+    // A failure stays, and is thrown where they are awaited.
+    written.then(
+      () => this.#pending.delete(written),
+      () => {},
+    );
   }
 }
 

@@ -108,7 +108,6 @@ describe('pgpc demo --quick', () => {
     for (const method of methods) expect(pictures.some((file) => file.endsWith(`-${method}.png`))).toBe(true);
   });
 
-<<<<<<< HEAD
   test('keeps four pictures of each target image over every training', () => {
     const { target } = run().pictures!;
     expect(target).toHaveLength(4);
@@ -144,7 +143,8 @@ describe('pgpc demo --quick', () => {
     const html = readFileSync(join(folder, 'runs/demo-quick/report.html'), 'utf8');
     expect(html.match(/<div class="way">/g)).toHaveLength(methods.length);
     expect(html).not.toContain(' is missing</div>');
-=======
+  });
+
   test('says where the disk has too little room for all its trainings, before the first', async () => {
     process.env.NODE_OPTIONS = SMALL_DISK;
     const { code, stderr } = await pgpc('demo', '--quick', '--name', 'small').finally(() => {
@@ -155,7 +155,6 @@ describe('pgpc demo --quick', () => {
       /small: the trainings need \d+ MB more on this disk \(\d+ MB that stay of the checkpoints and models of 6 trainings, .*, and 10 MB are free/,
     );
     expect(existsSync(join(folder, 'runs/small/metrics.jsonl'))).toBe(false);
->>>>>>> 28d7524 (Compare what demo, adapt, ablate and sweep will take with what the disk has, before their first training)
   });
 
   test('leaves checkpoints from which eval gives the same scores', async () => {
