@@ -95,12 +95,12 @@ export class TargetWatch {
   }
 
   /** Keeps the images that a result is worst on. */
-  async keepWorst(result: MethodResult, worst: readonly WorstImage[]): Promise<unknown> {
+  async keepWorst(result: MethodResult, worst: readonly WorstImage[]): Promise<void> {
     await keepWorst(this.run, this.index, result, worst);
   }
 
   /** Waits for the pictures. */
-  async close(): Promise<unknown> {
+  async close(): Promise<void> {
     await Promise.all(this.#pending);
   }
 
