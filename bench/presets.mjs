@@ -1,14 +1,22 @@
-// Every preset to its end: each method with MiT-B0 and MiT-B5, and PGPC on the other networks, a few hundred steps on
-// rendered images in the datasets' own layouts at small size. Shows that it runs and evaluates, not what it reaches on
-// real data.
+// Every preset to its end: from GTA5 and SYNTHIA each method with MiT-B0 and MiT-B5, and PGPC on the other networks; with
+// MiT-B0 all presets with HRDA, and with MIC on it. A few hundred steps on rendered images in the datasets' own layouts at
+// small size. Shows that it runs and evaluates, not what it reaches on real data.
 // Usage: node bench/presets.mjs [--iterations 200] [--crop 64x64] [--batch 1] [--jobs 1]
-//   [--only mit-b5,synthia-cityscapes/deeplabv2]
-// --only runs those whose preset/network/method contains one of the texts; the rows of the others stay as an earlier
+//   [--only mit-b5,synthia-cityscapes/deeplabv2,pgpc+hrda]
+// --only runs those whose preset/network/method+form contains one of the texts; the rows of the others stay as an earlier
 // run with the same settings left them.
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -24,18 +32,34 @@ const { values: flags } = parseArgs({
 });
 const program = fileURLToPath(new URL('../packages/pgpc/bin/pgpc.js', import.meta.url));
 const results = fileURLToPath(new URL('./results/presets.json', import.meta.url));
-const sources = { 'gta5-cityscapes': 'gta5', 'synthia-cityscapes': 'synthia' };
+/** Folders of source and target under the work folder, and the form of MIC that its authors take. */
+const presets = {
+  'gta5-cityscapes': { source: 'gta5/gta5', target: 'gta5/cityscapes', mic: 'mic' },
+  'synthia-cityscapes': { source: 'synthia/synthia', target: 'synthia/cityscapes', mic: 'mic' },
+  'cityscapes-acdc': { source: 'gta5/cityscapes', target: 'acdc', mic: 'mic-adverse' },
+  'cityscapes-dark-zurich': { source: 'gta5/cityscapes', target: 'dark-zurich', mic: 'mic-adverse' },
+};
+const adverse = ['cityscapes-acdc', 'cityscapes-dark-zurich'];
+/** What is added to a method. */
+const forms = { plain: '', hrda: '+hrda', mic: '+hrda+mic' };
 const networks = {
   'mit-b0': ['source-only', 'daformer', 'pgpc'],
   deeplabv2: ['pgpc'],
   'hrnet-w48': ['pgpc'],
   'mit-b5': ['source-only', 'daformer', 'pgpc'],
 };
-const runs = Object.entries(networks)
-  .flatMap(([network, methods]) =>
-    Object.keys(sources).flatMap((preset) => methods.map((method) => [preset, network, method])),
-  )
-  .filter((run) => !flags.only || flags.only.split(',').some((text) => run.join('/').includes(text)));
+const runs = [
+  ...Object.entries(networks).flatMap(([network, methods]) =>
+    Object.keys(presets)
+      .filter((preset) => !adverse.includes(preset))
+      .flatMap((preset) => methods.map((method) => [preset, network, method])),
+  ),
+  ...Object.keys(presets).flatMap((preset) =>
+    Object.values(forms)
+      .filter((form) => form !== '' || adverse.includes(preset))
+      .flatMap((form) => ['daformer', 'pgpc'].map((method) => [preset, 'mit-b0', method + form])),
+  ),
+].filter((run) => !flags.only || flags.only.split(',').some((text) => run.join('/').includes(text)));
 if (runs.length === 0) throw new Error(`--only ${flags.only}: no preset/network/method contains this`);
 
 function pgpc(...args) {
@@ -56,14 +80,39 @@ function pgpc(...args) {
 }
 
 mkdirSync(flags.work, { recursive: true });
-for (const layout of Object.values(sources)) {
+for (const layout of ['gta5', 'synthia']) {
   const counts = ['--source-train', '60', '--source-val', '0', '--target-train', '60', '--target-val', '20'];
   await pgpc('data', 'render', '--out', join(flags.work, layout), '--source-layout', layout, ...counts);
 }
 
+/** Copies rendered Cityscapes of other scenes into the folders and names of ACDC and Dark Zurich, all as taken by night. */
+function writeAdverse(from, to, folderOf) {
+  const parts = { leftImg8bit: ['rgb_anon', '_leftImg8bit.png', '_rgb_anon.png'] };
+  parts.gtFine = ['gt', '_gtFine_labelIds.png', '_gt_labelIds.png'];
+  for (const [part, [kind, suffix, named]] of Object.entries(parts)) {
+    for (const split of ['train', 'val']) {
+      const files = readdirSync(join(from, part, split), { recursive: true, encoding: 'utf8' });
+      const folder = join(to, kind, folderOf(split), 'GOPR');
+      mkdirSync(folder, { recursive: true });
+      for (const file of files.filter((name) => name.endsWith(suffix))) {
+        const name = basename(file).replace(suffix, named);
+        copyFileSync(join(from, part, split, file), join(folder, name));
+      }
+    }
+  }
+}
+if (runs.some(([preset]) => adverse.includes(preset))) {
+  const counts = ['--source-train', '0', '--source-val', '0', '--target-train', '60', '--target-val', '20'];
+  await pgpc('data', 'render', '--out', join(flags.work, 'others'), '--seed', '2', ...counts);
+  const from = join(flags.work, 'others/cityscapes');
+  writeAdverse(from, join(flags.work, 'acdc'), (split) => `night/${split}`);
+  writeAdverse(from, join(flags.work, 'dark-zurich'), (split) => `${split}/night`);
+}
+
 // Random encoders stand for ImageNet's, which are not here: they are read in the same way, and the feature
 // distance is taken to them.
-const { saveSegmentor, Segmentor, segmentorConfig } = await import('../packages/pgpc/dist/index.js');
+const { Segmentor, segmentorConfig } = await import('../packages/pgpc/dist/index.js');
+const { saveSafetensors } = await import('@pgpc/torch');
 const parts = {
   'mit-b0': ['mit_b0', 'daformer'],
   'mit-b5': ['mit_b5', 'daformer'],
@@ -76,19 +125,21 @@ for (const [network, [backbone, head]] of Object.entries(parts)) {
     segmentorConfig(/** @type {any} */ (backbone), /** @type {any} */ (head)),
     0,
   );
-  saveSegmentor(join(flags.work, `${network}.safetensors`), segmentor);
+  saveSafetensors(join(flags.work, `${network}.safetensors`), segmentor.backbone.stateDict());
   segmentor.dispose();
 }
 
 async function train(preset, network, method) {
-  const layout = sources[preset];
-  const root = join(flags.work, layout);
-  const name = `${preset}-${network}-${method}`;
+  const { source, target, mic } = presets[preset];
+  const [by, ...added] = method.split('+');
+  const name = `${preset}-${network}-${method}`.replaceAll('+', '-');
   const weights = join(flags.work, `${network}.safetensors`);
   const began = performance.now();
   const { out, err } = await pgpc(
-    ...['train', '--preset', preset, '--network', network, '--method', method, '--weights', weights],
-    ...['--source-root', join(root, layout), '--target-root', join(root, 'cityscapes')],
+    ...['train', '--preset', preset, '--network', network, '--method', by, '--weights', weights],
+    ...(added.includes('hrda') ? ['--multi-resolution', 'hrda'] : []),
+    ...(added.includes('mic') ? ['--masked-consistency', mic] : []),
+    ...['--source-root', join(flags.work, source), '--target-root', join(flags.work, target)],
     // The rendered images are as small as this; the preset's own sizes would only enlarge them.
     ...['--source-scale', '256x144', '--target-scale', '256x128'],
     ...[
@@ -158,10 +209,14 @@ function earlierRows() {
 }
 
 function save() {
+  const methods = [
+    'source-only',
+    ...Object.values(forms).flatMap((form) => [`daformer${form}`, `pgpc${form}`]),
+  ];
   const order = ({ preset, network, method }) =>
-    100 * Object.keys(sources).indexOf(preset) +
+    100 * Object.keys(presets).indexOf(preset) +
     10 * Object.keys(networks).indexOf(network) +
-    networks[network].indexOf(method);
+    methods.indexOf(method);
   const sorted = [...rows].sort((a, b) => order(a) - order(b));
   writeFileSync(results, `${JSON.stringify({ ...settings, rows: sorted }, null, 2)}\n`);
   return sorted;
