@@ -9,8 +9,9 @@ import { daformerFeatureDistance } from '../packages/pgpc/dist/config/feature-di
 import { micMaskedConsistency } from '../packages/pgpc/dist/config/masked-consistency.js';
 import { methodConfig, methodNames } from '../packages/pgpc/dist/config/method.js';
 import { multiResolutionFor } from '../packages/pgpc/dist/config/multi-resolution.js';
-import { isVit, segmentorConfig } from '../packages/pgpc/dist/config/segmentor.js';
+import { segmentorConfig } from '../packages/pgpc/dist/config/segmentor.js';
 import { daformerSelfTraining } from '../packages/pgpc/dist/config/self-training.js';
+import { isVit } from '../packages/pgpc/dist/config/vit.js';
 import { seedFor } from '../packages/pgpc/dist/random.js';
 import { attempt, markdown, own, peer, scaleWeight, temporaryFolder, Worker, writeTensors } from './lib.mjs';
 
