@@ -378,17 +378,17 @@ describe('a sweep', () => {
     const out = join(folder, 'limited');
     const given = { out, jobs: 1, sweep: sweeps.negatives, seeds: 1 } as const;
     // The source takes 30 ms or more, and the cells 12.
-    const first = await sweepOf({ ...given, sourceSteps: 30, steps: 5000, minutes: 0.05 });
+    const first = await sweepOf({ ...given, sourceSteps: 30, steps: 20_000, minutes: 0.2 });
     expect(first.error).toBeUndefined();
     expect(first.trained).toEqual(['seed1/source']);
-    expect(first.err).toContain('seed1/pgpc: not started, it would not end within --minutes 0.05\n');
-    expect(first.out).toContain('3 runs left after --minutes 0.05; resume with: pgpc ablate contrast-type\n');
+    expect(first.err).toContain('seed1/pgpc: not started, it would not end within --minutes 0.2\n');
+    expect(first.out).toContain('3 runs left after --minutes 0.2; resume with: pgpc ablate contrast-type\n');
 
     // Nothing is known of the first run: it is stopped at the limit.
-    const stopped = await sweepOf({ ...given, sourceSteps: 100_000, minutes: 0.02 });
+    const stopped = await sweepOf({ ...given, sourceSteps: 100_000, minutes: 0.06 });
     expect(stopped.error).toBeUndefined();
     expect(stopped.trained).toEqual(['seed1/source']);
-    expect(stopped.out).toContain('4 runs left after --minutes 0.02');
+    expect(stopped.out).toContain('4 runs left after --minutes 0.06');
 
     // All of a seed starts before anything of the next, whatever else could run.
     const seeds = await sweepOf({
