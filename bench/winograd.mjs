@@ -8,7 +8,7 @@ const flags = readFlags({ threads: 1, rounds: 5 });
 const { threads, rounds } = flags;
 setNumThreads(threads);
 
-/** Images, channels in and out, sides: DAFormer's fusion first, the last are those that libtorch keeps. */
+/** Images, channels in and out, sides: DAFormer's fusion first, the last stay with libtorch. */
 const shapes = [
   [2, 1024, 256, 64],
   [18, 1024, 256, 32],

@@ -176,7 +176,7 @@ export function Pictures({ model }: { model: Model }) {
 
 type Checkpoint = NonNullable<PictureIndex['target'][number]['checkpoints']>[number];
 
-/** The checkpoints at which a run looked at an image; of one with several trainings those of a method. */
+/** The checkpoints at which a run looked at an image; with several trainings, those of one method. */
 function checkpointsOf(
   { pictures }: Model['chosenRuns'][number],
   id: string,

@@ -2,12 +2,11 @@
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { UsageError } from '../config/usage-error.js';
-import type { ModelInferenceOptions } from '../evaluation/as-trained.js';
+import { DEFAULT_WINDOW, type ModelInferenceOptions } from '../evaluation/as-trained.js';
 import { option } from './command.js';
 import { integer, oneOf, positiveNumber, type Size, size } from './values.js';
 
 const MODES = ['whole', 'slide'] as const;
-const DEFAULT_WINDOW: Size = { width: 1024, height: 1024 };
 
 /** Positive numbers between commas. */
 const numbers: z.ZodType<number[], string> = z
@@ -25,7 +24,7 @@ const inputSize: z.ZodType<Size | 'full', string> = z.string().transform((text, 
 });
 
 interface InferenceFlags {
-  readonly mode: (typeof MODES)[number];
+  readonly mode?: (typeof MODES)[number];
   readonly window?: Size;
   readonly stride?: Size;
   readonly windowBatch?: number;
@@ -38,9 +37,19 @@ interface InferenceFlags {
 export function addInferenceOptions(command: Command): Command {
   return command
     .addOption(
-      option('--mode <mode>', `the image at once or by windows: ${MODES.join(', ')}`, oneOf(MODES), 'whole'),
+      option(
+        '--mode <mode>',
+        `the image at once or by windows: ${MODES.join(', ')} (default: whole; of a network of two resolutions, slide)`,
+        oneOf(MODES),
+      ),
     )
-    .addOption(option('--window <size>', 'size of a sliding window (default: 1024x1024)', size))
+    .addOption(
+      option(
+        '--window <size>',
+        'size of a sliding window (default: 1024x1024; of a network of two resolutions, its training crop)',
+        size,
+      ),
+    )
     .addOption(option('--stride <size>', 'from window to window (default: half a window)', size))
     .addOption(option('--window-batch <count>', 'windows a forward pass (default: 1)', integer(1, 1024)))
     .addOption(
@@ -56,20 +65,18 @@ export function addInferenceOptions(command: Command): Command {
 
 /** The options as the library takes them. @throws UsageError for options that contradict each other. */
 export function inferenceOptions(flags: InferenceFlags): ModelInferenceOptions {
-  const { mode, window = DEFAULT_WINDOW, windowBatch: batch = 1, scales, flip = false } = flags;
-  if (mode === 'whole') {
+  const { mode, window = DEFAULT_WINDOW, stride, windowBatch: batch = 1, scales, flip = false } = flags;
+  if (mode !== 'slide') {
     const stray = (['window', 'stride', 'windowBatch'] as const).find((name) => flags[name] !== undefined);
     if (stray) {
       throw new UsageError(`--${stray === 'windowBatch' ? 'window-batch' : stray} needs --mode slide`);
     }
-    return { size: flags.inputSize, scales, flip };
+    return { size: flags.inputSize, scales, flip, slide: mode && false };
   }
-  const half = (length: number) => Math.ceil(length / 2);
-  const stride = flags.stride ?? { width: half(window.width), height: half(window.height) };
-  if (stride.width > window.width || stride.height > window.height) {
+  if (stride && (stride.width > window.width || stride.height > window.height)) {
     throw new UsageError(
       `--stride ${stride.width}x${stride.height} must not exceed the window, ${window.width}x${window.height}: pixels between windows would have no class`,
     );
   }
-  return { size: flags.inputSize, scales, flip, slide: { window, stride, batch } };
+  return { size: flags.inputSize, scales, flip, slide: { window: flags.window, stride, batch } };
 }

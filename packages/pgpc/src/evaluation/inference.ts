@@ -20,6 +20,8 @@ export interface Network {
   call(image: Tensor): { readonly logits: Tensor };
   /** Its weights, which tell its device; without them it is the CPU. */
   parameters?(): readonly Tensor[];
+  /** Windows through which it sees an image larger than they are, as it was trained; left out: it takes whole images. */
+  readonly ownWindows?: Pick<SlidingWindow, 'window' | 'stride'> | undefined;
 }
 
 /** The device that a network computes on, where its input has to be. */
@@ -47,8 +49,8 @@ export interface InferenceOptions {
   readonly scales?: readonly number[] | undefined;
   /** Also the mirrored image, averaged with the other. */
   readonly flip?: boolean | undefined;
-  /** Windows instead of the whole image. */
-  readonly slide?: SlidingWindow | undefined;
+  /** Windows instead of the whole image; false: the whole image, whatever the network is for. Left out: as the network is for. */
+  readonly slide?: SlidingWindow | false | undefined;
 }
 
 /** @throws RangeError that names the option. */
@@ -179,7 +181,8 @@ export function classify(
   confidence = false,
 ): Classified[] {
   checkInference(options);
-  const { size, scales = [1], flip = false, slide } = options;
+  const { size, scales = [1], flip = false } = options;
+  const slide = (options.slide ?? network.ownWindows) || undefined;
   const { width, height } = images[0]!;
   if (images.some((image) => image.width !== width || image.height !== height)) {
     throw new RangeError('images that go through the network together must be of one size');

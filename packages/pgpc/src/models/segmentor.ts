@@ -1,7 +1,8 @@
 // Encoder and decoder as one network, and how to build one from a typed description.
 
-import type { ClassInfo } from '@pgpc/datasets';
+import type { ClassInfo, Size } from '@pgpc/datasets';
 import { Generator, nn, sizeOf, type Tensor, tidy } from '@pgpc/torch';
+import { CONTEXT_SCALE } from '../config/multi-resolution.js';
 import {
   detailStep,
   type HeadName,
@@ -123,6 +124,18 @@ export class Segmentor
   /** Why a pass is not the same operators at every size of the image; undefined where it is. */
   get oneSizeBecause(): string | undefined {
     return this.config.multiResolution && 'the windows of its details follow from the size of the image';
+  }
+
+  /**
+   * At two resolutions, windows as large as the training crop, by half of their size: the context of a larger image would be
+   * larger than any that it was trained on. HRDA's authors evaluate so, too.
+   */
+  get ownWindows(): { window: Size; stride: Size } | undefined {
+    const { multiResolution } = this.config;
+    if (!multiResolution) return undefined;
+    const { width, height } = multiResolution.detailCrop;
+    const window = { width: Math.round(width / CONTEXT_SCALE), height: Math.round(height / CONTEXT_SCALE) };
+    return { window, stride: { width, height } };
   }
 
   /** Width of the `features` that a call gives. */

@@ -63,7 +63,7 @@ function waysOf(targets: readonly Target[], methods: readonly MethodSummary[]): 
   return [...ways.values()].sort((a, b) => order.indexOf(a.method) - order.indexOf(b.method));
 }
 
-/** @param id tells the group's fields from those of others. */
+/** @param id tells the group's fields from other groups'. */
 async function group(
   run: Run,
   targets: readonly Target[],

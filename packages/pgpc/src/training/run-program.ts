@@ -58,7 +58,7 @@ export interface RunTask {
 
 /** What is kept of a training on its way. */
 export interface TaskWatch {
-  /** Steps between two looks, each of which scores the student on a few validation images, where there are labels. */
+  /** Steps between two looks; each scores the student on a few validation images, where there are labels. */
   every: number;
   /** Run directory in which each look leaves pictures of a few target images; left out: none. */
   pictures?: string | undefined;

@@ -297,7 +297,7 @@ describe('what reaches the library', () => {
         size: 'full',
         scales: [1],
         flip: false,
-        slide: { window: { width: 65, height: 64 }, stride: { width: 33, height: 32 }, batch: 3 },
+        slide: { window: { width: 65, height: 64 }, stride: undefined, batch: 3 },
       },
     });
     expect(await optionsOf(['report', images])).toEqual({ run: images });

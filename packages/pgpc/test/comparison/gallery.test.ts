@@ -1,4 +1,4 @@
-// The pictures of several trainings in one run: whose they are, and of which seed.
+// The pictures of several trainings in one run: whose, and of what seed.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

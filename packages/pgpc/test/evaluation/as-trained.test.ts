@@ -2,7 +2,7 @@
 
 import { CITYSCAPES_CLASSES, type ClassInfo } from '@pgpc/datasets';
 import { describe, expect, test } from 'vitest';
-import { asTrained } from '../../src/evaluation/as-trained.js';
+import { asTrained, type ModelInferenceOptions } from '../../src/evaluation/as-trained.js';
 import { aboutTexts, readAbout } from '../../src/models/about.js';
 import { tinySegmentor } from '../support/method.js';
 
@@ -52,6 +52,30 @@ describe('what a model is used as', () => {
     expect(full.inference.size).toBeUndefined();
     expect(full.said[0]).toMatch(/^images as they are, where/);
     expect(asTrained(model, { size }).said[0]).toMatch(/^as the model was trained/);
+  });
+
+  test('by the windows that it is for, unless others are asked for, or none', () => {
+    const ownWindows = { window: { width: 48, height: 32 }, stride: { width: 24, height: 16 } };
+    const model = { config, classInfo, about: { inputSize: size }, ownWindows };
+    const slideOf = (
+      slide?: ModelInferenceOptions['slide'],
+      of: typeof model | Omit<typeof model, 'ownWindows'> = model,
+    ) => asTrained(of, { slide }).inference.slide;
+    expect(asTrained(model).said[0]).toBe(
+      'as the model was trained: images within 64x32, by windows of 48x32, 3 classes',
+    );
+    expect(slideOf()).toEqual(ownWindows);
+    expect(slideOf(false)).toBe(false);
+    expect(slideOf({ batch: 3 })).toEqual({ ...ownWindows, batch: 3 });
+    const window = { width: 21, height: 32 };
+    expect(slideOf({ window })).toEqual({ window, stride: { width: 11, height: 16 } });
+    const { ownWindows: _, ...plain } = model;
+    expect(slideOf(undefined, plain)).toBeUndefined();
+    expect(slideOf({ batch: 2 }, plain)).toEqual({
+      window: { width: 1024, height: 1024 },
+      stride: { width: 512, height: 512 },
+      batch: 2,
+    });
   });
 
   test('of an older file, one line says what it does not', () => {

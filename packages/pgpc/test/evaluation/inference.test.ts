@@ -5,7 +5,12 @@ import { resizeWindow } from '@pgpc/datasets';
 import { liveTensors, noGrad, ops, type Tensor, tensor, tidy } from '@pgpc/torch';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { classify, type InferenceOptions, predictLabels } from '../../src/evaluation/inference.js';
+import {
+  classify,
+  type InferenceOptions,
+  type Network,
+  predictLabels,
+} from '../../src/evaluation/inference.js';
 import {
   averagedTiles,
   classifyRows,
@@ -327,6 +332,20 @@ describe('predictLabels', () => {
     const window = { width: 16, height: 16 };
     tidy(() => predictLabels(network, image, { slide: { window, stride: window, batch: 4 } }));
     expect(network.batches).toEqual([4, 2]);
+  });
+
+  test('takes the windows that a network is for, unless it is told of others, or of none', () => {
+    const { image } = randomSample(40, 24, 4);
+    const ownWindows = { window: { width: 16, height: 16 }, stride: { width: 8, height: 8 } };
+    const windowed = { call: (input: Tensor) => network.call(input), ownWindows };
+    const labels = (of: Network, options?: InferenceOptions) =>
+      tidy(() => predictLabels(of, image, options).tolist());
+    const [whole, slid] = [labels(network), labels(network, { slide: ownWindows })];
+    expect(slid).not.toEqual(whole);
+    expect(labels(windowed)).toEqual(slid);
+    expect(labels(windowed, { slide: false })).toEqual(whole);
+    const others = { window: { width: 20, height: 20 }, stride: { width: 20, height: 20 } };
+    expect(labels(windowed, { slide: others })).toEqual(labels(network, { slide: others }));
   });
 
   test('refuses options that fit nothing, before the network runs, and leaks nothing', () => {

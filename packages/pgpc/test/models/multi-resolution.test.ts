@@ -2,6 +2,7 @@
 
 import { noGrad, type Tensor, tidy } from '@pgpc/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { hrda, multiResolutionFor } from '../../src/config/multi-resolution.js';
 import { segmentorConfig, segmentorFaults, segmentorSchema } from '../../src/config/segmentor.js';
 import {
   type Box,
@@ -197,6 +198,23 @@ describe('boxes', () => {
       }
     });
   });
+});
+
+test('larger images are for windows as large as the training crop, by half', () => {
+  const windowsOf = (options: object) => {
+    using segmentor = new Segmentor(segmentorConfig('mit_b0', 'daformer', { channels: 16, ...options }), 1);
+    return segmentor.ownWindows;
+  };
+  // The crops of HRDA's presets, and its authors' `test_cfg`.
+  expect(windowsOf({ multiResolution: hrda })).toEqual({
+    window: { width: 1024, height: 1024 },
+    stride: { width: 512, height: 512 },
+  });
+  expect(windowsOf({ multiResolution: multiResolutionFor({ width: 128, height: 64 }) })).toEqual({
+    window: { width: 128, height: 64 },
+    stride: { width: 64, height: 32 },
+  });
+  expect(windowsOf({})).toBeUndefined();
 });
 
 describe('what does not go together is refused', () => {
