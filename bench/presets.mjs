@@ -85,16 +85,17 @@ for (const layout of ['gta5', 'synthia']) {
   await pgpc('data', 'render', '--out', join(flags.work, layout), '--source-layout', layout, ...counts);
 }
 
-/** Copies rendered Cityscapes of other scenes into the folders and names of ACDC and Dark Zurich, all as taken by night. */
-function writeAdverse(from, to, folderOf) {
+/** Copies rendered Cityscapes of other scenes into the folders and names of ACDC and Dark Zurich, in turns for each condition. */
+function writeAdverse(from, to, conditions, folderOf) {
   const parts = { leftImg8bit: ['rgb_anon', '_leftImg8bit.png', '_rgb_anon.png'] };
   parts.gtFine = ['gt', '_gtFine_labelIds.png', '_gt_labelIds.png'];
   for (const [part, [kind, suffix, named]] of Object.entries(parts)) {
     for (const split of ['train', 'val']) {
       const files = readdirSync(join(from, part, split), { recursive: true, encoding: 'utf8' });
-      const folder = join(to, kind, folderOf(split), 'GOPR');
-      mkdirSync(folder, { recursive: true });
-      for (const file of files.filter((name) => name.endsWith(suffix))) {
+      const images = files.filter((name) => name.endsWith(suffix)).sort();
+      for (const [i, file] of images.entries()) {
+        const folder = join(to, kind, folderOf(split, conditions[i % conditions.length]), 'GOPR');
+        mkdirSync(folder, { recursive: true });
         const name = basename(file).replace(suffix, named);
         copyFileSync(join(from, part, split, file), join(folder, name));
       }
@@ -105,8 +106,14 @@ if (runs.some(([preset]) => adverse.includes(preset))) {
   const counts = ['--source-train', '0', '--source-val', '0', '--target-train', '60', '--target-val', '20'];
   await pgpc('data', 'render', '--out', join(flags.work, 'others'), '--seed', '2', ...counts);
   const from = join(flags.work, 'others/cityscapes');
-  writeAdverse(from, join(flags.work, 'acdc'), (split) => `night/${split}`);
-  writeAdverse(from, join(flags.work, 'dark-zurich'), (split) => `${split}/night`);
+  const conditions = ['fog', 'night', 'rain', 'snow'];
+  writeAdverse(from, join(flags.work, 'acdc'), conditions, (split, condition) => `${condition}/${split}`);
+  writeAdverse(
+    from,
+    join(flags.work, 'dark-zurich'),
+    ['night'],
+    (split, condition) => `${split}/${condition}`,
+  );
 }
 
 // Random encoders stand for ImageNet's, which are not here: they are read in the same way, and the feature
