@@ -218,11 +218,17 @@ export function temporaryFolder() {
 
 /** To be called before anything is measured, for the load to be that of others. */
 export function describeMachine() {
-  return { cpu: cpus()[0].model, cores: cpus().length, device: 'CPU', loadBefore: loadavg()[0] };
+  return {
+    cpu: cpus()[0].model,
+    instructions: buildInfo().instructions,
+    cores: cpus().length,
+    device: 'CPU',
+    loadBefore: loadavg()[0],
+  };
 }
 
-export function machineLine({ cpu, cores, device, loadBefore }) {
-  return `${device}: ${cpu} (${cores} cores), load before the timing ${loadBefore.toFixed(2)}`;
+export function machineLine({ cpu, instructions, cores, device, loadBefore }) {
+  return `${device}: ${cpu} (${cores} cores, ${instructions}), load before the timing ${loadBefore.toFixed(2)}`;
 }
 
 /** What both sides ran on, and whether that was the same. */

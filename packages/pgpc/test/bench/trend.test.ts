@@ -61,7 +61,7 @@ test.each([
 });
 
 test.each(['tensors', 'descriptors', 'threads'])('one more of %s at the end is a leak', (what) => {
-  expect(broken(run({ sample: (done) => ({ [what]: done > 900 ? 31 : 30 }) }))).toEqual([what]);
+  expect(broken(run({ sample: (done) => ({ [what]: done > 800 ? 31 : 30 }) }))).toEqual([what]);
 });
 
 test('steps and checkpoints that take longer at the end are told', () => {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync, constants } from 'node:zlib';
 import { writeStreetSynth } from '@pgpc/street-synth';
+import { buildInfo } from '@pgpc/torch';
 import { afterAll, expect, test } from 'vitest';
 import { repeatedTraining } from '../../src/training/repeat.js';
 
@@ -18,6 +19,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 interface Expected {
   processor: string;
+  instructions: string;
   metrics: Record<string, unknown>[];
   evaluation: Record<string, unknown>;
 }
@@ -39,10 +41,10 @@ test('a saved run is repeated from random weights, as it was trained', async () 
 });
 
 test('a saved run resumes and evaluates as it did', { timeout: 240_000 }, async () => {
-  const { processor, metrics, evaluation } = JSON.parse(
+  const { processor, instructions, metrics, evaluation } = JSON.parse(
     readFileSync(join(SAVED, 'expected.json'), 'utf8'),
   ) as Expected;
-  const exact = processor === cpus()[0]!.model;
+  const exact = processor === cpus()[0]!.model && instructions === buildInfo().instructions;
   const counts = { sourceTrain: 6, sourceVal: 1, targetTrain: 6, targetVal: 2 };
   await writeStreetSynth(join(folder, 'data'), { seed: 5, ...counts, width: 128 });
   const run = join(folder, 'runs/saved-before');
