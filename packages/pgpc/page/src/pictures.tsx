@@ -176,7 +176,7 @@ export function Pictures({ model }: { model: Model }) {
 
 type Checkpoint = NonNullable<PictureIndex['target'][number]['checkpoints']>[number];
 
-/** The checkpoints at which a run looked at an image; with several trainings, those of one method. */
+/** The checkpoints at which a run looked at an image; with several trainings, one method's. */
 function checkpointsOf(
   { pictures }: Model['chosenRuns'][number],
   id: string,

@@ -13,7 +13,7 @@ import { memoryDataset, randomSample } from '../support/method.js';
 const folder = mkdtempSync(join(tmpdir(), 'pgpc-gallery-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test('says of which seed the pictures of each method’s training and its worst images are', async () => {
+test('says what seed the pictures of each method’s training and its worst images have', async () => {
   const data = memoryDataset([1, 2].map((seed) => randomSample(16, 8, seed)));
   const { classes } = data;
   const run = RunDirectory.create(folder, 'run', { config: {}, seed: 3, versions: {}, classes });
