@@ -18,7 +18,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 import { gitRevision } from '../../src/training/run-directory/origin.js';
 import { type RunDescription, RunDirectory } from '../../src/training/run-directory/run-directory.js';
-import type { MethodResult } from '../../src/training/run-directory/schema.js';
+import type { MethodResult, PictureIndex } from '../../src/training/run-directory/schema.js';
 
 const DESCRIPTION: RunDescription = {
   config: { iterations: 10, contrast: { tau: 0.5 } },
@@ -291,6 +291,21 @@ describe('pictures', () => {
     expect(() =>
       run.writePictureIndex({ source: [{ image: '../run.json', label: 'x' }], target: [] }),
     ).toThrow(/picture index: source\.0\.image: must be a file name/);
+  });
+
+  test('the index is the same file whatever came first, as in a run that is resumed after its evaluation', () => {
+    const run = RunDirectory.create(root, 'run', DESCRIPTION);
+    const checkpoints = [{ iteration: 4, prototypes: 'prototypes-4.safetensors' }];
+    const contrast = { checkpoints, memory: 'memory-4.safetensors' };
+    const worst = [{ method: 'pgpc', images: [] }];
+    const bytesOf = (index: PictureIndex) => {
+      run.writePictureIndex(index);
+      return readFileSync(path.join(run.path, 'pictures/index.json'), 'utf8');
+    };
+    const first = bytesOf({ source: [], target: [], contrast, worst });
+    // What is read back has the contrast's files last, and a new checkpoint replaces them where they are.
+    expect(bytesOf(openRun(run.path).pictures!)).toBe(first);
+    expect(bytesOf({ worst, contrast, target: [], source: [] })).toBe(first);
   });
 });
 

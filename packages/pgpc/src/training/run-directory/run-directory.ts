@@ -249,9 +249,9 @@ export class RunDirectory extends RunPictures {
 
   /** Replaces `pictures/index.json`. @throws Error if a file name has a folder in it. */
   writePictureIndex(index: PictureIndex): void {
-    // As it is going to be read: JSON has null in place of NaN.
-    checked(pictureIndexSchema, JSON.parse(JSON.stringify(index)), 'picture index');
-    writeJson(this.picturePath(PICTURE_INDEX), index);
+    // As it is going to be read, JSON having null in place of NaN; and in the order in which a resumed run has read it.
+    const read = checked(pictureIndexSchema, JSON.parse(JSON.stringify(index)), 'picture index');
+    writeJson(this.picturePath(PICTURE_INDEX), read);
   }
 
   /** Removes from `pictures/` what an index does not name: pictures shown no more, and what a killed write left. */
