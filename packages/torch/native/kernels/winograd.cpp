@@ -76,13 +76,21 @@ struct Chunk {
   int64_t count() const { return (end - begin) * tiles.across(); }
 };
 
-// Calls `f` with each chunk in turn; all but the last have one size.
+// Calls `f(chunk, of_input, of_output)` with each chunk of the input's tiles in turn, and memory for its transformed values:
+// (16, channels, tiles) each. All chunks but the last have one size and one memory.
 template <typename F>
-void for_each_chunk(const Tiles& tiles, int64_t channels, const F& f) {
-  const int64_t per_row = kPoints * channels * tiles.across();
+void for_each_chunk(const Tensor& input, int64_t out, const F& f) {
+  const Tiles tiles = tiles_of(input);
+  const int64_t in = input.size(1), per_row = kPoints * std::max(in, out) * tiles.across();
   const int64_t rows = std::clamp<int64_t>(kChunk / per_row, 1, tiles.rows());
+  Tensor of_input, of_output;
   for (int64_t begin = 0; begin < tiles.rows(); begin += rows) {
-    f(Chunk{tiles, begin, std::min(begin + rows, tiles.rows())});
+    const Chunk chunk{tiles, begin, std::min(begin + rows, tiles.rows())};
+    if (!of_input.defined() || of_input.size(2) != chunk.count()) {
+      of_input = at::empty({kPoints, in, chunk.count()}, input.options());
+      of_output = at::empty({kPoints, out, chunk.count()}, input.options());
+    }
+    f(chunk, of_input, of_output);
   }
 }
 
@@ -284,16 +292,9 @@ Tensor filter_gradients(const Tensor& products) {
 
 // Convolves contiguous images with transformed filters, (16, O, C).
 Tensor convolve(const Tensor& input, const Tensor& filters, const float* bias) {
-  const Tiles tiles = tiles_of(input);
   const int64_t in = filters.size(2), out = filters.size(1);
-  const Tensor output = at::empty({tiles.batch, out, tiles.height, tiles.width}, input.options());
-  Tensor values, products;
-  for_each_chunk(tiles, std::max(in, out), [&](const Chunk& chunk) {
-    // The last chunk may be smaller.
-    if (!values.defined() || values.size(2) != chunk.count()) {
-      values = at::empty({kPoints, in, chunk.count()}, input.options());
-      products = at::empty({kPoints, out, chunk.count()}, input.options());
-    }
+  const Tensor output = at::empty({input.size(0), out, input.size(2), input.size(3)}, input.options());
+  for_each_chunk(input, out, [&](const Chunk& chunk, const Tensor& values, Tensor& products) {
     transform_input(chunk, in, input.data_ptr<float>(), values.data_ptr<float>());
     at::bmm_out(products, filters, values);
     transform_output(chunk, out, products.data_ptr<float>(), bias, output.data_ptr<float>());
@@ -308,15 +309,9 @@ Tensor cpu_forward(const Tensor& input, const Tensor& weight, const OptionalTens
 }
 
 Tensor weight_gradient(const Tensor& gradient, const Tensor& input) {
-  const Tiles tiles = tiles_of(input);
   const int64_t in = input.size(1), out = gradient.size(1);
   const Tensor sums = at::zeros({kPoints, out, in}, input.options());
-  Tensor values, gradients;
-  for_each_chunk(tiles, std::max(in, out), [&](const Chunk& chunk) {
-    if (!values.defined() || values.size(2) != chunk.count()) {
-      values = at::empty({kPoints, in, chunk.count()}, input.options());
-      gradients = at::empty({kPoints, out, chunk.count()}, input.options());
-    }
+  for_each_chunk(input, out, [&](const Chunk& chunk, const Tensor& values, const Tensor& gradients) {
     transform_input(chunk, in, input.data_ptr<float>(), values.data_ptr<float>());
     transform_gradient(chunk, out, gradient.data_ptr<float>(), gradients.data_ptr<float>());
     sums.baddbmm_(gradients, values.transpose(1, 2));
