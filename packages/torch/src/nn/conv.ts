@@ -154,15 +154,16 @@ export class Conv1d extends Conv<1> {
 /** Convolution over (B, inChannels, H, W). The weight is (outChannels, inChannels / groups, ...kernelSize). */
 export class Conv2d extends Conv<2> {
   readonly #depthwise: boolean;
+  /** Whether Winograd's algorithm fits, but for the padding. */
+  readonly #plain3x3: boolean;
 
   constructor(inChannels: number, outChannels: number, kernelSize: Sizes<2>, options: ConvOptions<2> = {}) {
     super(2, inChannels, outChannels, kernelSize, options);
+    this.#plain3x3 =
+      this.groups === 1 &&
+      this.kernelSize.every((size) => size === 3) &&
+      [...this.stride, ...this.dilation].every((value) => value === 1);
     this.#depthwise = this.groups > 1 && this.groups === inChannels && this.groups === outChannels;
-  }
-
-  #isPlain3x3(padding: readonly number[]): boolean {
-    const ones = [...this.stride, ...padding, ...this.dilation].every((value) => value === 1);
-    return ones && this.groups === 1 && this.kernelSize.every((size) => size === 3);
   }
 
   protected convolve(x: Tensor, weight: Tensor, bias: Tensor | null, padding: number[]): Tensor {
@@ -179,7 +180,7 @@ export class Conv2d extends Conv<2> {
       // Libtorch's own kernel for this case is several times slower on the CPU.
       return ops.call('pgpc::depthwise_conv2d', x, weight, bias, ...geometry) as Tensor;
     }
-    if (this.#isPlain3x3(padding) && x.device === 'cpu') {
+    if (this.#plain3x3 && padding.every((value) => value === 1) && x.device === 'cpu') {
       // Half the time of libtorch's where channels and pixels are many; elsewhere it is libtorch's.
       return ops.call('pgpc::winograd_conv2d', x, weight, bias) as Tensor;
     }
