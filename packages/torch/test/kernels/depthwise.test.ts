@@ -2,7 +2,8 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { autocast, type DType, Generator, grad, nn, ops, randn, type Tensor, tidy } from '../../src/index.js';
+import { autocast, type DType, Generator, nn, ops, randn, type Tensor, tidy } from '../../src/index.js';
+import { type Arguments, type Convolution, largestError, passes } from '../support/convolution.js';
 
 interface Case {
   seed: number;
@@ -35,9 +36,6 @@ const cases: fc.Arbitrary<Case> = fc
     return Math.min(height, width) + 2 * padding > dilation * (kernel - 1);
   });
 
-/** Input, weight, and, where the case has one, bias. */
-type Arguments = [x: Tensor, weight: Tensor, ...bias: Tensor[]];
-
 /** The arguments, the input in the dtype; and a gradient of the output in it. */
 function build(given: Case, dtype: DType): { arguments_: Arguments; gradient: Tensor } {
   const { seed, batch, channels, height, width, kernel, dilation, padding } = given;
@@ -60,8 +58,6 @@ const geometry = ({ padding, dilation }: Case) =>
     [dilation, dilation],
   ] as const;
 
-type Convolution = (...given: Arguments) => Tensor;
-
 const own = (given: Case): Convolution => {
   return (x, weight, bias) =>
     ops.call('pgpc::depthwise_conv2d', x, weight, bias ?? null, ...geometry(given)) as Tensor;
@@ -70,18 +66,10 @@ const libtorch = (given: Case): Convolution => {
   return (x, weight, bias) => ops.conv2d(x, weight, bias ?? null, ...geometry(given), given.channels);
 };
 
-/** The output, and the gradients of the arguments. */
-function passes(convolution: Convolution, arguments_: Arguments, gradient: Tensor): Tensor[] {
-  const leaves = arguments_.map((tensor) => tensor.detach().requiresGrad_()) as Arguments;
-  const y = convolution(...leaves);
-  return [y.detach(), ...(grad(y.mul(gradient).sum(), leaves) as Tensor[])];
-}
-
-/** Errors are measured in the sums of the summands' magnitudes. */
 function expectNear(found: Tensor[], wanted: Tensor[], magnitudes: Tensor[], tolerances: number[]): void {
   for (const [i, tensor] of found.entries()) {
-    const error = tensor.to('float64').sub(wanted[i]!).abs().div(magnitudes[i]!.add(1e-30));
-    expect(error.max().item(), `result ${i}`).toBeLessThan(tolerances[i]!);
+    const error = largestError(tensor, wanted[i]!, magnitudes[i]!);
+    expect(error, `result ${i}`).toBeLessThan(tolerances[i]!);
   }
 }
 

@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { autocast, Generator, grad, nn, ops, profile, randn, type Tensor, tidy } from '../../src/index.js';
+import { type Arguments, type Convolution, largestError, passes } from '../support/convolution.js';
 
 interface Case {
   seed: number;
@@ -32,8 +33,6 @@ const cases: fc.Arbitrary<Case> = fc
       batch * height * width < 5000,
   );
 
-type Arguments = [x: Tensor, weight: Tensor, ...bias: Tensor[]];
-
 function build({ seed, batch, inChannels, outChannels, height, width, bias }: Case) {
   const generator = new Generator(seed);
   const x = randn([batch, inChannels, height, width], { generator });
@@ -43,19 +42,10 @@ function build({ seed, batch, inChannels, outChannels, height, width, bias }: Ca
   return { arguments_: [x, weight, ...biases] as Arguments, gradient };
 }
 
-type Convolution = (...given: Arguments) => Tensor;
-
 const own: Convolution = (x, weight, bias) =>
   ops.call('pgpc::winograd_conv2d', x, weight, bias ?? null) as Tensor;
 const libtorch: Convolution = (x, weight, bias) =>
   ops.conv2d(x, weight, bias ?? null, [1, 1], [1, 1], [1, 1], 1);
-
-/** The output, and the gradients of the arguments. */
-function passes(convolution: Convolution, arguments_: Arguments, gradient: Tensor): Tensor[] {
-  const leaves = arguments_.map((tensor) => tensor.detach().requiresGrad_()) as Arguments;
-  const y = convolution(...leaves);
-  return [y.detach(), ...(grad(y.mul(gradient).sum(), leaves) as Tensor[])];
-}
 
 /** libtorch's operators that a function calls. */
 function operatorsOf(fn: () => void): string[] {
@@ -77,9 +67,7 @@ describe("Winograd's convolution", () => {
           const magnitudes = passes(libtorch, positive, gradient.to('float64').abs());
           for (const [side, convolution] of Object.entries({ own, libtorch })) {
             for (const [i, tensor] of passes(convolution, arguments_, gradient).entries()) {
-              // In the sums of the summands' magnitudes.
-              const error = tensor.to('float64').sub(wanted[i]!).abs().div(magnitudes[i]!.add(1e-30));
-              const most = error.max().item() as number;
+              const most = largestError(tensor, wanted[i]!, magnitudes[i]!);
               expect(most, `result ${i} of ${side}`).toBeLessThan(1e-6);
               worst[side as keyof typeof worst] = Math.max(worst[side as keyof typeof worst], most);
             }
