@@ -9,7 +9,6 @@
 // compares all. `PGPC_RECORD=1` writes the numbers anew, which only a change of what is computed may need.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { buildInfo, setNumThreads, tidy } from '@pgpc/torch';
 import { describe, expect, test } from 'vitest';
 import { denoisers } from '../../src/config/denoise.js';
@@ -22,6 +21,7 @@ import { PixelStore } from '../../src/pipeline/pixels.js';
 import { classCounts } from '../../src/pipeline/rare-class-sampling.js';
 import { Trainer } from '../../src/training/trainer.js';
 import { CLASSES, memoryDataset, randomSample, tinyContrast, tinyExperiment } from '../support/method.js';
+import { processorHere } from '../support/processor.js';
 
 const FILE = new URL('same-losses.json', import.meta.url);
 const STEPS = 20;
@@ -120,8 +120,7 @@ async function lossesOf(one: Case, steps: number): Promise<Record<string, number
 }
 
 setNumThreads(1);
-const { libtorch, instructions } = buildInfo();
-const computedWith = { processor: cpus()[0]!.model, instructions, libtorch };
+const computedWith = { ...processorHere(), libtorch: buildInfo().libtorch };
 
 if (process.env.PGPC_RECORD === '1') {
   const losses: Recorded['losses'] = {};
