@@ -2,7 +2,10 @@
 
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import sharp from 'sharp';
+import type { Run } from '../training/run-directory/open-run.js';
+import { type Html, html } from './html.js';
 
 /** Photographs are reduced smoothly and stored as JPEG; label maps keep their pure colours. */
 export type PictureContent = 'photo' | 'labels';
@@ -24,13 +27,16 @@ export async function embedded(bytes: Buffer, content: PictureContent, mostWidth
   return `data:image/png;base64,${png.toString('base64')}`;
 }
 
-/** {@link embedded} of a file; undefined where it is missing. */
-export async function embeddedFile(
+/** A picture of a run, {@link embedded}; in its place, where it is missing, that it is. @param file its name in the run. */
+export async function pictureOf(
+  { directory }: Pick<Run, 'directory'>,
   file: string,
   content: PictureContent,
-  mostWidth?: number,
-): Promise<string | undefined> {
-  return existsSync(file) ? embedded(await readFile(file), content, mostWidth) : undefined;
+  { alt, mostWidth }: { alt: string; mostWidth?: number },
+): Promise<Html> {
+  const place = path.join(directory, 'pictures', file);
+  if (!existsSync(place)) return html`<div class="missing">${file} is missing</div>`;
+  return html`<img src="${await embedded(await readFile(place), content, mostWidth)}" alt="${alt}">`;
 }
 
 /** The bytes of a PNG or JPEG file, told apart by its name, as a data URI; undefined where it is missing. */

@@ -1,9 +1,8 @@
 // What trainings made of the target images at their checkpoints, in a run's report: of each method a group, one step at a time.
 
-import path from 'node:path';
 import type { Run } from '../training/run-directory/open-run.js';
 import type { PictureIndex } from '../training/run-directory/schema.js';
-import { embeddedFile, type PictureContent } from './embedded.js';
+import { type PictureContent, pictureOf } from './embedded.js';
 import { foremostFirst, type MethodPart } from './foremost-first.js';
 import { type Html, html } from './html.js';
 import type { MethodSummary } from './methods.js';
@@ -74,10 +73,7 @@ async function group(
   const taken = targets.flatMap((target) => ownOf(target).map(({ iteration }) => iteration));
   const steps = [...new Set(taken)].sort((a, b) => a - b).slice(-STEPS_SHOWN);
   const picture = async (file: string, kind: PictureContent, caption: string, at = '', alt = caption) => {
-    const data = await embeddedFile(path.join(run.directory, 'pictures', file), kind, WIDTHS[kind]);
-    const body = data
-      ? html`<img src="${data}" alt="${alt}">`
-      : html`<div class="missing">${file} is missing</div>`;
+    const body = await pictureOf(run, file, kind, { alt, mostWidth: WIDTHS[kind] });
     return html`<figure${at && html` class="at ${at}"`}>${body}<figcaption>${caption}</figcaption></figure>`;
   };
   const rows: Html[] = [];

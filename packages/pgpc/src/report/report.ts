@@ -4,7 +4,7 @@ import path from 'node:path';
 import { writeWhole } from '@pgpc/datasets';
 import { openRun, type Run } from '../training/run-directory/open-run.js';
 import { barChart } from './chart.js';
-import { embeddedFile, type PictureContent } from './embedded.js';
+import { type PictureContent, pictureOf } from './embedded.js';
 import { flatten } from './flatten.js';
 import { css, duration, percent, points } from './format.js';
 import { type Html, html } from './html.js';
@@ -151,10 +151,7 @@ async function pictures(run: Run, methods: readonly MethodSummary[]): Promise<Ht
     (name, i, all) => predicted.has(name) && all.indexOf(name) === i,
   );
   const picture = async (file: string, kind: PictureContent, caption: string) => {
-    const data = await embeddedFile(path.join(run.directory, 'pictures', file), kind);
-    const body = data
-      ? html`<img src="${data}" alt="${caption}">`
-      : html`<div class="missing">${file} is missing</div>`;
+    const body = await pictureOf(run, file, kind, { alt: caption });
     return html`<figure>${body}<figcaption>${caption}</figcaption></figure>`;
   };
   const rows: Html[] = [];
