@@ -109,8 +109,7 @@ interface RunJob extends Job {
  * @param trainer makes what trains, from the data's folders; it stops by the signal, which comes at the time limit too. By
  *   default every run trains in a process of its own.
  * @throws UsageError for a cell that the sweep does not have; Error for a setting that does not fit, or too little room on the
- *   disk; the signal's reason
- *   when it is aborted, with what has finished kept. Runs that fail are told of in the result.
+ *   disk; the signal's reason when it is aborted, with what has finished kept. Runs that fail are told of in the result.
  */
 export async function runSweep(
   { precision, ...given }: SweepOptions,

@@ -71,7 +71,7 @@ export function inferenceOptions(flags: InferenceFlags): ModelInferenceOptions {
     if (stray) {
       throw new UsageError(`--${stray === 'windowBatch' ? 'window-batch' : stray} needs --mode slide`);
     }
-    return { size: flags.inputSize, scales, flip, slide: mode && false };
+    return { size: flags.inputSize, scales, flip, slide: mode === 'whole' ? false : undefined };
   }
   if (stride && (stride.width > window.width || stride.height > window.height)) {
     throw new UsageError(
