@@ -5,7 +5,6 @@
 
 import {
   closeSync,
-  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -15,7 +14,6 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { writeStreetSynth } from '@pgpc/street-synth';
 import { ops, setNumThreads, tidy } from '@pgpc/torch';
 import { segmentorConfig } from '../packages/pgpc/dist/config/segmentor.js';
 import { MODEL_FILE } from '../packages/pgpc/dist/models/checkpoint.js';
@@ -29,10 +27,11 @@ import {
   median,
   ratioOf,
   readFlags,
+  stopwatch,
   takeTurns,
   temporaryFolder,
 } from './lib.mjs';
-import { openStreets } from './streets.mjs';
+import { openStreets, renderFew } from './streets.mjs';
 
 /** Of the writer of safetensors before. */
 const CHUNK_BYTES = 2 ** 26;
@@ -48,18 +47,7 @@ const flags = readFlags({
 });
 const { channels, rounds, threads } = flags;
 setNumThreads(threads);
-if (!existsSync(flags.data)) {
-  const scenes = { sourceTrain: 12, sourceVal: 0, targetTrain: 12, targetVal: 4 };
-  await writeStreetSynth(flags.data, { seed: 1, ...scenes, width: 128 });
-}
-
-/** Wall and processor milliseconds of something that waits for nothing but the disk. */
-function timed(act) {
-  const [began, cpu] = [performance.now(), process.cpuUsage()];
-  act();
-  const { user, system } = process.cpuUsage(cpu);
-  return { ms: performance.now() - began, cpuMs: (user + system) / 1000 };
-}
+await renderFew(flags.data);
 
 function flush(path) {
   const fd = openSync(path, 'r');
@@ -153,16 +141,11 @@ async function measure(backbone) {
   /** @type {Record<string, { ms: number, cpuMs: number }[]>} */
   const times = { step: [], safe: [], before: [], plain: [] };
   await takeTurns(Object.keys(times), { rounds }, async (side, round) => {
-    if (side === 'step') {
-      const [began, cpu] = [performance.now(), process.cpuUsage()];
-      await step();
-      const { user, system } = process.cpuUsage(cpu);
-      if (round >= 0) times.step.push({ ms: performance.now() - began, cpuMs: (user + system) / 1000 });
-      return;
-    }
-    const taken = timed(ways[side]);
+    const since = stopwatch();
+    await (side === 'step' ? step() : ways[side]());
+    const taken = since();
     // What the disk still owes is not for the next one to wait for.
-    for (const name of files) flush(join(folder(side), name));
+    if (side !== 'step') for (const name of files) flush(join(folder(side), name));
     if (round >= 0) times[side].push(taken);
   });
   await trainer.dispose();

@@ -170,6 +170,17 @@ export async function takeTurns(sides, { rounds, warmUp = 1, enough = () => fals
   }
 }
 
+/** A function that gives the milliseconds since it was last called, and the processor's, all threads together. */
+export function stopwatch() {
+  let [wall, cpu] = [performance.now(), process.cpuUsage()];
+  return () => {
+    const { user, system } = process.cpuUsage(cpu);
+    const taken = { ms: performance.now() - wall, cpuMs: (user + system) / 1000 };
+    [wall, cpu] = [performance.now(), process.cpuUsage()];
+    return taken;
+  };
+}
+
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;

@@ -3,15 +3,16 @@
 //
 //   node bench/long.mjs --steps 5000
 
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { streetSynthFolders, writeStreetSynth } from '@pgpc/street-synth';
+import { streetSynthFolders } from '@pgpc/street-synth';
 import { memory } from '@pgpc/torch';
 import { resolveTraining } from '../packages/pgpc/dist/training/resolve.js';
 import { runTraining } from '../packages/pgpc/dist/training/run.js';
-import { describeMachine, finish, markdown, readFlags, temporaryFolder } from './lib.mjs';
+import { describeMachine, finish, markdown, readFlags, stopwatch, temporaryFolder } from './lib.mjs';
+import { renderFew } from './streets.mjs';
 import { verdicts } from './trend.mjs';
 
 const MIB = 2 ** 20;
@@ -28,10 +29,7 @@ const { steps: total, every, sample, workers, threads, crop } = flags;
 if (every % sample !== 0)
   throw new RangeError(`--every is a multiple of --sample, not ${every} of ${sample}`);
 
-if (!existsSync(flags.data)) {
-  const scenes = { sourceTrain: 12, sourceVal: 0, targetTrain: 12, targetVal: 4 };
-  await writeStreetSynth(flags.data, { seed: 1, ...scenes, width: 128 });
-}
+await renderFew(flags.data);
 const { source, target } = streetSynthFolders(flags.data);
 
 // What is garbage is no leak.
@@ -53,17 +51,6 @@ function sampled(done) {
     tensors,
     descriptors,
     threads: threadsNow,
-  };
-}
-
-/** Milliseconds since the last call, and of the processor, all threads together. */
-function stopwatch() {
-  let [wall, cpu] = [performance.now(), process.cpuUsage()];
-  return () => {
-    const { user, system } = process.cpuUsage(cpu);
-    const taken = { ms: performance.now() - wall, cpuMs: (user + system) / 1000 };
-    [wall, cpu] = [performance.now(), process.cpuUsage()];
-    return taken;
   };
 }
 

@@ -41,7 +41,7 @@ const presets = {
 };
 const adverse = ['cityscapes-acdc', 'cityscapes-dark-zurich'];
 /** What is added to a method. */
-const forms = { plain: '', hrda: '+hrda', mic: '+hrda+mic' };
+const forms = ['', '+hrda', '+hrda+mic'];
 const networks = {
   'mit-b0': ['source-only', 'daformer', 'pgpc'],
   deeplabv2: ['pgpc'],
@@ -55,7 +55,7 @@ const runs = [
       .flatMap((preset) => methods.map((method) => [preset, network, method])),
   ),
   ...Object.keys(presets).flatMap((preset) =>
-    Object.values(forms)
+    forms
       .filter((form) => form !== '' || adverse.includes(preset))
       .flatMap((form) => ['daformer', 'pgpc'].map((method) => [preset, 'mit-b0', method + form])),
   ),
@@ -87,9 +87,11 @@ for (const layout of ['gta5', 'synthia']) {
 
 /** Copies rendered Cityscapes of other scenes into the folders and names of ACDC and Dark Zurich, in turns for each condition. */
 function writeAdverse(from, to, conditions, folderOf) {
-  const parts = { leftImg8bit: ['rgb_anon', '_leftImg8bit.png', '_rgb_anon.png'] };
-  parts.gtFine = ['gt', '_gtFine_labelIds.png', '_gt_labelIds.png'];
-  for (const [part, [kind, suffix, named]] of Object.entries(parts)) {
+  const parts = [
+    ['leftImg8bit', 'rgb_anon', '_leftImg8bit.png', '_rgb_anon.png'],
+    ['gtFine', 'gt', '_gtFine_labelIds.png', '_gt_labelIds.png'],
+  ];
+  for (const [part, kind, suffix, named] of parts) {
     for (const split of ['train', 'val']) {
       const files = readdirSync(join(from, part, split), { recursive: true, encoding: 'utf8' });
       const images = files.filter((name) => name.endsWith(suffix)).sort();
@@ -216,10 +218,7 @@ function earlierRows() {
 }
 
 function save() {
-  const methods = [
-    'source-only',
-    ...Object.values(forms).flatMap((form) => [`daformer${form}`, `pgpc${form}`]),
-  ];
+  const methods = ['source-only', ...forms.flatMap((form) => [`daformer${form}`, `pgpc${form}`])];
   const order = ({ preset, network, method }) =>
     100 * Object.keys(presets).indexOf(preset) +
     10 * Object.keys(networks).indexOf(network) +

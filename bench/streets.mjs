@@ -1,8 +1,16 @@
 // The rendered streets that a program in this folder trains on, decoded once and held in memory.
 
+import { existsSync } from 'node:fs';
 import { classStatistics, openCityscapes, openGta5 } from '@pgpc/datasets';
-import { streetSynthFolders } from '@pgpc/street-synth';
+import { streetSynthFolders, writeStreetSynth } from '@pgpc/street-synth';
 import { PixelStore } from '../packages/pgpc/dist/pipeline/pixels.js';
+
+/** Renders a few small streets, unless the folder is there. */
+export async function renderFew(folder) {
+  if (existsSync(folder)) return;
+  const scenes = { sourceTrain: 12, sourceVal: 0, targetTrain: 12, targetVal: 4 };
+  await writeStreetSynth(folder, { seed: 1, ...scenes, width: 128 });
+}
 
 /**
  * @param {string} folder of rendered streets.

@@ -2,7 +2,16 @@
 // Usage: node bench/winograd.mjs [--threads 1] [--rounds 5]
 
 import { grad, noGrad, ops, randn, setNumThreads, tidy } from '@pgpc/torch';
-import { describeMachine, finish, markdown, median, ratioOf, readFlags } from './lib.mjs';
+import {
+  describeMachine,
+  finish,
+  markdown,
+  median,
+  ratioOf,
+  readFlags,
+  stopwatch,
+  takeTurns,
+} from './lib.mjs';
 
 const flags = readFlags({ threads: 1, rounds: 5 });
 const { threads, rounds } = flags;
@@ -34,36 +43,33 @@ const passes = {
     tidy(() => void grad(convolve(x, weight).sum(), [x, weight])),
 };
 
-/** Processor time of a call, in milliseconds: a busy machine changes it less. */
-function timed(work) {
-  const before = process.cpuUsage();
-  work();
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1000;
-}
-
 const machine = describeMachine();
-const rows = shapes.map(([images, inputs, outputs, side]) =>
-  tidy(() => {
-    const x = randn([images, inputs, side, side]).requiresGrad_();
-    const weight = randn([outputs, inputs, 3, 3]).requiresGrad_();
-    const difference = noGrad(() => sides.pgpc(x, weight).sub(sides.libtorch(x, weight)).abs().max().item());
-    /** @type {Record<string, any>} */
-    const row = { shape: [images, inputs, outputs, side], difference };
-    for (const [pass, run] of Object.entries(passes)) {
-      const times = { pgpc: [], libtorch: [] };
-      for (let round = -1; round < rounds; round++) {
-        for (const [name, convolve] of Object.entries(sides)) {
-          const ms = timed(() => run(convolve, x, weight));
-          if (round >= 0) times[name].push(ms);
-        }
-      }
-      const { pgpc, libtorch } = times;
-      row[pass] = { pgpc: median(pgpc), libtorch: median(libtorch), ratio: ratioOf(pgpc, libtorch) };
-    }
-    return row;
-  }),
-);
+const rows = [];
+for (const shape of shapes) {
+  const [images, inputs, outputs, side] = shape;
+  const x = randn([images, inputs, side, side]).requiresGrad_();
+  const weight = randn([outputs, inputs, 3, 3]).requiresGrad_();
+  const difference = tidy(() =>
+    noGrad(() => sides.pgpc(x, weight).sub(sides.libtorch(x, weight)).abs().max().item()),
+  );
+  /** @type {Record<string, any>} */
+  const row = { shape, difference };
+  for (const [pass, run] of Object.entries(passes)) {
+    const times = { pgpc: [], libtorch: [] };
+    await takeTurns(Object.keys(sides), { rounds }, async (name, round) => {
+      const since = stopwatch();
+      run(sides[name], x, weight);
+      // A busy machine changes the processor's time less.
+      const { cpuMs } = since();
+      if (round >= 0) times[name].push(cpuMs);
+    });
+    const { pgpc, libtorch } = times;
+    row[pass] = { pgpc: median(pgpc), libtorch: median(libtorch), ratio: ratioOf(pgpc, libtorch) };
+  }
+  rows.push(row);
+  x.dispose();
+  weight.dispose();
+}
 
 const cells = ({ pgpc, libtorch, ratio }) => [pgpc.toFixed(1), libtorch.toFixed(1), ratio.toFixed(2)];
 console.log(`Processor time in ms, ${threads} threads, medians of ${rounds}:\n`);
