@@ -106,6 +106,9 @@ Napi::Value autocastState(const Napi::CallbackInfo& info);
 Napi::Value setNumThreads(const Napi::CallbackInfo& info);
 Napi::Value buildInfo(const Napi::CallbackInfo& info);
 
+// disk.cpp
+Napi::Value startWriteback(const Napi::CallbackInfo& info);
+
 // cuda.cpp
 Napi::Value cudaFeatures(const Napi::CallbackInfo& info);
 Napi::Value cudaMath(const Napi::CallbackInfo& info);
@@ -177,6 +180,7 @@ inline void exportAll(Napi::Env env, Napi::Object exports) {
   exports.Set("autocastState", Napi::Function::New(env, autocastState, "autocastState"));
   exports.Set("setNumThreads", Napi::Function::New(env, setNumThreads, "setNumThreads"));
   exports.Set("buildInfo", Napi::Function::New(env, buildInfo, "buildInfo"));
+  exports.Set("startWriteback", Napi::Function::New(env, startWriteback, "startWriteback"));
   exports.Set("cudaFeatures", Napi::Function::New(env, cudaFeatures, "cudaFeatures"));
   exports.Set("cudaMath", Napi::Function::New(env, cudaMath, "cudaMath"));
 #ifdef PGPC_CUDA

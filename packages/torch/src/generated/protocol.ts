@@ -115,6 +115,9 @@ export interface Native {
   // native/process.cpp
   setNumThreads(threads: number): void;
   buildInfo(): BuildInfo;
+  // native/disk.cpp
+  /** Has the system begin to write what a file got so far to the disk, and does not wait. */
+  startWriteback(fd: number): void;
   // native/cuda.cpp
   /** Whether the functions after `cudaMath` are there. */
   cudaFeatures(): boolean;

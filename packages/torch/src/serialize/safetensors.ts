@@ -2,7 +2,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { type DType, itemSize } from '../dtype.js';
+import { native } from '../native.js';
 import type { Tensor } from '../tensor.js';
+import { FollowingHash } from './hash-thread.js';
 import { MappedFile } from './mapped-file.js';
 import type { LoadOptions } from './pth.js';
 import {
@@ -33,6 +35,10 @@ interface Entry {
 }
 
 const METADATA = '__metadata__';
+/** Files from so many bytes on are hashed by a thread: 20 ms of hashing, about what it takes to start one. */
+const THREAD_BYTES = 1 << 25;
+/** The disk writes so many while the next are hashed: else it would begin only at the flush, which waits for it. */
+const WRITEBACK_BYTES = 1 << 24;
 const MOST_HEADER_BYTES = 100_000_000;
 /** The header's object, an entry, and its shape: nothing lies deeper. */
 const MOST_LEVELS = 3;
@@ -88,15 +94,42 @@ export function saveSafetensors(
   const wideFirst = named.toSorted(([, a], [, b]) => itemSize(b.dtype) - itemSize(a.dtype));
   const header = encodeHeader(path, named, wideFirst, metadata, checksum);
   writeWhole(path, (fd) => {
-    const hash = checksum ? createHash('sha256') : undefined;
+    const length = wideFirst.reduce((sum, [, { numel, dtype }]) => sum + numel * itemSize(dtype), 0);
+    using hash = checksum ? sumOf(fd, length) : undefined;
+    let unsent = 0;
     const write = (bytes: Uint8Array) => {
-      hash?.update(bytes);
       writeAll(fd, bytes);
+      hash?.wrote(bytes);
+      unsent += bytes.length;
+      if (unsent < WRITEBACK_BYTES) return;
+      native.startWriteback(fd);
+      unsent = 0;
     };
     write(header);
     for (const [, tensor] of wideFirst) eachChunk(tensor, write);
-    if (hash) writeSync(fd, hash.digest('hex'), placeOfChecksum(header)!);
+    if (hash) writeSync(fd, hash.digest(), placeOfChecksum(header)!);
   });
+}
+
+interface Sum extends Disposable {
+  /** These are the file's next bytes, and already there. */
+  wrote(bytes: Uint8Array): void;
+  /** SHA-256 in hexadecimal digits. */
+  digest(): string;
+}
+
+/** The sum of a file that is written to `fd`: by a thread where that is worth it. */
+function sumOf(fd: number, length: number): Sum {
+  if (length >= THREAD_BYTES) {
+    const following = new FollowingHash(fd);
+    return {
+      wrote: (bytes) => following.wrote(bytes.length),
+      digest: () => following.digest(),
+      [Symbol.dispose]: () => following[Symbol.dispose](),
+    };
+  }
+  const hash = createHash('sha256');
+  return { wrote: (bytes) => hash.update(bytes), digest: () => hash.digest('hex'), [Symbol.dispose]() {} };
 }
 
 function encodeHeader(

@@ -7,7 +7,7 @@ import { attempt } from '../errors.js';
 import { native } from '../native.js';
 import { liveHandle, type Tensor, tidy } from '../tensor.js';
 
-/** So few that they are still in the processor's cache when they are hashed and written. */
+/** So few that they are still in the processor's cache when they are written. */
 const CHUNK_BYTES = 1 << 20;
 /** One for all tensors: arrays of their own would be as much garbage as a checkpoint has bytes. */
 const chunk = new Uint8Array(CHUNK_BYTES);
@@ -16,10 +16,11 @@ const chunk = new Uint8Array(CHUNK_BYTES);
  * Gives a file its name only when its bytes are complete and on disk: they go to a temporary file beside it, which is
  * then renamed. @throws what `write` throws, and the system's error, with `path` in it, where the disk refuses; `path` is left
  * as it was.
+ * @param write may read from the file, too
  */
 export function writeWhole(path: string, write: (fd: number) => void): void {
   const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
-  const fd = openSync(temporary, 'wx');
+  const fd = openSync(temporary, 'wx+');
   try {
     try {
       write(fd);
