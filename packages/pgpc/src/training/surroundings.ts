@@ -7,8 +7,9 @@ const NUMBERS: readonly (readonly [name: string, what: string])[] = [
   ['pgpc', 'pgpc'],
   ['libtorch', 'libtorch'],
   ['BLAS', 'the BLAS library'],
-  // Virtual machines may have one name for processors with and without AVX-512.
-  ['instructions', "the processor's vector instructions"],
+  ['instructions', "libtorch's vector instructions"],
+  // Virtual machines may have one name for many, and a BLAS library may use instructions that libtorch does not.
+  ['core', "the processor's kind"],
 ];
 
 /**

@@ -154,7 +154,12 @@ describe('what its numbers depend on', () => {
     [
       'vector instructions',
       ({ versions }) => ({ versions: { ...versions, instructions: 'MMX' } }),
-      /the processor's vector instructions are \S+ instead of MMX/,
+      /libtorch's vector instructions are \S+ instead of MMX/,
+    ],
+    [
+      'model of processor',
+      ({ versions }) => ({ versions: { ...versions, core: 'family 6, model 1' } }),
+      /the processor's kind is .* instead of family 6, model 1/,
     ],
     ['device', () => ({ device: 'cpu, then cuda:0 (NVIDIA H200)' }), /the device is cpu instead of cuda:0/],
     [
