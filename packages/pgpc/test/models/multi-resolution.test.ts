@@ -3,7 +3,12 @@
 import { noGrad, type Tensor, tidy } from '@pgpc/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hrda, multiResolutionFor } from '../../src/config/multi-resolution.js';
-import { segmentorConfig, segmentorFaults, segmentorSchema } from '../../src/config/segmentor.js';
+import {
+  type SegmentorConfig,
+  segmentorConfig,
+  segmentorFaults,
+  segmentorSchema,
+} from '../../src/config/segmentor.js';
 import {
   type Box,
   boxOf,
@@ -24,13 +29,17 @@ const config = {
 let network: Segmentor;
 let image: Tensor;
 beforeAll(() => {
-  network = new Segmentor(config, 3).eval();
   image = normal([1, 3, 64, 96], 1);
 });
-afterAll(() => {
-  network.dispose();
-  image.dispose();
-});
+afterAll(() => image.dispose());
+
+/** Has the tests of a block use one of this encoder. */
+function useNetwork(backbone: SegmentorConfig['backbone']): void {
+  beforeAll(() => {
+    network = new Segmentor({ ...config, backbone }, 3).eval();
+  });
+  afterAll(() => network.dispose());
+}
 
 type Maps = number[][][];
 const maps = (t: Tensor) => t.squeeze(0).tolist() as Maps;
@@ -74,65 +83,75 @@ function expectNear(actual: Tensor, expected: Maps): void {
 
 const call = (box?: Box) => network.call(image, box) as MultiResolutionOutput;
 
-test('in training the detail counts in its box, and elsewhere the context alone', () => {
-  tidy(() =>
-    noGrad(() => {
-      const box = { top: 16, left: 40, height: WINDOW, width: WINDOW };
-      const { logits, features, attention } = context();
-      const own = detail(box);
-      // The box on the grids of the context, 4 x 10 .. 8 x 14 ... of 8 x 12, and of the detail, twice as fine.
-      const inside = (y: number, x: number, step: number) =>
-        y >= 16 / step && y < 48 / step && x >= 40 / step && x < 72 / step;
-      const masked = attention.map((channel) =>
-        channel.map((row, y) => row.map((value, x) => (inside(y, x, 8) ? value : 0))),
-      );
-      const placed = (parts: Maps) =>
-        parts.map((channel) =>
-          Array.from({ length: 16 }, (_, y) =>
-            Array.from({ length: 24 }, (_, x) => (inside(y, x, 4) ? channel[y - 4]![x - 10]! : 0)),
-          ),
-        );
-      const output = call(box);
-      expect(output.detail!.box).toEqual(box);
-      expectNear(output.detail!.logits, own.logits);
-      expectNear(output.scaleAttention, masked);
-      expectNear(output.logits, fuse(masked, logits, placed(own.logits)));
-      expectNear(output.features, fuse(meanOf(masked), features, placed(own.features)));
-    }),
-  );
-});
+// Windows are no multiples of DINOv2's patches, so each is filled up by itself.
+describe.each(['mit_b0', 'dinov2_vits14', 'dinov3_vits16', 'dinov3_convnext_tiny'] as const)(
+  '%s',
+  (backbone) => {
+    useNetwork(backbone);
 
-test('in inference details are the average of windows that overlap by half', () => {
-  tidy(() =>
-    noGrad(() => {
-      const { logits, features, attention } = context();
-      const sum = (channels: number): Maps =>
-        Array.from({ length: channels }, () => Array.from({ length: 16 }, () => Array(24).fill(0)));
-      const [scores, seen, counts] = [sum(5), sum(16), sum(1)];
-      for (const top of [0, 16, 32]) {
-        for (const left of [0, 16, 32, 48, 64]) {
-          const own = detail({ top, left, height: WINDOW, width: WINDOW });
-          for (let y = 0; y < 8; y++) {
-            for (let x = 0; x < 8; x++) {
-              const [to, at] = [top / 4 + y, left / 4 + x];
-              counts[0]![to]![at]! += 1;
-              for (const [k, channel] of own.logits.entries()) scores[k]![to]![at]! += channel[y]![x]!;
-              for (const [k, channel] of own.features.entries()) seen[k]![to]![at]! += channel[y]![x]!;
+    test('in training the detail counts in its box, and elsewhere the context alone', () => {
+      tidy(() =>
+        noGrad(() => {
+          const box = { top: 16, left: 40, height: WINDOW, width: WINDOW };
+          const { logits, features, attention } = context();
+          const own = detail(box);
+          // The box on the grids of the context, 4 x 10 .. 8 x 14 ... of 8 x 12, and of the detail, twice as fine.
+          const inside = (y: number, x: number, step: number) =>
+            y >= 16 / step && y < 48 / step && x >= 40 / step && x < 72 / step;
+          const masked = attention.map((channel) =>
+            channel.map((row, y) => row.map((value, x) => (inside(y, x, 8) ? value : 0))),
+          );
+          const placed = (parts: Maps) =>
+            parts.map((channel) =>
+              Array.from({ length: 16 }, (_, y) =>
+                Array.from({ length: 24 }, (_, x) => (inside(y, x, 4) ? channel[y - 4]![x - 10]! : 0)),
+              ),
+            );
+          const output = call(box);
+          expect(output.detail!.box).toEqual(box);
+          expectNear(output.detail!.logits, own.logits);
+          expectNear(output.scaleAttention, masked);
+          expectNear(output.logits, fuse(masked, logits, placed(own.logits)));
+          expectNear(output.features, fuse(meanOf(masked), features, placed(own.features)));
+        }),
+      );
+    });
+
+    test('in inference details are the average of windows that overlap by half', () => {
+      tidy(() =>
+        noGrad(() => {
+          const { logits, features, attention } = context();
+          const sum = (channels: number): Maps =>
+            Array.from({ length: channels }, () => Array.from({ length: 16 }, () => Array(24).fill(0)));
+          const [scores, seen, counts] = [sum(5), sum(16), sum(1)];
+          for (const top of [0, 16, 32]) {
+            for (const left of [0, 16, 32, 48, 64]) {
+              const own = detail({ top, left, height: WINDOW, width: WINDOW });
+              for (let y = 0; y < 8; y++) {
+                for (let x = 0; x < 8; x++) {
+                  const [to, at] = [top / 4 + y, left / 4 + x];
+                  counts[0]![to]![at]! += 1;
+                  for (const [k, channel] of own.logits.entries()) scores[k]![to]![at]! += channel[y]![x]!;
+                  for (const [k, channel] of own.features.entries()) seen[k]![to]![at]! += channel[y]![x]!;
+                }
+              }
             }
           }
-        }
-      }
-      const averaged = (total: Maps) =>
-        total.map((channel) => channel.map((row, y) => row.map((value, x) => value / counts[0]![y]![x]!)));
-      const output = call();
-      expect(output.detail).toBeUndefined();
-      expectNear(output.detailLogits, averaged(scores));
-      expectNear(output.scaleAttention, attention);
-      expectNear(output.logits, fuse(attention, logits, averaged(scores)));
-      expectNear(output.features, fuse(meanOf(attention), features, averaged(seen)));
-    }),
-  );
-});
+          const averaged = (total: Maps) =>
+            total.map((channel) =>
+              channel.map((row, y) => row.map((value, x) => value / counts[0]![y]![x]!)),
+            );
+          const output = call();
+          expect(output.detail).toBeUndefined();
+          expectNear(output.detailLogits, averaged(scores));
+          expectNear(output.scaleAttention, attention);
+          expectNear(output.logits, fuse(attention, logits, averaged(scores)));
+          expectNear(output.features, fuse(meanOf(attention), features, averaged(seen)));
+        }),
+      );
+    });
+  },
+);
 
 test('an image that is smaller than a window is one window; sides of any length are filled up', () => {
   tidy(() =>
@@ -154,30 +173,34 @@ test('an image that is smaller than a window is one window; sides of any length 
   );
 });
 
-test('gradients reach the attention, and both passes of the one encoder', () => {
-  tidy(() => {
-    const box = { top: 0, left: 8, height: WINDOW, width: WINDOW };
-    const gradients = (loss: (output: MultiResolutionOutput) => Tensor) => {
+describe('gradients', () => {
+  useNetwork('mit_b0');
+
+  test('gradients reach the attention, and both passes of the one encoder', () => {
+    tidy(() => {
+      const box = { top: 0, left: 8, height: WINDOW, width: WINDOW };
+      const gradients = (loss: (output: MultiResolutionOutput) => Tensor) => {
+        network.zeroGrad();
+        loss(call(box)).backward();
+        return new Map(
+          [...network.namedParameters()].map(([name, { grad }]) => [name, grad?.abs().sum().item() ?? 0]),
+        );
+      };
+      const ofLoss = gradients(({ logits }) => logits.square().sum());
+      // Over one key, which is all that so small a map has after its reduction, every query is the same.
+      const untouched = [...ofLoss].flatMap(([name, size]) => (size === 0 ? [name] : []));
+      expect(untouched.filter((name) => !/\.attn\.q\./.test(name))).toEqual([]);
+      const ofDetail = gradients(({ detail }) => detail!.logits.square().sum());
+      const ofContext = gradients(({ contextLogits }) => contextLogits.square().sum());
+      for (const alone of [ofDetail, ofContext]) {
+        expect(alone.get('backbone.patch_embed1.proj.weight')).toBeGreaterThan(0);
+        expect(alone.get('decode_head.scale_attention.conv_seg.weight')).toBe(0);
+      }
+      // The contrast's features do not teach the attention.
+      const ofFeatures = gradients(({ features }) => features.square().sum());
+      expect(ofFeatures.get('decode_head.scale_attention.conv_seg.weight')).toBe(0);
       network.zeroGrad();
-      loss(call(box)).backward();
-      return new Map(
-        [...network.namedParameters()].map(([name, { grad }]) => [name, grad?.abs().sum().item() ?? 0]),
-      );
-    };
-    const ofLoss = gradients(({ logits }) => logits.square().sum());
-    // Over one key, which is all that so small a map has after its reduction, every query is the same.
-    const untouched = [...ofLoss].flatMap(([name, size]) => (size === 0 ? [name] : []));
-    expect(untouched.filter((name) => !/\.attn\.q\./.test(name))).toEqual([]);
-    const ofDetail = gradients(({ detail }) => detail!.logits.square().sum());
-    const ofContext = gradients(({ contextLogits }) => contextLogits.square().sum());
-    for (const alone of [ofDetail, ofContext]) {
-      expect(alone.get('backbone.patch_embed1.proj.weight')).toBeGreaterThan(0);
-      expect(alone.get('decode_head.scale_attention.conv_seg.weight')).toBe(0);
-    }
-    // The contrast's features do not teach the attention.
-    const ofFeatures = gradients(({ features }) => features.square().sum());
-    expect(ofFeatures.get('decode_head.scale_attention.conv_seg.weight')).toBe(0);
-    network.zeroGrad();
+    });
   });
 });
 
