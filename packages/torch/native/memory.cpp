@@ -149,4 +149,22 @@ Napi::Value copyTo(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value isStrided(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const at::Tensor& tensor = tensorAt(handleOf(info[0]));
+    return Napi::Boolean::New(info.Env(), tensor.layout() == at::kStrided && !tensor.is_quantized());
+  });
+}
+
+Napi::Value isExpanded(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const at::Tensor& tensor = tensorAt(handleOf(info[0]));
+    bool found = false;
+    if (tensor.layout() == at::kStrided) {
+      for (int64_t d = 0; d < tensor.dim(); d++) found |= tensor.size(d) > 1 && tensor.stride(d) == 0;
+    }
+    return Napi::Boolean::New(info.Env(), found);
+  });
+}
+
 }  // namespace bridge

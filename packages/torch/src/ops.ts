@@ -1,7 +1,7 @@
 // Every ATen operator as a function and, where its first argument is `self`, as a method of Tensor: arguments are
 // checked and encoded by the operator's own schema, and the native dispatcher does the rest.
 
-import { type Guard, guards } from './argument-guards.js';
+import { all, type Guard, guards, writable } from './argument-guards.js';
 import { isDType } from './dtype.js';
 import { describeArguments, describeValue, TorchError } from './errors.js';
 import type { Ops } from './generated/ops.js';
@@ -205,8 +205,15 @@ function compile(name: string, schema: SchemaOverload): Overload | undefined {
     results: schema.returns.length,
     returnedArguments: schema.returnedArguments,
     written: schema.arguments.flatMap((argument, i) => (argument.written ? [i] : [])),
-    guard: guards.get(name),
+    guard: guardOf(name, schema),
   };
+}
+
+function guardOf(name: string, { arguments: given }: SchemaOverload): Guard | undefined {
+  const outputs = given.filter(({ written, keywordOnly }) => written && keywordOnly);
+  const parts = [guards.get(name), outputs.length > 0 ? writable(outputs.map((one) => one.name)) : undefined];
+  const wanted = parts.filter((part) => part !== undefined);
+  return wanted.length > 1 ? all(...wanted) : wanted[0];
 }
 
 type Options = Readonly<Record<string, unknown>>;

@@ -79,6 +79,8 @@ Napi::Value memory(const Napi::CallbackInfo& info);
 Napi::Value fromTypedArray(const Napi::CallbackInfo& info);
 Napi::Value arrayBuffer(const Napi::CallbackInfo& info);
 Napi::Value copyTo(const Napi::CallbackInfo& info);
+Napi::Value isStrided(const Napi::CallbackInfo& info);
+Napi::Value isExpanded(const Napi::CallbackInfo& info);
 
 // autograd.cpp
 Napi::Value requiresGrad(const Napi::CallbackInfo& info);
@@ -162,6 +164,8 @@ inline void exportAll(Napi::Env env, Napi::Object exports) {
   exports.Set("fromTypedArray", Napi::Function::New(env, fromTypedArray, "fromTypedArray"));
   exports.Set("arrayBuffer", Napi::Function::New(env, arrayBuffer, "arrayBuffer"));
   exports.Set("copyTo", Napi::Function::New(env, copyTo, "copyTo"));
+  exports.Set("isStrided", Napi::Function::New(env, isStrided, "isStrided"));
+  exports.Set("isExpanded", Napi::Function::New(env, isExpanded, "isExpanded"));
   exports.Set("requiresGrad", Napi::Function::New(env, requiresGrad, "requiresGrad"));
   exports.Set("setRequiresGrad", Napi::Function::New(env, setRequiresGrad, "setRequiresGrad"));
   exports.Set("getGrad", Napi::Function::New(env, getGrad, "getGrad"));

@@ -44,10 +44,18 @@ test('the calls that were found to end it, or to hang, do neither', () => {
   expect(count).toMatchObject({ deaths: 0, live: 0 });
 });
 
+/** A form with a tensor for the result, which is looked at in each of them. */
+function writesToOutput(operator: string): boolean {
+  const [name, form] = operator.split('.');
+  const overload = native.lookup(name!)?.find((one) => one.overload === form);
+  return overload?.arguments.some(({ written, keywordOnly }) => written && keywordOnly) ?? false;
+}
+
 test('each operator that was found is closed, or its arguments are looked at', () => {
   const file = new URL('findings.json', import.meta.url);
   const findings = JSON.parse(readFileSync(file, 'utf8')) as { operator: string }[];
   const open = findings
+    .filter(({ operator }) => !writesToOutput(operator))
     .map(({ operator }) => operator.split('.')[0]!)
     .filter((name) => !unsafeOperators.has(name) && !guards.has(name));
   expect(open).toEqual([]);
