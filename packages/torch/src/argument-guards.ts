@@ -224,10 +224,11 @@ const SMALLEST: Readonly<Record<string, number>> = { int32: -(2 ** 31), int64: -
 
 /** Processors trap where the smallest whole number is divided by -1, since the largest is one less. A GPU does not. */
 const quotientFits: Guard = (argument) => {
-  const [self, other] = [argument('self'), argument('other')];
-  if (!(self instanceof Tensor) || self.device !== 'cpu') return undefined;
-  const smallest = SMALLEST[self.dtype];
-  if (smallest === undefined) return undefined;
+  const self = argument('self');
+  // Floats first: quotients of these are in every training step.
+  const smallest = self instanceof Tensor ? SMALLEST[self.dtype] : undefined;
+  if (!(self instanceof Tensor) || smallest === undefined || self.device !== 'cpu') return undefined;
+  const other = argument('other');
   const has = (value: unknown, number: number) =>
     value instanceof Tensor
       ? value.dtype in SMALLEST && tidy(() => value.eq(number).any().item()) !== 0
@@ -419,7 +420,6 @@ export const guards: ReadonlyMap<string, Guard> = new Map<string, Guard>([
   ['aten::_convolution', countedGroups],
   ['aten::convolution_backward', countedGroups],
   ['aten::t', packedElement],
-  ['aten::transpose', packedElement],
   ['aten::diag', diagonalFits],
   ...['fmod', 'remainder', 'floor_divide', 'div', 'divide'].flatMap((name) =>
     ['', '_'].map((end) => [`aten::${name}${end}`, quotientFits] as const),
