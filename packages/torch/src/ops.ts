@@ -1,7 +1,7 @@
 // Every ATen operator as a function and, where its first argument is `self`, as a method of Tensor: arguments are
 // checked and encoded by the operator's own schema, and the native dispatcher does the rest.
 
-import { all, type Guard, guards, writable } from './argument-guards.js';
+import { guards } from './argument-guards.js';
 import { isDType } from './dtype.js';
 import { describeArguments, describeValue, TorchError } from './errors.js';
 import type { Ops } from './generated/ops.js';
@@ -28,6 +28,7 @@ import {
   WAITING,
 } from './generated/protocol.js';
 import { Generator } from './generator.js';
+import { all, type Guard, writable } from './guard-kinds.js';
 import { command, growCommand, native } from './native.js';
 import type { SchemaArgument, SchemaOverload } from './native-types.js';
 import { Tensor } from './tensor.js';

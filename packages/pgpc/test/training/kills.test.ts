@@ -20,18 +20,26 @@ const run = join(folder, 'runs/run');
 const methods = methodNames.filter((name) => name !== 'daformer');
 const whole = new Map<string, { contents: Record<string, string>; ms: number }>();
 
-/** One process of a training. @param after milliseconds after which it is killed. @returns its exit code; null: it was killed. */
-async function pgpc(args: readonly string[], after?: number): Promise<number | null> {
+/**
+ * One process of a training.
+ * @param after milliseconds after which it is killed.
+ * @returns null where it was killed, 0, or what it said when it failed.
+ */
+async function pgpc(args: readonly string[], after?: number): Promise<string | 0 | null> {
   const env = { ...process.env, OMP_NUM_THREADS: '1' };
   const child = spawn(process.execPath, [program, 'train', ...args, '--device', 'cpu'], {
     cwd: folder,
     env,
-    stdio: 'ignore',
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  child.stderr!.on('data', (text) => {
+    said += text;
   });
   const timer = after === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), after);
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
   clearTimeout(timer);
-  return code;
+  return code === 0 || code === null ? code : `exit code ${code}: ${said}`;
 }
 
 const start = (method: string) => [
@@ -67,7 +75,7 @@ test.skipIf(kills === 0)(
       const { contents, ms } = whole.get(method)!;
       rmSync(run, { recursive: true, force: true });
       // Killed again and again, until it comes to its end.
-      for (let code: number | null = null; code !== 0; ) {
+      for (let code: string | 0 | null = null; code !== 0; ) {
         const isThere = ['training', 'training.previous'].some((name) =>
           existsSync(join(run, `checkpoints/${method}/${name}.safetensors`)),
         );
