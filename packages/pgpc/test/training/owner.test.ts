@@ -55,6 +55,24 @@ test('one with the number of a process that began later has died', () => {
   expect(existsSync(file)).toBe(false);
 });
 
+test.runIf(existsSync('/proc/self/stat'))(
+  'one that has ended, and whose parent does not ask, has died',
+  async () => {
+    // The shell becomes a program that never waits for its child.
+    const parent = spawn('sh', ['-c', 'sleep 0.5 & echo $!; exec sleep 60']);
+    try {
+      const pid = Number(String((await once(parent.stdout, 'data'))[0]));
+      const state = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)![0];
+      await expect.poll(state, { timeout: 10_000 }).toBe('Z');
+      owner({ pid });
+      own(folder).release();
+      expect(existsSync(file)).toBe(false);
+    } finally {
+      parent.kill('SIGKILL');
+    }
+  },
+);
+
 test('one of another machine cannot be asked: it says which file to remove', () => {
   owner({ host: 'node-7' });
   expect(() => own(folder)).toThrow(`process 1 on node-7 since`);

@@ -32,7 +32,7 @@ export function own(directory: string): Ownership {
   const self: Owner = {
     host: hostname(),
     pid: process.pid,
-    began: beginOf(process.pid),
+    began: processOf(process.pid)?.began,
     since: new Date().toISOString(),
   };
   const mine = `${file}.${randomBytes(4).toString('hex')}.tmp`;
@@ -87,15 +87,18 @@ function isLive({ host, pid, began }: Owner): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
   }
-  const now = beginOf(pid);
-  return began === undefined || now === undefined || now === began;
+  const now = processOf(pid);
+  // One that has ended has its number until its parent asks for it, which in a container may be never.
+  if (now?.state === 'Z' || now?.state === 'X') return false;
+  return began === undefined || now === undefined || now.began === began;
 }
 
-/** The start of a process by /proc; undefined where that does not say. */
-function beginOf(pid: number): string | undefined {
+/** The state of a process and its start by /proc; undefined where that does not say. */
+function processOf(pid: number): { state: string; began: string } | undefined {
   try {
-    // The name before it is in parentheses and may hold anything.
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ')[19];
+    // The name before them is in parentheses and may hold anything.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
+    return { state: fields[0]!, began: fields[19]! };
   } catch {
     return undefined;
   }
