@@ -4,8 +4,9 @@ import { dims, Generator, nn, noGrad, ops, rand, type Tensor, tidy } from '@pgpc
 import { prototypeMargin, softNeighbourhoodDensity } from '../experiments/scores.js';
 import { wholeImage } from '../pipeline/crop.js';
 import { entropy, pixelRows, singlePrecision } from '../pixels.js';
+import { windowStarts } from '../windows.js';
 import { occurrences } from './counts.js';
-import { networkDevice } from './inference.js';
+import { type Network, networkDevice } from './inference.js';
 
 /** Pixels of an image among which neighbours are looked for: 100 in Saito et al.'s code for segmentation. */
 const NEIGHBOUR_PIXELS = 100;
@@ -54,7 +55,7 @@ export function predictedShares(probabilities: Tensor): Tensor {
 
 /** What is scored, by a student's output of an image batch. */
 export interface ScoredModel<Output extends { logits: Tensor } = { logits: Tensor }> {
-  student: nn.Module<[image: Tensor], Output>;
+  student: nn.Module<[image: Tensor], Output> & Pick<Network, 'ownWindows'>;
   teacher?: nn.Module<[image: Tensor], { logits: Tensor }> | undefined;
   /**
    * Prototypes (C, D), unit rows; the features that they are compared with, a map (B, F, h, w) of the size of the logits; and
@@ -73,7 +74,8 @@ export interface ScoringOptions {
 }
 
 /**
- * Scores a model on images, at the stride of its logits. Networks run in evaluation mode; their modes are restored. For
+ * Scores a model on images, at the stride of its logits. A network with windows of its own sees an image by these, side by side;
+ * where the last one is moved back to end at the border, pixels count twice. Networks run in evaluation mode; their modes are restored. For
  * the same images the same pixels are sampled every time. All is computed on the student's device, where teacher and
  * prototypes have to be, too.
  * @param images (3, H, W) each, uint8, RGB, on any device; one or more.
@@ -129,9 +131,10 @@ function scoreImage<Output extends { logits: Tensor }>(
 ): ImageScores {
   const device = networkDevice(student);
   const placed = (value: Tensor) => value.to({ device, nonBlocking: true });
-  const input = wholeImage({ image: placed(image) });
-  const output = student.call(input);
-  const rows = pixelRows(output.logits).softmax(1);
+  const views = sideBySide(wholeImage({ image: placed(image) }), student.ownWindows?.window);
+  const outputs = views.map((view) => student.call(view));
+  const rowsOf = (maps: readonly Tensor[]) => ops.cat(maps.map(pixelRows));
+  const rows = rowsOf(outputs.map(({ logits }) => logits)).softmax(1);
   // Drawn on the CPU, so that the pixels are the same on every device.
   const sample = placed(rand([rows.shape[0]!], { generator }).topk(Math.min(pixels, rows.shape[0]!))[1]!);
   const enough = prototypes && prototypes.rows.shape[0]! > 1;
@@ -140,14 +143,24 @@ function scoreImage<Output extends { logits: Tensor }>(
     marginal: rows.mean([0]),
     density: softNeighbourhoodDensity(rows.indexSelect(0, sample)),
     shares: predictedShares(rows),
-    agreement: teacher && labelAgreement(rows, pixelRows(teacher.call(input).logits)),
+    agreement: teacher && labelAgreement(rows, rowsOf(views.map((view) => teacher.call(view).logits))),
     margin: enough
       ? prototypeMargin(
-          prototypes.project(singlePrecision(pixelRows(prototypes.input(output)).indexSelect(0, sample))),
+          prototypes.project(singlePrecision(rowsOf(outputs.map(prototypes.input)).indexSelect(0, sample))),
           prototypes.rows,
         )
       : undefined,
   };
+}
+
+/** An image (1, 3, H, W) in windows; undefined: as it is. */
+function sideBySide(image: Tensor, window: { width: number; height: number } | undefined): Tensor[] {
+  if (window === undefined) return [image];
+  const [, , height, width] = dims(image, 4);
+  const [rows, columns] = [Math.min(window.height, height), Math.min(window.width, width)];
+  return windowStarts(height, rows, rows).flatMap((top) =>
+    windowStarts(width, columns, columns).map((left) => image.narrow(2, top, rows).narrow(3, left, columns)),
+  );
 }
 
 /** Runs `act` with the modules in evaluation mode; then each of their parts is in its own mode again. */

@@ -203,6 +203,25 @@ describe('scores of a model', () => {
     });
   });
 
+  test('of a network with windows of its own are those of the windows', () => {
+    const config = {
+      ...tinySegmentor,
+      multiResolution: { detailCrop: { width: 32, height: 32 }, detailWeight: 0.1 },
+    };
+    using student = new Segmentor(config, 2);
+    using teacher = new Segmentor(config, 3);
+    expect(student.ownWindows!.window).toEqual({ width: 64, height: 64 });
+    tidy(() => {
+      const rgb = picture(5, 64, 128);
+      const halves = [rgb.narrow(2, 0, 64), rgb.narrow(2, 64, 64)];
+      const [whole, parts] = [[rgb], halves].map((images) => unlabelledScores({ student, teacher }, images));
+      for (const name of ['entropy', 'information', 'agreement'] as const) {
+        expect(whole![name]).toBeCloseTo(parts![name]!, 5);
+      }
+      for (const [c, share] of whole!.shares.entries()) expect(share).toBeCloseTo(parts!.shares[c]!, 5);
+    });
+  });
+
   test('leave every part of the networks in its mode, and the networks as they are', () => {
     using segmentor = new Segmentor({ ...tinySegmentor, dropout: 0.5, dropPath: 0.5 }, 2);
     const parts = [...segmentor.namedModules().values()].filter((part) => part instanceof nn.Module);
