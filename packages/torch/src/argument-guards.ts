@@ -10,6 +10,7 @@ import {
   boundedPowers,
   boundedProduct,
   boundedSquare,
+  boundedTerms,
   countedGroups,
   diagonalFits,
   dimensions,
@@ -99,6 +100,7 @@ export const guards: ReadonlyMap<string, Guard> = new Map<string, Guard>([
   ),
   ...each('binomial', finite('count', 'prob')),
   ...each('logspace', boundedPowers),
+  ...each('mvlgamma mvlgamma_ special_multigammaln', boundedTerms),
   ...each('max_pool1d', boundedKernel),
   ...each(ended('adaptive_max_pool adaptive_avg_pool _adaptive_avg_pool', BY_DIMENSIONS), boundedOutput),
   ...each(

@@ -256,6 +256,12 @@ export const wholeStep: Guard = (argument) => {
   return Math.abs(step) >= 1 ? undefined : `steps of ${dtype} are 1 or more, not ${step}`;
 };
 
+/** A sum of `p` terms. */
+export const boundedTerms: Guard = (argument) => {
+  const p = Number(argument('p'));
+  return p <= LONGEST_KERNEL ? undefined : `a sum of ${p} terms would take too long: at most 2^20`;
+};
+
 /** A power each. */
 export const boundedPowers: Guard = (argument) => {
   const steps = Number(argument('steps'));

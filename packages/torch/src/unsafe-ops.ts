@@ -21,7 +21,8 @@ const faults: Readonly<Record<string, string>> = {
     _transform_bias_rescale_qkv _weight_norm _weight_norm_interface _weight_norm_interface_backward
     adaptive_avg_pool3d_backward batch_norm_backward batch_norm_update_stats embedding_backward
     embedding_dense_backward embedding_sparse_backward grid_sampler_2d_backward grid_sampler_3d_backward log_sigmoid_backward
-    log_sigmoid_forward matrix_exp_backward mkldnn_convolution mkldnn_rnn_layer mkldnn_rnn_layer_backward
+    log_sigmoid_forward matrix_exp_backward mkldnn_convolution mkldnn_reorder_conv2d_weight mkldnn_reorder_conv3d_weight
+    mkldnn_rnn_layer mkldnn_rnn_layer_backward
     native_batch_norm native_batch_norm_backward native_channel_shuffle native_layer_norm_backward
     slow_conv3d slow_conv3d_forward unfold_backward`,
   'it writes to the places that the indices name, which nobody has checked': `

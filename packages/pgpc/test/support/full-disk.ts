@@ -13,6 +13,8 @@ export class FullDisk {
   /** Writes so far, the failed ones among them. */
   writes = 0;
   readonly #files = new Set<number>();
+  /** Node writes a whole file by the function that writes a part. */
+  #isWhole = false;
   readonly #undo: (() => void)[] = [];
 
   constructor(
@@ -31,7 +33,7 @@ export class FullDisk {
       closeSync(fd);
     });
     const write = (fd: number, data: Uint8Array | string, ...rest: never[]) => {
-      if (this.#files.has(fd) && this.#isFull()) {
+      if (!this.#isWhole && this.#files.has(fd) && this.#isFull()) {
         writeSync(fd, data.slice(0, data.length >> 1) as string, ...rest);
         throw full();
       }
@@ -44,7 +46,12 @@ export class FullDisk {
       (original: typeof writeFileSync) =>
       (...[file, data, options]: Parameters<typeof writeFileSync>): void => {
         const fails = this.#has(file) && this.#isFull();
-        original(file, fails ? half(data) : data, options);
+        this.#isWhole = true;
+        try {
+          original(file, fails ? half(data) : data, options);
+        } finally {
+          this.#isWhole = false;
+        }
         if (fails) throw full();
       };
     this.#replace(fs, 'writeFileSync', whole(writeFileSync));

@@ -2,6 +2,7 @@
 // PGPC_SEED draws other moments.
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,9 +38,10 @@ async function pgpc(args: readonly string[], after?: number): Promise<string | 0
     said += text;
   });
   const timer = after === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), after);
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  const [code, signal] = await once(child, 'close');
   clearTimeout(timer);
-  return code === 0 || code === null ? code : `exit code ${code}: ${said}`;
+  if (code === 0) return 0;
+  return signal === 'SIGKILL' ? null : `${signal ?? `exit code ${code}`}: ${said}`;
 }
 
 const start = (method: string) => [

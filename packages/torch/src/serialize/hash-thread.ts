@@ -49,14 +49,20 @@ function startThread(): Worker {
 /** The sum of a file of which only what {@link wrote} names is there. Dispose it before the file is closed. */
 export class FollowingHash {
   readonly #places = new BigInt64Array(new SharedArrayBuffer(8 * LENGTH));
+  #isAlone = false;
 
   /** @param fd can be read, too. @param patience milliseconds without progress after which the thread is not waited for */
   constructor(
     readonly fd: number,
     readonly patience = 5000,
   ) {
-    thread ??= startThread();
-    thread.postMessage({ fd, places: this.#places } satisfies HashTask);
+    try {
+      thread ??= startThread();
+      thread.postMessage({ fd, places: this.#places } satisfies HashTask);
+    } catch {
+      // The system has no thread left, say: then there is none to wait for.
+      this.#isAlone = true;
+    }
   }
 
   /** So many bytes more are in the file. */
@@ -67,6 +73,7 @@ export class FollowingHash {
 
   /** The file's SHA-256 in hexadecimal digits, once all of it has been hashed. */
   digest(): string {
+    if (this.#isAlone) return this.#alone();
     Atomics.store(this.#places, PLACES.end, 1n);
     this.#say();
     const places = this.#places;
