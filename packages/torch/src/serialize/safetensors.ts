@@ -372,7 +372,9 @@ function checkEntry(name: string, value: unknown, fault: Fault): Entry {
   const dtype = typeof code === 'string' ? DTYPE_OF.get(code) : undefined;
   if (dtype === undefined) {
     const known = CODES.map(([, each]) => each).join(', ');
-    throw fault(`${where}: dtype ${quoted(String(code))} is not read; these are: ${known}`);
+    throw fault(
+      `${where}: dtype ${quoted(typeof code === 'string' ? code : `${JSON.stringify(code)}`)} is not read; these are: ${known}`,
+    );
   }
   if (!isShape(shape)) throw fault(`${where}: its shape is not a list of sizes`);
   if (!isCounts(offsets) || offsets.length !== 2) {
