@@ -1,6 +1,6 @@
 // Room on the disk: what trainings will take, against what is free, before the first step; and what to say when there is none left.
 
-import { existsSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { MODEL_FILE } from '../models/checkpoint.js';
 import { CHECKPOINT_FILE, NEXT_FILE, PREVIOUS_FILE } from './checkpoint-names.js';
@@ -96,9 +96,18 @@ function sum(numbers: readonly number[]): number {
 export function withDiskAdvice(error: unknown, run: string): unknown {
   const { code } = error as NodeJS.ErrnoException;
   if (!(error instanceof Error) || (code !== 'ENOSPC' && code !== 'EDQUOT')) return error;
-  return new Error(
-    `${error.message}. What was saved before is whole: free some room, then resume it with pgpc train --resume ${run}`,
-    { cause: error },
+  const advice = hasState(run)
+    ? `What was saved before is whole: free some room, then resume it with pgpc train --resume ${run}`
+    : 'There is no checkpoint yet: free some room, then start it anew with --overwrite';
+  return new Error(`${error.message}. ${advice}`, { cause: error });
+}
+
+/** Whether a run has a checkpoint, of whatever phase. */
+function hasState(run: string): boolean {
+  const folder = join(run, 'checkpoints');
+  const phases = existsSync(folder) ? readdirSync(folder) : [];
+  return phases.some((phase) =>
+    [CHECKPOINT_FILE, PREVIOUS_FILE].some((name) => existsSync(join(folder, phase, name))),
   );
 }
 

@@ -12,6 +12,7 @@ import { setAside } from './checkpoint-files.js';
 import type { TrainingChoice } from './choice.js';
 import type { OpenedData } from './data.js';
 import { recordData, writeRecord } from './data-record.js';
+import { withDiskAdvice } from './disk.js';
 import { inTurn, joinGroup, ranksHere } from './distributed.js';
 import type { TrainingEvent, TrainingResult } from './events.js';
 import type { LogFormat } from './logs/formats.js';
@@ -100,6 +101,8 @@ async function trainNew(
   try {
     if (claim) onEvent?.({ kind: 'run', directory: claim.path });
     return await inPlace(options, async (place) => trainClaimed(claim, await configured(), place, options));
+  } catch (error) {
+    throw claim ? withDiskAdvice(error, claim.path) : error;
   } finally {
     claim?.release();
   }

@@ -151,10 +151,14 @@ test('a disk that is full from some write on ends it with the name of a file, an
         () => new Error('it ended well'),
         (reason) => reason,
       );
-      // Before there is a run there is none to resume; the owner's file comes first of all.
-      const isThere = existsSync(join(run, 'run.json'));
-      const advice = isThere ? /^\S*\/run\/\S+: ENOSPC.*resume it with pgpc train --resume/ : /ENOSPC/;
-      expect([from, error.message]).toEqual([from, expect.stringMatching(advice)]);
+      // The owner's file comes before the run.
+      const advice =
+        hasCheckpoint(run) || hasPrevious(run)
+          ? 'resume it with pgpc train --resume'
+          : from === 0
+            ? ''
+            : 'start it anew with --overwrite';
+      expect([from, error.message]).toEqual([from, expect.stringMatching(`run.*ENOSPC.*${advice}`)]);
     }
     if (hasCheckpoint(run) || hasPrevious(run)) await resume();
     else await runTraining(config, { ...options, overwrite: true });
