@@ -23,7 +23,7 @@ export function parseYaml(text: string): unknown {
     }
   }
   const lineCounter = new LineCounter();
-  // Their text with an excerpt is made for each error, of which a file may have as many as characters.
+  // Pretty errors quote the text, each anew, and a file may have as many errors as characters.
   const document = parseDocument(text, { prettyErrors: false, lineCounter });
   const [wrong] = [...document.errors, ...document.warnings];
   if (wrong) {

@@ -203,7 +203,7 @@ describe('scores of a model', () => {
     });
   });
 
-  test('of a network with windows of its own are those of the windows', () => {
+  test('are of the windows where a network has some of its own', () => {
     const config = {
       ...tinySegmentor,
       multiResolution: { detailCrop: { width: 32, height: 32 }, detailWeight: 0.1 },

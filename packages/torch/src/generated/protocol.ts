@@ -88,7 +88,7 @@ export interface Native {
   arrayBuffer(handle: number): ArrayBuffer;
   /** Copies the elements, in C order, into an array of the same byte length. */
   copyTo(handle: number, array: ArrayBufferView): void;
-  /** Whether elements lie in memory by strides: not those of sparse and packed layouts, nor quantized ones. */
+  /** Whether elements lie in memory by strides, as in sparse, packed and quantized layouts they do not. */
   isStrided(handle: number): boolean;
   /** Whether elements along a dimension are one place in memory. */
   isExpanded(handle: number): boolean;

@@ -46,7 +46,7 @@ function startThread(): Worker {
   return started;
 }
 
-/** The sum of a file of which only what {@link wrote} names is there. Dispose it before the file is closed. */
+/** The sum of a file that grows: {@link wrote} says how much is there. Dispose it before the file is closed. */
 export class FollowingHash {
   readonly #places = new BigInt64Array(new SharedArrayBuffer(8 * LENGTH));
   #isAlone = false;
