@@ -76,11 +76,16 @@ let longest = { seconds: 0, input: -1 };
 /** Inputs that took too long beside others. */
 const slow = [];
 
-/** @returns bytes of its files */
-async function readInput(place, index) {
+/** @returns bytes of its files; with `measure` also the memory that was taken since they were made */
+async function readInput(place, index, measure = false) {
   const random = new Random(seed, index);
   const files = kind.make(random);
   write(place, files);
+  if (measure) {
+    globalThis.gc?.();
+    peakMemory();
+  }
+  const before = measure ? peakMemory() : 0;
   const begin = performance.now();
   try {
     outcomes[(await kind.read(place, random, files)) ? 'read' : 'refused']++;
@@ -93,8 +98,9 @@ async function readInput(place, index) {
   const seconds = (performance.now() - begin) / 1000;
   if (seconds > longest.seconds) longest = { seconds, input: index };
   if (seconds > MOST_SECONDS) slow.push(index);
+  const taken = measure ? peakMemory() - before : 0;
   kind.clean?.(place);
-  return [...files.values()].reduce((sum, bytes) => sum + bytes.length, 0);
+  return { taken, size: [...files.values()].reduce((sum, bytes) => sum + bytes.length, 0) };
 }
 
 /** A machine that is busy with other things makes some inputs slow: what is slow alone, twice, is a fault. */
@@ -114,7 +120,7 @@ async function readBatch(first, last) {
     while (next < last) {
       // Where to begin again after a death, and that it lives.
       writeSync(log, `${lanes.length === 1 ? next : first} ${next} `, 0);
-      size += await readInput(lane, next++);
+      size += (await readInput(lane, next++)).size;
     }
   };
   await Promise.all(lanes.map(work));
@@ -122,11 +128,7 @@ async function readBatch(first, last) {
   if (peakMemory() - start <= MOST_MEMORY + (10 * size) / BATCH) return;
   const counted = { ...outcomes };
   for (let index = first; index < last; index++) {
-    globalThis.gc?.();
-    peakMemory();
-    const before = peakMemory();
-    const size = await readInput(lanes[0], index);
-    const taken = peakMemory() - before;
+    const { size, taken } = await readInput(lanes[0], index, true);
     if (taken > MOST_MEMORY + 10 * size) {
       tell({
         fault: `took more than ${MOST_MEMORY / 2 ** 20} MiB and ten times the file`,

@@ -5,6 +5,7 @@ import { type DType, itemSize } from '../dtype.js';
 import { native } from '../native.js';
 import type { Tensor } from '../tensor.js';
 import { FollowingHash } from './hash-thread.js';
+import { walkJson } from './json-walk.js';
 import { MappedFile } from './mapped-file.js';
 import type { LoadOptions } from './pth.js';
 import {
@@ -40,10 +41,6 @@ const THREAD_BYTES = 1 << 25;
 /** The disk writes so many while the next are hashed: else it would begin only at the flush, which waits for it. */
 const WRITEBACK_BYTES = 1 << 24;
 const MOST_HEADER_BYTES = 100_000_000;
-/** The header's object, an entry, and its shape: nothing lies deeper. */
-const MOST_LEVELS = 3;
-/** Commas and colons in the header, some ten for each entry: many times what the largest networks have. */
-const MOST_PARTS = 1_000_000;
 const ALIGNMENT = 64;
 const READ_BYTES = 1 << 22;
 
@@ -292,7 +289,7 @@ function readHeader(file: ByteSource): Header {
   if (text === null) throw fault('the header is not UTF-8');
   if (!text.startsWith('{')) throw fault('the header does not start with {: corrupt, or no safetensors file');
   // Parsed, a header takes many times its bytes.
-  const { excess, keys } = walk(text);
+  const { excess, keys } = walkJson(text);
   if (excess !== undefined) throw fault(`the header ${excess}: corrupt, or no safetensors file`);
   let json: unknown;
   try {
@@ -313,42 +310,6 @@ function readHeader(file: ByteSource): Header {
     .map((name) => checkEntry(name, header.get(name), fault));
   checkTiling(entries, file.size - dataStart, fault);
   return { entries, metadata, dataStart };
-}
-
-/**
- * Goes over a header's text without parsing it.
- * @returns what it has too much of; and the keys of its object as they are written, in their order, with the repeated ones,
- * which JSON.parse would drop.
- */
-function walk(text: string): { excess?: string; keys: string[] } {
-  const keys: string[] = [];
-  const marks = /["{}[\]:,]/g;
-  let [depth, parts, string] = [0, 0, ''];
-  for (let mark = marks.exec(text); mark !== null; mark = marks.exec(text)) {
-    if (mark[0] === '"') {
-      marks.lastIndex = endOfString(text, mark.index);
-      string = text.slice(mark.index, marks.lastIndex);
-    } else if (mark[0] === '{' || mark[0] === '[') depth++;
-    else if (mark[0] === '}' || mark[0] === ']') depth--;
-    else {
-      parts++;
-      if (mark[0] === ':' && depth === 1) keys.push(string);
-    }
-    if (depth > MOST_LEVELS)
-      return { excess: `has lists or objects deeper than ${MOST_LEVELS} levels`, keys };
-    if (parts > MOST_PARTS) return { excess: `has more than ${MOST_PARTS} parts`, keys };
-  }
-  return { keys };
-}
-
-/** The index after the closing quote of the JSON string that opens at `start`; the text's end where none closes it. */
-function endOfString(text: string, start: number): number {
-  for (let quote = text.indexOf('"', start + 1); ; quote = text.indexOf('"', quote + 1)) {
-    if (quote === -1) return text.length;
-    let slashes = 0;
-    while (text[quote - 1 - slashes] === '\\') slashes++;
-    if (slashes % 2 === 0) return quote + 1;
-  }
 }
 
 type Fault = (what: string) => WeightsFileError;

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Tensor } from '../tensor.js';
+import { walkJson } from './json-walk.js';
 import { quoted, WeightsFileError } from './reader.js';
 import type { WeightsEntry, WeightsIndex } from './weights-index.js';
 
@@ -83,7 +84,10 @@ function readIndex(path: string): Map<string, string> {
   let json: unknown;
   try {
     if (statSync(path).size > MOST_INDEX_BYTES) throw new Error('it is too large');
-    json = JSON.parse(readFileSync(path, 'utf8'));
+    const text = readFileSync(path, 'utf8');
+    const { excess } = walkJson(text);
+    if (excess !== undefined) throw new Error(`it ${excess}`);
+    json = JSON.parse(text);
   } catch (error) {
     throw fault(`cannot be read as an index of shards: ${(error as Error).message}`);
   }
