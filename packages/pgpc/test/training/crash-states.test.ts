@@ -142,7 +142,7 @@ test('from a state since, it resumes to the same files, whatever was under way',
 test('a disk that is full from some write on ends it with the name of a file, and with room it resumes to the same files', async () => {
   const config = await configuration();
   expect(writes).toBeGreaterThan(50);
-  // A state is written in thousands of parts, each of which may be the first without room.
+  // A state is written in thousands of parts, and each may be the first without room.
   const some = spread(writes, Math.min(writes, 200));
   for (const from of process.env.PGPC_ALL_STATES ? some : [Math.round(0.75 * writes)]) {
     rmSync(run, { recursive: true, force: true });
