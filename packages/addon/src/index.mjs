@@ -23,7 +23,7 @@ export function cacheFolder() {
 }
 
 /** The entry of the first core in /proc/cpuinfo: the file as a whole takes long to read where there are many. */
-function firstCore() {
+export function firstCore() {
   const buffer = Buffer.alloc(1 << 14);
   const file = openSync('/proc/cpuinfo', 'r');
   const length = readSync(file, buffer);

@@ -25,7 +25,7 @@ export function parseYaml(text: string): unknown {
   const lineCounter = new LineCounter();
   // Pretty errors quote the text, each anew, and a file may have as many errors as characters.
   const document = parseDocument(text, { prettyErrors: false, lineCounter });
-  const [wrong] = [...document.errors, ...document.warnings];
+  const wrong = document.errors[0] ?? document.warnings[0];
   if (wrong) {
     const { line, col } = lineCounter.linePos(wrong.pos[0]);
     throw new Error(`${wrong.message} at line ${line}, column ${col}`);

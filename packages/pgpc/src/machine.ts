@@ -1,6 +1,6 @@
 // The machine: its versions and devices by name, and the one to compute on.
 
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { buildInfo, ops, setNumThreads, TorchError } from '@pgpc/torch';
 import { UsageError } from './config/usage-error.js';
@@ -26,49 +26,8 @@ export function describeDevice(device: string): string {
 }
 
 export function versions(): Record<string, string> {
-  const { libtorch, blas, threads, instructions } = buildInfo();
-  const core = firstCore();
-  return {
-    pgpc: packageVersion(),
-    libtorch,
-    BLAS: blas,
-    threads: String(threads),
-    instructions,
-    ...(core !== undefined && { core: coreKind(core) }),
-  };
-}
-
-/** The first core's entry of Linux's list: all of it takes long to read where there are many. Undefined on other systems. */
-function firstCore(): string | undefined {
-  let file: number;
-  try {
-    file = openSync('/proc/cpuinfo', 'r');
-  } catch {
-    return undefined;
-  }
-  const buffer = Buffer.alloc(1 << 14);
-  const length = readSync(file, buffer);
-  closeSync(file);
-  return buffer.toString('latin1', 0, length).split('\n\n')[0];
-}
-
-/** Instructions by which BLAS libraries and oneDNN choose their kernels. */
-const CHOSEN_BY = /^(avx2|fma|avx512(f|_vnni|_bf16|_fp16)|avx_vnni|amx_\w+|sve\w*|asimd|bf16)$/;
-
-/**
- * What libraries choose their kernels by: family and model of a core, and its vector instructions. Virtual machines give one
- * name to many models, and libtorch's own kernels may use fewer instructions than its BLAS does.
- * @param core its entry in /proc/cpuinfo.
- */
-export function coreKind(core: string): string {
-  const fields = new Map(core.split('\n').map((line) => line.split(/\s*:\s*/, 2) as [string, string]));
-  const named = ['cpu family', 'model', 'CPU implementer', 'CPU part'].flatMap((name) => {
-    const value = fields.get(name);
-    return value === undefined ? [] : [`${name.replace('cpu ', '')} ${value}`];
-  });
-  const flags = (fields.get('flags') ?? fields.get('Features') ?? '').split(' ');
-  const vectors = flags.filter((flag) => CHOSEN_BY.test(flag)).toSorted();
-  return [...named, vectors.join(' ')].filter((part) => part !== '').join(', ');
+  const { libtorch, blas, threads, instructions, core } = buildInfo();
+  return { pgpc: packageVersion(), libtorch, BLAS: blas, threads: String(threads), instructions, core };
 }
 
 /** Where and how a process computes. */

@@ -4,13 +4,11 @@
 import {
   all,
   asLong,
-  boundedKernel,
+  boundedLoop,
   boundedOrder,
   boundedOutput,
-  boundedPowers,
   boundedProduct,
   boundedSquare,
-  boundedTerms,
   countedGroups,
   diagonalFits,
   dimensions,
@@ -99,9 +97,18 @@ export const guards: ReadonlyMap<string, Guard> = new Map<string, Guard>([
     finiteMatrix,
   ),
   ...each('binomial', finite('count', 'prob')),
-  ...each('logspace', boundedPowers),
-  ...each('mvlgamma mvlgamma_ special_multigammaln', boundedTerms),
-  ...each('max_pool1d', boundedKernel),
+  ...each(
+    'logspace',
+    boundedLoop('steps', 28, (length) => `${length} powers`),
+  ),
+  ...each(
+    'mvlgamma mvlgamma_ special_multigammaln',
+    boundedLoop('p', 20, (length) => `a sum of ${length} terms`),
+  ),
+  ...each(
+    'max_pool1d',
+    boundedLoop('kernelSize', 20, (length) => `a kernel of ${length} elements`),
+  ),
   ...each(ended('adaptive_max_pool adaptive_avg_pool _adaptive_avg_pool', BY_DIMENSIONS), boundedOutput),
   ...each(
     ended('special_chebyshev_polynomial_ special_shifted_chebyshev_polynomial_', ['t', 'u', 'v', 'w']),

@@ -14,8 +14,30 @@ export type Guard = (argument: Arguments) => string | undefined;
 const MOST_STEPS = 2 ** 30;
 
 const LARGEST_ROOT = 2 ** 26;
-const LONGEST_KERNEL = 2 ** 20;
-const MOST_POWERS = 2 ** 28;
+const LONGEST_SIDE = 2 ** 20;
+
+/** The first of the arguments `names` that is a tensor and not as it must be. */
+function wrongTensor(
+  argument: Arguments,
+  names: readonly string[],
+  isWrong: (value: Tensor) => boolean,
+): string | undefined {
+  return names.find((name) => {
+    const value = argument(name);
+    return value instanceof Tensor && isWrong(value);
+  });
+}
+
+/** Each of the parts, in order. */
+export const all =
+  (...parts: Guard[]): Guard =>
+  (argument) => {
+    for (const part of parts) {
+      const fault = part(argument);
+      if (fault !== undefined) return fault;
+    }
+    return undefined;
+  };
 
 /** The tensor `name` must have one element. */
 export const oneElement =
@@ -30,10 +52,7 @@ export const oneElement =
 export const floats =
   (...names: string[]): Guard =>
   (argument) => {
-    const name = names.find((key) => {
-      const value = argument(key);
-      return value instanceof Tensor && /^(u?int|bool)/.test(value.dtype);
-    });
+    const name = wrongTensor(argument, names, ({ dtype }) => /^(u?int|bool)/.test(dtype));
     if (name === undefined) return undefined;
     return `it divides whole numbers by 0: ${name} must be of floats, not ${(argument(name) as Tensor).dtype}`;
   };
@@ -65,30 +84,31 @@ export const boundedProduct =
     return `it multiplies the numbers of ${name}, [${argument(name)}], to more than 2^53`;
   };
 
-/** The kernel is a loop, also where nothing comes out: none so long that it would take seconds. */
-export const boundedKernel: Guard = (argument) => {
-  const longest = Math.max(...[argument('kernelSize')].flat().map(Number));
-  if (longest <= LONGEST_KERNEL) return undefined;
-  return `a kernel of ${longest} elements would take too long: at most 2^20`;
-};
+/**
+ * The largest number of `name` is the length of a loop, also where nothing comes out: none so long that it would take seconds.
+ * @param power of 2, for the longest. @param what it is, of that length.
+ */
+export const boundedLoop =
+  (name: string, power: number, what: (length: number) => string): Guard =>
+  (argument) => {
+    const length = Math.max(...[argument(name)].flat().map(Number));
+    return length <= 2 ** power ? undefined : `${what(length)} would take too long: at most 2^${power}`;
+  };
 
 /** The tensors `names` must lie in memory by strides: not in sparse and packed layouts, nor quantized. */
 export const strided =
   (...names: string[]): Guard =>
   (argument) => {
-    const name = names.find((key) => {
-      const value = argument(key);
-      return value instanceof Tensor && !native.isStrided(liveHandle(value));
-    });
+    const name = wrongTensor(argument, names, (value) => !native.isStrided(liveHandle(value)));
     return name === undefined ? undefined : `it reads ${name} by strides, which this layout has not`;
   };
 
-/** The tensor `name` must have a place in memory for each element: what expand() gives has not. */
+/** The tensors `names` must have a place in memory for each element: what expand() gives has not. */
 export const unexpanded =
-  (name: string): Guard =>
+  (...names: string[]): Guard =>
   (argument) => {
-    const value = argument(name);
-    if (!(value instanceof Tensor) || !native.isExpanded(liveHandle(value))) return undefined;
+    const name = wrongTensor(argument, names, (value) => native.isExpanded(liveHandle(value)));
+    if (name === undefined) return undefined;
     return `it goes beyond a ${name} that expand() has made; contiguous() gives a copy`;
   };
 
@@ -100,6 +120,7 @@ export const someElement: Guard = (argument) => {
     : undefined;
 };
 
+/** {@link someElement} of sparse and packed layouts alone. */
 export const packedElement: Guard = (argument) => {
   const self = argument('self');
   if (!(self instanceof Tensor) || self.numel > 0 || native.isStrided(liveHandle(self))) return undefined;
@@ -110,7 +131,7 @@ export const packedElement: Guard = (argument) => {
 export const dimensions =
   (count: number, ...names: string[]): Guard =>
   (argument) => {
-    const name = names.find((key) => (argument(key) as Tensor).ndim !== count);
+    const name = wrongTensor(argument, names, ({ ndim }) => ndim !== count);
     if (name === undefined) return undefined;
     return `${name} has ${count} dimensions, not the shape [${(argument(name) as Tensor).shape}]`;
   };
@@ -121,7 +142,7 @@ export const finiteMatrix: Guard = (argument) => {
   if (!(matrix instanceof Tensor) || matrix.device !== 'cpu' || !/^float/.test(matrix.dtype))
     return undefined;
   if (!native.isStrided(liveHandle(matrix))) return undefined;
-  return matrix.toArray().every(Number.isFinite)
+  return tidy(() => matrix.isfinite().all().item()) !== 0
     ? undefined
     : 'its loop need not end for a matrix with numbers that are not finite, as this one has';
 };
@@ -187,7 +208,7 @@ export const divisorFits: Guard = (argument) => {
 /** Loops over all places of an output, also where it has no element. */
 export const boundedOutput: Guard = (argument) => {
   const sides = [argument('outputSize')].flat().map(Number);
-  if (!sides.includes(0) || Math.max(...sides) <= LONGEST_KERNEL) return undefined;
+  if (!sides.includes(0) || Math.max(...sides) <= LONGEST_SIDE) return undefined;
   return `an output of [${sides}] has no element and would take too long: sides of at most 2^20 beside one of 0`;
 };
 
@@ -256,26 +277,15 @@ export const wholeStep: Guard = (argument) => {
   return Math.abs(step) >= 1 ? undefined : `steps of ${dtype} are 1 or more, not ${step}`;
 };
 
-/** A sum of `p` terms. */
-export const boundedTerms: Guard = (argument) => {
-  const p = Number(argument('p'));
-  return p <= LONGEST_KERNEL ? undefined : `a sum of ${p} terms would take too long: at most 2^20`;
-};
-
-/** A power each. */
-export const boundedPowers: Guard = (argument) => {
-  const steps = Number(argument('steps'));
-  return steps <= MOST_POWERS ? undefined : `${steps} powers would take too long: at most 2^28`;
-};
-
 /** Drawing is a loop that ends at a number. */
 export const finite =
   (...names: string[]): Guard =>
   (argument) => {
-    const name = names.find((key) => {
-      const value = argument(key);
-      return value instanceof Tensor && value.device === 'cpu' && !value.toArray().every(isCountable);
-    });
+    const name = wrongTensor(
+      argument,
+      names,
+      (value) => value.device === 'cpu' && !value.toArray().every(isCountable),
+    );
     return name === undefined ? undefined : `${name} has numbers that are not finite, or above 2^53`;
   };
 
@@ -287,23 +297,15 @@ export const gates =
   (argument) => {
     const hx = [argument('hx')].flat()[0];
     const hidden = hx instanceof Tensor ? (hx.shape.at(-1) ?? 0) : 0;
-    const name = ['wIh', 'wHh', 'bIh', 'bHh'].find((key) => {
-      const value = argument(key);
-      return value instanceof Tensor && value.shape[0] !== count * hidden;
-    });
+    const names = ['wIh', 'wHh', 'bIh', 'bHh'];
+    const name = wrongTensor(argument, names, ({ shape }) => shape[0] !== count * hidden);
     if (name === undefined) return undefined;
     const { shape } = argument(name) as Tensor;
     return `${name} has ${count * hidden} rows, ${count} for each of ${hidden} hidden values, not the shape [${shape}]`;
   };
 
 /** What the call writes to beside its arguments: of its own memory, by strides. */
-export const writable: (names: readonly string[]) => Guard = (names) => (argument) => {
-  for (const name of names) {
-    const fault = all(strided(name), unexpanded(name))(argument);
-    if (fault !== undefined) return fault;
-  }
-  return undefined;
-};
+export const writable = (names: readonly string[]): Guard => all(strided(...names), unexpanded(...names));
 
 /** Of a sparse tensor without dimensions libtorch reads the first of them. */
 export const permutedByStrides: Guard = (argument) => {
@@ -323,17 +325,6 @@ export const asLong =
     });
     if (name === undefined) return undefined;
     return `${name} has ${(argument(name) as unknown[]).length} entries for the ${length} of self`;
-  };
-
-/** Each of the parts, in order. */
-export const all =
-  (...parts: Guard[]): Guard =>
-  (argument) => {
-    for (const part of parts) {
-      const fault = part(argument);
-      if (fault !== undefined) return fault;
-    }
-    return undefined;
   };
 
 /** A table of rows, and which of them: libtorch counts neither the dimensions nor, in all forms, the rows. */

@@ -31,6 +31,8 @@ export interface BuildInfo {
   threads: number;
   /** Vector instructions that libtorch's kernels use, such as 'AVX2' or 'AVX512': with others, sums have another order. */
   instructions: string;
+  /** Family and model of the processor's cores and all their vector instructions: a BLAS library may use others than libtorch. */
+  core: string;
   /** Whether there is a GPU that operators can run on. */
   cuda: boolean;
   /** The GPU's name. */

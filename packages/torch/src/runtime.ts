@@ -1,6 +1,8 @@
 // The process that libtorch runs in: threads and build.
 
 import { existsSync, realpathSync } from 'node:fs';
+import { firstCore } from '@pgpc/addon';
+import { coreKind } from './core-kind.js';
 import { native } from './native.js';
 import type { BuildInfo } from './native-types.js';
 
@@ -17,9 +19,9 @@ export function setNumThreads(threads: number): void {
   native.setNumThreads(threads);
 }
 
-/** Libtorch's version, threads, GPU and BLAS. */
+/** Libtorch's version, threads, GPU and BLAS, and what its processor is. */
 export function buildInfo(): BuildInfo {
-  const info = native.buildInfo();
+  const info: BuildInfo = { ...native.buildInfo(), core: coreKind(firstCore()) };
   if (info.cuda && native.cudaFeatures()) info.device = native.cudaName();
   // Debian chooses the BLAS by a chain of links; its end has the library's name.
   return existsSync(info.blas) ? { ...info, blas: realpathSync(info.blas) } : info;

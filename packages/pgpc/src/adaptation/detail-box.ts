@@ -1,7 +1,7 @@
 // Where the student of a network of two resolutions sees details in training (HRDA, arXiv 2204.13132, section 3.2).
 
-import type { Box } from '../models/multi-resolution.js';
 import type { Rng } from '../random.js';
+import type { Box } from '../windows.js';
 
 /**
  * A detail crop at a random place: offsets are multiples of `step`, and as in HRDA's code the last of them is never drawn

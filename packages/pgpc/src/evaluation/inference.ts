@@ -3,8 +3,9 @@
 import type { RgbImage } from '@pgpc/datasets';
 import { resizeWindow, type Size, scaledSize } from '@pgpc/datasets';
 import { fromTypedArray, noGrad, ops, sizeOf, type Tensor, tidy } from '@pgpc/torch';
+import { boxOf } from '../models/multi-resolution.js';
 import { normalize } from '../pipeline/normalize.js';
-import { windowStarts } from '../windows.js';
+import { windowBoxes } from '../windows.js';
 import {
   averagedTiles,
   type Classified,
@@ -132,25 +133,16 @@ function scoreMaps(network: Network, input: Tensor, slide: SlidingWindow | undef
 /** Class scores by windows, at the size of `input` (1, 3, h, w). */
 function slidMap(network: Network, input: Tensor, slide: SlidingWindow): RowMap {
   const [height, width] = sizeOf(input);
-  const { stride, batch = 1 } = slide;
-  const window = {
-    width: Math.min(slide.window.width, width),
-    height: Math.min(slide.window.height, height),
-  };
-  const places = windowStarts(height, window.height, stride.height).flatMap((top) =>
-    windowStarts(width, window.width, stride.width).map((left) => ({ top, left })),
-  );
+  const { window, stride, batch = 1 } = slide;
+  const boxes = windowBoxes([height, width], window, stride);
   const tiles = [];
-  for (let i = 0; i < places.length; i += batch) {
-    const group = places.slice(i, i + batch);
-    const logits = tidy(() => {
-      const cut = group.map(({ top, left }) =>
-        input.narrow(2, top, window.height).narrow(3, left, window.width),
-      );
-      return logitsOf(network, ops.cat(cut));
-    });
-    for (const [n, place] of group.entries()) {
-      tiles.push({ ...place, map: resizedRows(tensorRows(logits.narrow(0, n, 1)), window) });
+  for (let i = 0; i < boxes.length; i += batch) {
+    const group = boxes.slice(i, i + batch);
+    const logits = tidy(() =>
+      logitsOf(network, ops.cat(group.map((box) => boxOf(input, box, [height, width])))),
+    );
+    for (const [n, box] of group.entries()) {
+      tiles.push({ ...box, map: resizedRows(tensorRows(logits.narrow(0, n, 1)), box) });
     }
   }
   return averagedTiles(tiles, { width, height });

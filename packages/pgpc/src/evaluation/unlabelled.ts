@@ -1,10 +1,11 @@
 // Scores of a model on images without labels, to compare checkpoints.
 
-import { dims, Generator, nn, noGrad, ops, rand, type Tensor, tidy } from '@pgpc/torch';
+import { dims, Generator, nn, noGrad, ops, rand, sizeOf, type Tensor, tidy } from '@pgpc/torch';
 import { prototypeMargin, softNeighbourhoodDensity } from '../experiments/scores.js';
+import { boxOf } from '../models/multi-resolution.js';
 import { wholeImage } from '../pipeline/crop.js';
 import { entropy, pixelRows, singlePrecision } from '../pixels.js';
-import { windowStarts } from '../windows.js';
+import { windowBoxes } from '../windows.js';
 import { occurrences } from './counts.js';
 import { type Network, networkDevice } from './inference.js';
 
@@ -156,11 +157,8 @@ function scoreImage<Output extends { logits: Tensor }>(
 /** An image (1, 3, H, W) in windows; undefined: as it is. */
 function sideBySide(image: Tensor, window: { width: number; height: number } | undefined): Tensor[] {
   if (window === undefined) return [image];
-  const [, , height, width] = dims(image, 4);
-  const [rows, columns] = [Math.min(window.height, height), Math.min(window.width, width)];
-  return windowStarts(height, rows, rows).flatMap((top) =>
-    windowStarts(width, columns, columns).map((left) => image.narrow(2, top, rows).narrow(3, left, columns)),
-  );
+  const size = sizeOf(image);
+  return windowBoxes(size, window, window).map((box) => boxOf(image, box, size));
 }
 
 /** Runs `act` with the modules in evaluation mode; then each of their parts is in its own mode again. */

@@ -3,17 +3,9 @@
 
 import { type AutocastDtype, nn, ones, ops, sizeOf, type Tensor } from '@pgpc/torch';
 import { CONTEXT_SCALE } from '../config/multi-resolution.js';
-import { windowStarts } from '../windows.js';
+import { type Box, windowBoxes } from '../windows.js';
 import type { Backbone, DecodeHead, DecoderOutput } from './decoder.js';
 import { paddedTo } from './fit-image.js';
-
-/** A rectangle of an image, in pixels. */
-export interface Box {
-  readonly top: number;
-  readonly left: number;
-  readonly height: number;
-  readonly width: number;
-}
 
 /** The student's pass over its detail crop, which has a loss of its own. */
 export interface DetailPass {
@@ -187,14 +179,12 @@ function detailsByWindows(
   step: number,
 ): Details {
   const size = sizeOf(image);
-  const [height, width] = [Math.min(window.height, size[0]), Math.min(window.width, size[1])];
-  const stride = (length: number) => Math.max(step, Math.floor(length / 2 / step) * step);
-  const boxes = windowStarts(size[0], height, stride(window.height)).flatMap((top) =>
-    windowStarts(size[1], width, stride(window.width)).map((left) => ({ top, left, height, width })),
-  );
+  const half = (length: number) => Math.max(step, Math.floor(length / 2 / step) * step);
+  const stride = { width: half(window.width), height: half(window.height) };
+  const boxes = windowBoxes(size, window, stride);
   const seen = pass(ops.cat(boxes.map((box) => boxOf(image, box, size))));
   if (boxes.length === 1) return seen;
-  const scale = sizeOf(seen.logits)[0] / height;
+  const scale = sizeOf(seen.logits)[0] / boxes[0]!.height;
   const whole = [size[0] * scale, size[1] * scale] as const;
   const images = image.shape[0]!;
   const summed = (parts: (i: number) => Tensor) =>

@@ -12,6 +12,7 @@ import {
   sizeFault,
 } from '../config/segmentor.js';
 import { isVit, vitConfigs } from '../config/vit.js';
+import type { Box } from '../windows.js';
 import type { ModelAbout } from './about.js';
 import { Convnext, convnextConfigs } from './convnext.js';
 import { DaformerHead } from './daformer-head.js';
@@ -21,7 +22,7 @@ import { DeeplabV3PlusHead } from './deeplabv3plus-head.js';
 import { HrnetHead, HrnetW48 } from './hrnet.js';
 import { LinearHead } from './linear-head.js';
 import { MixTransformer, mitConfigs } from './mit.js';
-import { type Box, type DetailPass, MultiResolutionHead, multiResolutionPass } from './multi-resolution.js';
+import { type DetailPass, MultiResolutionHead, multiResolutionPass } from './multi-resolution.js';
 import { ResNet101 } from './resnet.js';
 import { SegformerHead } from './segformer-head.js';
 import { VitBackbone } from './vit-pyramid.js';

@@ -4,7 +4,7 @@ import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { flushFolderSync } from '@pgpc/datasets';
 import { checkSafetensors, indexWeights } from '@pgpc/torch';
-import { CHECKPOINT_FILE, NEXT_FILE, PREVIOUS_FILE } from './checkpoint-names.js';
+import { CHECKPOINT_FILE, NEXT_FILE, PREVIOUS_FILE, statesIn } from './checkpoint-names.js';
 
 const DAMAGED_FILE = 'training.damaged.safetensors';
 /** A newest state that `--from` has gone back behind. */
@@ -41,7 +41,7 @@ export interface FoundCheckpoint {
  */
 export function findCheckpoint(directory: string): FoundCheckpoint | undefined {
   const [newest, previous] = [join(directory, CHECKPOINT_FILE), join(directory, PREVIOUS_FILE)];
-  const there = [newest, previous].filter((file) => existsSync(file));
+  const there = statesIn(directory);
   if (there.length === 0) return undefined;
   const file = there.find(isWhole);
   if (file === newest) return { file, instead: undefined };
@@ -64,9 +64,7 @@ export function removeStates(directory: string): void {
 
 /** The states that are whole, the newest first. */
 export function wholeCheckpoints(directory: string): string[] {
-  return [CHECKPOINT_FILE, PREVIOUS_FILE]
-    .map((name) => join(directory, name))
-    .filter((file) => existsSync(file) && isWhole(file));
+  return statesIn(directory).filter(isWhole);
 }
 
 /**

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { MODEL_FILE } from '../models/checkpoint.js';
-import { CHECKPOINT_FILE, NEXT_FILE, PREVIOUS_FILE } from './checkpoint-names.js';
+import { CHECKPOINT_FILE, NEXT_FILE, PREVIOUS_FILE, statesIn } from './checkpoint-names.js';
 import type { SavedBytes } from './saved-bytes.js';
 
 /** The files that a training writes. */
@@ -106,9 +106,7 @@ export function withDiskAdvice(error: unknown, run: string): unknown {
 function hasState(run: string): boolean {
   const folder = join(run, 'checkpoints');
   const phases = existsSync(folder) ? readdirSync(folder) : [];
-  return phases.some((phase) =>
-    [CHECKPOINT_FILE, PREVIOUS_FILE].some((name) => existsSync(join(folder, phase, name))),
-  );
+  return phases.some((phase) => statesIn(join(folder, phase)).length > 0);
 }
 
 function megabytes(bytes: number): string {

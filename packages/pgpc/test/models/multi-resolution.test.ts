@@ -10,7 +10,6 @@ import {
   segmentorSchema,
 } from '../../src/config/segmentor.js';
 import {
-  type Box,
   boxOf,
   contextImage,
   type MultiResolutionHead,
@@ -18,6 +17,7 @@ import {
   placedInBox,
 } from '../../src/models/multi-resolution.js';
 import { Segmentor } from '../../src/models/segmentor.js';
+import type { Box } from '../../src/windows.js';
 import { matrix, normal, slowBilinear, tinySegmentor } from '../support/method.js';
 
 const WINDOW = 32;

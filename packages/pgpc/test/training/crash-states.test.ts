@@ -85,6 +85,7 @@ const hasCheckpoint = (state: string) =>
   existsSync(join(state, 'checkpoints/pgpc-plus/training.safetensors'));
 const hasPrevious = (state: string) =>
   existsSync(join(state, 'checkpoints/pgpc-plus/training.previous.safetensors'));
+const hasState = (folder: string) => hasCheckpoint(folder) || hasPrevious(folder);
 
 test('the states are of a whole training, and of all its kinds of files', () => {
   const operations = taken.map(({ operation }) => operation).join('\n');
@@ -128,7 +129,7 @@ test('from a state before the first checkpoint it starts anew under its name', a
 }, 3_600_000);
 
 test('from a state since, it resumes to the same files, whatever was under way', async () => {
-  const since = taken.filter(({ path }) => hasCheckpoint(path) || hasPrevious(path));
+  const since = taken.filter(({ path }) => hasState(path));
   expect(since.length).toBeGreaterThan(30);
   const withoutNewest = since.find(({ path }) => !hasCheckpoint(path))!;
   expect(withoutNewest.operation).toContain('training.next');
@@ -153,15 +154,14 @@ test('a disk that is full from some write on ends it with the name of a file, an
         (reason) => reason,
       );
       // The owner's file comes before the run.
-      const advice =
-        hasCheckpoint(run) || hasPrevious(run)
-          ? 'resume it with pgpc train --resume'
-          : from === 0
-            ? ''
-            : 'start it anew with --overwrite';
+      const advice = hasState(run)
+        ? 'resume it with pgpc train --resume'
+        : from === 0
+          ? ''
+          : 'start it anew with --overwrite';
       expect([from, error.message]).toEqual([from, expect.stringMatching(`run.*ENOSPC.*${advice}`)]);
     }
-    if (hasCheckpoint(run) || hasPrevious(run)) await resume();
+    if (hasState(run)) await resume();
     else await runTraining(config, { ...options, overwrite: true });
     expect([from, runContents(run)]).toEqual([from, whole]);
   }

@@ -118,7 +118,7 @@ export interface Native {
   autocastState(): number;
   // native/process.cpp
   setNumThreads(threads: number): void;
-  buildInfo(): BuildInfo;
+  buildInfo(): Omit<BuildInfo, 'core'>;
   // native/disk.cpp
   /** Has the system begin to write what a file got so far to the disk, and does not wait. */
   startWriteback(fd: number): void;

@@ -16,8 +16,8 @@ export const PLACES = {
   written: 1,
   /** 1: no more follow; 2: the sum is not wanted any longer. */
   end: 2,
-  /** Bytes that are hashed; the writer waits for it. */
-  hashed: 3,
+  /** Counts how often the thread has come further: the writer waits for it. */
+  heard: 3,
   /** 1: the digest is there. */
   done: 4,
   /** 32 bytes. */
@@ -65,9 +65,9 @@ export class FollowingHash {
     }
   }
 
-  /** So many bytes more are in the file. */
-  wrote(bytes: number): void {
-    Atomics.add(this.#places, PLACES.written, BigInt(bytes));
+  /** These are the file's next bytes, and already there. */
+  wrote({ length }: Uint8Array): void {
+    Atomics.add(this.#places, PLACES.written, BigInt(length));
     this.#say();
   }
 
@@ -77,13 +77,10 @@ export class FollowingHash {
     Atomics.store(this.#places, PLACES.end, 1n);
     this.#say();
     const places = this.#places;
-    while (Atomics.load(places, PLACES.done) === 0n) {
-      const hashed = Atomics.load(places, PLACES.hashed);
-      const isAll = hashed === Atomics.load(places, PLACES.written);
-      const waited = isAll
-        ? Atomics.wait(places, PLACES.done, 0n, this.patience)
-        : Atomics.wait(places, PLACES.hashed, hashed, this.patience);
-      if (waited === 'timed-out') return this.#alone();
+    for (;;) {
+      const heard = Atomics.load(places, PLACES.heard);
+      if (Atomics.load(places, PLACES.done) !== 0n) break;
+      if (Atomics.wait(places, PLACES.heard, heard, this.patience) === 'timed-out') return this.#alone();
     }
     return Buffer.from(places.buffer, 8 * PLACES.digest, 32).toString('hex');
   }
@@ -91,13 +88,12 @@ export class FollowingHash {
   /** Without the thread, which may have died. */
   #alone(): string {
     const hash = createHash('sha256');
-    hashBytes(hash, this.fd, 0, Number(Atomics.load(this.#places, PLACES.written)), () => {});
+    hashBytes(hash, this.fd, 0, Number(Atomics.load(this.#places, PLACES.written)));
     return hash.digest('hex');
   }
 
   #say(): void {
-    Atomics.add(this.#places, PLACES.said, 1n);
-    Atomics.notify(this.#places, PLACES.said);
+    count(this.#places, PLACES.said);
   }
 
   [Symbol.dispose](): void {
@@ -106,24 +102,27 @@ export class FollowingHash {
   }
 }
 
+/** Counts at a place, and wakes the thread that waits for it. */
+export function count(places: HashTask['places'], place: number): void {
+  Atomics.add(places, place, 1n);
+  Atomics.notify(places, place);
+}
+
+/** One for all files, as that of the writer. */
+let buffer: Buffer | undefined;
+
 /**
  * Hashes bytes `from` to `to` of a file.
- * @param onRead is told how far it has come
+ * @param onRead is told of every part
  * @throws Error where the file ends before `to`
  */
-export function hashBytes(
-  hash: Hash,
-  fd: number,
-  from: number,
-  to: number,
-  onRead: (at: number) => void,
-): void {
-  const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, to - from));
+export function hashBytes(hash: Hash, fd: number, from: number, to: number, onRead?: () => void): void {
+  buffer ??= Buffer.allocUnsafe(READ_BYTES);
   for (let at = from; at < to; ) {
     const read = readSync(fd, buffer, 0, Math.min(buffer.length, to - at), at);
     if (read === 0) throw new Error(`file ${fd} ends at byte ${at}, not ${to}`);
     hash.update(buffer.subarray(0, read));
     at += read;
-    onRead(at);
+    onRead?.();
   }
 }

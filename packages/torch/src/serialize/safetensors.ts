@@ -89,10 +89,9 @@ export function saveSafetensors(
   }
   const named: [string, Tensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
   const wideFirst = named.toSorted(([, a], [, b]) => itemSize(b.dtype) - itemSize(a.dtype));
-  const header = encodeHeader(path, named, wideFirst, metadata, checksum);
+  const { header, dataBytes } = encodeHeader(path, named, wideFirst, metadata, checksum);
   writeWhole(path, (fd) => {
-    const length = wideFirst.reduce((sum, [, { numel, dtype }]) => sum + numel * itemSize(dtype), 0);
-    using hash = checksum ? sumOf(fd, length) : undefined;
+    using hash = checksum ? sumOf(fd, header.length + dataBytes) : undefined;
     let unsent = 0;
     const write = (bytes: Uint8Array) => {
       writeAll(fd, bytes);
@@ -115,16 +114,9 @@ interface Sum extends Disposable {
   digest(): string;
 }
 
-/** The sum of a file that is written to `fd`: by a thread where that is worth it. */
+/** The sum of a file that is written to `fd`: by a thread where that is worth it. @param length the file's, in bytes. */
 function sumOf(fd: number, length: number): Sum {
-  if (length >= THREAD_BYTES) {
-    const following = new FollowingHash(fd);
-    return {
-      wrote: (bytes) => following.wrote(bytes.length),
-      digest: () => following.digest(),
-      [Symbol.dispose]: () => following[Symbol.dispose](),
-    };
-  }
+  if (length >= THREAD_BYTES) return new FollowingHash(fd);
   const hash = createHash('sha256');
   return { wrote: (bytes) => hash.update(bytes), digest: () => hash.digest('hex'), [Symbol.dispose]() {} };
 }
@@ -135,7 +127,7 @@ function encodeHeader(
   writeOrder: readonly [string, Tensor][],
   metadata: Readonly<Record<string, string>>,
   checksum: boolean,
-): Buffer {
+): { header: Buffer; dataBytes: number } {
   const offsets = new Map<string, readonly [number, number]>();
   let end = 0;
   for (const [name, tensor] of writeOrder) {
@@ -175,7 +167,7 @@ function encodeHeader(
   const header = Buffer.alloc(8 + length, ' ');
   header.writeBigUInt64LE(BigInt(length));
   json.copy(header, 8);
-  return header;
+  return { header, dataBytes: end };
 }
 
 /** Where in a file's first bytes the checksum stands: before all other texts. Another text of its name is none. */

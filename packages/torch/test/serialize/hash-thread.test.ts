@@ -23,7 +23,7 @@ function sumWhileWriting(sizes: readonly number[], patience?: number): string {
     sizes.forEach((size, i) => {
       const bytes = Buffer.alloc(size, i + 1);
       writeSync(fd, bytes);
-      hash.wrote(size);
+      hash.wrote(bytes);
     });
     return hash.digest();
   } finally {
@@ -53,7 +53,7 @@ test('a thread that does not come to it is not waited for', () => {
 test('a file that ends before what was said to be in it has no sum', () => {
   const fd = openSync(file, 'w+');
   using hash = new FollowingHash(fd, 200);
-  hash.wrote(10);
+  hash.wrote(new Uint8Array(10));
   expect(() => hash.digest()).toThrow(/ends at byte 0, not 10/);
   closeSync(fd);
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { DatasetFormat } from '@pgpc/datasets/formats';
 import type { Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.js';
-import { CHECKPOINT_FILE, PREVIOUS_FILE } from '../../training/checkpoint-names.js';
+import { statesIn } from '../../training/checkpoint-names.js';
 import { type ResolvedChoice, refuseContradictions } from '../../training/choice.js';
 import type { TrainingEvent } from '../../training/events.js';
 import { LOG_FORMATS, type LogFormat } from '../../training/logs/formats.js';
@@ -444,10 +444,7 @@ async function runOfEarlierTry(directory: string, command: string): Promise<'res
   const info = readRunInfo(directory);
   if (info.command !== command || info.status === 'finished') return undefined;
   const { phase } = info.config as { phase?: string };
-  const states = [CHECKPOINT_FILE, PREVIOUS_FILE].map((name) =>
-    join(directory, 'checkpoints', String(phase), name),
-  );
-  return states.some((file) => existsSync(file)) ? 'resume' : 'anew';
+  return statesIn(join(directory, 'checkpoints', String(phase))).length > 0 ? 'resume' : 'anew';
 }
 
 /** Starts the ranks of a training in several processes. @returns false if this process is to train itself. */
