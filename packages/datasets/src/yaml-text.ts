@@ -8,7 +8,7 @@ const MOST_LEVELS = 50;
 
 /**
  * What a text in YAML holds (JSON is YAML).
- * @throws Error in whose first line is what is wrong: for what is no YAML, has a tag that is none of YAML's own, is longer than 2^17 characters or deeper than 50 levels
+ * @throws Error in whose first line is what is wrong: for what is no YAML, has a tag that is none of YAML's own or a key that is a list or map, is longer than 2^17 characters or deeper than 50 levels
  */
 export function parseYaml(text: string): unknown {
   if (text.length > MOST_CHARACTERS) {
@@ -23,12 +23,14 @@ export function parseYaml(text: string): unknown {
     }
   }
   const lineCounter = new LineCounter();
-  // Pretty errors quote the text, each anew, and a file may have as many errors as characters.
-  const document = parseDocument(text, { prettyErrors: false, lineCounter });
+  // Pretty errors quote the text, each anew, and a file may have as many errors as characters. A key that is a list or a map
+  // would be made a text, and told of on standard error alone.
+  const document = parseDocument(text, { prettyErrors: false, lineCounter, stringKeys: true });
   const wrong = document.errors[0] ?? document.warnings[0];
   if (wrong) {
     const { line, col } = lineCounter.linePos(wrong.pos[0]);
-    throw new Error(`${wrong.message} at line ${line}, column ${col}`);
+    const what = wrong.code === 'NON_STRING_KEY' ? 'a key that is no text' : wrong.message;
+    throw new Error(`${what} at line ${line}, column ${col}`);
   }
   return document.toJS();
 }

@@ -259,6 +259,7 @@ describe('YAML', () => {
       '- !!js/function x\n'.repeat(7000),
       /Unresolved tag: .*js.function at line 1, column 3/,
     ],
+    ['lists as keys', '[a]: 1\n'.repeat(16_000), /a key that is no text at line 1, column 1/],
     ['keys that are there before', 'a: 1\n'.repeat(26_000), /Map keys must be unique at line 2, column 1/],
   ])('with thousands of faults is refused by the first, in bounded time: %s', async (_, text, first) => {
     const file = await space.put('classes.yaml', text);

@@ -111,12 +111,25 @@ function change(random, { owner, key }) {
     case 5:
       if (Array.isArray(value)) {
         const item = value[0];
-        owner[key] = Array.from({ length: random.pick([0, 1, 2, 300]) }, () => item);
+        const times = random.pick([0, 1, 2, 300]);
+        owner[key] = Array.from({ length: Math.min(times, timesOf(item)) }, () => item);
       } else owner[key] = random.pick(TEXTS);
       return;
     default:
       owner[key] = anyValue(random);
   }
+}
+
+/** How often a value may be repeated: of 20,000 lists inside of one another, 300 would take seconds to write. */
+function timesOf(value) {
+  const pending = [value];
+  let seen = 0;
+  while (pending.length > 0) {
+    const next = pending.pop();
+    if (++seen > 2000) return 2;
+    if (typeof next === 'object' && next !== null) pending.push(...Object.values(next));
+  }
+  return 300;
 }
 
 /** JSON of a value, however deep: JSON.stringify calls itself. */
