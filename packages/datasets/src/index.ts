@@ -50,6 +50,7 @@ export {
   type OnFault,
   type ReaderOptions,
 } from './files/list.js';
+export { parsedBy } from './files/parsed-by.js';
 export { Remarks } from './files/remarks.js';
 export { flushFolderSync, naming, writeJson, writeWhole, writeWholeSync } from './files/write-whole.js';
 export {

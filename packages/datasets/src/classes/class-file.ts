@@ -1,7 +1,9 @@
 // Class lists of your own data: classes.yaml or classes.json, and CVAT's labelmap.txt.
+
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { fault } from '../errors.js';
+import { parsedBy } from '../files/parsed-by.js';
 import { readText } from '../files/text.js';
 import { type ClassInfo, IGNORE_INDEX, type LabelCoding, UNKNOWN_LABEL } from '../types.js';
 import { type Color, defaultColor, hexColor, packed } from './colors.js';
@@ -72,7 +74,7 @@ export async function readClassFile(file: string): Promise<ClassDefinition> {
       'maps classes by their names, which is for --classes of train, eval, data check and data stats; a class file says which values of masks are which classes',
     );
   }
-  const parsed = fileSchema.safeParse(content);
+  const parsed = parsedBy(fileSchema, content);
   if (!parsed.success) {
     throw misformed(file, parsed.error, "a list of classes is expected under 'classes'");
   }

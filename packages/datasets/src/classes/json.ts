@@ -1,7 +1,9 @@
 // Reading the JSON files of published data sets that name their classes.
+
 import type { z } from 'zod';
 import { fault } from '../errors.js';
 import { parseJson } from '../files/json-text.js';
+import { parsedBy } from '../files/parsed-by.js';
 import { readText } from '../files/text.js';
 import { misformed } from './yaml.js';
 
@@ -20,7 +22,7 @@ export async function readJson<T>(file: string, schema: z.ZodType<T>, expected: 
     const why = missing ? 'not found, but it names the classes' : `not a readable JSON file (${reason})`;
     throw fault(missing ? 'missing' : 'definition', file, `${why}; restore or export it again`, error);
   }
-  const parsed = schema.safeParse(json);
+  const parsed = parsedBy(schema, json);
   if (!parsed.success) throw misformed(file, parsed.error, `${expected} are expected`);
   return parsed.data;
 }

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { fault } from '../errors.js';
+import { parsedBy } from '../files/parsed-by.js';
 import { MAX_CLASSES } from './class-file.js';
 import { kindOf } from './file-kind.js';
 import type { ClassMapping } from './mapping.js';
@@ -59,7 +60,7 @@ export async function readMappingFile(file: string): Promise<ClassMapping> {
       `says what the values of masks mean, which is for a data set's own classes.yaml; a mapping has the run's classes, each with the names of what it takes in: { name: pavement, from: [sidewalk] }`,
     );
   }
-  const parsed = fileSchema.safeParse(content);
+  const parsed = parsedBy(fileSchema, content);
   if (!parsed.success) {
     throw misformed(file, parsed.error, "a list of the run's classes is expected under 'classes'");
   }

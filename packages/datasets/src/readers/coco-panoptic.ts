@@ -1,4 +1,5 @@
 // COCO's panoptic annotations: a JSON that says which class each segment of each image has, and PNGs of segments.
+
 import path from 'node:path';
 import { z } from 'zod';
 import { MAX_CLASSES } from '../classes/class-file.js';
@@ -6,6 +7,7 @@ import type { Color } from '../classes/colors.js';
 import { listedClasses } from '../classes/listed-classes.js';
 import { fault } from '../errors.js';
 import { forEachElement } from '../files/json-elements.js';
+import { parsedBy } from '../files/parsed-by.js';
 import { type ClassInfo, IGNORE_INDEX, type LabelCoding } from '../types.js';
 
 /** The label of one image. */
@@ -49,7 +51,7 @@ export async function readPanoptic(file: string, keep: boolean): Promise<Panopti
   // Annotations come before the categories: until then classes are numbered as they come.
   const numbers = new Map<number, number>();
   const parse = <T>(schema: z.ZodType<T>, element: unknown, what: string): T => {
-    const parsed = schema.safeParse(element);
+    const parsed = parsedBy(schema, element);
     if (parsed.success) return parsed.data;
     const [issue] = parsed.error.issues;
     throw fault(

@@ -1,7 +1,9 @@
 // The files of Label Studio's brush export: which image, class and place in the drawing order each mask has.
+
 import path from 'node:path';
 import { z } from 'zod';
 import { forEachElement } from '../files/json-elements.js';
+import { parsedBy } from '../files/parsed-by.js';
 
 /** A mask of one drawn region. */
 export interface RegionMask {
@@ -61,7 +63,7 @@ export async function readTasks(file: string): Promise<Map<number, Task>> {
   const tasks = new Map<number, Task>();
   await forEachElement(file, {
     '': (element) => {
-      const parsed = taskSchema.safeParse(element);
+      const parsed = parsedBy(taskSchema, element);
       if (!parsed.success) return;
       const { id, file_upload, data, annotations, ...rest } = parsed.data;
       const texts = Object.values(data ?? rest).filter((value) => typeof value === 'string');
@@ -75,13 +77,13 @@ export async function readTasks(file: string): Promise<Map<number, Task>> {
 }
 
 function drawnRegion(annotation: number, result: unknown): DrawnRegion[] {
-  const parsed = regionSchema.safeParse(result);
+  const parsed = parsedBy(regionSchema, result);
   return parsed.success ? namedRegion(annotation, parsed.data.from_name, parsed.data.value) : [];
 }
 
 /** JSON-MIN has the regions under the tag's name. */
 function minimalRegions(tag: string, value: unknown): DrawnRegion[] {
-  const parsed = z.array(labelsSchema).safeParse(value);
+  const parsed = parsedBy(z.array(labelsSchema), value);
   return parsed.success ? parsed.data.flatMap((region) => namedRegion(undefined, tag, region)) : [];
 }
 

@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseJson, writeJson } from '@pgpc/datasets';
+import { parsedBy, parseJson, writeJson } from '@pgpc/datasets';
 import { z } from 'zod';
 import type { Scores } from '../evaluation/scores.js';
 
@@ -53,7 +53,7 @@ export function readResult(folder: string): RunResult | undefined {
   const file = join(folder, RESULT_FILE);
   if (!existsSync(file)) return undefined;
   try {
-    return resultSchema.safeParse(parseJson(readFileSync(file, 'utf8'))).data;
+    return parsedBy(resultSchema, parseJson(readFileSync(file, 'utf8'))).data;
   } catch {
     return undefined;
   }

@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
+import { parsedBy } from '@pgpc/datasets';
 import { parseYaml } from '@pgpc/datasets/yaml';
 import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { z } from 'zod';
@@ -53,7 +54,7 @@ function read(file: string): z.output<typeof schema> {
   } catch (error) {
     throw new UsageError(`${file}: cannot be read: ${(error as Error).message.split('\n')[0]}`);
   }
-  const parsed = schema.safeParse(content);
+  const parsed = parsedBy(schema, content);
   if (parsed.success) return parsed.data;
   throw new UsageError(`${file}: options by their long names are needed, such as \`steps: 300\``);
 }

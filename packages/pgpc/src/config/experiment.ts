@@ -1,5 +1,6 @@
 // The typed description of one training run, validated once at the edge.
 
+import { parsedBy } from '@pgpc/datasets';
 import { z } from 'zod';
 import { count, field, share } from './fields.js';
 import { methodSchema } from './method.js';
@@ -120,7 +121,7 @@ export type Experiment = z.infer<typeof experimentSchema>;
 
 /** @throws Error that names each key that is wrong, its value and what is allowed. */
 export function parseExperiment(value: unknown): Experiment {
-  const parsed = experimentSchema.safeParse(value);
+  const parsed = parsedBy(experimentSchema, value);
   if (parsed.success) return parsed.data;
   throw new Error(`the experiment's configuration is not valid\n${z.prettifyError(parsed.error)}`);
 }

@@ -1,5 +1,6 @@
 // The typed description of a whole training: the `config` of its `run.json`, from which it resumes.
 
+import { parsedBy } from '@pgpc/datasets';
 import { z } from 'zod';
 import { dataSchema } from './data.js';
 import { experimentSchema } from './experiment.js';
@@ -43,7 +44,7 @@ export type TrainingConfig = z.infer<typeof trainingSchema>;
 
 /** @throws Error that names each key that is wrong, its value and what is allowed. */
 export function parseTraining(value: unknown): TrainingConfig {
-  const parsed = trainingSchema.safeParse(value);
+  const parsed = parsedBy(trainingSchema, value);
   if (parsed.success) return parsed.data;
   throw new Error(`the training's configuration is not valid\n${z.prettifyError(parsed.error)}`);
 }

@@ -5,7 +5,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { parseJson, writeWhole } from '@pgpc/datasets';
+import { parsedBy, parseJson, writeWhole } from '@pgpc/datasets';
 import { z } from 'zod';
 import { UsageError } from '../config/usage-error.js';
 
@@ -114,7 +114,7 @@ function foreign(file: string): UsageError {
 function parsed(text: string): PredictionLine[] {
   return text.split('\n').flatMap((line) => {
     try {
-      const result = lineSchema.safeParse(parseJson(line));
+      const result = parsedBy(lineSchema, parseJson(line));
       return result.success ? [result.data] : [];
     } catch {
       return [];

@@ -9,6 +9,7 @@ import {
   IMAGE_ENDINGS,
   listFiles,
   openDataset,
+  parsedBy,
   type RgbImage,
   resizeWindow,
   type Size,
@@ -148,7 +149,7 @@ async function targetImages(model: string): Promise<Found | undefined> {
   // model.safetensors lies in RUN/checkpoints/NAME.
   for (let i = 0; i < 3 && !existsSync(join(folder, 'run.json')); i++) folder = dirname(folder);
   if (!existsSync(join(folder, 'run.json'))) return undefined;
-  const config = targetSchema.safeParse(openRun(folder).info.config);
+  const config = parsedBy(targetSchema, openRun(folder).info.config);
   if (!config.success) return undefined;
   const { target } = config.data.data;
   if (!existsSync(target.root)) return undefined;

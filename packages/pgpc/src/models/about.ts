@@ -5,6 +5,7 @@ import {
   type ClassInfo,
   isCityscapes,
   numberedClasses,
+  parsedBy,
   parseJson,
   type Size,
   type ValueRange,
@@ -105,7 +106,7 @@ function classesOf(file: string, text: string): ClassInfo[] {
   } catch (error) {
     throw new Error(`${file}: its classes are no JSON: ${(error as Error).message}`, { cause: error });
   }
-  const parsed = classesSchema.safeParse(json);
+  const parsed = parsedBy(classesSchema, json);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new Error(`${file}: its classes are not valid: ${issue!.path.join('.')}: ${issue!.message}`);

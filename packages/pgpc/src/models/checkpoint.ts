@@ -1,6 +1,6 @@
 // A segmentor's own files; weights/fit.ts reads weights from elsewhere.
 
-import { parseJson } from '@pgpc/datasets';
+import { parsedBy, parseJson } from '@pgpc/datasets';
 import { indexWeights, loadSafetensors, saveSafetensors, tidy } from '@pgpc/torch';
 import { z } from 'zod';
 import type { SegmentorConfig } from '../config/segmentor.js';
@@ -38,7 +38,7 @@ export function loadSegmentor(path: string): Segmentor {
     if (metadata.format !== MODEL_FORMAT) {
       throw new Error(`${path} is no model of this project: its header lacks format ${MODEL_FORMAT}`);
     }
-    const config = segmentorSchema.safeParse(configIn(path, metadata));
+    const config = parsedBy(segmentorSchema, configIn(path, metadata));
     if (!config.success) {
       throw new Error(`${path}: its configuration is not valid\n${z.prettifyError(config.error)}`);
     }

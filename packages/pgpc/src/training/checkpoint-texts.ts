@@ -1,6 +1,6 @@
 // The texts that the file of a training's state has beside its tensors: the experiment, where it stands, what a run keeps with it.
 
-import { parseJson } from '@pgpc/datasets';
+import { parsedBy, parseJson } from '@pgpc/datasets';
 import { z } from 'zod';
 import type { RngState } from '../random.js';
 import { pictureFile } from './run-directory/schema.js';
@@ -91,7 +91,7 @@ function fitting<T extends z.ZodType>(schema: T, file: string, texts: Texts, key
   } catch (error) {
     throw fault(`is no JSON: ${(error as Error).message}`, error);
   }
-  const parsed = schema.safeParse(json);
+  const parsed = parsedBy(schema, json);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw fault(`is not valid: ${issue!.path.join('.')}: ${issue!.message}`);

@@ -1,7 +1,14 @@
 // From the few things that a person chooses to the whole description of a training.
 
 import { resolve } from 'node:path';
-import { type ClassInfo, type DatasetFormat, detectFormat, isCityscapes, openDataset } from '@pgpc/datasets';
+import {
+  type ClassInfo,
+  type DatasetFormat,
+  detectFormat,
+  isCityscapes,
+  openDataset,
+  parsedBy,
+} from '@pgpc/datasets';
 import { z } from 'zod';
 import { pgpcContrast } from '../config/contrast.js';
 import type { DataConfig } from '../config/data.js';
@@ -39,7 +46,7 @@ import { startFromWeights } from './start.js';
  *   that no experiment has, or that does not fit.
  */
 export async function resolveTraining(given: TrainingChoice): Promise<TrainingConfig> {
-  const parsed = choiceSchema.safeParse(given);
+  const parsed = parsedBy(choiceSchema, given);
   if (!parsed.success) throw new UsageError(`the choice is not valid\n${z.prettifyError(parsed.error)}`);
   const choice = parsed.data;
   const { set, skipBad, workers, select, checkpointEvery, method } = choice;

@@ -3,6 +3,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { parsedBy } from '@pgpc/datasets';
 import {
   fromTypedArray,
   loadSafetensors,
@@ -315,7 +316,7 @@ export class Trainer {
       if (!FORMATS.includes(metadata.format)) {
         throw new Error(`${path} is no training checkpoint of this version`);
       }
-      const saved = experimentSchema.safeParse(savedExperiment(path, metadata));
+      const saved = parsedBy(experimentSchema, savedExperiment(path, metadata));
       if (!saved.success || !sameButChangeable(saved.data, this.experiment)) {
         throw new Error(`${path} belongs to another experiment than the one to be resumed`);
       }

@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parseJson, type Size } from '@pgpc/datasets';
+import { parsedBy, parseJson, type Size } from '@pgpc/datasets';
 import { z } from 'zod';
 import { RGB_MEAN, RGB_STD } from '../../config/normalisation.js';
 import type { MitName } from '../../config/segmentor.js';
@@ -109,7 +109,7 @@ export interface HuggingFaceDescription {
 export function readHuggingFaceFiles(weights: string): HuggingFaceDescription | undefined {
   const file = [configOf(weights), join(dirname(weights), CONFIG)].find((path) => existsSync(path));
   if (file === undefined) return undefined;
-  const parsed = configSchema.safeParse(parseJsonFile(file));
+  const parsed = parsedBy(configSchema, parseJsonFile(file));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw new Error(`${file}: ${issue!.path.join('.')}: ${issue!.message}`);

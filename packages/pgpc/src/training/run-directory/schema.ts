@@ -1,5 +1,6 @@
 // The form of what a run directory holds, checked when it is written and when it is read.
 
+import { parsedBy } from '@pgpc/datasets';
 import { z } from 'zod';
 
 // JSON has no NaN: it is stored as null and comes back as NaN.
@@ -169,7 +170,7 @@ export interface MetricRecord {
 
 /** @throws Error that names the place and the entry that does not have its form. */
 export function checked<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {
-  const parsed = schema.safeParse(value);
+  const parsed = parsedBy(schema, value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   throw new Error(`${where}: ${issue.path.length === 0 ? '' : `${issue.path.join('.')}: `}${issue.message}`);
