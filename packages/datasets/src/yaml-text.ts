@@ -15,9 +15,15 @@ export function parseYaml(text: string): unknown {
     throw new Error(`${text.length} characters of YAML, where ${MOST_CHARACTERS} are the most that are read`);
   }
   // Tokens alone, which takes no recursion: the stack is that of the collections that are open.
-  const parser = new Parser();
+  const lines = new LineCounter();
+  lines.addNewLine(0);
+  const parser = new Parser(lines.addNewLine);
   for (const lexeme of new Lexer().lex(text)) {
-    for (const _ of parser.next(lexeme));
+    for (const token of parser.next(lexeme)) {
+      // The first ends it: all of them, of a text of nothing else, take seconds and 100 MB.
+      if (token.type === 'error')
+        throw wrong(`${token.message}: ${JSON.stringify(token.source)}`, token.offset, lines);
+    }
     if (parser.stack.length > MOST_LEVELS) {
       throw new Error(`lists or maps inside of one another, deeper than ${MOST_LEVELS} levels`);
     }
@@ -26,11 +32,15 @@ export function parseYaml(text: string): unknown {
   // Pretty errors quote the text, each anew, and a file may have as many errors as characters. A key that is a list or a map
   // would be made a text, and told of on standard error alone.
   const document = parseDocument(text, { prettyErrors: false, lineCounter, stringKeys: true });
-  const wrong = document.errors[0] ?? document.warnings[0];
-  if (wrong) {
-    const { line, col } = lineCounter.linePos(wrong.pos[0]);
-    const what = wrong.code === 'NON_STRING_KEY' ? 'a key that is no text' : wrong.message;
-    throw new Error(`${what} at line ${line}, column ${col}`);
+  const first = document.errors[0] ?? document.warnings[0];
+  if (first) {
+    const what = first.code === 'NON_STRING_KEY' ? 'a key that is no text' : first.message;
+    throw wrong(what, first.pos[0], lineCounter);
   }
   return document.toJS();
+}
+
+function wrong(what: string, offset: number, lines: LineCounter): Error {
+  const { line, col } = lines.linePos(offset);
+  return new Error(`${what} at line ${line}, column ${col}`);
 }

@@ -252,7 +252,7 @@ describe('YAML', () => {
     [
       'ends that nothing began',
       '[]\n'.concat('[]'.repeat(60_000)),
-      /Unexpected flow-seq-start .* at line 2, column 1/,
+      /Unexpected flow-seq-end .* at line 2, column 2/,
     ],
     [
       'tags that are not known',
