@@ -15,6 +15,7 @@ import {
   segformerConfig,
   writeConfigs,
 } from '../models/weights/huggingface-files.js';
+import { asItSees } from './by-windows.js';
 import { checkImages } from './check-images.js';
 import { type OnnxFile, toOnnx } from './onnx.js';
 import { checkOnnx, type OnnxCheck, rejection } from './runtime-check.js';
@@ -27,8 +28,16 @@ export interface ExportOnnxOptions {
   best?: boolean | undefined;
   /** Folder to write. */
   out: string;
-  /** The one size that the file is for, of one image; left out: any. */
+  /**
+   * The one size that the file is for, of one image; left out: any. An image larger than the windows that a network of two
+   * resolutions sees enters by these, and the logits have its size.
+   */
   size?: Size | undefined;
+  /**
+   * Whether the file of a network of two resolutions is for one of its windows, where `size` is left out: whoever runs it
+   * goes over the image and averages. Other networks are exported as they are without.
+   */
+  oneWindow?: boolean | undefined;
   /** How the weights of convolutions and linear layers are stored: 'float32' by default. */
   weights?: WeightFormat | undefined;
   /** Whether the graph normalises its input itself, which is then RGB in 0 .. 255. */
@@ -48,6 +57,8 @@ export interface ExportedOnnx {
   readonly model: Omit<OnnxFile, 'bytes'>;
   readonly bytes: number;
   readonly config: Segmentor['config'];
+  /** With `oneWindow`: the windows that images enter by. */
+  readonly windows: Segmentor['ownWindows'];
   /** Undefined where it was not checked. */
   readonly checked: { readonly result: OnnxCheck; readonly images: string } | undefined;
 }
@@ -62,13 +73,16 @@ export const ONNX_FILE = 'model.onnx';
  *   read; the signal's reason once it is aborted
  */
 export async function exportOnnx(options: ExportOnnxOptions): Promise<ExportedOnnx> {
-  const { checkpoint, best, out, size, weights = 'float32', foldPreprocessing = false, onStage } = options;
+  const { checkpoint, best, out, weights = 'float32', foldPreprocessing = false, onStage } = options;
   using segmentor = loadModel(checkpoint, { best }).to({ device: 'cpu' });
   segmentor.eval();
+  const windows = options.oneWindow && !options.size ? segmentor.ownWindows : undefined;
+  const size = options.size ?? windows?.window;
   const fault = size && sizeFault(segmentor.config, size);
   if (fault !== undefined) throw new UsageError(`--size: ${fault}`);
   onStage?.('tracing the network');
-  const { bytes, ...model } = toOnnx(segmentor, {
+  const network = asItSees(segmentor, size);
+  const { bytes, ...model } = toOnnx(network, {
     size: size && { batch: 1, ...size },
     weights,
     foldPreprocessing,
@@ -83,11 +97,12 @@ export async function exportOnnx(options: ExportOnnxOptions): Promise<ExportedOn
     if (options.check !== false) {
       const { batches, said } = await checkImages(checkpoint, segmentor.about, {
         ...options,
+        size,
         network: segmentor.config,
       });
       onStage?.(`comparing on ${said}`);
       const { signal } = options;
-      const result = await checkOnnx(unchecked, segmentor, batches, { foldPreprocessing, signal });
+      const result = await checkOnnx(unchecked, network, batches, { foldPreprocessing, signal });
       const fault = rejection(weights, result);
       if (fault !== undefined) {
         throw new Error(
@@ -103,7 +118,7 @@ export async function exportOnnx(options: ExportOnnxOptions): Promise<ExportedOn
   }
   const preprocessing = preprocessor(segmentor.about, { size, inNetwork: foldPreprocessing });
   writeConfigs(out, describe(segmentor), preprocessing);
-  return { file, model, bytes: bytes.length, config: segmentor.config, checked };
+  return { file, model, bytes: bytes.length, config: segmentor.config, windows, checked };
 }
 
 /** Of SegFormer as HuggingFace's libraries have it; other networks have a type of our own, which they do not know. */

@@ -184,13 +184,26 @@ function detailsByWindows(
   const boxes = windowBoxes(size, window, stride);
   const seen = pass(ops.cat(boxes.map((box) => boxOf(image, box, size))));
   if (boxes.length === 1) return seen;
-  const scale = sizeOf(seen.logits)[0] / boxes[0]!.height;
+  const mean = windowMean(boxes, size, seen.logits);
+  return { features: mean(seen.features), logits: mean(seen.logits) };
+}
+
+/**
+ * From the maps of windows to those of the whole: at each position the mean over the windows that see it.
+ * @param size height and width of the image that the boxes lie in. @param like a map of the windows, for its size and device.
+ * @returns takes maps (windows * B, C, h, w), the first window of all images first.
+ */
+export function windowMean(
+  boxes: readonly Box[],
+  size: readonly [number, number],
+  like: Tensor,
+): (maps: Tensor) => Tensor {
+  const scale = sizeOf(like)[0] / boxes[0]!.height;
   const whole = [size[0] * scale, size[1] * scale] as const;
-  const images = image.shape[0]!;
+  const images = like.shape[0]! / boxes.length;
   const summed = (parts: (i: number) => Tensor) =>
     boxes.map((box, i) => placedInBox(parts(i), box, size, whole)).reduce((sum, part) => sum.add(part));
-  const one = ones([1, 1, ...sizeOf(seen.logits)], { device: image.device });
+  const one = ones([1, 1, ...sizeOf(like)], { device: like.device });
   const count = summed(() => one);
-  const averaged = (maps: Tensor) => summed((i) => maps.narrow(0, i * images, images)).div(count);
-  return { features: averaged(seen.features), logits: averaged(seen.logits) };
+  return (maps) => summed((i) => maps.narrow(0, i * images, images)).div(count);
 }

@@ -11,11 +11,13 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { ClassInfo, Size } from '@pgpc/datasets';
+import { type ClassInfo, decodeRgb, type Size, scaledSize } from '@pgpc/datasets';
+import { indexWeights } from '@pgpc/torch';
 import { z } from 'zod';
 import { asTrained } from '../evaluation/as-trained.js';
 import { fingerprint } from '../evaluation/predict-journal.js';
-import { exportOnnx, ONNX_FILE } from '../export/export-onnx.js';
+import { type ExportedOnnx, exportOnnx, ONNX_FILE } from '../export/export-onnx.js';
+import { ChangingSizeError } from '../export/sizes.js';
 import { packageVersion } from '../machine.js';
 import { namedClasses, readAbout } from '../models/about.js';
 import { locateModel } from '../models/locate.js';
@@ -30,10 +32,14 @@ interface OnnxNetwork {
   readonly file: string;
   readonly classes: readonly ClassInfo[];
   readonly inputSize: Size | 'full';
+  /** Windows by which images enter a network that is for one; undefined: images enter whole. */
+  readonly windows: Windows | undefined;
   /** Whether its input must be normalised. */
   readonly normalised: boolean;
   readonly said: readonly string[];
 }
+
+type Windows = NonNullable<ExportedOnnx['windows']>;
 
 /** All that is shown. */
 export interface Tried {
@@ -87,11 +93,11 @@ export async function findNetworks(options: TryOptions): Promise<Tried> {
     const sourceFile = sourceBeside(file);
     const made = async (of: string) => {
       options.signal?.throwIfAborted();
-      return await exported(of, path.join(kept.folder, nameOf(of)), options);
+      return await exported(of, path.join(kept.folder, nameOf(of)), run, options);
     };
     const network = await made(file);
     const source = sourceFile === undefined ? undefined : await made(sourceFile);
-    const fits = source !== undefined && sameClasses(network, source);
+    const fits = source !== undefined && seesTheSame(network, source);
     return {
       title: run === undefined ? nameOf(file) : titleOf(run),
       networks: fits ? [network, source] : [network],
@@ -154,38 +160,79 @@ function keepingFolder(run: string | undefined): { folder: string; dispose: () =
   return { folder, dispose: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-const madeOfSchema = z.object({ model: z.string(), pgpc: z.string() });
+const sizeSchema = z.object({ width: z.int().min(1), height: z.int().min(1) });
+
+const madeOfSchema = z.object({
+  model: z.string(),
+  pgpc: z.string(),
+  /** Of a network that sees by windows: the file is for one. */
+  windows: z.object({ window: sizeSchema, stride: sizeSchema }).optional(),
+  /** Of a network that is exported for one size alone: images are brought to it. */
+  onlySize: sizeSchema.optional(),
+});
+
+type MadeOf = z.infer<typeof madeOfSchema>;
 
 /** Exports a model to a folder, unless what is there was made of the same file. */
 async function exported(
   file: string,
   folder: string,
+  run: string | undefined,
   { onStage, signal }: Pick<TryOptions, 'onStage' | 'signal'>,
 ): Promise<OnnxNetwork> {
-  const madeOf = { model: await fingerprint(file), pgpc: packageVersion() };
-  if (!isMadeOf(folder, madeOf)) {
+  const wanted = { model: await fingerprint(file), pgpc: packageVersion() };
+  let madeOf = madeOfIn(folder, wanted);
+  if (madeOf === undefined) {
     rmSync(folder, { recursive: true, force: true });
     onStage?.(`exporting ${file}`);
-    await exportOnnx({ checkpoint: file, out: folder, check: false, signal });
+    const to = { checkpoint: file, out: folder, check: false, signal };
+    try {
+      const { windows } = await exportOnnx({ ...to, oneWindow: true });
+      madeOf = { ...wanted, ...(windows && { windows }) };
+    } catch (error) {
+      if (!(error instanceof ChangingSizeError)) throw error;
+      const onlySize = await usualSize(file, run);
+      if (onlySize === undefined) {
+        throw new Error(
+          `${file}: ${error.message}; \`pgpc export onnx ${file} --size WIDTHxHEIGHT --out FOLDER\` writes one for the size of ` +
+            'your pictures, and `pgpc try FOLDER` takes it',
+          { cause: error },
+        );
+      }
+      await exportOnnx({ ...to, size: onlySize });
+      madeOf = { ...wanted, onlySize };
+    }
     writeFileSync(path.join(folder, MADE_OF), `${JSON.stringify(madeOf)}\n`);
   }
-  return readNetwork(folder, nameOf(file));
+  return readNetwork(folder, nameOf(file), madeOf);
 }
 
-function isMadeOf(folder: string, wanted: z.infer<typeof madeOfSchema>): boolean {
+/** The size at which the run's target pictures enter a network; undefined where neither they nor the model say. */
+async function usualSize(file: string, run: string | undefined): Promise<Size | undefined> {
+  const { metadata } = indexWeights(file);
+  const bounds = readAbout(file, metadata).about?.inputSize;
+  const [picture] = run === undefined ? [] : examplesOf(run);
+  if (picture === undefined) return typeof bounds === 'object' ? bounds : undefined;
+  const image = await decodeRgb(picture.file);
+  const { width, height } = typeof bounds === 'object' ? scaledSize(image, bounds) : image;
+  return { width, height };
+}
+
+/** What the file in a folder was made of; undefined where there is none, or it was made of something else. */
+function madeOfIn(folder: string, wanted: Pick<MadeOf, 'model' | 'pgpc'>): MadeOf | undefined {
   const file = path.join(folder, MADE_OF);
-  if (!existsSync(file) || !existsSync(path.join(folder, ONNX_FILE))) return false;
+  if (!existsSync(file) || !existsSync(path.join(folder, ONNX_FILE))) return undefined;
   try {
-    const { model, pgpc } = madeOfSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
-    return model === wanted.model && pgpc === wanted.pgpc;
+    const madeOf = madeOfSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    return madeOf.model === wanted.model && madeOf.pgpc === wanted.pgpc ? madeOf : undefined;
   } catch {
     // Cut off or changed: it is made anew.
-    return false;
+    return undefined;
   }
 }
 
 /** @throws Error for a folder that `pgpc export onnx` did not write */
-function readNetwork(folder: string, label: string): OnnxNetwork {
+function readNetwork(folder: string, label: string, madeOf?: MadeOf): OnnxNetwork {
   const file = path.join(folder, ONNX_FILE);
   const { names, own, file: config = file } = readHuggingFaceFiles(file) ?? {};
   const preprocessor = readPreprocessor(folder);
@@ -201,21 +248,26 @@ function readNetwork(folder: string, label: string): OnnxNetwork {
   const deep = about?.range
     ? ['it was trained on images of more than 8 bits, which a browser cannot give it']
     : [];
+  const { windows, onlySize } = madeOf ?? {};
+  const stretched = onlySize
+    ? [`pictures of any ratio are brought to ${onlySize.width}x${onlySize.height}, which the file is for`]
+    : [];
   return {
     label,
     file,
     classes: classInfo,
     inputSize,
+    windows,
     normalised: preprocessor.normalises,
-    said: [...said, ...deep],
+    said: [...said, ...deep, ...stretched],
   };
 }
 
-function sameClasses(one: OnnxNetwork, other: OnnxNetwork): boolean {
+function seesTheSame(one: OnnxNetwork, other: OnnxNetwork): boolean {
   return (
     one.classes.length === other.classes.length &&
     one.classes.every(({ name }, i) => name === other.classes[i]!.name) &&
-    JSON.stringify(one.inputSize) === JSON.stringify(other.inputSize)
+    JSON.stringify([one.inputSize, one.windows]) === JSON.stringify([other.inputSize, other.windows])
   );
 }
 

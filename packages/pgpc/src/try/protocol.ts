@@ -25,6 +25,8 @@ export interface TriedDescription {
   readonly classes: readonly { readonly name: string; readonly color: readonly [number, number, number] }[];
   /** Images enter at the largest size within these bounds, their ratio kept; 'full': as they are. */
   readonly inputSize: Size | 'full';
+  /** Windows by which they enter, where the networks see no whole image; their files are for one. */
+  readonly windows: { readonly window: Size; readonly stride: Size } | undefined;
   /** By channel, for RGB in 0 .. 1; undefined: the graph takes 0 .. 255 and normalises itself. */
   readonly normalisation: { readonly mean: readonly number[]; readonly std: readonly number[] } | undefined;
   /** How images enter, in a line; and what a person should know of the networks. */

@@ -29,6 +29,8 @@ const USUAL_PORT = 6465;
 
 const PAGE = fileURLToPath(new URL('../../try-page/', import.meta.url));
 
+const WINDOWS = fileURLToPath(new URL('../../dist/windows.js', import.meta.url));
+
 /** Of onnxruntime-web: the builds for WebGPU and for wasm alone, and what each loads. */
 const RUNTIME_FILES = [
   'ort.webgpu.min.mjs',
@@ -98,6 +100,7 @@ function addressesOf(tried: Tried): ReadonlyMap<string, Served> {
     ['/page.css', { text: style }],
     ['/try.json', { text: JSON.stringify(describe(tried)) }],
     ['/resize.js', { file: resize }],
+    ['/windows.js', { file: WINDOWS }],
     ...scripts.map((name) => [`/${name}`, { file: path.join(built, name) }] as const),
     ...RUNTIME_FILES.map((name) => [`/ort/${name}`, { file: path.join(runtime, name) }] as const),
     ...networksOf(tried).map(({ file }, i) => [networkAddress(i), { file }] as const),
@@ -133,6 +136,7 @@ function describe(tried: Tried): TriedDescription {
     })) as unknown as TriedDescription['networks'],
     classes: network.classes.map(({ name, color }) => ({ name, color })),
     inputSize: network.inputSize,
+    windows: network.windows,
     normalisation: network.normalised ? { mean: channels(RGB_MEAN), std: channels(RGB_STD) } : undefined,
     said: [...network.said, ...tried.said],
     examples: tried.examples.map(({ name }, i) => ({ name, address: exampleAddress(i) })),

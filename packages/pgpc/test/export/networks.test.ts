@@ -1,14 +1,17 @@
 // Every network of docs/networks.md as an ONNX file: ONNX Runtime gives what libtorch gives, at sizes that were not traced.
 // PGPC_ALL_NETWORKS=1 includes the heads that differ from another in no operator.
 
-import { type Tensor, tensor, tidy } from '@pgpc/torch';
+import { nn, noGrad, ops, type Tensor, tensor, tidy } from '@pgpc/torch';
 import { describe, expect, test } from 'vitest';
 import { type BackboneName, type HeadName, segmentorConfig } from '../../src/config/segmentor.js';
-import { toOnnx } from '../../src/export/onnx.js';
+import { networkInput, predictLabels } from '../../src/evaluation/inference.js';
+import { asItSees } from '../../src/export/by-windows.js';
+import { type ScoringNetwork, toOnnx } from '../../src/export/onnx.js';
 import { withoutInitialValues } from '../../src/models/initial-values.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { fill } from '../support/goldens.js';
 import { compared } from '../support/onnx.js';
+import { picture } from '../support/tried-run.js';
 
 const made = (backbone: BackboneName, head: HeadName) =>
   fill(withoutInitialValues(() => new Segmentor(segmentorConfig(backbone, head), 0))).eval();
@@ -61,6 +64,40 @@ describe('two resolutions', () => {
     expect(most).toBeGreaterThan(0.01);
     expect(maxError).toBeLessThan(Math.min(1e-3, 1e-4 * most));
     expect(equal).toBeGreaterThanOrEqual(0.999);
+  });
+
+  test('see a larger image by the windows of their training, as predict does', async () => {
+    using network = two();
+    const size = { width: 213, height: 150 };
+    const seen = asItSees(network, size);
+    const { bytes, input, output } = toOnnx(seen, { size: { batch: 1, ...size } });
+    expect([input, output]).toEqual([
+      [1, 3, 150, 213],
+      [1, 19, 150, 213],
+    ]);
+    const { maxError, equal, most } = await compared(bytes, seen, [[1, 3, 150, 213]]);
+    expect(most).toBeGreaterThan(0.01);
+    expect(maxError).toBeLessThan(Math.min(1e-3, 1e-4 * most));
+    expect(equal).toBeGreaterThanOrEqual(0.999);
+    tidy(() => {
+      const image = picture(213, 150);
+      const theirs = predictLabels(network, image).to('int64');
+      const labelsOf = (of: ScoringNetwork) => {
+        const { logits } = noGrad(() => of.call(networkInput(image, size, 'cpu')));
+        return nn.interpolate(logits, [150, 213]).argmax(1).squeeze(0);
+      };
+      const same = (of: ScoringNetwork) => ops.eq(labelsOf(of), theirs).to('float32').mean().item();
+      expect(same(seen)).toBeGreaterThan(0.999);
+      expect(same(network)).toBeLessThan(0.99);
+    });
+  });
+
+  test.each([
+    ['as large as a window', { width: 128, height: 90 }],
+    ['any', undefined],
+  ])('see an image at once where it is %s', (_, size) => {
+    using network = two();
+    expect(asItSees(network, size)).toBe(network);
   });
 
   test('are refused without a size', () => {

@@ -4,24 +4,30 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { numberedClasses, type RgbImage } from '@pgpc/datasets';
 import { fromTypedArray, noGrad, tidy } from '@pgpc/torch';
+import type { SegmentorConfig } from '../../src/config/segmentor.js';
 import { saveSegmentor } from '../../src/models/checkpoint.js';
 import type { DaformerHead } from '../../src/models/daformer-head.js';
+import { MultiResolutionHead } from '../../src/models/multi-resolution.js';
 import { Segmentor } from '../../src/models/segmentor.js';
 import { normalize } from '../../src/pipeline/normalize.js';
 import { RunDirectory } from '../../src/training/run-directory/run-directory.js';
 import { tinySegmentor } from './method.js';
 
 /** Writes a network of random weights, whose classes are well apart and all there. */
-export function writeModel(file: string, seed: number, classes = tinySegmentor.classes): void {
+export function writeModel(file: string, seed: number, changes: Partial<SegmentorConfig> = {}): void {
   mkdirSync(path.dirname(file), { recursive: true });
-  using segmentor = new Segmentor({ ...tinySegmentor, classes }, seed).eval();
+  const config = { ...tinySegmentor, ...changes };
+  const { classes } = config;
+  using segmentor = new Segmentor(config, seed).eval();
   segmentor.classInfo = numberedClasses(classes).classes.map((info, i) => ({
     ...info,
     name: `kind ${i}`,
   }));
   segmentor.about = { inputSize: { width: 96, height: 64 } };
   noGrad(() => {
-    const { convSeg } = segmentor.decodeHead as DaformerHead;
+    const { decodeHead } = segmentor;
+    const head = decodeHead instanceof MultiResolutionHead ? decodeHead.head : decodeHead;
+    const { convSeg } = head as DaformerHead;
     convSeg.weight.mul_(100);
     // Without this one class would win everywhere.
     tidy(() => {
@@ -50,7 +56,7 @@ export function picture(width: number, height: number): RgbImage {
 /** @returns the run directory, with checkpoints `source` and `pgpc-plus`. */
 export async function writeTriedRun(
   root: string,
-  { sourceClasses }: { sourceClasses?: number } = {},
+  { source, both }: { source?: Partial<SegmentorConfig>; both?: Partial<SegmentorConfig> } = {},
 ): Promise<string> {
   const run = RunDirectory.create(root, 'adapt', {
     config: { phase: 'pgpc-plus' },
@@ -58,8 +64,8 @@ export async function writeTriedRun(
     versions: {},
     title: 'streets to <camera>',
   });
-  writeModel(path.join(run.path, 'checkpoints/source/model.safetensors'), 1, sourceClasses);
-  writeModel(path.join(run.path, 'checkpoints/pgpc-plus/model.safetensors'), 2);
+  writeModel(path.join(run.path, 'checkpoints/source/model.safetensors'), 1, { ...both, ...source });
+  writeModel(path.join(run.path, 'checkpoints/pgpc-plus/model.safetensors'), 2, both);
   await run.writePicture('target-0.png', picture(150, 100));
   run.writePictureIndex({ source: [], target: [{ id: 'one', image: 'target-0.png', predictions: {} }] });
   run.finish('finished');

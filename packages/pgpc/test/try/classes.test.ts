@@ -2,8 +2,9 @@
 
 import { fromTypedArray, Generator, randn, tidy } from '@pgpc/torch';
 import { expect, test } from 'vitest';
-import { classifyRows, resizedRows, tensorRows } from '../../src/evaluation/row-map.js';
-import { largestClasses } from '../../try-page/src/classes.js';
+import { averagedTiles, classifyRows, resizedRows, tensorRows } from '../../src/evaluation/row-map.js';
+import { windowBoxes } from '../../src/windows.js';
+import { averagedWindows, largestClasses } from '../../try-page/src/classes.js';
 
 test.each([
   ['enlarged twice', [13, 9], [52, 36], [101, 70]],
@@ -31,4 +32,31 @@ test('takes the first of several largest', () => {
   const size = { width: 2, height: 2 };
   expect([...largestClasses({ data, channels: 2, ...size }, size, size)]).toEqual([0, 0, 0, 0]);
   tidy(() => expect(fromTypedArray(data, [1, 2, 2, 2]).argmax(1).sum().item()).toBe(0));
+});
+
+test('averages windows as predict does', () => {
+  const [window, input] = [
+    { width: 32, height: 24 },
+    { width: 75, height: 40 },
+  ];
+  using generator = new Generator(2);
+  tidy(() => {
+    const seen = windowBoxes([input.height, input.width], window, { width: 16, height: 12 }).map((box) => ({
+      box,
+      logits: randn([1, 5, 6, 8], { generator }),
+    }));
+    expect(seen.length).toBeGreaterThan(6);
+    const ours = averagedWindows(
+      seen.map(({ box: { top, left }, logits }) => {
+        const data = logits.toArray() as Float32Array;
+        return { top, left, scores: { data, channels: 5, width: 8, height: 6 } };
+      }),
+      window,
+      input,
+    );
+    const tiles = seen.map(({ box, logits }) => ({ ...box, map: resizedRows(tensorRows(logits), box) }));
+    const theirs = averagedTiles(tiles, input).rows(0, input.height);
+    const mine = fromTypedArray(ours.data, [1, 5, input.height, input.width]);
+    expect(mine.sub(theirs).abs().max().item()).toBeLessThan(1e-5);
+  });
 });

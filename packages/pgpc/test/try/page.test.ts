@@ -19,9 +19,26 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page of pgpc try', { 
   let browser: Browser;
   let page: Page;
   let address: string;
-  let ended: Promise<number>;
-  const ending = new AbortController();
+  const commands: { ended: Promise<number>; ending: AbortController }[] = [];
   const said: string[] = [];
+
+  /** Starts the command. @returns the address that it prints */
+  const tryRun = (of: string) => {
+    const ending = new AbortController();
+    return new Promise<string>((resolve, reject) => {
+      const stdout = new Writable({
+        write(chunk, _encoding, done) {
+          const url = /^try: (http:\S+)\n/.exec(chunk.toString())?.[1];
+          if (url) resolve(url);
+          done();
+        },
+      });
+      const stderr = new Writable({ write: (_chunk, _encoding, done) => done() });
+      const ended = main(['try', of], { stdout, stderr, signal: ending.signal });
+      ended.then((code) => reject(new Error(`ended with ${code}`)), reject);
+      commands.push({ ended, ending });
+    });
+  };
 
   beforeAll(async () => {
     root = mkdtempSync(path.join(tmpdir(), 'pgpc-try-page-'));
@@ -31,18 +48,7 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page of pgpc try', { 
     await sharp(data, { raw: { width, height, channels: 3 } })
       .png()
       .toFile(photo);
-    address = await new Promise((resolve, reject) => {
-      const stdout = new Writable({
-        write(chunk, _encoding, done) {
-          const url = /^try: (http:\S+)\n/.exec(chunk.toString())?.[1];
-          if (url) resolve(url);
-          done();
-        },
-      });
-      const stderr = new Writable({ write: (_chunk, _encoding, done) => done() });
-      ended = main(['try', run], { stdout, stderr, signal: ending.signal });
-      ended.then((code) => reject(new Error(`ended with ${code}`)), reject);
-    });
+    address = await tryRun(run);
     browser = await openBrowser(['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream']);
     page = await browser.newPage({ viewport: { width: 390, height: 800 } });
     page.on('console', (message) => {
@@ -58,8 +64,10 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page of pgpc try', { 
   }, 300_000);
   afterAll(async () => {
     await browser?.close();
-    ending.abort();
-    expect(await ended).toBe(130);
+    for (const { ended, ending } of commands) {
+      ending.abort();
+      expect(await ended).toBe(130);
+    }
     rmSync(root, { recursive: true });
   });
   afterEach(() => {
@@ -94,26 +102,45 @@ describe.skipIf(noBrowser !== undefined)(noBrowser ?? 'the page of pgpc try', { 
     return (3 * same) / a.length;
   };
 
-  test('gives each pixel of a picture the class that predict gives it, by both networks', async () => {
-    await page.setInputFiles('#file', photo);
-    await expect.poll(figures, { timeout: 60_000 }).toMatch(/^230 × 171, in as 86 × 64 · \d+ ms a frame/);
-    expect(equal(await pixelsOf('canvas.picture'), picture(230, 171).data)).toBe(1);
+  /** Compares both networks of a run with `pgpc predict`. */
+  const expectPredicted = async (of: string, on: Page) => {
     for (const [canvas, network] of [
       ['network', 'pgpc-plus'],
       ['source', 'source'],
     ] as const) {
-      const out = path.join(root, network);
-      const checkpoint = path.join(run, 'checkpoints', network);
+      const out = path.join(of, 'predicted', network);
+      const checkpoint = path.join(of, 'checkpoints', network);
       await predict({ checkpoint, images: photo, out, write: ['colors'], device: 'cpu' });
       const theirs = await sharp(path.join(out, 'colors/photo.png'))
         .removeAlpha()
         .toColourspace('srgb')
         .raw()
         .toBuffer();
-      const ours = await pixelsOf(`canvas.${canvas}`);
+      const ours = await pixelsOf(`canvas.${canvas}`, on);
       expect(colours(ours)).toBeGreaterThan(1);
       expect(equal(ours, theirs), `of ${network}`).toBeGreaterThanOrEqual(0.999);
     }
+  };
+
+  test('gives each pixel of a picture the class that predict gives it, by both networks', async () => {
+    await page.setInputFiles('#file', photo);
+    await expect.poll(figures, { timeout: 60_000 }).toMatch(/^230 × 171, in as 86 × 64 · \d+ ms a frame/);
+    expect(equal(await pixelsOf('canvas.picture'), picture(230, 171).data)).toBe(1);
+    await expectPredicted(run, page);
+  });
+
+  test('gives it by windows where the networks see two resolutions', async () => {
+    const multiResolution = { detailCrop: { width: 32, height: 32 }, detailWeight: 0.1 };
+    const two = await writeTriedRun(path.join(root, 'two'), { both: { multiResolution } });
+    const other = await browser.newPage();
+    await other.goto(await tryRun(two));
+    await other.locator('body[data-state=ready]').waitFor({ timeout: 200_000 });
+    await other.setInputFiles('#file', photo);
+    const shown = () => other.locator('#figures').textContent();
+    // Windows of 64 x 64.
+    await expect.poll(shown, { timeout: 60_000 }).toMatch(/^230 × 171, in as 86 × 64/);
+    await expectPredicted(two, other);
+    await other.close();
   });
 
   test('gives the same classes by WebGPU as by wasm', { timeout: 3_600_000 }, async ({ skip }) => {

@@ -1,11 +1,21 @@
 // The server of `pgpc try` over HTTP: what is exported and when, what is served, and to whom.
 
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exportOnnx } from '../../src/export/export-onnx.js';
+import { loadSegmentor, saveSegmentor } from '../../src/models/checkpoint.js';
 import { findNetworks, type Tried } from '../../src/try/networks.js';
 import type { TriedDescription } from '../../src/try/protocol.js';
 import { serveTry, type TryServer } from '../../src/try/server.js';
@@ -91,10 +101,43 @@ describe('what is tried', () => {
   });
 
   test('no source network of other classes', async () => {
-    const other = await writeTriedRun(path.join(root, 'other'), { sourceClasses: 3 });
+    const other = await writeTriedRun(path.join(root, 'other'), { source: { classes: 3 } });
     const { networks, said } = await findNetworks({ model: other });
     expect(networks.map((network) => network?.label)).toEqual(['pgpc-plus']);
     expect(said).toEqual([expect.stringContaining('its classes are others, so it is not shown')]);
+  });
+
+  test('a network of two resolutions by the windows of its training, also from what is there', async () => {
+    const multiResolution = { detailCrop: { width: 32, height: 32 }, detailWeight: 0.1 };
+    const two = await writeTriedRun(path.join(root, 'two'), { both: { multiResolution } });
+    const windows = { window: { width: 64, height: 64 }, stride: { width: 32, height: 32 } };
+    for (const stages of [2, 0]) {
+      const said: string[] = [];
+      const { networks } = await findNetworks({ model: two, onStage: (stage) => said.push(stage) });
+      expect(networks.map((network) => network?.windows)).toEqual([windows, windows]);
+      expect(said).toHaveLength(stages);
+    }
+    const one = await findNetworks({ model: path.join(run, 'checkpoints/source') });
+    expect(one.networks[0].windows).toBeUndefined();
+  });
+
+  test('a network for one size alone, at the size of the target pictures', { timeout: 120_000 }, async () => {
+    const one = await writeTriedRun(path.join(root, 'one-size'), { both: { backbone: 'dinov2_vits14' } });
+    const { networks } = await findNetworks({ model: one });
+    const said = 'pictures of any ratio are brought to 96x64, which the file is for';
+    expect(networks.map((network) => network?.said.at(-1))).toEqual([said, said]);
+    const file = path.join(root, 'alone.safetensors');
+    copyFileSync(path.join(one, 'checkpoints/source/model.safetensors'), file);
+    // No run, but the model says at which size it was trained.
+    const alone = await findNetworks({ model: file });
+    expect(alone.networks[0].said.at(-1)).toBe(said);
+    alone.dispose();
+    using segmentor = loadSegmentor(file);
+    segmentor.about = undefined;
+    saveSegmentor(file, segmentor);
+    await expect(findNetworks({ model: file })).rejects.toThrow(
+      /for all sizes.*`pgpc export onnx .*alone\.safetensors --size WIDTHxHEIGHT --out FOLDER` writes one for/,
+    );
   });
 
   test('no picture from outside of the run', async () => {
@@ -145,6 +188,7 @@ describe('the server', () => {
       ['/page.js', 'text/javascript; charset=utf-8'],
       ['/worker.js', 'text/javascript; charset=utf-8'],
       ['/resize.js', 'text/javascript; charset=utf-8'],
+      ['/windows.js', 'text/javascript; charset=utf-8'],
       ['/page.css', 'text/css; charset=utf-8'],
       ['/ort/ort-wasm-simd-threaded.asyncify.wasm', 'application/wasm'],
       ['/networks/1.onnx', 'application/octet-stream'],

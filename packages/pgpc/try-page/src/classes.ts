@@ -104,3 +104,43 @@ function inputRows({ data, channels, width, height }: Scores, input: Size): (row
     return slot.values;
   };
 }
+
+/** Scores of a part of the input. */
+export interface WindowScores {
+  readonly scores: Scores;
+  /** Where the part begins. */
+  readonly top: number;
+  readonly left: number;
+}
+
+/**
+ * Scores at the input's size: those of windows, each resized to its window, averaged where several see a pixel.
+ * @param window the size of each. @param input what they cover.
+ */
+export function averagedWindows(parts: readonly WindowScores[], window: Size, input: Size): Scores {
+  const { channels } = parts[0]!.scores;
+  const { width, height } = input;
+  const data = new Float32Array(channels * height * width);
+  const seen = new Uint16Array(height * width);
+  for (const { scores, top, left } of parts) {
+    const rowOfWindow = inputRows(scores, window);
+    const across = axis(scores.width, window.width);
+    for (let y = 0; y < window.height; y++) {
+      const rows = rowOfWindow(y);
+      const start = (top + y) * width + left;
+      for (let x = 0; x < window.width; x++) seen[start + x]!++;
+      for (let channel = 0; channel < channels; channel++) {
+        const row = rows.subarray(channel * scores.width, (channel + 1) * scores.width);
+        const at = channel * height * width + start;
+        for (let x = 0; x < window.width; x++) {
+          const low = row[across.low[x]!]!;
+          data[at + x]! += low + (row[across.high[x]!]! - low) * across.share[x]!;
+        }
+      }
+    }
+  }
+  for (let channel = 0, i = 0; channel < channels; channel++) {
+    for (const count of seen) data[i++]! /= count;
+  }
+  return { data, channels, width, height };
+}

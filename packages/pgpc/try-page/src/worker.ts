@@ -3,7 +3,8 @@
 import type * as Resize from '@pgpc/datasets/resize';
 import type * as Ort from 'onnxruntime-web/webgpu';
 import type { TriedDescription } from '../../src/try/protocol.js';
-import { largestClasses } from './classes.js';
+import type { Box, windowBoxes as WindowBoxes } from '../../src/windows.js';
+import { averagedWindows, largestClasses, type Scores } from './classes.js';
 import type { FromWorker, ToWorker } from './messages.js';
 
 interface Size {
@@ -30,6 +31,7 @@ type Provider = 'webgpu' | 'wasm';
 interface Modules {
   readonly ort: typeof Ort;
   readonly resize: typeof Resize;
+  readonly windowBoxes: typeof WindowBoxes;
 }
 
 /** Sides of the picture by which a device is tried out. */
@@ -59,9 +61,10 @@ function messageOf(error: unknown): string {
 async function imported(provider: Provider): Promise<Modules> {
   const ort = (await import(`/ort/ort.${provider}.min.mjs`)) as typeof Ort;
   const resize = (await import('/resize.js' as string)) as typeof Resize;
+  const { windowBoxes } = (await import('/windows.js' as string)) as { windowBoxes: typeof WindowBoxes };
   ort.env.wasm.wasmPaths = '/ort/';
   ort.env.logLevel = 'error';
-  return { ort, resize };
+  return { ort, resize, windowBoxes };
 }
 
 async function load(description: TriedDescription): Promise<void> {
@@ -144,13 +147,11 @@ function levelsOf(normalisation: TriedDescription['normalisation']): Float32Arra
 
 async function segment(picture: ImageBitmap): Promise<void> {
   if (loaded === undefined) throw new Error('the networks are not loaded');
-  const { ort, resize } = loaded;
+  const { resize } = loaded;
   const started = performance.now();
   const { width, height } = picture;
   const image = pixelsOf(picture);
-  const { inputSize } = loaded.description;
-  const input =
-    loaded.fixed ?? (inputSize === 'full' ? { width, height } : resize.scaledSize(image, inputSize));
+  const input = inputSize(image, loaded);
   const whole = { top: 0, left: 0 };
   const bytes = resize.resizeWindow(
     image,
@@ -169,19 +170,63 @@ async function segment(picture: ImageBitmap): Promise<void> {
   const passes: number[] = [];
   for (const session of loaded.sessions) {
     const begun = performance.now();
-    const entering = new ort.Tensor('float32', values, [1, 3, input.height, input.width]);
-    const { [OUTPUT]: logits } = await session.run({ [INPUT]: entering });
+    const scores = await scoresOf(session, values, input, loaded);
     passes.push(performance.now() - begun);
-    const [, channels, rows, columns] = logits!.dims as [number, number, number, number];
-    const data = logits!.data as Float32Array;
-    labels.push(largestClasses({ data, channels, width: columns, height: rows }, input, { width, height }));
-    logits!.dispose();
+    labels.push(largestClasses(scores, input, { width, height }));
   }
   const milliseconds = performance.now() - started;
   tell(
     { kind: 'segmented', width, height, labels, input, passes, milliseconds },
     labels.map(({ buffer }) => buffer),
   );
+}
+
+/** The size at which a picture enters; by windows at least as large as one, which their file is for. */
+function inputSize(image: Size, { resize, fixed, description }: Loaded): Size {
+  const { inputSize: bounds, windows } = description;
+  if (fixed !== undefined && windows === undefined) return fixed;
+  const { width, height } = bounds === 'full' ? image : resize.scaledSize(image, bounds);
+  if (windows === undefined) return { width, height };
+  const enlarged = Math.max(1, windows.window.width / width, windows.window.height / height);
+  return { width: Math.ceil(width * enlarged), height: Math.ceil(height * enlarged) };
+}
+
+/** One network's class scores, of the whole input or averaged over windows. @param values (3, height, width). */
+async function scoresOf(
+  session: Ort.InferenceSession,
+  values: Float32Array,
+  input: Size,
+  { ort, description, windowBoxes }: Loaded,
+): Promise<Scores> {
+  const run = async (part: Float32Array, { width, height }: Size): Promise<Scores> => {
+    const entering = new ort.Tensor('float32', part, [1, 3, height, width]);
+    const { [OUTPUT]: logits } = await session.run({ [INPUT]: entering });
+    const [, channels, rows, columns] = logits!.dims as [number, number, number, number];
+    // Copied, as the memory is the runtime's.
+    const data = (logits!.data as Float32Array).slice();
+    logits!.dispose();
+    return { data, channels, width: columns, height: rows };
+  };
+  const { windows } = description;
+  if (windows === undefined) return await run(values, input);
+  const parts = [];
+  for (const box of windowBoxes([input.height, input.width], windows.window, windows.stride)) {
+    const { top, left } = box;
+    parts.push({ top, left, scores: await run(partOf(values, input, box), box) });
+  }
+  return averagedWindows(parts, windows.window, input);
+}
+
+/** A window of the input's planes. */
+function partOf(values: Float32Array, input: Size, { top, left, width, height }: Box): Float32Array {
+  const part = new Float32Array(3 * width * height);
+  for (let channel = 0, to = 0; channel < 3; channel++) {
+    for (let y = top; y < top + height; y++, to += width) {
+      const from = (channel * input.height + y) * input.width + left;
+      part.set(values.subarray(from, from + width), to);
+    }
+  }
+  return part;
 }
 
 /** RGB, interleaved. Closes the picture. */

@@ -12,10 +12,11 @@ export function describeExport({ file, model, bytes, config, checked }: Exported
   const { foldPreprocessing, weights, size } = asked;
   const range = foldPreprocessing ? 'in 0 .. 255' : 'in 0 .. 1, normalised as preprocessor_config.json says';
   const shape = (dims: readonly (number | string)[]) => `(${dims.join(', ')})`;
+  const resized = model.output[2] === model.input[2] ? "at the image's size" : 'before resizing to the image';
   const lines = [
     `${file}: ${config.backbone} with ${config.head}, ${(bytes / MEGABYTE).toFixed(1)} MB, weights in ${weights}, ${model.nodes} operators of opset ${model.opset}`,
     `  pixel_values ${shape(model.input)}: float32, RGB ${range}`,
-    `  logits ${shape(model.output)}: float32, before softmax and before resizing to the image`,
+    `  logits ${shape(model.output)}: float32, before softmax and ${resized}`,
     ...(model.fixedBecause === undefined ? [] : [`  for this size alone, as ${model.fixedBecause}`]),
     checked === undefined
       ? '  not compared with the network (--no-check)'
