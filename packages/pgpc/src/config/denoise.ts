@@ -48,3 +48,8 @@ export const denoiseNames = ['none', 'prototypes', 'agreement'] as const satisfi
   | DenoiseName
   | 'none'
 )[];
+
+/** What a choice by name adds to a method. */
+export function chosenDenoising(name: DenoiseName | 'none'): DenoiseOptions | undefined {
+  return name === 'none' ? undefined : denoisers[name];
+}

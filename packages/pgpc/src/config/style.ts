@@ -38,3 +38,9 @@ export const styles = { fda: defaultsOf(fdaSchema), dcan: defaultsOf(dcanSchema)
 >;
 
 export const styleNames = ['none', 'fda', 'dcan'] as const satisfies readonly (StyleName | 'none')[];
+
+/** What a choice by name adds to a method. @param beta of 'fda'; left out: the smallest of the paper's */
+export function chosenStyle(name: StyleName | 'none', beta?: number): StyleOptions | undefined {
+  if (name === 'none') return undefined;
+  return name === 'fda' && beta !== undefined ? { ...styles.fda, beta } : styles[name];
+}

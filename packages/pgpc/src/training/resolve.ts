@@ -12,7 +12,7 @@ import {
 import { z } from 'zod';
 import { pgpcContrast } from '../config/contrast.js';
 import type { DataConfig } from '../config/data.js';
-import { denoisers } from '../config/denoise.js';
+import { chosenDenoising } from '../config/denoise.js';
 import { adapters } from '../config/encoder-training.js';
 import type { Experiment } from '../config/experiment.js';
 import { daformerFeatureDistance } from '../config/feature-distance.js';
@@ -23,7 +23,7 @@ import { chosenResolutions } from '../config/multi-resolution.js';
 import { chosenPrecision } from '../config/precision.js';
 import { isDino, networks, segmentorConfig } from '../config/segmentor.js';
 import { withSettings } from '../config/settings.js';
-import { styles } from '../config/style.js';
+import { chosenStyle } from '../config/style.js';
 import { parseTraining, type TrainingConfig } from '../config/training.js';
 import { UsageError } from '../config/usage-error.js';
 import { chosenDevice } from '../machine.js';
@@ -192,14 +192,9 @@ function experimentOf(choice: ResolvedChoice, classes: readonly ClassInfo[], dev
     ...(skipNotFinite > 0 && { skipNotFinite }),
   };
   const parts = {
-    style:
-      style === 'none'
-        ? undefined
-        : style === 'fda'
-          ? { ...styles.fda, beta: fdaBeta ?? styles.fda.beta }
-          : styles[style],
+    style: chosenStyle(style, fdaBeta),
     maskedConsistency: chosenMasking(maskedConsistency),
-    denoise: denoise === 'none' ? undefined : denoisers[denoise],
+    denoise: chosenDenoising(denoise),
     weighting: lossWeights === 'fixed' ? undefined : weightings[lossWeights],
   };
   const imageNet =

@@ -71,6 +71,33 @@ describe('pgpc bench', () => {
     expect(stdout).toContain('mit-b0, source-only, 1 images of 64 x 32');
   });
 
+  test('takes what is added to a method, and names it', async () => {
+    const file = path.join(folder, 'added.json');
+    const added = ['--method', 'pgpc-plus', '--style', 'dcan', '--denoise', 'prototypes'];
+    const set = ['--set', 'method.denoise.where=labels'];
+    const { code, stdout } = await bench([...added, ...set, '--json', file]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(
+      'mit-b0, pgpc-plus + dcan + prototypes, method.denoise.where "labels", 1 + 1 images',
+    );
+    expect(json(file).settings).toMatchObject({
+      style: 'dcan',
+      denoise: 'prototypes',
+      set: { 'method.denoise.where': 'labels' },
+    });
+  });
+
+  test('refuses a setting that the method has no part for', async () => {
+    const { code, stderr } = await bench([
+      '--method',
+      'self-training',
+      '--set',
+      'method.denoise.where=labels',
+    ]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/setting method.denoise.where: this experiment has no method.denoise/);
+  });
+
   test('--activation-checkpointing runs what is trained twice, and says so', async () => {
     const file = path.join(folder, 'checkpointing.json');
     const { code, stdout } = await bench(['--activation-checkpointing', '--profile', '--json', file]);

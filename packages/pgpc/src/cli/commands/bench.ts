@@ -3,7 +3,7 @@ import { networkChoices } from '../../config/segmentor.js';
 import { UsageError } from '../../config/usage-error.js';
 import { type Action, examples, jsonOption, option, type Register } from '../command.js';
 import type { BenchOptions } from '../output/bench.js';
-import { trainingOption } from '../training-options.js';
+import { setOption, trainingOption } from '../training-options.js';
 import { integer, networkName, outputFile, size } from '../values.js';
 
 const DEFAULT_TOP = 20;
@@ -18,6 +18,8 @@ export const registerBench: Register = (parent, act) => {
     )
     .addOption(option('--network <name>', `network: ${networkChoices.join(', ')}`, networkName, 'mit-b0'))
     .addOption(trainingOption('method'))
+    .addOption(trainingOption('style'))
+    .addOption(trainingOption('denoise'))
     .addOption(trainingOption('multiResolution'))
     .addOption(trainingOption('maskedConsistency'))
     .addOption(trainingOption('batch'))
@@ -43,6 +45,7 @@ export const registerBench: Register = (parent, act) => {
     .addOption(trainingOption('device'))
     .addOption(trainingOption('precision'))
     .addOption(trainingOption('activationCheckpointing'))
+    .addOption(setOption())
     .option('--profile', 'show the time of modules and operators, self and total', false)
     .addOption(
       option('--top <count>', `rows of each table of --profile (default: ${DEFAULT_TOP})`, integer(1)),

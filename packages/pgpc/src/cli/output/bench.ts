@@ -4,12 +4,15 @@ import { existsSync, realpathSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { buildInfo, deviceMemory, type Profile, setNumThreads } from '@pgpc/torch';
 import { pgpcContrast } from '../../config/contrast.js';
+import { chosenDenoising } from '../../config/denoise.js';
 import type { Experiment } from '../../config/experiment.js';
 import { chosenMasking } from '../../config/masked-consistency.js';
 import { type MethodName, methodConfig } from '../../config/method.js';
 import { chosenResolutions } from '../../config/multi-resolution.js';
 import { chosenPrecision, type Precision } from '../../config/precision.js';
 import { isDino, type NetworkName, networks, segmentorConfig } from '../../config/segmentor.js';
+import { withSettings } from '../../config/settings.js';
+import { chosenStyle } from '../../config/style.js';
 import { chosenDevice, describeDevice, packageVersion, useCores } from '../../machine.js';
 import { daformerRecipe } from '../../recipes/daformer.js';
 import { percent } from '../../report/format.js';
@@ -31,6 +34,8 @@ export interface BenchOptions extends JsonChoice {
   readonly network: NetworkName;
   readonly method: MethodName;
   readonly crop: Size;
+  readonly style: ResolvedChoice['style'];
+  readonly denoise: ResolvedChoice['denoise'];
   readonly multiResolution: ResolvedChoice['multiResolution'];
   readonly maskedConsistency: ResolvedChoice['maskedConsistency'];
   /** Source images a step, and as many target images. */
@@ -47,6 +52,7 @@ export interface BenchOptions extends JsonChoice {
   readonly precision: Precision | undefined;
   /** Run most of the student twice to save memory. */
   readonly activationCheckpointing: boolean;
+  readonly set: ResolvedChoice['set'];
   /** Tell where the time goes, instead of how much it is; undefined: do not. */
   readonly profile: ProfileOptions | undefined;
 }
@@ -92,12 +98,11 @@ async function measure(options: BenchOptions, { io, own }: Streams, tell: Tell):
   const measured = await (profile ? profiled : timed)(experiment, measuring, options, { io, own }, () =>
     bar.done(),
   );
-  const { multiResolution, maskedConsistency } = options;
-  const variants = { multiResolution, maskedConsistency };
+  const { style, denoise, multiResolution, maskedConsistency, set } = options;
   const settings = {
     network,
     method,
-    ...variants,
+    ...{ style, denoise, multiResolution, maskedConsistency, set },
     batch,
     crop,
     steps,
@@ -235,23 +240,23 @@ function summary(taken: Profile, steps: number) {
 }
 
 /** What is added to a method's step, in words. */
-function variantOf({ multiResolution, maskedConsistency }: BenchOptions): string {
-  const added = [
-    ...(multiResolution === 'none' ? [] : [multiResolution]),
-    ...(maskedConsistency === 'none' ? [] : [maskedConsistency]),
-  ];
-  return added.map((name) => ` + ${name}`).join('');
+function variantOf({ style, denoise, multiResolution, maskedConsistency, set }: BenchOptions): string {
+  const added = [style, denoise, multiResolution, maskedConsistency].filter((name) => name !== 'none');
+  const changed = Object.entries(set).map(([key, value]) => `, ${key} ${JSON.stringify(value)}`);
+  return [...added.map((name) => ` + ${name}`), ...changed].join('');
 }
 
 /** DAFormer's recipe, the contrast from the first step on; the frozen encoder is as random as the others. */
 function experimentOf(options: BenchOptions & { warmUp: number }, device: string): Experiment {
   const { network, method, batch, crop, steps, warmUp, seed, activationCheckpointing } = options;
-  const { multiResolution, maskedConsistency } = options;
+  const { style, denoise, multiResolution, maskedConsistency, set } = options;
   const [backbone, head] = networks[network];
-  return daformerRecipe({
+  const recipe = daformerRecipe({
     segmentor: segmentorConfig(backbone, head, chosenResolutions(multiResolution, crop)),
     method: methodConfig(method, {
       contrast: { ...pgpcContrast, warmup: 0 },
+      style: chosenStyle(style),
+      denoise: chosenDenoising(denoise),
       maskedConsistency: chosenMasking(maskedConsistency),
       ...(isDino(backbone) && { featureDistance: false }),
     }),
@@ -262,6 +267,7 @@ function experimentOf(options: BenchOptions & { warmUp: number }, device: string
     ...chosenPrecision(options.precision, device),
     ...(activationCheckpointing && { activationCheckpointing }),
   });
+  return withSettings(recipe, set);
 }
 
 function describeMachine() {

@@ -1,0 +1,92 @@
+// What each method's step takes beside self-training's: time and memory, for docs/which-method.md.
+//
+//   node bench/methods.mjs --crop 128x128 --channels 64 --rounds 5
+
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describeMachine, finish, markdown, median, ratioOf, readFlags } from './lib.mjs';
+
+const flags = readFlags({
+  crop: '128x128',
+  channels: 64,
+  batch: 2,
+  threads: 2,
+  rounds: 5,
+  steps: 6,
+  network: 'mit-b0',
+});
+const { crop, channels, batch, threads, rounds, steps, network } = flags;
+const machine = describeMachine();
+
+const RECIPE = [
+  ...['--method', 'pgpc-plus', '--style', 'dcan', '--denoise', 'prototypes'],
+  ...['--set', 'method.denoise.where=labels'],
+];
+const HRDA = ['--multi-resolution', 'hrda'];
+const MIC = ['--masked-consistency', 'mic'];
+/** By what stands in the table. The first is what the others are compared with. */
+const methods = {
+  'self-training': ['--method', 'self-training'],
+  'source only': ['--method', 'source-only'],
+  pgpc: ['--method', 'pgpc'],
+  'pgpc-plus': ['--method', 'pgpc-plus'],
+  'pgpc-plus, dcan, denoised labels': RECIPE,
+  'batch-contrast': ['--method', 'batch-contrast'],
+  'self-training, MIC': ['--method', 'self-training', ...MIC],
+  'pgpc-plus, MIC': ['--method', 'pgpc-plus', ...MIC],
+  'self-training, HRDA': ['--method', 'self-training', ...HRDA],
+  'pgpc-plus, HRDA': ['--method', 'pgpc-plus', ...HRDA],
+  'pgpc-plus, HRDA and MIC': ['--method', 'pgpc-plus', ...HRDA, ...MIC],
+};
+const names = Object.keys(methods);
+
+const program = fileURLToPath(new URL('../packages/pgpc/bin/pgpc.js', import.meta.url));
+
+/** A process of its own, whose peak of memory is the method's. */
+function measured(name) {
+  const command = [
+    program,
+    'bench',
+    ...methods[name],
+    ...['--network', network, '--crop', crop, '--batch', batch, '--threads', threads, '--steps', steps],
+    ...['--set', `segmentor.channels=${channels}`, '--json', '-'],
+  ].map(String);
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, {
+    encoding: 'utf8',
+    env: { ...process.env, OMP_WAIT_POLICY: 'passive' },
+  });
+  if (status !== 0) throw new Error(`${name}: exit code ${status}\n${stderr}`);
+  const { times, peakBytes } = JSON.parse(stdout);
+  return { ms: median(times.map(({ data, step }) => data + step)), peakBytes };
+}
+
+/** @type {Map<string, { ms: number, peakBytes: number }[]>} */
+const taken = new Map(names.map((name) => [name, []]));
+for (let round = 0; round < rounds; round++) {
+  for (const name of round % 2 ? names.toReversed() : names) taken.get(name)?.push(measured(name));
+  console.error(`round ${round + 1} of ${rounds}`);
+}
+const of = (name, key) => (taken.get(name) ?? []).map((one) => one[key]);
+const rows = names.map((name) => ({
+  name,
+  ms: median(of(name, 'ms')),
+  time: ratioOf(of(name, 'ms'), of(names[0], 'ms')),
+  least: Math.min(...of(name, 'ms').map((ms, i) => ms / of(names[0], 'ms')[i])),
+  most: Math.max(...of(name, 'ms').map((ms, i) => ms / of(names[0], 'ms')[i])),
+  memory: ratioOf(of(name, 'peakBytes'), of(names[0], 'peakBytes')),
+  peakMiB: median(of(name, 'peakBytes')) / 2 ** 20,
+}));
+console.log(
+  markdown(
+    ['method', 'ms a step', 'of self-training', 'rounds', 'peak MiB', 'of self-training'],
+    rows.map(({ name, ms, time, least, most, memory, peakMiB }) => [
+      name,
+      ms.toFixed(0),
+      time.toFixed(2),
+      `${least.toFixed(2)} to ${most.toFixed(2)}`,
+      peakMiB.toFixed(0),
+      memory.toFixed(2),
+    ]),
+  ),
+);
+finish(flags.results, 'methods', machine, { flags, rows, taken: Object.fromEntries(taken) });
