@@ -32,13 +32,16 @@ export class DatasetError extends Error {
   }
 }
 
-/** What a file says may be as long as the file. */
 const MOST_CHARACTERS = 1000;
+
+/** A text for an error, cut off after 1000 characters: what a file says may be as long as the file. */
+export function shortened(text: string): string {
+  return text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}...` : text;
+}
 
 /** The error of a file or folder. @param why it is wrong and what to do, as its message says behind the path */
 export function fault(kind: FaultKind, file: string, why: string, cause?: unknown): DatasetError {
-  const short = why.length > MOST_CHARACTERS ? `${why.slice(0, MOST_CHARACTERS)}...` : why;
-  return new DatasetError(printable(`${file}: ${short}`), {
+  return new DatasetError(printable(`${file}: ${shortened(why)}`), {
     kind,
     file,
     ...(cause !== undefined && { cause }),

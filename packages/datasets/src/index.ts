@@ -39,7 +39,7 @@ export { isMappingFile, readMappingFile } from './classes/mapping-file.js';
 export { NamedEntries, nameKey } from './classes/names.js';
 export { type Proposal, proposeMapping } from './classes/proposal.js';
 export { formatProposal, type ProposedDomain, proposedEntries } from './classes/proposal-text.js';
-export { DatasetError, type FaultKind } from './errors.js';
+export { DatasetError, type FaultKind, shortened } from './errors.js';
 export { type ConcurrentOptions, forEachConcurrently } from './files/concurrent.js';
 export { parseJson } from './files/json-text.js';
 export {

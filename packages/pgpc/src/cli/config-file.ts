@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
-import { parsedBy } from '@pgpc/datasets';
+import { parsedBy, shortened } from '@pgpc/datasets';
 import { parseYaml } from '@pgpc/datasets/yaml';
 import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { z } from 'zod';
@@ -36,7 +36,7 @@ export function applyConfigFile(command: Command, given: string | undefined): st
     if (option === undefined) {
       const names = known.map(({ long }) => long!.slice(2));
       throw new UsageError(
-        `${file}: there is no option '${key}'${didYouMean(key, names)}; options of ${command.name()}: ${names.join(', ')}`,
+        `${file}: there is no option '${shortened(key)}'${didYouMean(key, names)}; options of ${command.name()}: ${names.join(', ')}`,
       );
     }
     const name = option.attributeName();
@@ -52,7 +52,7 @@ function read(file: string): z.output<typeof schema> {
   try {
     content = parseYaml(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new UsageError(`${file}: cannot be read: ${(error as Error).message.split('\n')[0]}`);
+    throw new UsageError(`${file}: cannot be read: ${shortened((error as Error).message.split('\n')[0]!)}`);
   }
   const parsed = parsedBy(schema, content);
   if (parsed.success) return parsed.data;
@@ -80,7 +80,7 @@ function optionValue(
     return option.parseArg ? option.parseArg(located, undefined) : located;
   } catch (error) {
     if (error instanceof InvalidArgumentError)
-      throw new UsageError(`${file}: ${key} '${text}': ${error.message}`);
+      throw new UsageError(`${file}: ${key} '${shortened(text)}': ${shortened(error.message)}`);
     throw error;
   }
 }

@@ -201,6 +201,17 @@ describe('a file of options', () => {
     expect(adapt).not.toHaveBeenCalled();
   });
 
+  test.each([
+    [{ methods: ['pgpc,'.repeat(20_000)] }],
+    [{ steps: 'many'.repeat(20_000) }],
+    [{ ['stepz'.repeat(20_000)]: 3 }],
+  ])('a text as long as the file is cut off in what is said of it', async (options) => {
+    const { code, stderr } = await given(options);
+    expect(code).toBe(2);
+    expect(stderr).toContain(file);
+    expect(stderr.length).toBeLessThan(4000);
+  });
+
   test('that is no map of options is refused', async () => {
     writeFileSync(file, '- steps\n');
     const { code, stderr } = await pgpc(['adapt', '--config', file], { adapt });
