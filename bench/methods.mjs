@@ -12,7 +12,7 @@ const flags = readFlags({
   batch: 2,
   threads: 2,
   rounds: 5,
-  steps: 6,
+  steps: 10,
   network: 'mit-b0',
 });
 const { crop, channels, batch, threads, rounds, steps, network } = flags;
@@ -57,7 +57,8 @@ function measured(name) {
   });
   if (status !== 0) throw new Error(`${name}: exit code ${status}\n${stderr}`);
   const { times, peakBytes } = JSON.parse(stdout);
-  return { ms: median(times.map(({ data, step }) => data + step)), peakBytes };
+  // The fastest: what else a machine does only adds to a step, and to some of them.
+  return { ms: Math.min(...times.map(({ data, step }) => data + step)), peakBytes };
 }
 
 /** @type {Map<string, { ms: number, peakBytes: number }[]>} */
@@ -78,7 +79,7 @@ const rows = names.map((name) => ({
 }));
 console.log(
   markdown(
-    ['method', 'ms a step', 'of self-training', 'rounds', 'peak MiB', 'of self-training'],
+    ['method', 'ms, fastest step', 'of self-training', 'rounds', 'peak MiB', 'of self-training'],
     rows.map(({ name, ms, time, least, most, memory, peakMiB }) => [
       name,
       ms.toFixed(0),
