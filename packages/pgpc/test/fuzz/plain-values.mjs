@@ -68,7 +68,20 @@ export function changeValue(random, value, most = 3) {
     collect(box.value, places, 0);
     change(random, random.pick(places));
   }
-  return box.value;
+  // A list repeated in a list that is repeated takes minutes to write: what is read is then the tree as it was.
+  return isHuge(box.value) ? structuredClone(value) : box.value;
+}
+
+/** More than a million values, each counted as often as it is written. */
+function isHuge(value) {
+  const pending = [value];
+  for (let seen = 0; pending.length > 0; seen++) {
+    const next = pending.pop();
+    if (seen > 1e6) return true;
+    if (typeof next === 'object' && next !== null)
+      for (const key of Object.keys(next)) pending.push(next[key]);
+  }
+  return false;
 }
 
 function collect(value, places, depth) {
@@ -111,25 +124,12 @@ function change(random, { owner, key }) {
     case 5:
       if (Array.isArray(value)) {
         const item = value[0];
-        const times = random.pick([0, 1, 2, 300]);
-        owner[key] = Array.from({ length: Math.min(times, timesOf(item)) }, () => item);
+        owner[key] = Array.from({ length: random.pick([0, 1, 2, 300]) }, () => item);
       } else owner[key] = random.pick(TEXTS);
       return;
     default:
       owner[key] = anyValue(random);
   }
-}
-
-/** How often a value may be repeated: of 20,000 lists inside of one another, 300 would take seconds to write. */
-function timesOf(value) {
-  const pending = [value];
-  let seen = 0;
-  while (pending.length > 0) {
-    const next = pending.pop();
-    if (++seen > 2000) return 2;
-    if (typeof next === 'object' && next !== null) pending.push(...Object.values(next));
-  }
-  return 300;
 }
 
 /** JSON of a value, however deep: JSON.stringify calls itself. */
