@@ -352,6 +352,21 @@ export const rowsOfTable: Guard = (argument) => {
   return `with includeLastOffset the last of offsets is ${count}, the number of indices, not ${begins.at(-1)}`;
 };
 
+/** Without `dim` every dimension of `self` needs a step, or coordinates, of its own. */
+export const coordinatesForEach: Guard = (argument) => {
+  const [self, spacing, dim] = [argument('self'), argument('spacing'), argument('dim')];
+  if (!(self instanceof Tensor) || !Array.isArray(spacing) || (dim !== undefined && dim !== null))
+    return undefined;
+  if (spacing.length === self.ndim) return undefined;
+  return `spacing has ${spacing.length} entries for the ${self.ndim} dimensions of self: one for each, or dim`;
+};
+
+/** It does not look whether `out` lies in the memory of what it reads. */
+export const noOutput: Guard = (argument) =>
+  argument('out') instanceof Tensor
+    ? 'its out is not told apart from self: out.copy_(self.narrow(dim, start, length)) does the same'
+    : undefined;
+
 /** The largest number in a scalar or tensor; NaN where it cannot be read. */
 function largest(value: unknown): number {
   if (typeof value === 'number') return value;

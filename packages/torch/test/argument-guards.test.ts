@@ -36,6 +36,31 @@ test.each<[name: string, refused: () => unknown, works: () => Tensor | number, e
     ],
   ],
   [
+    'gradient',
+    () => ops.gradient(ones([3, 3]), { spacing: [2] }),
+    () =>
+      ops.gradient(
+        tensor([
+          [1, 2],
+          [4, 8],
+        ]),
+        { spacing: [2, 1] },
+      )[0]!,
+    [
+      [1.5, 3],
+      [1.5, 3],
+    ],
+  ],
+  [
+    'narrow_copy',
+    () => {
+      const x = ones([4]);
+      return ops.narrowCopy(x, 0, 0, 3, { out: x.narrow(0, 1, 3) });
+    },
+    () => ops.narrowCopy(tensor([1, 2, 3]), 0, 1, 2),
+    [2, 3],
+  ],
+  [
     'im2col',
     () => ops.im2col(ones([1, 1, 2, 2]), [2 ** 40, 2 ** 40], [1, 1], [0, 0], [1, 1]),
     () => ops.im2col(ones([1, 1, 2, 2]), [2, 2], [1, 1], [0, 0], [1, 1]),

@@ -241,13 +241,15 @@ function processorSeconds(pid) {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** Adds findings to a file: one for an operator's form and a libtorch. */
+/** Adds findings to a file: one for an operator's form and a libtorch, where it has none yet. */
 function record(path, found) {
   const before = existsSync(path) ? read(readFileSync(path, 'utf8')) : [];
   const key = ({ operator, libtorch: version }) => `${operator} ${version}`;
-  const all = new Map([...found, ...before].map((finding) => [key(finding), finding]));
-  const lines = [...all.entries()]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, finding]) => written(finding));
+  const known = new Set(before.map(key));
+  const added = new Map(found.map((finding) => [key(finding), finding]));
+  for (const [name, finding] of added) if (!known.has(name)) before.push(finding);
+  const lines = before
+    .toSorted((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0))
+    .map((finding) => written(finding));
   writeFileSync(path, `[\n${lines.join(',\n')}\n]\n`);
 }
