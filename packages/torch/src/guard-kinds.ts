@@ -352,6 +352,31 @@ export const rowsOfTable: Guard = (argument) => {
   return `with includeLastOffset the last of offsets is ${count}, the number of indices, not ${begins.at(-1)}`;
 };
 
+/** Some hundred MB of tensors, however small each is. */
+const MOST_PARTS = 2 ** 20;
+
+function listOf(parts: number): string | undefined {
+  return parts > MOST_PARTS ? `a list of ${parts} tensors would take gigabytes: at most 2^20` : undefined;
+}
+
+/** As many parts come out as are asked for, also of nothing. */
+export const boundedParts: Guard = (argument) => {
+  const sections = argument('tensorIndicesOrSections');
+  const asked = [
+    argument('chunks'),
+    argument('sections'),
+    sections instanceof Tensor && sections.ndim === 0 ? sections : undefined,
+  ];
+  return listOf(Math.max(...asked.map(largest)));
+};
+
+/** As many parts come out as the dimension has, or as pieces of it. */
+export const boundedPieces: Guard = (argument) => {
+  const [self, dim, size] = [argument('self'), argument('dim') ?? 0, argument('splitSize') ?? 1];
+  if (!(self instanceof Tensor) || typeof dim !== 'number' || typeof size !== 'number') return undefined;
+  return listOf(Math.ceil((self.shape.at(dim) ?? 0) / Math.max(1, size)));
+};
+
 /** Without `dim` every dimension of `self` needs a step, or coordinates, of its own. */
 export const coordinatesForEach: Guard = (argument) => {
   const [self, spacing, dim] = [argument('self'), argument('spacing'), argument('dim')];

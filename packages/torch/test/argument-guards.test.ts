@@ -1,7 +1,7 @@
 // Operators whose arguments are looked at: refused at the edge, and as before away from it.
 
 import { expect, test } from 'vitest';
-import { ones, ops, type Tensor, TorchError, tensor } from '../src/index.js';
+import { ones, ops, type Tensor, TorchError, tensor, zeros } from '../src/index.js';
 
 const rows = tensor([0, 2], { dtype: 'int64' });
 const starts = tensor([0], { dtype: 'int64' });
@@ -90,4 +90,26 @@ test.each<[name: string, refused: () => unknown, works: () => Tensor | number, e
   expect(refused).toThrow(new RegExp(`^aten::${name}.*not let through: `));
   const result = works();
   expect(typeof result === 'number' ? result : result.tolist()).toEqual(expected);
+});
+
+test.each<[name: string, parts: () => Tensor[]]>([
+  ['unsafe_chunk', () => ops.unsafeChunk(zeros([0]), 2 ** 31 - 1)],
+  ['tensor_split.sections', () => ops.tensorSplit(ones([2]), 2 ** 31 - 1)],
+  ['tensor_split.tensor', () => ops.tensorSplit(ones([2]), tensor(2 ** 31, { dtype: 'int64' }))],
+  ['split', () => ops.split(ones([1]).expand([2 ** 31]), 1)],
+  ['unbind', () => ops.unbind(ones([1]).expand([2 ** 31]))],
+])('%s makes no list of tensors that fills the memory', (name, parts) => {
+  expect(parts).toThrow(new RegExp(`^aten::${name}.*not let through: a list of 21474836\\d+ tensors`));
+});
+
+test('lists of tensors of usual length are let through', () => {
+  const lengths = [
+    ops.chunk(ones([5, 4]), 2, -1),
+    ops.tensorSplit(ones([5]), [1, 3]),
+    ops.tensorSplit(ones([2]), tensor([1], { dtype: 'int64' })),
+    ops.split(ones([5]), 2),
+    ops.split(ones([5]), [2, 3]),
+    ops.unbind(ones([3, 2]), 1),
+  ].map(({ length }) => length);
+  expect(lengths).toEqual([2, 3, 2, 3, 2, 2]);
 });
