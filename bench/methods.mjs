@@ -90,4 +90,8 @@ console.log(
     ]),
   ),
 );
-finish(flags.results, 'methods', machine, { flags, rows, taken: Object.fromEntries(taken) });
+finish(flags.results, 'methods', machine, {
+  settings: { network, crop, channels, batch, threads, rounds, steps },
+  rows,
+  taken: Object.fromEntries(taken),
+});

@@ -189,7 +189,7 @@ function detailsByWindows(
 }
 
 /**
- * From the maps of windows to those of the whole: at each position the mean over the windows that see it.
+ * From the maps of windows to one of the whole image: at each position the mean over the windows that see it.
  * @param size height and width of the image that the boxes lie in. @param like a map of the windows, for its size and device.
  * @returns takes maps (windows * B, C, h, w), the first window of all images first.
  */

@@ -114,7 +114,7 @@ export interface WindowScores {
 }
 
 /**
- * Scores at the input's size: those of windows, each resized to its window, averaged where several see a pixel.
+ * From the scores of windows to scores at the input's size: each resized to its window, averaged where several see a pixel.
  * @param window the size of each. @param input what they cover.
  */
 export function averagedWindows(parts: readonly WindowScores[], window: Size, input: Size): Scores {
