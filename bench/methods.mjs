@@ -24,6 +24,11 @@ const RECIPE = [
 ];
 const HRDA = ['--multi-resolution', 'hrda'];
 const MIC = ['--masked-consistency', 'mic'];
+/** As in the evidence (`ablate`): small banks, and few anchors, whose cost does not shrink with the crop. */
+const CONTRAST = ['anchors=64', 'negatives=128', 'bankCapacity=1000', 'enqueue=32'].flatMap((setting) => [
+  '--set',
+  `method.contrast.${setting}`,
+]);
 /** By what stands in the table. The first is what the others are compared with. */
 const methods = {
   'self-training': ['--method', 'self-training'],
@@ -48,6 +53,7 @@ function measured(name) {
     program,
     'bench',
     ...methods[name],
+    ...(methods[name].some((word) => word.startsWith('pgpc')) ? CONTRAST : []),
     ...['--network', network, '--crop', crop, '--batch', batch, '--threads', threads, '--steps', steps],
     ...['--set', `segmentor.channels=${channels}`, '--json', '-'],
   ].map(String);
