@@ -12,6 +12,7 @@ import { main } from '../../src/cli/main.js';
 import { crc32c } from '../../src/training/logs/crc32c.js';
 import { EventFile } from '../../src/training/logs/event-file.js';
 import { csvOf } from '../../src/training/logs/export.js';
+import { RunLog } from '../../src/training/logs/run-log.js';
 import { openRun } from '../../src/training/run-directory/open-run.js';
 import { writeFakeRun } from '../support/fake-run.js';
 
@@ -154,6 +155,20 @@ describe('an event file', () => {
       pictures: [],
     });
   });
+});
+
+test('a training that is resumed within a second has an event file of its own', () => {
+  const run = mkdtempSync(join(tmpdir(), 'pgpc-run-log-'));
+  const began = Math.floor(Date.now() / 1000);
+  for (const resumedAt of [undefined, 1, 2]) {
+    new RunLog(run, ['tensorboard'], [], resumedAt).write(3, { loss: 1 });
+  }
+  const names = readdirSync(join(run, 'tensorboard'));
+  const seconds = Math.floor(Date.now() / 1000) - began + 1;
+  rmSync(run, { recursive: true });
+  expect(names).toHaveLength(3);
+  // Else they would have had names of their own in any case.
+  expect(seconds).toBeLessThan(3);
 });
 
 describe('pgpc log', () => {

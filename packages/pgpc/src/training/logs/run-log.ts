@@ -20,6 +20,9 @@ const MOST_WIDTH = 640;
 
 const now = () => Date.now() / 1000;
 
+/** Event files of this process: a training may be stopped and resumed within one second. */
+let files = 0;
+
 /** Writes what is logged into the forms that were asked for. */
 export class RunLog {
   readonly #events: EventFile | undefined;
@@ -38,7 +41,7 @@ export class RunLog {
   ) {
     if (!formats.includes('tensorboard')) return;
     const wall = now();
-    const name = `${Math.floor(wall)}.${hostname()}.${process.pid}`;
+    const name = `${Math.floor(wall)}.${hostname()}.${process.pid}.${files++}`;
     this.#events = EventFile.create(logPath(run, 'tensorboard'), name, wall, resumedAt);
   }
 
