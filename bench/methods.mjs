@@ -4,6 +4,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { streetSynthPreset } from '../packages/pgpc/dist/recipes/street-synth.js';
 import { describeMachine, finish, markdown, median, ratioOf, readFlags } from './lib.mjs';
 
 const flags = readFlags({
@@ -25,9 +26,10 @@ const RECIPE = [
 const HRDA = ['--multi-resolution', 'hrda'];
 const MIC = ['--masked-consistency', 'mic'];
 /** As in the evidence (`ablate`): small banks, and few anchors, whose cost does not shrink with the crop. */
-const CONTRAST = ['anchors=64', 'negatives=128', 'bankCapacity=1000', 'enqueue=32'].flatMap((setting) => [
+const { contrast } = streetSynthPreset({ seed: 0 }).continuation('pgpc').method;
+const CONTRAST = ['anchors', 'negatives', 'bankCapacity', 'enqueue'].flatMap((key) => [
   '--set',
-  `method.contrast.${setting}`,
+  `method.contrast.${key}=${contrast?.[key]}`,
 ]);
 /** By what stands in the table. The first is what the others are compared with. */
 const methods = {
@@ -74,15 +76,18 @@ for (let round = 0; round < rounds; round++) {
   console.error(`round ${round + 1} of ${rounds}`);
 }
 const of = (name, key) => (taken.get(name) ?? []).map((one) => one[key]);
-const rows = names.map((name) => ({
-  name,
-  ms: median(of(name, 'ms')),
-  time: ratioOf(of(name, 'ms'), of(names[0], 'ms')),
-  least: Math.min(...of(name, 'ms').map((ms, i) => ms / of(names[0], 'ms')[i])),
-  most: Math.max(...of(name, 'ms').map((ms, i) => ms / of(names[0], 'ms')[i])),
-  memory: ratioOf(of(name, 'peakBytes'), of(names[0], 'peakBytes')),
-  peakMiB: median(of(name, 'peakBytes')) / 2 ** 20,
-}));
+const rows = names.map((name) => {
+  const ratios = of(name, 'ms').map((ms, i) => ms / of(names[0], 'ms')[i]);
+  return {
+    name,
+    ms: median(of(name, 'ms')),
+    time: median(ratios),
+    least: Math.min(...ratios),
+    most: Math.max(...ratios),
+    memory: ratioOf(of(name, 'peakBytes'), of(names[0], 'peakBytes')),
+    peakMiB: median(of(name, 'peakBytes')) / 2 ** 20,
+  };
+});
 console.log(
   markdown(
     ['method', 'ms, fastest step', 'of self-training', 'rounds', 'peak MiB', 'of self-training'],

@@ -66,6 +66,7 @@ export {
   encodeIndexed,
   encodePng,
   encodeRgb,
+  imageSize,
   type LabelMap,
   openImage,
   type PngImage,

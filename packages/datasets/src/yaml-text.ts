@@ -28,14 +28,13 @@ export function parseYaml(text: string): unknown {
       throw new Error(`lists or maps inside of one another, deeper than ${MOST_LEVELS} levels`);
     }
   }
-  const lineCounter = new LineCounter();
   // Pretty errors quote the text, each anew, and a file may have as many errors as characters. A key that is a list or a map
   // would be made a text, and told of on standard error alone.
-  const document = parseDocument(text, { prettyErrors: false, lineCounter, stringKeys: true });
+  const document = parseDocument(text, { prettyErrors: false, stringKeys: true });
   const first = document.errors[0] ?? document.warnings[0];
   if (first) {
     const what = first.code === 'NON_STRING_KEY' ? 'a key that is no text' : first.message;
-    throw wrong(what, first.pos[0], lineCounter);
+    throw wrong(what, first.pos[0], lines);
   }
   return document.toJS();
 }

@@ -11,9 +11,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type ClassInfo, decodeRgb, type Size, scaledSize } from '@pgpc/datasets';
+import { type ClassInfo, imageSize, type Size, scaledSize } from '@pgpc/datasets';
 import { indexWeights } from '@pgpc/torch';
 import { z } from 'zod';
+import { scaleSchema } from '../config/data.js';
 import { asTrained } from '../evaluation/as-trained.js';
 import { fingerprint } from '../evaluation/predict-journal.js';
 import { type ExportedOnnx, exportOnnx, ONNX_FILE } from '../export/export-onnx.js';
@@ -160,15 +161,13 @@ function keepingFolder(run: string | undefined): { folder: string; dispose: () =
   return { folder, dispose: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-const sizeSchema = z.object({ width: z.int().min(1), height: z.int().min(1) });
-
 const madeOfSchema = z.object({
   model: z.string(),
   pgpc: z.string(),
   /** Of a network that sees by windows: the file is for one. */
-  windows: z.object({ window: sizeSchema, stride: sizeSchema }).optional(),
+  windows: z.object({ window: scaleSchema, stride: scaleSchema }).optional(),
   /** Of a network that is exported for one size alone: images are brought to it. */
-  onlySize: sizeSchema.optional(),
+  onlySize: scaleSchema.optional(),
 });
 
 type MadeOf = z.infer<typeof madeOfSchema>;
@@ -213,9 +212,8 @@ async function usualSize(file: string, run: string | undefined): Promise<Size | 
   const bounds = readAbout(file, metadata).about?.inputSize;
   const [picture] = run === undefined ? [] : examplesOf(run);
   if (picture === undefined) return typeof bounds === 'object' ? bounds : undefined;
-  const image = await decodeRgb(picture.file);
-  const { width, height } = typeof bounds === 'object' ? scaledSize(image, bounds) : image;
-  return { width, height };
+  const image = await imageSize(picture.file);
+  return typeof bounds === 'object' ? scaledSize(image, bounds) : image;
 }
 
 /** What the file in a folder was made of; undefined where there is none, or it was made of something else. */

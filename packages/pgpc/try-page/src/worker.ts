@@ -202,8 +202,7 @@ async function scoresOf(
     const entering = new ort.Tensor('float32', part, [1, 3, height, width]);
     const { [OUTPUT]: logits } = await session.run({ [INPUT]: entering });
     const [, channels, rows, columns] = logits!.dims as [number, number, number, number];
-    // Copied, as the memory is the runtime's.
-    const data = (logits!.data as Float32Array).slice();
+    const data = logits!.data as Float32Array;
     logits!.dispose();
     return { data, channels, width: columns, height: rows };
   };
