@@ -4,7 +4,8 @@
 // Glibc gives every large block back to the system, and the next training step then faults its pages in again: a
 // seventh of the step's time. Keeping all of them in glibc's heap instead leaves holes: a fifth more memory. Here a
 // block that was freed serves the next request of about its size; and before fresh memory is taken, kept blocks are
-// given back until blocks in use and kept stay together near the largest sum of blocks in use that there ever was.
+// given back until blocks in use and kept stay together near the largest sum of blocks in use that there ever was. What
+// is fresh all the same comes in huge pages where the system has them, which is a fraction of the faults.
 
 #include "allocator.h"
 
@@ -33,6 +34,8 @@ constexpr double kFit = 0.75;
 // How far blocks in use and kept may together exceed the most that was in use. At 1.05 a fifth of the page faults of
 // glibc's default remain, and a tenth less memory is resident.
 constexpr double kSlack = 1.05;
+// Of Linux on x86-64, and on ARM with pages of 4 KiB.
+constexpr size_t kHugePage = size_t{1} << 21;
 
 class KeepingAllocator final : public c10::Allocator {
  public:
@@ -70,9 +73,21 @@ Pool& pool() {
   return *made;
 }
 
+/**
+ * Fresh memory. Where it holds a huge page it begins at one, and the system is asked for them: it then faults in and clears
+ * 2 MiB at a time instead of 4 KiB. The end is not rounded up, so that no more memory is resident.
+ */
 void* map(size_t size) {
-  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return data == MAP_FAILED ? nullptr : data;
+  const size_t spare = size < kHugePage ? 0 : kHugePage;
+  void* data = mmap(nullptr, size + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return nullptr;
+  if (spare == 0) return data;
+  char* const begin = static_cast<char*>(data);
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(data) % kHugePage) % kHugePage;
+  if (before > 0) munmap(begin, before);
+  if (spare > before) munmap(begin + before + size, spare - before);
+  madvise(begin + before, size, MADV_HUGEPAGE);
+  return begin + before;
 }
 
 /** Gives back kept blocks, the largest first, until no more than `limit` bytes are kept. */
