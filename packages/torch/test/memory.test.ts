@@ -1,6 +1,6 @@
 // Who frees a tensor: tidy scopes, keep, dispose, `using`, the garbage collector; and that nothing leaks.
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
@@ -654,4 +654,44 @@ test('threads of the process each have tensors of their own', async () => {
     await worker.terminate();
   }
   expect(mine.add(1).item()).toBe(2);
+});
+
+describe('large blocks', () => {
+  const setting = '/sys/kernel/mm/transparent_hugepage/enabled';
+  const hugePages = existsSync(setting) && !readFileSync(setting, 'utf8').includes('[never]');
+
+  test.runIf(hugePages)('are faulted in by huge pages, and not again once they were freed', () => {
+    const side = 4096 + 3; // 67 MB and a part of a huge page: more than any test before has had at once
+    const faults = (make: () => Tensor) => {
+      const before = process.resourceUsage().minorPageFault;
+      tidy(() => expect(make().min().item()).toBe(1));
+      return process.resourceUsage().minorPageFault - before;
+    };
+    const ofSmallPages = (side * side * 4) / 4096;
+    expect(faults(() => ones([side, side]))).toBeLessThan(ofSmallPages / 8);
+    expect(faults(() => full([side, side], 1))).toBeLessThan(ofSmallPages / 8);
+  });
+
+  test('hold what was written to their ends, whatever their sizes', () => {
+    const mebibyte = 2 ** 18; // values of float32
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 6 * mebibyte }), { maxLength: 6 }), (lengths) => {
+        tidy(() => {
+          const all = lengths.map((length, i) => full([length], i + 1));
+          all.forEach((values, i) => {
+            const ends = [0, lengths[i]! - 1].map((at) => values.narrow(0, at, 1).item());
+            expect(ends).toEqual([i + 1, i + 1]);
+            expect(
+              values
+                .sub(i + 1)
+                .abs()
+                .max()
+                .item(),
+            ).toBe(0);
+          });
+        });
+      }),
+      { numRuns: 40 },
+    );
+  });
 });
