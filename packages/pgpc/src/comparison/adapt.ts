@@ -2,7 +2,7 @@
 
 import type { Size } from '@pgpc/datasets';
 import type { Experiment } from '../config/experiment.js';
-import type { MethodName } from '../config/method.js';
+import { type MethodName, methodConfig } from '../config/method.js';
 import { chosenPrecision } from '../config/precision.js';
 import { checkKey, hasPlaceFor, type Settings, withFittingSettings } from '../config/settings.js';
 import { UsageError } from '../config/usage-error.js';
@@ -29,14 +29,16 @@ import { forecastSeconds } from './forecast.js';
 import { Gallery } from './gallery.js';
 import { type Place, type PlaceOptions, takePlace } from './place.js';
 
-export interface AdaptOptions extends PlaceOptions, Pick<TrainingChoice, 'source' | 'target' | 'classes'> {
+export interface AdaptOptions
+  extends PlaceOptions,
+    Pick<TrainingChoice, 'source' | 'target' | 'classes' | 'multiResolution' | 'maskedConsistency'> {
   /** What the source's network is trained further by, each from the same state; at least one. The first is the run's model. */
   readonly methods: readonly MethodName[];
   /** Steps on the source; left out: the recipe's. */
   readonly sourceSteps?: number | undefined;
   /** Steps of each method; left out: the recipe's. */
   readonly steps?: number | undefined;
-  /** Side of the square crops in pixels; left out: the recipe's. */
+  /** Side of the square crops in pixels; left out: the recipe's, twice as large with two resolutions. */
   readonly crop?: number | undefined;
   /** Changes to every training that has the part. */
   readonly set: Settings;
@@ -93,6 +95,12 @@ export async function adapt(options: AdaptOptions, surroundings: Surroundings): 
   const { methods } = options;
   const twice = methods.find((method, i) => methods.indexOf(method) !== i);
   if (twice !== undefined) throw new UsageError(`--methods names ${twice} twice`);
+  const { maskedConsistency: masking = 'none' } = options;
+  if (masking !== 'none' && !methods.some((method) => methodConfig(method).selfTraining)) {
+    throw new UsageError(
+      `--masked-consistency ${masking}: ${methods.join(', ')} has no teacher to say what is hidden`,
+    );
+  }
   const place = takePlace(options, 'adapt');
   surroundings.onEvent({ kind: 'claimed', directory: place.path });
   try {
@@ -107,12 +115,13 @@ export async function adapt(options: AdaptOptions, surroundings: Surroundings): 
  * @throws as {@link adapt} does.
  */
 export async function prepare(options: AdaptOptions, { signal, onEvent }: Surroundings): Promise<Adaptation> {
-  const { crop, sourceSteps, steps, skipBad, set } = options;
+  const { crop, sourceSteps, steps, skipBad, set, multiResolution, maskedConsistency } = options;
   for (const key of Object.keys(set)) checkKey(key);
   const device = chosenDevice(options.device);
   const { precision } = chosenPrecision(options.precision, device);
   const remark = (text: string) => onEvent({ kind: 'remark', text });
-  const side = streetSynthPreset({ seed: 0, crop }).pretraining.crop.width * CROPS_AN_IMAGE;
+  const recipe = { crop, sourceSteps, steps, precision, multiResolution, maskedConsistency };
+  const side = streetSynthPreset({ seed: 0, ...recipe }).pretraining.crop.width * CROPS_AN_IMAGE;
   const within: Size = { width: side, height: side };
   const sized = (domain: TrainingChoice['source']) => {
     const given = typeof domain === 'string' ? { root: domain } : domain;
@@ -138,8 +147,7 @@ export async function prepare(options: AdaptOptions, { signal, onEvent }: Surrou
   for (const { message } of opened.faults) remark(`left out: ${message}`);
   if (!opened.validation) remark(`warning: nothing is scored: ${opened.withoutValidation}`);
   const classes = opened.classes.length;
-  const presetOf = (seed: number) =>
-    streetSynthPreset({ seed, sourceSteps, steps, crop, classes, precision });
+  const presetOf = (seed: number) => streetSynthPreset({ seed, ...recipe, classes });
   refuseIdleSettings(set, branchesOf(presetOf(0), options));
   return { opened, config, device, presetOf };
 }

@@ -3,7 +3,9 @@
 import type { ContrastOptions } from '../config/contrast.js';
 import { pgpcContrast } from '../config/contrast.js';
 import { type Experiment, parseExperiment } from '../config/experiment.js';
+import { chosenMasking, type MaskingName } from '../config/masked-consistency.js';
 import { type MethodName, methodConfig } from '../config/method.js';
+import { CONTEXT_SCALE, chosenResolutions, type MultiResolutionName } from '../config/multi-resolution.js';
 import { daformerRareClasses } from '../config/rare-classes.js';
 import type { BackboneName, SegmentorConfig } from '../config/segmentor.js';
 import { daformerSelfTraining } from '../config/self-training.js';
@@ -98,14 +100,21 @@ export interface StreetSynthChoice {
   steps?: number | undefined;
   /** Number of classes of other data than rendered streets, which has no bonnet in its lowest rows. */
   classes?: number | undefined;
-  /** Side of the square crops in pixels, instead of the preset's. */
+  /** Side of the square crops in pixels, instead of the preset's, which are twice as large with two resolutions. */
   crop?: number | undefined;
+  /** Left out: 'none'. */
+  multiResolution?: MultiResolutionName | undefined;
+  /** Of every method that has a teacher. Left out: 'none'. */
+  maskedConsistency?: MaskingName | 'none' | undefined;
 }
 
 export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset {
   const scale: Scale = scales[choice.scale ?? 'demo'];
   const { sourceSteps = scale.pretrainingIterations, steps = scale.iterations, precision } = choice;
-  const { classes, crop = scale.crop } = choice;
+  const { classes, multiResolution = 'none', maskedConsistency = 'none' } = choice;
+  // The context of two resolutions is then as large as the crop of one.
+  const { crop = multiResolution === 'none' ? scale.crop : scale.crop / CONTEXT_SCALE } = choice;
+  const cropSize = { width: crop, height: crop };
   const segmentor: SegmentorConfig = {
     backbone: scale.backbone,
     head: 'daformer',
@@ -114,11 +123,12 @@ export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset 
     // So short a training from random weights underfits: nothing is dropped.
     dropout: 0,
     dropPath: 0,
+    ...chosenResolutions(multiResolution, cropSize),
   };
   const base = {
     segmentor,
     batch: 2,
-    crop: { width: crop, height: crop, catMaxRatio: 0.75, flip: 0.5 },
+    crop: { ...cropSize, catMaxRatio: 0.75, flip: 0.5 },
     rareClasses: daformerRareClasses,
     seed: choice.seed,
     ...(precision && { precision }),
@@ -151,7 +161,12 @@ export function streetSynthPreset(choice: StreetSynthChoice): StreetSynthPreset 
     continuation: (method) =>
       parseExperiment({
         ...base,
-        method: methodConfig(method, { selfTraining, contrast, featureDistance: false }),
+        method: methodConfig(method, {
+          selfTraining,
+          contrast,
+          featureDistance: false,
+          maskedConsistency: chosenMasking(maskedConsistency),
+        }),
         optimizer: { ...scale.rates.continuation, weightDecay: 0.01 },
         iterations: steps,
         schedule: { power: 1, warmupIters: Math.round(steps / 20), warmupRatio: 1e-6 },

@@ -60,7 +60,7 @@ export const choiceSchema = z.strictObject({
   network: field(z.enum(networkChoices), 'network').optional(),
   multiResolution: field(
     z.enum(multiResolutionNames),
-    'see the image at two resolutions, a context at half size and details, with every method',
+    'see the image at two resolutions, a context at half size and details, with every method; wants images and crops twice as large',
   ).default('none'),
   maskedConsistency: field(
     z.enum(maskingNames),

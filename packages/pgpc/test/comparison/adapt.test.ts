@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { writeStreetSynth } from '@pgpc/street-synth';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../../src/cli/main.js';
-import { type AdaptEvent, type AdaptOptions, adapt } from '../../src/comparison/adapt.js';
+import { type AdaptEvent, type AdaptOptions, adapt, prepare } from '../../src/comparison/adapt.js';
 import type { Experiment } from '../../src/config/experiment.js';
 import { scores } from '../../src/evaluation/scores.js';
 import { loadModel } from '../../src/models/checkpoint.js';
@@ -227,6 +227,53 @@ describe('on photos alone', () => {
   }, 240_000);
 });
 
+describe('with two resolutions and masked images', () => {
+  const args = [
+    '--source-root',
+    source,
+    '--target-root',
+    join(data, 'cityscapes'),
+    '--multi-resolution',
+    'hrda',
+  ];
+
+  test('trains every method so, and evaluates by windows', async () => {
+    const named = ['--methods', 'pgpc-plus,source-only', '--masked-consistency', 'mic', '--name', 'hrda'];
+    const { code, stderr } = await pgpc('adapt', ...args, ...short, ...named);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    const { info, results } = openRun(join(out, 'hrda'));
+    const { experiments } = info.config as { experiments: Record<string, Experiment> };
+    expect(Object.keys(experiments)).toEqual(['source', 'pgpc-plus', 'source-only']);
+    for (const { segmentor, crop } of Object.values(experiments)) {
+      expect(crop).toMatchObject({ width: 64, height: 64 });
+      expect(segmentor.multiResolution).toEqual({ detailCrop: { width: 32, height: 32 }, detailWeight: 0.1 });
+    }
+    const masked = Object.values(experiments).map(({ method }) => method.maskedConsistency?.ratio);
+    expect(masked).toEqual([undefined, 0.7, undefined]);
+    expect(results.map(({ miou }) => Number.isFinite(miou))).toEqual([true, true, true]);
+  }, 240_000);
+
+  test.each([
+    ['hrda', 256, 512],
+    ['none', 128, 256],
+  ] as const)(
+    '%s: crops of %i, images within %i, unless another size is given',
+    async (multiResolution, crop, side) => {
+      const remarks: string[] = [];
+      const options = {
+        ...{ source, target: photos, methods: ['pgpc-plus'], multiResolution, set: {}, skipBad: false },
+        ...{ seed: 1, seeds: 1, device: 'cpu', out, overwrite: false },
+      } satisfies AdaptOptions;
+      const { presetOf } = await prepare(options, {
+        signal: new AbortController().signal,
+        onEvent: (event) => event.kind === 'remark' && remarks.push(event.text),
+      });
+      expect(presetOf(1).pretraining.crop).toMatchObject({ width: crop, height: crop });
+      expect(remarks[0]).toContain(`within ${side}x${side}`);
+    },
+  );
+});
+
 describe('refuses, before it trains and without leaving a run behind', () => {
   const roots = ['--source-root', source, '--target-root', photos];
   test.each([
@@ -242,10 +289,23 @@ describe('refuses, before it trains and without leaving a run behind', () => {
       [...roots, '--methods', 'source-only', '--set', 'method.contrast.rank=2'],
       '--set method.contrast.rank',
     ],
+    [
+      'masked images where nothing has a teacher',
+      [...roots, '--methods', 'source-only', '--masked-consistency', 'mic'],
+      '--masked-consistency mic: source-only has no teacher',
+    ],
   ])('%s', async (_, args, message) => {
     const { code, stderr } = await pgpc('adapt', ...args, '--out', join(out, 'refused'));
     expect(code).toBe(2);
     expect(stderr).toContain(message);
+    expect(existsSync(join(out, 'refused/adapt'))).toBe(false);
+  });
+
+  test('crops that two resolutions do not take', async () => {
+    const crop = ['--multi-resolution', 'hrda', '--crop', '100'];
+    const { code, stderr } = await pgpc('adapt', ...roots, ...crop, '--out', join(out, 'refused'));
+    expect(code).toBe(1);
+    expect(stderr).toContain('sides that are multiples of 8, not 100x100');
     expect(existsSync(join(out, 'refused/adapt'))).toBe(false);
   });
 

@@ -60,6 +60,8 @@ export const registerAdapt: Register = (parent, act) => {
         DEFAULT_METHOD,
       ),
     )
+    .addOption(trainingOption('multiResolution'))
+    .addOption(trainingOption('maskedConsistency'))
     .addOption(
       option(
         '--source-steps <count>',
@@ -77,7 +79,7 @@ export const registerAdapt: Register = (parent, act) => {
     .addOption(
       option(
         '--crop <pixels>',
-        `side of the square crops; images are brought within two of them, unless a scale is given (default: ${pretraining.crop.width})`,
+        `side of the square crops; images are brought within two of them, unless a scale is given (default: ${pretraining.crop.width}, and twice as much with --multi-resolution)`,
         integer(32, 4096),
       ),
     )
@@ -119,6 +121,7 @@ export const registerAdapt: Register = (parent, act) => {
       examples(
         'pgpc adapt --source-root data/simulator --target-root data/camera',
         'pgpc adapt --source-root data/simulator --target-root data/camera --crop 256 --steps 2000 --methods pgpc-plus,self-training',
+        'pgpc adapt --source-root data/simulator --target-root data/camera --multi-resolution hrda',
       ),
     )
     .action(async ({ config }, adaptCommand: Command) => {
