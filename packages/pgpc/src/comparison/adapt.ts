@@ -2,6 +2,7 @@
 
 import type { Size } from '@pgpc/datasets';
 import type { Experiment } from '../config/experiment.js';
+import { withoutTeacher } from '../config/masked-consistency.js';
 import { type MethodName, methodConfig } from '../config/method.js';
 import { chosenPrecision } from '../config/precision.js';
 import { checkKey, hasPlaceFor, type Settings, withFittingSettings } from '../config/settings.js';
@@ -97,9 +98,7 @@ export async function adapt(options: AdaptOptions, surroundings: Surroundings): 
   if (twice !== undefined) throw new UsageError(`--methods names ${twice} twice`);
   const { maskedConsistency: masking = 'none' } = options;
   if (masking !== 'none' && !methods.some((method) => methodConfig(method).selfTraining)) {
-    throw new UsageError(
-      `--masked-consistency ${masking}: ${methods.join(', ')} has no teacher to say what is hidden`,
-    );
+    throw new UsageError(withoutTeacher(masking, methods));
   }
   const place = takePlace(options, 'adapt');
   surroundings.onEvent({ kind: 'claimed', directory: place.path });

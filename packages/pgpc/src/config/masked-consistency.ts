@@ -40,6 +40,11 @@ export function chosenMasking(name: MaskingName | 'none'): MaskedConsistencyOpti
   return name === 'none' ? undefined : maskings[name];
 }
 
+/** Why masked images are refused where nobody says what is hidden. */
+export function withoutTeacher(name: MaskingName | 'none', methods: readonly string[]): string {
+  return `--masked-consistency ${name}: ${methods.join(', ')} has no teacher to say what is hidden`;
+}
+
 export const maskingNames = ['none', 'mic', 'mic-adverse'] as const satisfies readonly (
   | MaskingName
   | 'none'

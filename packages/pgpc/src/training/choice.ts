@@ -9,7 +9,7 @@ import { encoderTrainings } from '../config/encoder-training.js';
 import { experimentSchema } from '../config/experiment.js';
 import { count, field } from '../config/fields.js';
 import { lossWeightNames } from '../config/loss-weights.js';
-import { maskingNames } from '../config/masked-consistency.js';
+import { maskingNames, withoutTeacher } from '../config/masked-consistency.js';
 import { methodConfig, methodNames } from '../config/method.js';
 import { multiResolutionNames } from '../config/multi-resolution.js';
 import { precisions } from '../config/precision.js';
@@ -156,9 +156,7 @@ export function refuseContradictions(choice: Omit<ResolvedChoice, 'source' | 'ta
   }
   if (method !== 'source-only') return;
   if (denoise !== 'none') refuse(`--denoise ${denoise}: source-only has no pseudo-labels to clean`);
-  if (maskedConsistency !== 'none') {
-    refuse(`--masked-consistency ${maskedConsistency}: source-only has no teacher to say what is hidden`);
-  }
+  if (maskedConsistency !== 'none') refuse(withoutTeacher(maskedConsistency, [method]));
   if (lossWeights !== 'fixed') refuse(`--loss-weights ${lossWeights}: source-only has one loss`);
   if (select === 'agreement') refuse('--select agreement: source-only has no teacher to agree with');
 }
