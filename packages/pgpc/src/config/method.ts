@@ -132,14 +132,16 @@ interface Composition {
   readonly parts?: MethodConfig['parts'];
 }
 
-const compositions: Record<string, Composition> = {
-  'source-only': { adds: [] },
-  'self-training': { adds: ['selfTraining'] },
-  daformer: { adds: ['selfTraining', 'featureDistance'] },
-  pgpc: { adds: ['selfTraining', 'featureDistance', 'contrast'] },
-  'pgpc-plus': { adds: ['selfTraining', 'featureDistance', 'contrast'], contrast: plusContrast },
-  'batch-contrast': { adds: ['selfTraining', 'featureDistance', 'batchContrast'] },
-};
+const compositions = new Map<string, Composition>(
+  Object.entries({
+    'source-only': { adds: [] },
+    'self-training': { adds: ['selfTraining'] },
+    daformer: { adds: ['selfTraining', 'featureDistance'] },
+    pgpc: { adds: ['selfTraining', 'featureDistance', 'contrast'] },
+    'pgpc-plus': { adds: ['selfTraining', 'featureDistance', 'contrast'], contrast: plusContrast },
+    'batch-contrast': { adds: ['selfTraining', 'featureDistance', 'batchContrast'] },
+  } satisfies Record<MethodName, Composition>),
+);
 
 /** The methods of the paper's tables. */
 export type MethodName =
@@ -151,21 +153,29 @@ export type MethodName =
   | 'batch-contrast';
 
 /** All methods by name: first the ones of the paper's tables, then the registered ones. */
-export const methodNames: string[] = Object.keys(compositions);
+export const methodNames: string[] = [...compositions.keys()];
 
 /**
  * Gives a method with registered parts a name, for `--method` and {@link methodConfig}.
  * @param base the method that it adds parts to, one with self-training.
  * @param parts registered parts with the options that differ from their defaults.
- * @throws Error for a name that is taken.
+ * @throws Error for a name that is taken, or a base without a teacher.
  */
 export function registerMethod(
   name: string,
   base: Exclude<MethodName, 'source-only'>,
   parts: Record<string, Record<string, unknown>>,
 ): void {
-  if (Object.hasOwn(compositions, name)) throw new Error(`there is a method '${name}' already`);
-  compositions[name] = { adds: compositions[base]!.adds, parts };
+  if (compositions.has(name)) throw new Error(`there is a method '${name}' already`);
+  const based = compositions.get(base);
+  // Parts, and masked images, would be dropped without a word: JavaScript does not see the type of `base`.
+  if (!based?.adds.includes('selfTraining')) {
+    const bases = methodNames.filter((known) => compositions.get(known)?.adds.includes('selfTraining'));
+    throw new Error(
+      `the method '${name}' adds parts to one with self-training: '${base}' is not one of ${bases.join(', ')}`,
+    );
+  }
+  compositions.set(name, { ...based, parts: { ...based.parts, ...parts } });
   methodNames.push(name);
 }
 
@@ -175,7 +185,7 @@ export function registerMethod(
  * @param name one of {@link methodNames}. @throws Error for another one.
  */
 export function methodConfig(name: string, given: MethodParts = {}): MethodConfig {
-  const method = compositions[name];
+  const method = compositions.get(name);
   if (!method) throw new Error(`there is no method '${name}'; there are ${methodNames.join(', ')}`);
   const { style, denoise, weighting, maskedConsistency } = given;
   const { selfTraining = daformerSelfTraining, contrast = pgpcContrast } = given;
@@ -198,6 +208,6 @@ export function methodConfig(name: string, given: MethodParts = {}): MethodConfi
 
 /** How results and reports call a method: by its name, and by what it lacks of its composition. */
 export function methodLabel(name: string, method: MethodConfig): string {
-  const isWhole = method.featureDistance || !compositions[name]?.adds.includes('featureDistance');
+  const isWhole = method.featureDistance || !compositions.get(name)?.adds.includes('featureDistance');
   return isWhole ? name : `${name} without its feature distance`;
 }

@@ -148,6 +148,19 @@ describe('options of registered parts', () => {
     const part = { name: 'one', text: '', options: z.strictObject({}), create: () => ({}) };
     expect(() => registerPart(part)).toThrow("there is a part 'one' already");
     expect(() => registerMethod('pgpc', 'daformer', {})).toThrow("there is a method 'pgpc' already");
+    expect(() => methodConfig('toString')).toThrow("there is no method 'toString'; there are source-only,");
+  });
+
+  test('are added to what the base has: its contrast too', () => {
+    registerMethod('plus-and-one', 'pgpc-plus', { one: {} });
+    expect(methodConfig('plus-and-one')).toEqual({ ...methodConfig('pgpc-plus'), parts: { one: {} } });
+  });
+
+  test.each(['source-only', 'pgcp', 'toString'])('are refused on %s, where they would be dropped', (base) => {
+    expect(() => registerMethod('lost', base as 'daformer', { one: {} })).toThrow(
+      `the method 'lost' adds parts to one with self-training: '${base}' is not one of self-training, daformer, pgpc`,
+    );
+    expect(methodNames).not.toContain('lost');
   });
 });
 
