@@ -6,12 +6,12 @@ import { Pace } from '../../src/cli/output/pace.js';
 import { beat, noteEnd, noteWrite, PULSE_STATE } from '../../src/cli/output/pulse-beat.js';
 
 /** What is written in so many milliseconds after a word, by beats of a quarter of a second. */
-function silence(live: boolean, ms: number, { start = 0, columns = 80 } = {}) {
+function silence(live: boolean, ms: number, { start = 0, columns = 80, bar = false } = {}) {
   const state = new Int32Array(PULSE_STATE);
   noteWrite(state, start);
   const written: { at: number; text: string }[] = [];
   for (let at = 0; at <= ms; at += 250) {
-    beat({ line: 'pgpc  train: evaluate', columns, live, state, now: start + at }, (text) =>
+    beat({ line: 'pgpc  train: evaluate', bar, columns, live, state, now: start + at }, (text) =>
       written.push({ at, text }),
     );
   }
@@ -41,10 +41,16 @@ describe('a silent command', () => {
     expect(silence(false, 11_000, { start: 2 ** 31 - 3000 }).written).toEqual(written);
   });
 
+  test('repeats a bar in a log only where the bar, which has nine seconds, is late', () => {
+    expect(silence(false, 9250, { bar: true }).written).toEqual([]);
+    expect(silence(false, 19_750, { bar: true }).written.map(({ at }) => at)).toEqual([9500, 19_000]);
+    expect(silence(true, 1000, { bar: true }).written).toHaveLength(1);
+  });
+
   test('says nothing after its end, or where another process does', () => {
     const { state } = silence(false, 0);
     const written: string[] = [];
-    const later = { columns: 80, live: false, state, now: 60_000 };
+    const later = { bar: false, columns: 80, live: false, state, now: 60_000 };
     beat({ ...later, line: '' }, (text) => written.push(text));
     noteEnd(state);
     beat({ ...later, line: 'pgpc' }, (text) => written.push(text));

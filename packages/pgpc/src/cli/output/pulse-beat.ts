@@ -6,6 +6,8 @@ import { duration } from '../../report/format.js';
 const LIVE_MS = 1000;
 // A stage that begins without a word counts as one: up to this much may have passed before it.
 const PLAIN_MS = 5000;
+// A bar under way writes its own next line within nine seconds; a promise of ten is kept where it does not.
+const PLAIN_BAR_MS = 9500;
 
 /** Places in the state that both threads see. */
 const QUIET_SINCE = 0;
@@ -19,6 +21,8 @@ export const PULSE_STATE = 4;
 export interface PulseState {
   /** What is under way: a bar as it stands, or words. */
   line: string;
+  /** Whether the line is a bar's. */
+  bar: boolean;
   /** Of a terminal. */
   columns: number;
   live: boolean;
@@ -44,9 +48,13 @@ export function noteEnd(state: Int32Array): void {
 }
 
 /** Writes the line with the time since the last word, where it is time to. */
-export function beat({ line, columns, live, state, now }: PulseState, write: (text: string) => void): void {
+export function beat(
+  { line, bar, columns, live, state, now }: PulseState,
+  write: (text: string) => void,
+): void {
   const since = between(Atomics.load(state, LAST_BEAT), clock(now));
-  if (line === '' || Atomics.load(state, ENDED) === 1 || since < (live ? LIVE_MS : PLAIN_MS)) return;
+  const due = live ? LIVE_MS : bar ? PLAIN_BAR_MS : PLAIN_MS;
+  if (line === '' || Atomics.load(state, ENDED) === 1 || since < due) return;
   const seconds = Math.round(between(Atomics.load(state, QUIET_SINCE), clock(now)) / 1000);
   const silent = duration(seconds).replace('.0s', 's');
   Atomics.store(state, LAST_BEAT, clock(now));

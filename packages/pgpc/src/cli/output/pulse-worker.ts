@@ -5,7 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { beat, type PulseState } from './pulse-beat.js';
 
 const { state, live } = workerData as { state: Int32Array<SharedArrayBuffer>; live: boolean };
-let shown: Pick<PulseState, 'line' | 'columns'> = { line: '', columns: 80 };
+let shown: Pick<PulseState, 'line' | 'bar' | 'columns'> = { line: '', bar: false, columns: 80 };
 parentPort!.on('message', (next: typeof shown) => {
   shown = next;
 });

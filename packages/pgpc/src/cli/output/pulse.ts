@@ -25,11 +25,12 @@ export function startPulse(command: string): Pulse {
   const worker = new Worker(PROGRAM, { workerData: { state, live } });
   worker.unref();
   let label = `pgpc  ${command}`;
-  const say = (line: string) => worker.postMessage({ line, columns: stream.columns || 80 });
+  const say = (line: string, bar = false) => worker.postMessage({ line, bar, columns: stream.columns || 80 });
   say(label);
   const wrote = (text: string) => {
     if (noteWrite(state, Date.now()) && live) stream.write('\r\x1b[K');
-    say(barOf(text, live) ?? label);
+    const bar = barOf(text, live);
+    say(bar ?? label, bar !== undefined);
   };
   const watch = <T extends Stream>(watched: T): T =>
     new Proxy(watched, {
