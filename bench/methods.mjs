@@ -25,9 +25,9 @@ const RECIPE = [
 ];
 const HRDA = ['--multi-resolution', 'hrda'];
 const MIC = ['--masked-consistency', 'mic'];
-/** As in the evidence (`ablate`): small banks, and few anchors, whose cost does not shrink with the crop. */
+/** As in the evidence (`ablate`): small banks, few anchors and narrow projections, whose cost does not shrink with the crop. */
 const { contrast } = streetSynthPreset({ seed: 0 }).continuation('pgpc').method;
-const CONTRAST = ['anchors', 'negatives', 'bankCapacity', 'enqueue'].flatMap((key) => [
+const CONTRAST = ['anchors', 'negatives', 'bankCapacity', 'enqueue', 'width'].flatMap((key) => [
   '--set',
   `method.contrast.${key}=${contrast?.[key]}`,
 ]);
