@@ -41,7 +41,8 @@ const WINDOW_MS = 15_000;
 const SAMPLE_MS = 250;
 const PLAIN_MS = 5000;
 const PLAIN_SHARE = 0.1;
-const PLAIN_MOST_MS = 9000;
+/** After so long a bar under way writes its next line where the stream is no terminal. */
+export const PLAIN_MOST_MS = 9000;
 
 /**
  * Shows the progress of a loop, as in

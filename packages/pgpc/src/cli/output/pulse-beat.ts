@@ -1,13 +1,14 @@
 // Whether a silent command is to show that it is under way, and how.
 
 import { duration } from '../../report/format.js';
+import { PLAIN_MOST_MS } from './progress.js';
 
 /** Milliseconds without a word after which a terminal's line moves, and after which a log gets a line. */
 const LIVE_MS = 1000;
 // A stage that begins without a word counts as one: up to this much may have passed before it.
 const PLAIN_MS = 5000;
-// A bar under way writes its own next line within nine seconds; a promise of ten is kept where it does not.
-const PLAIN_BAR_MS = 9500;
+// A bar under way writes its own next line before; where it is late, a line still comes within ten seconds.
+const PLAIN_BAR_MS = PLAIN_MOST_MS + 500;
 
 /** Places in the state that both threads see. */
 const QUIET_SINCE = 0;
